@@ -1,0 +1,101 @@
+"""Checkpoints in our own form: a folder with model.safetensors, config.json and vocab.txt. One call saves, one call loads."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cosa.config import ModelConfig
+from cosa.errors import UserError
+from cosa.model import COSA
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+# Both names of a tied weight are one tensor; the one left out is restored by the model itself.
+_TIED = {
+    "multimodal.cls.predictions.decoder.weight": "multimodal.bert.embeddings.word_embeddings.weight",
+    "multimodal.cls.predictions.decoder.bias": "multimodal.cls.predictions.bias",
+}
+
+
+def save_checkpoint(model: COSA, folder: Path) -> None:
+    """Write a model to a folder, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: value.detach().to("cpu").contiguous() for name, value in model.state_dict().items() if name not in _TIED
+    }
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    model.tokenizer.save(folder)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The configuration of a saved model.
+
+    Raises:
+        UserError: the folder is no checkpoint.
+    """
+    path = folder / CONFIG
+    if not path.is_file() or not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder.resolve()} is no checkpoint: expected {CONFIG} and {WEIGHTS} in it")
+    try:
+        return ModelConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positions: int | None = None) -> COSA:
+    """Build the saved model, on the CPU.
+
+    Args:
+        folder: as written by `save_checkpoint`.
+        resolution: side of the input image; a CLIP encoder's position embeddings are interpolated to it.
+        frame_positions: number of frame embeddings; others than the saved number take the nearest saved ones.
+
+    Raises:
+        UserError: the folder is no checkpoint, is damaged, or its weights do not fit its configuration.
+    """
+    saved = read_config(folder)
+    vision = saved.vision.model_copy(update={"resolution": resolution or saved.vision.resolution})
+    config = saved.model_copy(update={"vision": vision, "frame_positions": frame_positions or saved.frame_positions})
+    model = COSA(config, load_pretrained=False)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{folder / WEIGHTS} is damaged ({error}); make the checkpoint again") from error
+    for tied, original in _TIED.items():
+        weights[tied] = weights[original]
+    _fit_positions(model, weights)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit its {CONFIG}: missing {missing[:3]}, unknown {unexpected[:3]} "
+            f"({len(missing)} and {len(unexpected)} in all)"
+        )
+    return model
+
+
+def _fit_positions(model: COSA, weights: dict[str, Tensor]) -> None:
+    """Interpolate learned positions in time (nearest) and in the image (bilinear) to the model's numbers, as published."""
+    frames = model.frame_embedding.shape[0]
+    learned = weights["frame_embedding"]
+    if learned.shape[0] != frames:
+        weights["frame_embedding"] = learned[torch.arange(frames) * learned.shape[0] // frames].clone()
+    name = "vision.backbone.pos_embed"
+    if name in weights:
+        target = model.state_dict()[name]
+        if weights[name].shape[1] != target.shape[1]:
+            weights[name] = resize_position_grid(weights[name], target.shape[1])
+
+
+def resize_position_grid(positions: Tensor, count: int) -> Tensor:
+    """(1, 1 + n*n, dim) to (1, count, dim) with count = 1 + m*m: the class position is kept, the grid goes bilinearly to m x m."""
+    old, new = round((positions.shape[1] - 1) ** 0.5), round((count - 1) ** 0.5)
+    grid = positions[:, 1:].transpose(1, 2).unflatten(2, (old, old))
+    grid = F.interpolate(grid.float(), size=(new, new), mode="bilinear", align_corners=False)
+    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
+

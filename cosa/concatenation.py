@@ -1,0 +1,40 @@
+"""Concatenated samples: the idea of COSA (paper, section 3.2). Every sample is joined with others drawn at random from the
+global batch: their frames along time, their captions with spaces."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def draw_partners(global_batch: int, rows: range, partners: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions in the global batch of the samples that each row is joined with: (len(rows), partners).
+
+    The partners of a row are distinct and never the row itself.
+
+    Args:
+        global_batch: samples over all workers.
+        rows: the positions that this worker holds.
+        partners: how many samples join each, one less than the number concatenated.
+        generator: source of randomness.
+
+    Raises:
+        ValueError: the batch has too few other samples.
+    """
+    if partners > global_batch - 1:
+        raise ValueError(f"cannot draw {partners} other samples from a batch of {global_batch}")
+    keys = generator.random((len(rows), global_batch))
+    keys[np.arange(len(rows)), np.asarray(rows)] = np.inf  # the row itself comes last, never among the partners
+    return np.argsort(keys, axis=1)[:, :partners]
+
+
+def concatenated_text_limit(max_text_tokens: int, concatenated: int) -> int:
+    """Longest joined caption in tokens: max_text_tokens * ceil(concatenated / 2), as published."""
+    return max_text_tokens * -(-concatenated // 2)
+
+
+def join_tokens(captions: Sequence[Sequence[int]]) -> list[int]:
+    """Token ids of captions joined with single spaces.
+
+    WordPiece splits at spaces first, so joining the ids equals tokenising the joined text.
+    """
+    return [token for caption in captions for token in caption]

@@ -1,0 +1,107 @@
+"""What a COSA model is made of. A spec's `model` section is `ModelConfig`; it is saved as config.json next to the weights."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Base of every configuration model: unknown keys are errors, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VisionConfig(Section):
+    """The image encoder: a timm Swin transformer or a timm CLIP vision transformer (`vit_*_clip_*`).
+
+    The sizes left out are those of the named encoder; those given make a smaller or larger one of the same kind.
+    """
+
+    encoder: str = Field("swin_base_patch4_window7_224", description="timm name of a Swin or of a CLIP vision transformer")
+    resolution: PositiveInt = Field(224, description="side of the square input image, pixels")
+    pretrained: bool | str = Field(
+        False, description="true: weights that timm fetches from the hub; a path: a file of weights; false: random weights"
+    )
+    patch_size: PositiveInt | None = Field(None, description="side of one patch, pixels")
+    embed_dim: PositiveInt | None = Field(None, description="width (of the first stage in a Swin)")
+    depth: PositiveInt | tuple[PositiveInt, ...] | None = Field(
+        None, description="number of blocks; a list with one number a stage for a Swin"
+    )
+    num_heads: PositiveInt | tuple[PositiveInt, ...] | None = Field(
+        None, description="attention heads; a list with one number a stage for a Swin"
+    )
+    window_size: PositiveInt | None = Field(None, description="Swin only: side of an attention window, tokens")
+    drop_path_rate: Probability = Field(0.2, description="stochastic depth while training")
+    frozen: bool = Field(False, description="keep the encoder's weights as they are")
+
+    @property
+    def family(self) -> Literal["swin", "clip"]:
+        """Which of the two published encoders this is a size of: it decides pooling and pixel normalisation."""
+        return "swin" if self.encoder.startswith("swin") else "clip"
+
+    @model_validator(mode="after")
+    def _known_family(self) -> "VisionConfig":
+        is_swin = self.encoder.startswith("swin_")
+        if not (is_swin or "_clip_" in self.encoder):
+            raise ValueError(
+                f"encoder {self.encoder!r} is neither a Swin nor a CLIP vision transformer; expected a timm name such as "
+                "'swin_base_patch4_window7_224' or 'vit_base_patch16_clip_quickgelu_224'"
+            )
+        if is_swin != isinstance(self.depth, tuple) and self.depth is not None:
+            raise ValueError(
+                "depth of a Swin is a list with one number a stage, of a CLIP vision transformer one number"
+            )
+        if self.window_size is not None and not is_swin:
+            raise ValueError("window_size belongs to Swin encoders only")
+        return self
+
+
+class TextConfig(Section):
+    """BERT with cross-attention in every layer: text encoder, fusion encoder and decoder at once (field names as in transformers)."""
+
+    encoder: str = Field("bert-base-uncased", description="name of the transformers model that pretrained weights come from")
+    pretrained: bool | str = Field(
+        False, description="true: weights that transformers fetches from the hub; a path: a local folder; false: random weights"
+    )
+    hidden_size: PositiveInt = Field(768, description="width")
+    num_hidden_layers: PositiveInt = Field(12, description="number of layers")
+    num_attention_heads: PositiveInt = Field(12, description="attention heads")
+    intermediate_size: PositiveInt = Field(3072, description="width inside a feed-forward block")
+    vocabulary_size: int = Field(
+        30522, ge=2000, le=30522, description="use the first n entries of the BERT vocabulary; rarer words fall into pieces"
+    )
+    max_position_embeddings: PositiveInt = Field(512, description="longest text, tokens")
+    dropout: Probability = Field(0.1, description="on hidden states and attention weights")
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> "TextConfig":
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
+
+class ModelConfig(Section):
+    """The whole COSA model (paper, section 3.1)."""
+
+    vision: VisionConfig = Field(default_factory=VisionConfig)
+    text: TextConfig = Field(default_factory=TextConfig)
+    contrastive_dim: PositiveInt = Field(512, description="width of the joint space of text and video")
+    frame_positions: PositiveInt | None = Field(
+        None,
+        description="number of learned frame embeddings; left out: frames a sample times samples concatenated of the stage "
+        "that trains. Other frame counts take the nearest embedding",
+    )
+
+
+class ObjectiveSettings(Section):
+    """Constants of the training objectives (paper, section 3.2; published defaults)."""
+
+    itm_ratio: float = Field(1.0, ge=0, description="weight of the matching loss: 1.0 in pretraining, 0.1 in retrieval finetuning")
+    label_smoothing: Probability = Field(0.1, description="of the contrastive loss")
+    mlm_probability: float = Field(0.15, gt=0, le=1, description="share of tokens masked for masked-language modelling")
+    captioning_probability: float = Field(0.6, gt=0, le=1, description="share of tokens masked for captioning")
+    answer_probability: float = Field(0.99, gt=0, le=1, description="share of answer tokens masked for question answering")

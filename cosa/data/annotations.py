@@ -1,0 +1,375 @@
+"""Annotation files: which caption, question or answer belongs to which clip or image.
+
+The files are the JSON lists of the published code (and JSON Lines, one object a line). Only the standard library is
+imported, because the planner reads these files as well.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from json.decoder import JSONDecodeError
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from cosa.errors import DataError
+
+_CAPTION_FIELDS = ("desc", "caption")
+_MEDIA_FIELDS = ("video_id", "image_id")
+_PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
+_CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f\\]")
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes and temporary names need room
+_BLANK = re.compile(r"[ \t\r\n]*")
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEntry:
+    """The captions of one clip or image in one annotation, and the line where the annotation begins."""
+
+    video_id: str
+    captions: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionEntry:
+    """One question about one clip or image; `answers` holds every accepted answer (none if the file has none)."""
+
+    video_id: str
+    question: str
+    answers: tuple[str, ...]
+    question_id: str | None
+    line: int
+
+
+class _Item(NamedTuple):
+    """One annotation as it stands in the file, with what an error message needs to point at it."""
+
+    path: Path
+    number: int
+    line: int
+    value: object
+
+    def fail(self, problem: str) -> NoReturn:
+        raise DataError(f"{self.path}, line {self.line} (entry {self.number}): {problem}")
+
+
+def load_captions(path: Path | str) -> list[CaptionEntry]:
+    """Read `{"video_id", "desc" or "caption"}` entries; the text is a string or a list of strings.
+
+    Where both fields are present, `desc` counts, as in the published dataset code.
+
+    Raises:
+        DataError: the file or one of its entries is not of this form.
+    """
+    return [CaptionEntry(_media_id(item), _captions(item), item.line) for item in _list_items(Path(path))]
+
+
+def load_questions(path: Path | str, require_answers: bool = True) -> list[QuestionEntry]:
+    """Read `{"video_id", "question", "answer", "question_id"?}` entries, one result per question.
+
+    `question` is a string, or (test files) a list of strings with lists of the same length beside it. Each answer is
+    a string or a list of accepted strings. Without `require_answers` the field `answer` may be absent.
+
+    Raises:
+        DataError: the file or one of its entries is not of this form.
+    """
+    return [entry for item in _list_items(Path(path)) for entry in _questions(item, require_answers)]
+
+
+def load_references(path: Path | str) -> dict[str, tuple[str, ...]]:
+    """Reference captions by clip, in file order.
+
+    The file is COCO style, `{"annotations": [{"video_id" or "image_id", "caption"}]}`, or what `load_captions` reads.
+
+    Raises:
+        DataError: the file or one of its entries is not of this form.
+    """
+    references: dict[str, list[str]] = {}
+    for item in _items(Path(path)):
+        references.setdefault(_media_id(item), []).extend(_captions(item))
+    return {video_id: tuple(captions) for video_id, captions in references.items()}
+
+
+def load_video_ids(path: Path | str) -> list[str]:
+    """Identifiers of all clips or images that an annotation file of any kind names: unique, in order of appearance.
+
+    Raises:
+        DataError: the file cannot be read or an entry has no usable identifier.
+    """
+    return list(dict.fromkeys(_media_id(item) for item in _items(Path(path))))
+
+
+def check_media_id(video_id: str) -> None:
+    """Refuse identifiers that could lead outside the media folder; sub-folders ("a/b") are fine.
+
+    Raises:
+        DataError: the identifier is empty, absolute, too long, or has "..", a backslash or a control character.
+    """
+    if _PLAIN_ID.fullmatch(video_id):
+        return
+    problem = _media_id_problem(video_id)
+    if problem:
+        raise DataError(f"media identifier {_show(video_id)} {problem}; expected a relative name such as video7 or a/b")
+
+
+def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry], path: Path | str) -> None:
+    """Check that an evaluation split has one entry per clip (captions) or per question identifier (questions).
+
+    Questions without an identifier may repeat: the public question sets ask the same question of a clip twice.
+
+    Raises:
+        DataError: two entries share the key; the message names both lines.
+    """
+    first_lines: dict[str, int] = {}
+    for entry in entries:
+        field = "video_id" if isinstance(entry, CaptionEntry) else "question_id"
+        key = entry.video_id if isinstance(entry, CaptionEntry) else entry.question_id
+        if key is None:
+            continue
+        if key in first_lines:
+            raise DataError(
+                f"{path}, line {entry.line}: {field} {_show(key)} was already used in line {first_lines[key]}; an "
+                f"evaluation split needs each {field} once (several captions of a clip go into one list)"
+            )
+        first_lines[key] = entry.line
+
+
+def _media_id_problem(video_id: str) -> str | None:
+    parts = video_id.split("/")
+    if not video_id.strip():
+        return "is empty"
+    if _CONTROL_OR_BACKSLASH.search(video_id):
+        return "has a backslash or a control character"
+    if video_id.startswith("/") or _WINDOWS_DRIVE.match(video_id):
+        return "is an absolute path"
+    if ".." in parts:
+        return 'leads out of the media folder (part "..")'
+    if "" in parts or "." in parts:
+        return 'has an empty part or a part "."'
+    try:
+        longest = max(len(part.encode()) for part in parts)
+    except UnicodeEncodeError:
+        return "is not valid Unicode text"
+    if longest > _LONGEST_NAME:
+        return f"has a part longer than {_LONGEST_NAME} bytes"
+    return None
+
+
+# --- fields of one entry ---------------------------------------------------------------------------------------------
+
+
+def _fields(item: _Item) -> dict[str, object]:
+    if not isinstance(item.value, dict):
+        item.fail(f'found {_kind(item.value)}, expected an object such as {{"video_id": "video7", "desc": "..."}}')
+    return item.value
+
+
+def _media_id(item: _Item) -> str:
+    fields = _fields(item)
+    name = next((field for field in _MEDIA_FIELDS if field in fields), None)
+    if name is None:
+        item.fail(f'field "video_id" is missing; found the fields {_names(fields)}')
+    value = fields[name]
+    if isinstance(value, int) and not isinstance(value, bool):  # COCO numbers its images
+        value = str(value)
+    if not isinstance(value, str):
+        item.fail(f'field "{name}" is {_kind(value)}, expected a string')
+    if not _PLAIN_ID.fullmatch(value) and (problem := _media_id_problem(value)):
+        item.fail(f'field "{name}" {_show(value)} {problem}; expected a relative name such as video7 or a/b')
+    return value
+
+
+def _captions(item: _Item) -> tuple[str, ...]:
+    fields = _fields(item)
+    name = next((field for field in _CAPTION_FIELDS if field in fields), None)
+    if name is None:
+        item.fail(f'field "desc" (or "caption") is missing; found the fields {_names(fields)}')
+    return _texts(item, name, fields[name])
+
+
+def _questions(item: _Item, require_answers: bool) -> Iterator[QuestionEntry]:
+    fields = _fields(item)
+    video_id = _media_id(item)
+    for name in ("question", "answer"):
+        if name not in fields and (name == "question" or require_answers):
+            item.fail(f'field "{name}" is missing; found the fields {_names(fields)}')
+    several = isinstance(fields["question"], list)
+    questions = _texts(item, "question", fields["question"])
+    answers = _aligned(item, "answer", several, len(questions))
+    identifiers = _aligned(item, "question_id", several, len(questions))
+    for question, answer, identifier in zip(questions, answers, identifiers, strict=True):
+        accepted = () if answer is None and "answer" not in fields else _texts(item, "answer", answer)
+        yield QuestionEntry(video_id, question, accepted, _question_id(item, identifier), item.line)
+
+
+def _aligned(item: _Item, name: str, several: bool, count: int) -> list[object]:
+    """The values of an optional field, one for each question of the entry."""
+    value = _fields(item).get(name)
+    if not several or name not in _fields(item):
+        return [value] * count
+    if not isinstance(value, list):
+        item.fail(f'field "{name}" is {_kind(value)}, expected a list of {count}, as "question" is a list')
+    if len(value) != count:
+        item.fail(f'field "{name}" has {len(value)} items, expected {count}, one for each question')
+    return value
+
+
+def _question_id(item: _Item, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    item.fail(f'field "question_id" is {_kind(value)}, expected a string or an integer')
+
+
+def _texts(item: _Item, name: str, value: object) -> tuple[str, ...]:
+    """A non-blank string, or a non-empty list of them, as a tuple."""
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        item.fail(f'field "{name}" is {_kind(value)}, expected a string or a list of strings')
+    if not texts:
+        item.fail(f'field "{name}" is an empty list, expected at least one string')
+    for text in texts:
+        if not isinstance(text, str):
+            item.fail(f'field "{name}" holds {_kind(text)}, expected a string')
+        if not text or text.isspace():
+            item.fail(f'field "{name}" is empty, expected text; correct or remove the entry')
+    return tuple(texts)
+
+
+# --- the file as a sequence of items with their lines ----------------------------------------------------------------
+
+
+def _list_items(path: Path) -> Iterator[_Item]:
+    return _items(path, allow_coco=False)
+
+
+def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
+    text = _read_text(path)
+    start = _skip_blank(text, 0)
+    if text.startswith("[", start):
+        values = _array_values(path, text, start)
+    elif text.startswith("{", start):
+        annotations = _coco_start(path, text, start)
+        if annotations is None:
+            values = _line_values(path, text)
+        elif not allow_coco:
+            raise DataError(f'{path}: found an object with "annotations" (COCO style), expected a JSON list of entries')
+        else:
+            values = _array_values(path, text, annotations)
+    elif start == len(text):
+        raise DataError(f"{path} is empty; expected a JSON list of entries")
+    else:
+        line = _line(text, start)
+        raise DataError(f"{path}, line {line}: found {_show(text[start:])}, expected a JSON list of entries")
+    number = 0
+    for number, (line, value) in enumerate(values, start=1):
+        yield _Item(path, number, line, value)
+    if number == 0:
+        raise DataError(f"{path} holds no entries; expected at least one")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); expected a JSON list of entries") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _array_values(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
+    """Values of the JSON list that begins at `start`, decoded one by one so that each one's line is known."""
+    line, counted = 1, 0
+    position = _skip_blank(text, start + 1)
+    closed = text.startswith("]", position)
+    while not closed:
+        line, counted = line + text.count("\n", counted, position), position
+        value, position = _decode(path, text, position)
+        yield line, value
+        position = _skip_blank(text, position)
+        closed = text.startswith("]", position)
+        if not closed and not text.startswith(",", position):
+            _fail_syntax(path, text, position, "expected a comma or the closing bracket of the list")
+        if not closed:
+            position = _skip_blank(text, position + 1)
+    if text[start - 1 : start] in ("", "\ufeff") or not text[:start].strip():  # the list is the whole file
+        rest = _skip_blank(text, position + 1)
+        if rest < len(text):
+            _fail_syntax(path, text, rest, "expected nothing after the list")
+
+
+def _line_values(path: Path, text: str) -> Iterator[tuple[int, object]]:
+    for line, row in enumerate(text.split("\n"), start=1):
+        if row.strip():
+            value, end = _decode(path, row, _skip_blank(row, 0), line)
+            if _skip_blank(row, end) < len(row):
+                raise DataError(f"{path}, line {line}: found text after the object, expected one JSON object a line")
+            yield line, value
+
+
+def _coco_start(path: Path, text: str, start: int) -> int | None:
+    """Where the list "annotations" of a COCO style object begins; None if the file is not of that form."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None  # perhaps JSON Lines; a real mistake is reported with its line there
+    if _skip_blank(text, end) < len(text) or any(field in value for field in _MEDIA_FIELDS):
+        return None
+    if not isinstance(value.get("annotations"), list):
+        raise DataError(
+            f"{path}: found an object with the fields {_names(value)}, expected a JSON list of entries or an object "
+            'with a list "annotations"'
+        )
+    position = _skip_blank(text, start + 1)
+    while True:
+        key, position = _decode(path, text, position)
+        position = _skip_blank(text, _skip_blank(text, position) + 1)  # over the colon
+        if key == "annotations":
+            return position
+        _, position = _decode(path, text, position)
+        position = _skip_blank(text, _skip_blank(text, position) + 1)  # over the comma
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _decode(path: Path, text: str, position: int, line: int | None = None) -> tuple[object, int]:
+    try:
+        return _DECODER.raw_decode(text, position)
+    except JSONDecodeError as error:
+        _fail_syntax(path, text, error.pos, error.msg, line)
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
+        _fail_syntax(path, text, position, str(error), line)
+
+
+def _fail_syntax(path: Path, text: str, position: int, expected: str, line: int | None = None) -> NoReturn:
+    found = _show(text[position : position + _SHOWN]) if position < len(text) else "the end of the text"
+    where = line if line is not None else _line(text, position)
+    raise DataError(f"{path}, line {where}: invalid JSON, found {found} ({expected})")
+
+
+def _skip_blank(text: str, position: int) -> int:
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), f"a number ({_show(str(value))})")
+
+
+def _names(fields: Iterable[object]) -> str:
+    return _show(", ".join(sorted(str(name) for name in fields))) or "none"
+
+
+def _show(text: str) -> str:
+    """A short, printable rendering: control characters escaped, long texts cut."""
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")

@@ -1,0 +1,185 @@
+"""What a training step gets: a pure function of (seed, step, worker). Nothing else decides, so any step can be made again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cosa.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.tokenizer import CaptionTokenizer
+
+# Purposes of random streams: each gets its own, so that adding one never shifts another.
+STREAM_ORDER, STREAM_CORPUS, STREAM_SAMPLE, STREAM_PARTNERS = range(4)
+
+
+def random_stream(seed: int, purpose: int, *counters: int) -> np.random.Generator:
+    """A generator that depends on nothing but these numbers."""
+    return np.random.default_rng([seed, purpose, *counters])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample: media with a caption, or with a question and its answer."""
+
+    media_id: str
+    caption: str = ""
+    question: str = ""
+    answer: str = ""
+
+
+class ClipSource(Protocol):
+    """Gives the frames of a clip or image: (frames, 3, resolution, resolution), uint8."""
+
+    def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
+        """Random frames and crops from `generator`; the middle ones without."""
+        ...
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Samples of one kind and what is trained on them."""
+
+    name: str
+    samples: Sequence[Sample]
+    clips: ClipSource
+    objectives: tuple[str, ...]
+    steps: int
+    batch_size: int  # over all workers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's part of a step. Shapes: rows is the worker's share of the global batch."""
+
+    corpus: str
+    objectives: tuple[str, ...]
+    media_ids: tuple[str, ...]
+    frames: Tensor  # (rows, frames, 3, resolution, resolution) uint8
+    identities: Tensor  # (rows,) equal for the same media
+    ids: Tensor | None = None  # (rows, length) captions
+    members: Tensor | None = None  # (rows, concatenated) positions in the global batch, own first
+    concatenated_ids: Tensor | None = None  # (rows, longer length) joined captions
+    question_ids: Tensor | None = None  # (rows, question length)
+    answer_ids: Tensor | None = None  # (rows, answer length)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on a device."""
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory (called by the data loader)."""
+        pinned = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **pinned)
+
+
+class TrainingBatches(Dataset[Batch]):
+    """All batches of a run in order, as one worker sees them: item k is the worker's part of step k.
+
+    One corpus a step, drawn so that each gets exactly its number of steps, the same on all workers. Every corpus is gone through
+    in a new random order each epoch; an incomplete last batch of an epoch is left out.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],
+        tokenizer: CaptionTokenizer,
+        *,
+        seed: int,
+        concatenate: int = 1,
+        max_text_tokens: int = 40,
+        max_answer_tokens: int = 10,
+        rank: int = 0,
+        workers: int = 1,
+    ):
+        for corpus in corpora:
+            if corpus.batch_size % workers:
+                raise ValueError(f"{corpus.name}: batch of {corpus.batch_size} cannot be split over {workers} workers")
+            if len(corpus.samples) < corpus.batch_size:
+                raise ValueError(f"{corpus.name}: {len(corpus.samples)} samples are fewer than a batch of {corpus.batch_size}")
+        self.corpora = tuple(corpora)
+        self.tokenizer = tokenizer
+        self.seed, self.rank, self.workers = seed, rank, workers
+        self.concatenate = concatenate
+        self.max_text_tokens, self.max_answer_tokens = max_text_tokens, max_answer_tokens
+        order = np.repeat(np.arange(len(corpora)), [corpus.steps for corpus in corpora])
+        self._corpus_of_step = random_stream(seed, STREAM_CORPUS).permutation(order)
+        self._turn_of_step = np.zeros(len(order), dtype=int)  # how many steps of the same corpus came before
+        for index in range(len(corpora)):
+            mine = self._corpus_of_step == index
+            self._turn_of_step[mine] = np.arange(mine.sum())
+        self._identity = [{} for _ in corpora]  # type: list[dict[str, int]]
+        for identities, corpus in zip(self._identity, corpora, strict=True):
+            for sample in corpus.samples:
+                identities.setdefault(sample.media_id, len(identities))
+        self._shuffled: dict[tuple[int, int], np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._corpus_of_step)
+
+    def __getitem__(self, step: int) -> Batch:
+        index = int(self._corpus_of_step[step])
+        corpus = self.corpora[index]
+        everyone = self._global_batch(index, int(self._turn_of_step[step]))
+        per_worker = corpus.batch_size // self.workers
+        rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
+        mine = [corpus.samples[everyone[row]] for row in rows]
+        clips = [
+            corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
+            for sample, row in zip(mine, rows, strict=True)
+        ]
+        batch = Batch(
+            corpus=corpus.name,
+            objectives=corpus.objectives,
+            media_ids=tuple(sample.media_id for sample in mine),
+            frames=torch.stack(clips),
+            identities=torch.tensor([self._identity[index][sample.media_id] for sample in mine]),
+        )
+        if "qa" in corpus.objectives:
+            return self._with_questions(batch, mine)
+        return self._with_captions(batch, [corpus.samples[i].caption for i in everyone], rows, step)
+
+    def _global_batch(self, index: int, turn: int) -> np.ndarray:
+        """Indices of the samples of all workers for a corpus' batch number `turn`."""
+        corpus = self.corpora[index]
+        per_epoch = len(corpus.samples) // corpus.batch_size
+        epoch, place = divmod(turn, per_epoch)
+        if (index, epoch) not in self._shuffled:
+            self._shuffled = {key: value for key, value in self._shuffled.items() if key[0] != index}
+            self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(
+                len(corpus.samples)
+            )
+        return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
+
+    def _with_questions(self, batch: Batch, samples: Sequence[Sample]) -> Batch:
+        return replace(
+            batch,
+            question_ids=self.tokenizer.batch([sample.question for sample in samples], self.max_text_tokens),
+            answer_ids=self.tokenizer.batch([sample.answer for sample in samples], self.max_answer_tokens),
+        )
+
+    def _with_captions(self, batch: Batch, captions: Sequence[str], rows: range, step: int) -> Batch:
+        """captions: of the global batch, which every worker knows, so that joining captions needs no communication."""
+        tokens = [self.tokenizer.ids(caption) for caption in captions]
+        frame = self.tokenizer.frame
+        batch = replace(batch, ids=self.tokenizer.pad([frame(tokens[row], self.max_text_tokens) for row in rows]))
+        if self.concatenate == 1 or not any(name.startswith("c") and name != "cap" for name in batch.objectives):
+            return batch
+        generator = random_stream(self.seed, STREAM_PARTNERS, step, self.rank)
+        partners = draw_partners(len(captions), rows, self.concatenate - 1, generator)
+        members = np.concatenate([np.asarray(rows)[:, None], partners], axis=1)  # (rows, concatenated)
+        limit = concatenated_text_limit(self.max_text_tokens, self.concatenate)
+        joined = [frame(join_tokens([tokens[i] for i in row]), limit) for row in members]
+        return replace(batch, members=torch.from_numpy(members), concatenated_ids=self.tokenizer.pad(joined))

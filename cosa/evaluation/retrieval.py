@@ -1,0 +1,121 @@
+"""Text-to-video retrieval: contrastive similarity ranks all videos, matching re-ranks the best (paper, section 4)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosa.data.annotations import CaptionEntry
+from cosa.data.batches import ClipSource
+from cosa.distributed import gather_objects, rank, world_size
+from cosa.evaluation.result import EvaluationResult, encode_clips, share_of_worker
+from cosa.evaluation.retrieval_metrics import retrieval_metrics
+from cosa.model import COSA, VideoFeatures
+from cosa.text import VideoMemory
+from cosa.training.settings import EvaluationSettings
+
+TOP = 10  # videos named per text in the predictions
+
+
+@torch.no_grad()
+def evaluate_retrieval(
+    model: COSA,
+    entries: Sequence[CaptionEntry],
+    clips: ClipSource,
+    settings: EvaluationSettings,
+    max_text_tokens: int,
+    device: torch.device,
+) -> EvaluationResult:
+    """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result."""
+    model.eval()
+    video_ids = [entry.video_id for entry in entries]
+    texts = [caption for entry in entries for caption in entry.captions]
+    owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
+    mine = share_of_worker(len(video_ids), rank(), world_size())
+
+    features = encode_clips(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device)
+    video_vectors = model.video_contrastive(_to(features, device)).cpu() if len(mine) else torch.empty(0)
+    ids = model.tokenizer.batch(texts, max_text_tokens)
+    text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
+    all_videos = torch.cat([part for part in gather_objects(video_vectors) if len(part)])
+    similarities = (text_vectors @ all_videos.T).numpy()  # (texts, videos)
+
+    candidates = np.argsort(-similarities, axis=1, kind="stable")[:, : settings.rerank]  # (texts, k) video indices
+    match = _match_scores(model, ids, features, mine, candidates, settings.eval_batch_size, device)
+    # Re-scored videos stand before all others, in the order of their match probability; the others keep their order.
+    scores = similarities - 10.0
+    for part in gather_objects(match):
+        texts_of_part, videos_of_part, values = part
+        scores[texts_of_part, videos_of_part] = values
+    metrics = retrieval_metrics(scores, owner, video_to_text=settings.video_to_text)
+    contrastive = retrieval_metrics(similarities, owner)
+    metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    predictions = [
+        {
+            "text": text,
+            "video_id": video_ids[owner[row]],
+            "ranked": [video_ids[i] for i in order[row]],
+            "scores": [round(float(scores[row, i]), 4) for i in order[row]],
+        }
+        for row, text in enumerate(texts)
+    ]
+    return EvaluationResult(metrics, predictions)
+
+
+def _to(features: VideoFeatures, device: torch.device) -> VideoFeatures:
+    return VideoFeatures(features.projected.to(device), features.pooled.to(device))
+
+
+def _trim(ids: Tensor, pad_id: int) -> Tensor:
+    return ids[:, : int((ids != pad_id).sum(1).max())]
+
+
+def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
+    """(texts, contrastive_dim) on the CPU; every worker encodes its share of the texts."""
+    share = share_of_worker(len(ids), rank(), world_size())
+    parts = [
+        model.text_contrastive(_trim(ids[chunk], model.tokenizer.pad_id).to(device)).cpu()
+        for chunk in np.array_split(share, max(1, -(-len(share) // batch_size)))
+        if len(chunk)
+    ]
+    return torch.cat([part for worker in gather_objects(parts) for part in worker])
+
+
+def _match_scores(
+    model: COSA,
+    ids: Tensor,
+    features: VideoFeatures,
+    mine: np.ndarray,
+    candidates: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match probabilities of the candidate pairs whose video this worker holds: text index, video index, probability.
+
+    Pairs are taken video by video, so that keys and values of a video are computed once for all its texts.
+    """
+    text_index, place = np.nonzero(np.isin(candidates, mine))
+    video_index = candidates[text_index, place]
+    order = np.argsort(video_index, kind="stable")
+    text_index, video_index = text_index[order], video_index[order]
+    values = np.zeros(len(order), dtype=np.float32)
+    local = {int(video): row for row, video in enumerate(mine)}
+    videos, starts = np.unique(video_index, return_index=True)
+    stops = np.append(starts[1:], len(order))
+    for chunk in range(0, len(videos), batch_size):
+        held = videos[chunk : chunk + batch_size]
+        memory = model.video_memory(_to(features.select(torch.tensor([local[int(v)] for v in held])), device))
+        begin, end = starts[chunk], stops[min(chunk + batch_size, len(videos)) - 1]
+        row_of = {int(video): row for row, video in enumerate(held)}
+        for start in range(begin, end, batch_size):
+            pairs = slice(start, min(start + batch_size, end))
+            rows = torch.tensor([row_of[int(v)] for v in video_index[pairs]], device=device)
+            values[pairs] = _match(model, ids[text_index[pairs]], memory, rows, device)
+    return text_index, video_index, values
+
+
+def _match(model: COSA, ids: Tensor, memory: VideoMemory, rows: Tensor, device: torch.device) -> np.ndarray:
+    logits = model.matching_logits(_trim(ids, model.tokenizer.pad_id).to(device), memory.select(rows))
+    return logits.float().softmax(-1)[:, 1].cpu().numpy()

@@ -1,0 +1,151 @@
+"""Recall, median and mean rank of text-video retrieval, computed from a matrix of scores."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosa.errors import DataError
+
+RECALL_AT = (1, 5, 10)
+# Cells compared at once: bounds the temporary arrays to a few tens of megabytes, whatever the size of the matrix.
+CELLS_PER_CHUNK = 4_000_000
+
+Ties = Literal["pessimistic", "index"]
+
+
+def retrieval_metrics(
+    scores: NDArray[np.floating],
+    text_to_video: NDArray[np.integer],
+    *,
+    video_to_text: bool = False,
+    ties: Ties = "pessimistic",
+) -> dict[str, float]:
+    """Text-to-video retrieval metrics and, on request, video-to-text ones.
+
+    Args:
+        scores: (texts, videos), higher is a better match. After re-ranking, cells outside a text's candidates are 0:
+            a right video that is no candidate then ties with all of them. -inf is allowed, NaN is not.
+        text_to_video: (texts,) column of the right video of each text; several texts may share a video.
+        video_to_text: also rank the texts of each video; a video's rank is the best one among its own texts.
+        ties: `pessimistic` ranks the right item behind all wrong items of equal score, so that constant scores earn
+            nothing. `index` keeps the order of the columns (or rows), which is what the published code does.
+
+    Returns:
+        `text_to_video_r1`, `_r5`, `_r10` and their mean `_mean_r`, in percent and not rounded; `text_to_video_median_rank`
+        and `_mean_rank`, where 1 is the best rank. The same with `video_to_text_`.
+
+    Raises:
+        DataError: wrong shapes or indices, an empty matrix, NaN, or (video_to_text) a video without a text.
+
+    """
+    metrics = _summary(text_to_video_ranks(scores, text_to_video, ties=ties), "text_to_video")
+    if video_to_text:
+        metrics |= _summary(video_to_text_ranks(scores, text_to_video, ties=ties), "video_to_text")
+    return metrics
+
+
+def retrieval_chance(num_videos: int, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
+    """Text-to-video recalls, in percent, that a random order of `num_videos` videos reaches on average."""
+    if num_videos < 1:
+        raise DataError(f"Retrieval among {num_videos} videos has no chance level; expected at least one video.")
+    recalls = {f"text_to_video_r{k}": 100.0 * min(k / num_videos, 1.0) for k in ks}
+    return recalls | {"text_to_video_mean_r": float(np.mean(list(recalls.values())))}
+
+
+def text_to_video_ranks(
+    scores: NDArray[np.floating], text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
+) -> NDArray[np.int64]:
+    """Rank, from 1, of the right video among all videos: (texts,). Arguments and errors as in `retrieval_metrics`."""
+    scores, text_to_video = _checked(scores, text_to_video)
+    ranks = np.empty(len(scores), dtype=np.int64)
+    columns = np.arange(scores.shape[1])
+    for rows, chunk in _chunks(scores):
+        right = text_to_video[rows, None]  # (rows, 1)
+        own = np.take_along_axis(chunk, right, axis=1)  # (rows, 1)
+        equal = chunk == own
+        if ties == "index":
+            equal &= columns < right
+            ranks[rows] = 1 + (chunk > own).sum(axis=1) + equal.sum(axis=1)
+        else:  # The right video equals itself: that one takes the place of the "1 +".
+            ranks[rows] = (chunk > own).sum(axis=1) + equal.sum(axis=1)
+    return ranks
+
+
+def video_to_text_ranks(
+    scores: NDArray[np.floating], text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
+) -> NDArray[np.int64]:
+    """Rank, from 1, of the best of a video's own texts among all texts: (videos,). As in `retrieval_metrics`."""
+    scores, text_to_video = _checked(scores, text_to_video)
+    num_texts, num_videos = scores.shape
+    texts_of = np.bincount(text_to_video, minlength=num_videos)
+    if not texts_of.all():
+        first = int(np.flatnonzero(texts_of == 0)[0])
+        raise DataError(
+            f"{int((texts_of == 0).sum())} of {num_videos} videos have no text (first: column {first}); video-to-text "
+            "retrieval needs at least one text for every video."
+        )
+    own = scores[np.arange(num_texts), text_to_video]  # (texts,)
+    best = np.full(num_videos, -np.inf, dtype=np.result_type(own, np.float16))  # (videos,)
+    np.maximum.at(best, text_to_video, own)
+    is_best = own == best[text_to_video]  # (texts,)
+    first_best = np.full(num_videos, num_texts)  # (videos,) first own text with the best score
+    np.minimum.at(first_best, text_to_video[is_best], np.flatnonzero(is_best))
+
+    ranks = np.ones(num_videos, dtype=np.int64)
+    for rows, chunk in _chunks(scores):
+        equal = chunk == best
+        if ties == "index":
+            equal &= np.arange(rows.start, rows.stop)[:, None] < first_best
+        ranks += (chunk > best).sum(axis=0) + equal.sum(axis=0)
+    if ties == "pessimistic":  # Own texts are right answers: an equal score among them is no tie to lose.
+        ranks -= np.bincount(text_to_video[is_best], minlength=num_videos)
+    return ranks
+
+
+def _checked(
+    scores: NDArray[np.floating], text_to_video: NDArray[np.integer]
+) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    scores, text_to_video = np.asarray(scores), np.asarray(text_to_video)
+    if scores.ndim != 2 or 0 in scores.shape or scores.dtype.kind not in "fiu":
+        raise DataError(
+            f"Retrieval scores of shape {scores.shape} and type {scores.dtype}; expected a non-empty matrix of real "
+            "numbers, (texts, videos)."
+        )
+    if text_to_video.shape != scores.shape[:1] or text_to_video.dtype.kind not in "iu":
+        raise DataError(
+            f"text_to_video of shape {text_to_video.shape} and type {text_to_video.dtype}; expected one integer, the "
+            f"column of the right video, for each of the {len(scores)} texts."
+        )
+    outside = np.flatnonzero((text_to_video < 0) | (text_to_video >= scores.shape[1]))
+    if outside.size:
+        raise DataError(
+            f"Text {outside[0]} belongs to video {text_to_video[outside[0]]}, but the score matrix has columns "
+            f"0..{scores.shape[1] - 1}."
+        )
+    return scores, text_to_video.astype(np.intp)
+
+
+def _chunks(scores: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+    """Blocks of whole rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
+    num_rows = max(1, CELLS_PER_CHUNK // scores.shape[1])
+    for start in range(0, len(scores), num_rows):
+        rows = slice(start, min(start + num_rows, len(scores)))
+        chunk = scores[rows]
+        if np.isnan(chunk).any():
+            row, column = np.argwhere(np.isnan(chunk))[0]
+            raise DataError(
+                f"The retrieval score of text {start + row} and video {column} is NaN; the model that made it has "
+                "diverged or its inputs are broken."
+            )
+        yield rows, chunk
+
+
+def _summary(ranks: NDArray[np.int64], prefix: str) -> dict[str, float]:
+    recalls = {f"{prefix}_r{k}": 100.0 * float(np.mean(ranks <= k)) for k in RECALL_AT}
+    return recalls | {
+        f"{prefix}_mean_r": float(np.mean(list(recalls.values()))),
+        f"{prefix}_median_rank": float(np.median(ranks)),
+        f"{prefix}_mean_rank": float(np.mean(ranks)),
+    }

@@ -1,0 +1,194 @@
+"""COSA: one vision encoder, one text encoder that is also fusion encoder and decoder, and the heads (paper, section 3.1).
+
+Two rules keep it fast. Every image is encoded once a step: concatenated samples are made of *features*, with gradients. Keys and
+values of a video are computed once a layer (`VideoMemory`) and shared by every pass that looks at it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cosa.config import ModelConfig
+from cosa.distributed import gather
+from cosa.text import MultimodalEncoder, VideoMemory
+from cosa.tokenizer import CaptionTokenizer
+from cosa.vision import VisionEncoder
+
+NORM_EPSILON = 1e-12  # of BERT and of the published heads
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Encoded videos before the frame embeddings are added, so that they can be regrouped into other videos.
+
+    projected: (videos, frames, tokens, hidden) every visual token in the text encoder's width.
+    pooled: (videos, frames, vision_dim) one vector a frame.
+    """
+
+    projected: Tensor
+    pooled: Tensor
+
+    def __len__(self) -> int:
+        return self.projected.shape[0]
+
+    def select(self, indices: Tensor) -> "VideoFeatures":
+        """Videos at `indices` (rows,)."""
+        return VideoFeatures(self.projected.index_select(0, indices), self.pooled.index_select(0, indices))
+
+    def gathered(self) -> "VideoFeatures":
+        """The videos of all workers, with gradients."""
+        return replace(self, projected=gather(self.projected), pooled=gather(self.pooled))
+
+    def concatenate(self, members: Tensor) -> "VideoFeatures":
+        """New videos that join the frames of the videos at `members` (rows, n) in that order: frames become n * frames."""
+        rows, n = members.shape
+        chosen = self.select(members.flatten())
+        return VideoFeatures(
+            chosen.projected.unflatten(0, (rows, n)).flatten(1, 2), chosen.pooled.unflatten(0, (rows, n)).flatten(1, 2)
+        )
+
+
+class MatchingHead(nn.Module):
+    """Two-class head on the first hidden state: does the text belong to the video?"""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.linear1 = nn.Linear(hidden_size, hidden_size)
+        self.layernorm = nn.LayerNorm(hidden_size, eps=NORM_EPSILON)
+        self.linear2 = nn.Linear(hidden_size, 2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(rows, hidden) to (rows, 2); class 1 is a match."""
+        return self.linear2(self.layernorm(F.gelu(self.linear1(hidden))))
+
+
+class COSA(nn.Module):
+    """The model. `load_pretrained=False` builds it with random weights, for a checkpoint that brings all of them."""
+
+    def __init__(self, config: ModelConfig, *, load_pretrained: bool = True):
+        super().__init__()
+        if config.frame_positions is None:
+            raise ValueError("frame_positions is not set; the stage that builds a model sets it")
+        self.config = config
+        self.tokenizer = CaptionTokenizer(config.text.vocabulary_size)
+        hidden = config.text.hidden_size
+        self.vision = VisionEncoder(config.vision, load_pretrained=load_pretrained)
+        self.multimodal = MultimodalEncoder(config.text, load_pretrained=load_pretrained)
+        self.projection = nn.Sequential(
+            nn.Linear(self.vision.output_dim, hidden), nn.LayerNorm(hidden, eps=NORM_EPSILON)
+        )
+        self.frame_embedding = nn.Parameter(0.02 * torch.randn(config.frame_positions, hidden))
+        self.text_contrastive_head = nn.Linear(hidden, config.contrastive_dim, bias=False)
+        self.video_contrastive_head = nn.Linear(self.vision.output_dim, config.contrastive_dim, bias=False)
+        self.temperature = nn.Parameter(torch.tensor(0.07))  # divides similarities
+        self.matching_head = MatchingHead(hidden)
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Recompute activations in the backward pass instead of keeping them, in both encoders."""
+        self.multimodal.gradient_checkpointing = enabled
+        self.vision.backbone.set_grad_checkpointing(enabled)
+
+    # -- video ------------------------------------------------------------------------------------------------------
+
+    def encode_video(self, frames: Tensor) -> VideoFeatures:
+        """Encode every frame once: (videos, frames, 3, height, width), uint8 or normalised."""
+        videos, count = frames.shape[:2]
+        tokens = self.vision(frames.flatten(0, 1)).unflatten(0, (videos, count))  # (videos, frames, tokens, vision_dim)
+        return VideoFeatures(self.projection(tokens), self.vision.pool(tokens))
+
+    def frame_embeddings(self, frames: int) -> Tensor:
+        """(frames, hidden): as learned, or the nearest ones when the number of frames differs (frame i takes floor(i*N/n))."""
+        learned = self.frame_embedding.shape[0]
+        if frames == learned:
+            return self.frame_embedding
+        return self.frame_embedding[torch.arange(frames, device=self.frame_embedding.device) * learned // frames]
+
+    def video_memory(self, features: VideoFeatures) -> VideoMemory:
+        """Cross-attention keys and values of videos, with the frame embeddings added."""
+        video_input = features.projected + self.frame_embeddings(features.projected.shape[1])[:, None]
+        return self.multimodal.video_memory(video_input.flatten(1, 2))
+
+    def video_contrastive(self, features: VideoFeatures) -> Tensor:
+        """(videos, contrastive_dim), unit length: mean over frames, then the head."""
+        return F.normalize(self.video_contrastive_head(features.pooled.mean(1)), dim=-1)
+
+    # -- text -------------------------------------------------------------------------------------------------------
+
+    def not_padding(self, ids: Tensor) -> Tensor:
+        """True where a token is not padding; same shape as `ids`."""
+        return ids != self.tokenizer.pad_id
+
+    def text_contrastive(self, ids: Tensor) -> Tensor:
+        """(texts, length) ids to (texts, contrastive_dim), unit length: the [CLS] state of a pass without video."""
+        hidden, _ = self.multimodal(ids, self.not_padding(ids))
+        return F.normalize(self.text_contrastive_head(hidden[:, 0]), dim=-1)
+
+    # -- both -------------------------------------------------------------------------------------------------------
+
+    def matching_logits(self, ids: Tensor, memory: VideoMemory) -> Tensor:
+        """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see MultimodalEncoder)."""
+        hidden, _ = self.multimodal(ids, self.not_padding(ids), memory)
+        return self.matching_head(hidden[:, 0])
+
+    @staticmethod
+    def causal_mask(not_padding: Tensor) -> Tensor:
+        """(rows, length) to (rows, length, length): a query sees itself and earlier positions that are not padding."""
+        length = not_padding.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=not_padding.device).tril()
+        return causal & not_padding[:, None]
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Texts and videos of one worker in one step, with everything that several objectives need computed at most once.
+
+    ids: (rows, length) captions. videos: features of as many videos. identities: (rows,) equal where two rows show the same
+    media: such pairs are no negatives of each other.
+    """
+
+    model: COSA
+    ids: Tensor
+    videos: VideoFeatures
+    identities: Tensor
+
+    @cached_property
+    def memory(self) -> VideoMemory:
+        """Keys and values of the videos."""
+        return self.model.video_memory(self.videos)
+
+    @cached_property
+    def all_videos(self) -> VideoFeatures:
+        """The videos of all workers."""
+        return self.videos.gathered()
+
+    @cached_property
+    def text_features(self) -> Tensor:
+        """(rows, contrastive_dim)."""
+        return self.model.text_contrastive(self.ids)
+
+    @cached_property
+    def video_features(self) -> Tensor:
+        """(rows, contrastive_dim)."""
+        return self.model.video_contrastive(self.videos)
+
+    @cached_property
+    def similarities(self) -> tuple[Tensor, Tensor]:
+        """Temperature-scaled text-to-video and video-to-text similarities, both (rows, rows of all workers)."""
+        to_video = self.text_features @ gather(self.video_features).T / self.model.temperature
+        to_text = self.video_features @ gather(self.text_features).T / self.model.temperature
+        return to_video, to_text
+
+    @cached_property
+    def all_identities(self) -> Tensor:
+        """(rows of all workers,)."""
+        return gather(self.identities)
+
+    def concatenated(self, ids: Tensor, members: Tensor) -> "EncodedBatch":
+        """The batch of concatenated samples: row i joins the videos at `members[i]` of all workers' videos, itself first.
+
+        ids: (rows, longer length) joined captions. members: (rows, n).
+        """
+        return EncodedBatch(self.model, ids, self.all_videos.concatenate(members), self.identities)

@@ -1,0 +1,21 @@
+"""ITC: image/video-text contrastive loss over the batches of all workers (paper, section 3.2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cosa.config import ObjectiveSettings
+from cosa.distributed import rank
+from cosa.model import EncodedBatch
+
+
+def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None) -> Tensor:  # noqa: ARG001
+    """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch. Scalar."""
+    to_video, to_text = batch.similarities
+    rows = to_video.shape[0]
+    targets = torch.arange(rows, device=to_video.device) + rank() * rows
+    smoothing = settings.label_smoothing
+    return (
+        F.cross_entropy(to_video, targets, label_smoothing=smoothing)
+        + F.cross_entropy(to_text, targets, label_smoothing=smoothing)
+    ) / 2

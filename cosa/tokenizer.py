@@ -1,0 +1,62 @@
+"""WordPiece tokens of lower-cased text, from the BERT vocabulary that ships with the package (no download)."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from torch import Tensor
+
+VOCABULARY_FILE = Path(__file__).parent / "assets" / "bert-base-uncased-vocab.txt"
+PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+
+
+class CaptionTokenizer:
+    """BERT's uncased WordPiece tokenizer over the first `vocabulary_size` entries of its vocabulary.
+
+    Built on the tokenizers library directly: importing transformers for it would cost seconds in every data worker.
+    """
+
+    def __init__(self, vocabulary_size: int = 30522, vocabulary_file: Path = VOCABULARY_FILE):
+        entries = vocabulary_file.read_text(encoding="utf-8").splitlines()[:vocabulary_size]
+        vocabulary = {entry: index for index, entry in enumerate(entries)}
+        self.vocabulary_size = len(vocabulary)
+        self._tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100))
+        self._tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        self._tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+        self._tokenizer.add_special_tokens(
+            [AddedToken(token, special=True) for token in (PAD, UNKNOWN, START, END, MASK)]
+        )
+        self.pad_id, self.start_id, self.end_id, self.mask_id = (vocabulary[t] for t in (PAD, START, END, MASK))
+        self._ids = lru_cache(maxsize=200_000)(self._encode)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text without [CLS] and [SEP]; remembered, since training meets the same captions again and again."""
+        return self._ids(text)
+
+    def frame(self, ids: Sequence[int], max_tokens: int) -> list[int]:
+        """[CLS] ids [SEP], cut to at most `max_tokens` tokens."""
+        return [self.start_id, *ids[: max_tokens - 2], self.end_id]
+
+    def batch(self, texts: Iterable[str], max_tokens: int) -> Tensor:
+        """Padded ids of texts, (texts, longest), framed by [CLS] and [SEP]."""
+        return self.pad([self.frame(self.ids(text), max_tokens) for text in texts])
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """(rows, longest) ids padded with [PAD] no further than the longest row: padding only costs time."""
+        longest = max(len(row) for row in rows)
+        return torch.tensor([[*row, *[self.pad_id] * (longest - len(row))] for row in rows], dtype=torch.long)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of token ids, special tokens left out."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def save(self, folder: Path) -> None:
+        """Write vocab.txt, so that a checkpoint folder holds all that is needed to use it."""
+        entries = sorted(self._tokenizer.get_vocab().items(), key=lambda item: item[1])
+        (folder / "vocab.txt").write_text("\n".join(token for token, _ in entries) + "\n", encoding="utf-8")

@@ -1,0 +1,192 @@
+"""The one training loop: pretraining and every finetuning task run through here."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Sampler
+
+from cosa.data.batches import Batch, TrainingBatches
+from cosa.distributed import mean_of_workers, rank, world_size
+from cosa.errors import UserError
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import differ_in_reach, set_learning_rate
+from cosa.training.settings import LoopSettings, OptimizerSettings
+
+LogRecord = dict[str, float]
+
+
+class NonFiniteLossError(UserError):
+    """A loss became NaN or infinite: going on would only destroy the weights."""
+
+
+class _StepsFrom(Sampler[int]):
+    def __init__(self, start: int, stop: int):
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass
+class Trainer:
+    """Everything a training run consists of; `run` is the loop.
+
+    The randomness of a step (dropout, masks, negatives) is seeded by (seed, step, worker): a resumed run equals an
+    uninterrupted one without saving any generator's state.
+    """
+
+    losses: StepLosses
+    optimizer: torch.optim.AdamW
+    batches: TrainingBatches
+    optimizer_settings: OptimizerSettings
+    loop_settings: LoopSettings
+    seed: int
+    device: torch.device
+    step: int = 0  # steps that are done
+    scaler: torch.amp.GradScaler = field(init=False)
+    _parallel: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.loop_settings.precision == "float16")
+        self._parallel = self.losses
+        if world_size() > 1:
+            self._parallel = DistributedDataParallel(
+                self.losses,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                find_unused_parameters=differ_in_reach(corpus.objectives for corpus in self.batches.corpora),
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return len(self.batches)
+
+    def evaluation_steps(self) -> list[int]:
+        """Numbers of steps done at which the run stops to validate and save; the last is the end."""
+        count = max(1, min(self.loop_settings.evaluations_per_run, self.total_steps))
+        return [math.ceil(self.total_steps * (i + 1) / count) for i in range(count)]
+
+    def run(self, on_log: Callable[[int, LogRecord], None], on_evaluation: Callable[[int], None]) -> None:
+        """Train from `step` to the end.
+
+        Args:
+            on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed.
+            on_evaluation: called on all workers at `evaluation_steps`.
+        """
+        stops = set(self.evaluation_steps())
+        meter = _Meter(self.device)
+        self.losses.train()
+        for batch in self._loader():
+            meter.waited()
+            meter.add(self._train_step(batch), samples=len(batch.media_ids) * world_size())
+            self.step += 1
+            if self.step % self.loop_settings.log_every == 0 or self.step in stops:
+                record = mean_of_workers(meter.record())
+                self._check_finite(record, batch)
+                if rank() == 0:
+                    on_log(self.step, record)
+            if self.step in stops:
+                on_evaluation(self.step)
+                self.losses.train()
+                meter.restart()
+
+    def _loader(self) -> DataLoader[Batch]:
+        workers = self.loop_settings.loader_workers
+        return DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=_StepsFrom(self.step, self.total_steps),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        share = set_learning_rate(
+            self.optimizer, self.step, self.total_steps, self.optimizer_settings.warmup_ratio
+        )
+        generator = seed_step(self.seed, self.step, self.device)
+        with self._autocast():
+            losses = self._parallel(batch.to(self.device), generator)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimizer)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        rate = torch.tensor(share * self.optimizer_settings.learning_rate)
+        return {
+            "loss": total.detach(),
+            **{name: loss.detach() for name, loss in losses.items()},
+            "gradient_norm": norm.detach(),
+            "learning_rate": rate,
+        }
+
+    def _autocast(self) -> Any:
+        if self.loop_settings.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.loop_settings.precision))
+
+    def _check_finite(self, record: LogRecord, batch: Batch) -> None:
+        bad = [name for name, value in record.items() if name.endswith("loss") and not math.isfinite(value)]
+        if bad:
+            raise NonFiniteLossError(
+                f"{', '.join(bad)} became non-finite by step {self.step} (learning rate {record['learning_rate']:.2g}, corpus "
+                f"{batch.corpus}, samples {', '.join(batch.media_ids[:4])}, ...); lower learning_rate, or use bfloat16 "
+                "instead of float16"
+            )
+
+
+def seed_step(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """Seed PyTorch's own generators (dropout, stochastic depth) for a step, and give one for masks and negatives."""
+    key = (seed * 1_000_003 + step) * 1_000_003 + rank()
+    torch.manual_seed(key % 2**63)
+    generator = torch.Generator(device)
+    generator.manual_seed((key * 31 + 17) % 2**63)
+    return generator
+
+
+class _Meter:
+    """Means since the last record, kept on the device: reading a loss waits for the device, so it is done rarely."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.restart()
+
+    def restart(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.samples, self.waiting = 0, 0.0
+        self.started = self.mark = time.perf_counter()
+
+    def waited(self) -> None:
+        self.waiting += time.perf_counter() - self.mark
+
+    def add(self, values: dict[str, Tensor], samples: int) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=value.device)) + value.float()
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.samples += samples
+        self.mark = time.perf_counter()
+
+    def record(self) -> LogRecord:
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        seconds = max(time.perf_counter() - self.started, 1e-9)
+        means["samples_per_second"] = self.samples / seconds
+        means["data_wait_share"] = self.waiting / seconds
+        self.restart()
+        return means

@@ -1,0 +1,72 @@
+"""How training runs: sections of a spec that belong to the optimizer, the loop and the input of the model."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from cosa.config import Probability, Section
+
+
+class OptimizerSettings(Section):
+    """AdamW with linear warm-up and linear decay to 0 (paper, appendix; published defaults)."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
+    vision_learning_rate: float | None = Field(
+        None, gt=0, description="peak learning rate of the vision encoder; left out: 5e-7 for CLIP weights, else learning_rate"
+    )
+    warmup_ratio: Probability = Field(0.1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="on matrices; biases, norms and embeddings of positions have none")
+    betas: tuple[Probability, Probability] = Field((0.9, 0.98), description="AdamW's decay rates of its two moments")
+    epsilon: float = Field(1e-6, gt=0, description="AdamW's epsilon")
+    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+
+
+class LoopSettings(Section):
+    """Precision, memory and rhythm of the training loop."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="arithmetic of the forward pass; float16 scales the loss and needs a GPU"
+    )
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
+    log_every: PositiveInt = Field(10, description="steps between two records of losses and speed")
+    evaluations_per_run: NonNegativeInt = Field(
+        1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"
+    )
+    loader_workers: NonNegativeInt = Field(0, description="processes that prepare batches; 0: the training process itself")
+
+
+class ClipSettings(Section):
+    """What of a clip or image the model sees."""
+
+    train_frames: PositiveInt = Field(1, description="frames of a clip in a training sample; an image has one")
+    eval_frames: PositiveInt | None = Field(None, description="frames of a clip in evaluation; left out: train_frames")
+    resolution: PositiveInt | None = Field(None, description="side of the input image, pixels; left out: model.vision.resolution")
+    transforms: Literal["none", "crop_flip"] = Field(
+        "none", description="none: resize to a square; crop_flip: random resized crop and flip, centre crop in evaluation"
+    )
+    max_text_tokens: int = Field(40, ge=4, description="longest caption or question, tokens")
+    max_answer_tokens: int = Field(10, ge=3, description="longest answer, tokens")
+
+    @property
+    def frames_in_evaluation(self) -> int:
+        """Frames of a clip in evaluation."""
+        return self.eval_frames or self.train_frames
+
+
+class EvaluationSettings(Section):
+    """How the tasks are evaluated (paper, section 4; published defaults)."""
+
+    eval_batch_size: PositiveInt = Field(64, description="clips encoded at once")
+    rerank: PositiveInt = Field(50, description="videos of every text that matching re-scores")
+    video_to_text: bool = Field(False, description="also rank texts for every video")
+    beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
+    length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
+    max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
+    caption_metrics: tuple[
+        Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...
+    ] = Field(
+        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"), description="caption metrics to compute"
+    )
+    soft_accuracy: bool = Field(
+        False, description="question answering: VQAv2's accuracy over ten human answers instead of exact match"
+    )

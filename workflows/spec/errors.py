@@ -1,0 +1,50 @@
+"""Errors of a spec: all of them at once, each with its place, the line itself and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosa.errors import UserError
+
+if TYPE_CHECKING:
+    from workflows.spec.source import Place
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong."""
+
+    message: str
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return self.message
+        lines = [f"{self.place}: {self.message}"]
+        if self.place.text:
+            number = str(self.place.line)
+            lines.append(f"  {number} | {self.place.text.rstrip()}")
+            lines.append(f"  {' ' * len(number)} | {' ' * (self.place.column - 1)}^")
+        return "\n".join(lines)
+
+
+class SpecError(UserError):
+    """A spec that cannot be used. `problems` are all that were found."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' for the nearest known word, else '; known: a, b, c'."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else "; there are none"

@@ -1,0 +1,245 @@
+"""The sections of a spec. Each field says what it is; `cosa schema` prints them all.
+
+Sections of components (model, optimizer, evaluation, ...) belong to those components in `cosa`; stages combine them.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator, model_validator
+
+from cosa.config import ModelConfig, ObjectiveSettings, Section
+from cosa.objectives.names import CONCATENATED, ObjectiveName
+from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Task = Literal["retrieval", "captioning", "question_answering"]
+
+# The measure by which a task's best checkpoint and trial are chosen; higher is better for all of them.
+TASK_METRIC: dict[str, str] = {"retrieval": "text_to_video_r1", "captioning": "cider", "question_answering": "accuracy"}
+TASK_OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "retrieval": ("itc", "itm"), "captioning": ("cap",), "question_answering": ("qa",),
+}  # fmt: skip
+
+
+def no_effect(**keywords: Any) -> Any:
+    """A field that does not change what a stage computes: it stays out of fingerprints."""
+    return Field(json_schema_extra={"affects_result": False}, **keywords)
+
+
+class SplitSection(Section):
+    """Annotation files of one split (JSON lists, see the README)."""
+
+    captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
+    questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
+    references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
+
+
+class DatasetSection(Section):
+    """Where media and annotations of a dataset are. Relative paths start at the working directory, or in `made_by`'s result."""
+
+    media: Literal["video", "image"] = Field(description="what lies in root")
+    root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
+    splits: dict[Name, SplitSection] = Field(
+        description="annotation files by split; a plain path stands for captions and questions alike"
+    )
+    made_by: str | None = Field(None, description="the prepare stage that makes this dataset")
+    frames: str | None = Field(
+        None, description="folder <video_id>/frame_0001.jpg, ... of frames that exist already: no extract stage is needed"
+    )
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _plain_path(cls, splits: Any) -> Any:
+        if isinstance(splits, dict):
+            return {
+                name: {"captions": split, "questions": split} if isinstance(split, str) else split
+                for name, split in splits.items()
+            }
+        return splits
+
+
+class ClusterSection(Section):
+    """Where stages run. None of it changes a result."""
+
+    address: str = Field("local", description="local: start Ray on this machine; else the address of a running cluster")
+    cpus: PositiveInt | None = Field(None, description="cores that a local Ray uses; left out: all")
+    workers: PositiveInt | Literal["auto"] = Field(
+        "auto", description="training workers a stage; auto: one a GPU, without GPUs two (one on a single core)"
+    )
+    cpus_per_worker: PositiveInt = Field(1, description="cores a training worker")
+    gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="GPUs a training worker; auto: one if the cluster has any"
+    )
+    dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
+
+
+class TrackingSection(Section):
+    """Where MLflow records runs."""
+
+    uri: str | None = Field(None, description="MLflow tracking URI; left out: an sqlite file in the storage folder")
+    upload_checkpoints: bool = Field(True, description="false: record only path and sha256 of a checkpoint")
+
+
+class StageSection(Section):
+    """What all stages have."""
+
+    kind: str
+    description: str | None = no_effect(default=None, description="a line for people")
+
+
+class PrepareSection(StageSection):
+    """Make a dataset: generate the demo corpus, or convert a dataset author's own files."""
+
+    kind: Literal["prepare"]
+    converter: str = Field(description="which one: see `cosa list`")
+    options: dict[str, Any] = Field(default_factory=dict, description="the converter's own options")
+
+
+class ExtractSection(StageSection):
+    """Decode a dataset's clips to frames/<video_id>/frame_%04d.jpg."""
+
+    kind: Literal["extract"]
+    dataset: str = Field(description="a dataset with media: video")
+    fps: float = Field(4.0, gt=0, le=240, description="frames a second")
+    short_side: PositiveInt | None = Field(None, description="shrink frames to this shorter side, pixels; left out: as they are")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="of the stored frames")
+    max_unreadable: NonNegativeInt = Field(
+        0, description="how many clips may be unreadable; they are left out of the dataset, and named"
+    )
+
+
+class WorkersMixin(Section):
+    """Number of workers of one stage."""
+
+    workers: PositiveInt | None = no_effect(default=None, description="overrides cluster.workers for this stage")
+
+
+class CorpusSection(Section):
+    """One corpus of a pretraining run."""
+
+    dataset: str = Field(description="name of a dataset")
+    split: str = Field("train", description="its split")
+    objectives: tuple[ObjectiveName, ...] = Field(min_length=1, description="losses that are summed; see `cosa schema`")
+    steps: PositiveInt = Field(description="steps that draw from this corpus")
+    batch_size: PositiveInt = Field(description="samples a step over all workers")
+
+    @field_validator("objectives")
+    @classmethod
+    def _once_each(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in objectives if objectives.count(name) > 1})
+        if twice:
+            raise ValueError(f"objective {twice[0]!r} is listed twice")
+        return objectives
+
+
+class TrainSection(StageSection, OptimizerSettings, LoopSettings, ClipSettings, ObjectiveSettings, WorkersMixin):
+    """What pretraining and finetuning share."""
+
+    init_from: str | None = Field(
+        None, description="a training stage, or the folder of a checkpoint (a path with a slash); left out: the model section"
+    )
+    log_every: PositiveInt = no_effect(default=10, description="steps between two records of losses and speed")
+    loader_workers: NonNegativeInt = no_effect(default=0, description="processes a worker that prepare batches; 0: itself")
+
+
+class PretrainSection(TrainSection):
+    """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
+
+    kind: Literal["pretrain"]
+    corpora: tuple[CorpusSection, ...] = Field(min_length=1, description="corpora; one is drawn each step, in proportion to steps")
+    concatenate: PositiveInt = Field(4, description="samples joined into one, the sample itself included")
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "PretrainSection":
+        for index, corpus in enumerate(self.corpora):
+            joined = CONCATENATED & set(corpus.objectives)
+            where = f"corpora.{index}"
+            if joined and self.concatenate < 2:
+                raise ValueError(f"{where}: objective {min(joined)!r} needs concatenate of at least 2")
+            if joined and corpus.batch_size < self.concatenate:
+                raise ValueError(
+                    f"{where}: batch_size {corpus.batch_size} is smaller than needed to concatenate {self.concatenate} samples"
+                )
+        return self
+
+
+class SweepSection(Section):
+    """Try several learning rates with Ray Tune; the best trial's checkpoint is the stage's result."""
+
+    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, description="values to try")
+    metric: str | None = Field(None, description="metric that decides; left out: the task's main metric")
+    mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better")
+    scheduler: Literal["none", "asha"] = Field("none", description="asha stops bad trials early, after each validation")
+    max_concurrent: PositiveInt | None = no_effect(
+        default=None, description="trials at once; left out: as many as the resources allow"
+    )
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) != len(values):
+            raise ValueError("the same value stands twice")
+        return values
+
+
+class FinetuneSection(TrainSection, EvaluationSettings):
+    """Train one task on one dataset and keep the checkpoint that is best in validation (paper, section 4)."""
+
+    kind: Literal["finetune"]
+    task: Task = Field(description="what to learn")
+    dataset: str = Field(description="name of a dataset")
+    train_split: str = Field("train", description="split to train on")
+    validation_split: str | None = Field(
+        None, description="split to select on; left out: the dataset's validation, val or test split, whichever comes first"
+    )
+    epochs: float = Field(gt=0, description="passes over the training split; fractions are allowed")
+    batch_size: PositiveInt = Field(64, description="samples a step over all workers")
+    itm_ratio: float = Field(0.1, ge=0, description="weight of the matching loss in retrieval finetuning")
+    self_critical: bool = Field(
+        False, description="captioning: reward sampled captions by CIDEr against the beam-search caption (SCST)"
+    )
+    zero_shot_first: bool = Field(False, description="validate once before training")
+    sweep: SweepSection | None = Field(None, description="try several learning rates")
+    eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
+
+
+class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin):
+    """Evaluate a checkpoint; straight from pretraining that is zero-shot.
+
+    Fields of clips and evaluation that are left out are those of the stage that trained the checkpoint.
+    """
+
+    INHERITED: ClassVar[tuple[str, ...]] = (*ClipSettings.model_fields, *EvaluationSettings.model_fields)
+
+    kind: Literal["evaluate"]
+    checkpoint: str = Field(description="a training stage, or the folder of a checkpoint (a path with a slash)")
+    dataset: str = Field(description="name of a dataset")
+    split: str = Field("test", description="split to evaluate on")
+    tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate")
+    baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
+    eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
+    submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
+    published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
+
+
+STAGE_SECTIONS: dict[str, type[StageSection]] = {
+    "prepare": PrepareSection,
+    "extract": ExtractSection,
+    "pretrain": PretrainSection,
+    "finetune": FinetuneSection,
+    "evaluate": EvaluateSection,
+}
+
+
+class ExperimentSection(Section):
+    """The top of a spec, stages left out: they are validated one by one, by kind."""
+
+    name: Name = Field(description="name of the experiment: folder in the storage, experiment in MLflow")
+    description: str | None = Field(None, description="a line for people")
+    seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
+    storage: str = Field("storage", description="folder of all results")
+    paths: dict[str, str] = Field(default_factory=dict, description="names for ${paths.NAME} in other fields")
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    datasets: dict[Name, DatasetSection] = Field(default_factory=dict)
+    cluster: ClusterSection = Field(default_factory=ClusterSection)
+    tracking: TrackingSection = Field(default_factory=TrackingSection)

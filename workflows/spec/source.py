@@ -1,0 +1,165 @@
+"""YAML that remembers where every key and value stands, so that an error can show the line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflows.spec.errors import Problem, SpecError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a file (line and column from 1) or on the command line."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    text: str = ""  # the whole line
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass
+class Node:
+    """A value with its place. Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`."""
+
+    place: Place
+    value: Any = None
+    children: dict[str, Node] | None = None
+    items: list[Node] | None = None
+    key_places: dict[str, Place] = field(default_factory=dict)
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if self.children is not None:
+            return {key: child.plain() for key, child in self.children.items()}
+        if self.items is not None:
+            return [item.plain() for item in self.items]
+        return self.value
+
+    def scalars(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+        """Every scalar below with its path."""
+        if self.children is not None:
+            for key, child in self.children.items():
+                yield from child.scalars((*path, key))
+        elif self.items is not None:
+            for index, item in enumerate(self.items):
+                yield from item.scalars((*path, index))
+        else:
+            yield path, self
+
+    def find(self, path: tuple[str | int, ...], *, of_key: bool = False) -> Place:
+        """The place of the value at a path (or of its key), or of the nearest thing above it that exists."""
+        node = self
+        place = self.place
+        for step in path:
+            following = None
+            if node.children is not None and isinstance(step, str):
+                following = node.children.get(step)
+                if following is not None:
+                    place = node.key_places.get(step, following.place) if of_key else following.place
+            elif node.items is not None and isinstance(step, int) and step < len(node.items):
+                following = node.items[step]
+                place = following.place
+            if following is None:
+                return place
+            node = following
+        return place
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with floats such as 1e-4 (YAML 1.2), and with yes/no/on/off left as words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def read_yaml(path: Path) -> Node:
+    """Read a spec file.
+
+    Raises:
+        SpecError: it cannot be read, is no valid YAML, is no mapping, or has a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SpecError([Problem(f"no spec file {path} (looked in {path.resolve().parent})")]) from error
+    except IsADirectoryError as error:
+        raise SpecError([Problem(f"{path} is a folder; expected a YAML file")]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(f"{path} cannot be read: {error}")]) from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
+    """Parse YAML text; `file` is how errors name it."""
+    lines = text.splitlines()
+
+    def place_of(mark: Any) -> Place:
+        line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+        return Place(file, mark.line + 1, mark.column + 1, line) if mark is not None else Place(file)
+
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                raise SpecError([Problem("the file is empty; expected a spec", Place(file, 1, 1))])
+            node = _convert(root, loader, place_of)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ": ".join(part for part in (error.context, error.problem) if part)
+        raise SpecError([Problem(f"invalid YAML: {message}", place_of(mark))]) from error
+    except yaml.YAMLError as error:
+        raise SpecError([Problem(f"invalid YAML: {error}", Place(file))]) from error
+    if mapping and node.children is None:
+        raise SpecError([Problem("expected a mapping of fields at the top (name:, stages:, ...)", node.place)])
+    return node
+
+
+def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
+    place = place_of(node.start_mark)
+    if isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        result = Node(place, children={})
+        assert result.children is not None
+        for key_node, value_node in node.value:
+            key = str(loader.construct_object(key_node, deep=True))
+            key_place = place_of(key_node.start_mark)
+            if key in result.children:
+                first = result.key_places[key]
+                raise SpecError([Problem(f"{key!r} appears twice (first on line {first.line}); keep one", key_place)])
+            result.children[key] = _convert(value_node, loader, place_of)
+            result.key_places[key] = key_place
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return Node(place, items=[_convert(item, loader, place_of) for item in node.value])
+    return Node(place, value=loader.construct_object(node, deep=True))
+
+
+def merge(base: Node, child: Node) -> Node:
+    """The base with the child's fields on top: mappings merge key by key, everything else is replaced."""
+    if base.children is None or child.children is None:
+        return child
+    children = dict(base.children)
+    for key, value in child.children.items():
+        children[key] = merge(children[key], value) if key in children else value
+    return Node(child.place, children=children, key_places={**base.key_places, **child.key_places})
