@@ -18,10 +18,13 @@ _CAPTION_FIELDS = ("desc", "caption")
 _MEDIA_FIELDS = ("video_id", "image_id")
 _PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f\\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes and temporary names need room
 _BLANK = re.compile(r"[ \t\r\n]*")
+_SEPARATOR = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
 _SHOWN = 60
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +142,19 @@ def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry],
 
 def _media_id_problem(video_id: str) -> str | None:
     parts = video_id.split("/")
-    if not video_id.strip():
-        return "is empty"
-    if _CONTROL_OR_BACKSLASH.search(video_id):
-        return "has a backslash or a control character"
-    if video_id.startswith("/") or _WINDOWS_DRIVE.match(video_id):
-        return "is an absolute path"
-    if ".." in parts:
-        return 'leads out of the media folder (part "..")'
-    if "" in parts or "." in parts:
-        return 'has an empty part or a part "."'
-    try:
-        longest = max(len(part.encode()) for part in parts)
-    except UnicodeEncodeError:
-        return "is not valid Unicode text"
-    if longest > _LONGEST_NAME:
-        return f"has a part longer than {_LONGEST_NAME} bytes"
-    return None
+    problems = (
+        (not video_id.strip(), "is empty"),
+        (_CONTROL_OR_BACKSLASH.search(video_id), "has a backslash or a control character"),
+        (video_id.startswith("/") or _WINDOWS_DRIVE.match(video_id), "is an absolute path"),
+        (".." in parts, 'leads out of the media folder (part "..")'),
+        ("" in parts or "." in parts, 'has an empty part or a part "."'),
+        (_SURROGATE.search(video_id), "is not valid Unicode text"),
+        (
+            max(len(part.encode(errors="replace")) for part in parts) > _LONGEST_NAME,
+            f"has a part longer than {_LONGEST_NAME} bytes",
+        ),
+    )
+    return next((problem for found, problem in problems if found), None)
 
 
 # --- fields of one entry ---------------------------------------------------------------------------------------------
@@ -167,9 +166,16 @@ def _fields(item: _Item) -> dict[str, object]:
     return item.value
 
 
+def _first_present(names: Sequence[str], fields: dict[str, object]) -> str | None:
+    for name in names:
+        if name in fields:
+            return name
+    return None
+
+
 def _media_id(item: _Item) -> str:
     fields = _fields(item)
-    name = next((field for field in _MEDIA_FIELDS if field in fields), None)
+    name = _first_present(_MEDIA_FIELDS, fields)
     if name is None:
         item.fail(f'field "video_id" is missing; found the fields {_names(fields)}')
     value = fields[name]
@@ -184,7 +190,7 @@ def _media_id(item: _Item) -> str:
 
 def _captions(item: _Item) -> tuple[str, ...]:
     fields = _fields(item)
-    name = next((field for field in _CAPTION_FIELDS if field in fields), None)
+    name = _first_present(_CAPTION_FIELDS, fields)
     if name is None:
         item.fail(f'field "desc" (or "caption") is missing; found the fields {_names(fields)}')
     return _texts(item, name, fields[name])
@@ -218,15 +224,17 @@ def _aligned(item: _Item, name: str, several: bool, count: int) -> list[object]:
 
 
 def _question_id(item: _Item, value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    item.fail(f'field "question_id" is {_kind(value)}, expected a string or an integer')
+    if value is not None and not isinstance(value, str):
+        item.fail(f'field "question_id" is {_kind(value)}, expected a string or an integer')
+    return value
 
 
 def _texts(item: _Item, name: str, value: object) -> tuple[str, ...]:
     """A non-blank string, or a non-empty list of them, as a tuple."""
+    if isinstance(value, str) and value.strip():
+        return (value,)
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple):
         item.fail(f'field "{name}" is {_kind(value)}, expected a string or a list of strings')
@@ -259,7 +267,7 @@ def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
         elif not allow_coco:
             raise DataError(f'{path}: found an object with "annotations" (COCO style), expected a JSON list of entries')
         else:
-            values = _array_values(path, text, annotations)
+            values = _array_values(path, text, annotations, whole_file=False)
     elif start == len(text):
         raise DataError(f"{path} is empty; expected a JSON list of entries")
     else:
@@ -281,25 +289,24 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _array_values(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
+def _array_values(path: Path, text: str, start: int, whole_file: bool = True) -> Iterator[tuple[int, object]]:
     """Values of the JSON list that begins at `start`, decoded one by one so that each one's line is known."""
     line, counted = 1, 0
     position = _skip_blank(text, start + 1)
     closed = text.startswith("]", position)
+    end = position + 1
     while not closed:
         line, counted = line + text.count("\n", counted, position), position
         value, position = _decode(path, text, position)
         yield line, value
-        position = _skip_blank(text, position)
-        closed = text.startswith("]", position)
-        if not closed and not text.startswith(",", position):
-            _fail_syntax(path, text, position, "expected a comma or the closing bracket of the list")
-        if not closed:
-            position = _skip_blank(text, position + 1)
-    if text[start - 1 : start] in ("", "\ufeff") or not text[:start].strip():  # the list is the whole file
-        rest = _skip_blank(text, position + 1)
-        if rest < len(text):
-            _fail_syntax(path, text, rest, "expected nothing after the list")
+        separator = _SEPARATOR.match(text, position)
+        if separator is None:
+            _fail_syntax(path, text, _skip_blank(text, position), "expected a comma or the closing bracket of the list")
+        position = end = separator.end()
+        closed = separator[1] == "]"
+    rest = _skip_blank(text, end)
+    if whole_file and rest < len(text):
+        _fail_syntax(path, text, rest, "expected nothing after the list")
 
 
 def _line_values(path: Path, text: str) -> Iterator[tuple[int, object]]:
@@ -314,7 +321,7 @@ def _line_values(path: Path, text: str) -> Iterator[tuple[int, object]]:
 def _coco_start(path: Path, text: str, start: int) -> int | None:
     """Where the list "annotations" of a COCO style object begins; None if the file is not of that form."""
     try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
+        value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None  # perhaps JSON Lines; a real mistake is reported with its line there
     if _skip_blank(text, end) < len(text) or any(field in value for field in _MEDIA_FIELDS):
@@ -332,9 +339,6 @@ def _coco_start(path: Path, text: str, start: int) -> int | None:
             return position
         _, position = _decode(path, text, position)
         position = _skip_blank(text, _skip_blank(text, position) + 1)  # over the comma
-
-
-_DECODER = json.JSONDecoder()
 
 
 def _decode(path: Path, text: str, position: int, line: int | None = None) -> tuple[object, int]:

@@ -1,5 +1,7 @@
 """Which frames of a clip are looked at: one from each of k segments of equal length."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -25,7 +27,7 @@ def segment_bounds(num_frames: int, count: int) -> list[tuple[int, int]]:
     length, rest = divmod(max(num_frames, count), count)
     starts = [segment * length + min(segment, rest) for segment in range(count + 1)]
     if num_frames >= count:
-        return list(zip(starts[:-1], starts[1:], strict=True))
+        return list(pairwise(starts))
     last = num_frames - 1
     return [(min(start, last), min(start, last) + 1) for start in starts[:-1]]
 

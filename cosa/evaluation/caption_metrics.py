@@ -76,9 +76,9 @@ def caption_metrics(
 def tokenize_captions(captions: Iterable[str]) -> list[str]:
     """Penn-Treebank tokens of each caption, lower-cased, without punctuation, joined by single blanks.
 
-    The tokenisation of published caption results: Stanford's PTBTokenizer with the arguments and the punctuation list of
-    pycocoevalcap. Captions are piped to it, since pycocoevalcap's own wrapper writes into its package folder, which may
-    be read-only. Unusual line separators are turned into blanks first: they would shift all later captions by one.
+    The tokenisation of published caption results: Stanford's PTBTokenizer with the arguments and the punctuation list
+    of pycocoevalcap. Captions are piped to it, since pycocoevalcap's own wrapper writes into its package folder, which
+    may be read-only. Unusual line separators become blanks first: they would shift all later captions by one.
 
     Raises:
         DataError: a caption that is not a string.
@@ -146,7 +146,7 @@ def constant_caption_baseline(
 
 
 def _distinct(rows: Sequence[int], texts: Sequence[str]) -> list[int]:
-    """One row per distinct text, taken from the end of the shuffle: in large sets, these are not sampled as references."""
+    """One row per distinct text, from the end of the shuffle: in large sets, these are not among the sampled rows."""
     row_of: dict[str, int] = {}
     for row in reversed(rows):
         row_of.setdefault(texts[row].lower(), row)

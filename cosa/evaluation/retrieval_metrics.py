@@ -33,8 +33,8 @@ def retrieval_metrics(
             nothing. `index` keeps the order of the columns (or rows), which is what the published code does.
 
     Returns:
-        `text_to_video_r1`, `_r5`, `_r10` and their mean `_mean_r`, in percent and not rounded; `text_to_video_median_rank`
-        and `_mean_rank`, where 1 is the best rank. The same with `video_to_text_`.
+        `text_to_video_r1`, `_r5`, `_r10` and their mean `_mean_r`, in percent and not rounded;
+        `text_to_video_median_rank` and `_mean_rank`, where 1 is the best rank. The same with `video_to_text_`.
 
     Raises:
         DataError: wrong shapes or indices, an empty matrix, NaN, or (video_to_text) a video without a text.

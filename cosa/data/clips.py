@@ -1,0 +1,68 @@
+"""Reads the frames of a clip or image as the model sees them: sampled in time, transformed, with a cache of decoded frames."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.sampling import sample_frame_indices
+from cosa.data.transforms import FrameTransform
+
+
+class ClipReader:
+    """Frames of clips in a folder, (frames, 3, resolution, resolution) uint8.
+
+    Decoded frames that need no random crop are kept until the cache is full: a small corpus is decoded once, a large one as if
+    there were no cache.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        media: str,
+        frames: int,
+        resolution: int,
+        transforms: str,
+        training: bool,
+        cache_megabytes: int = 256,
+    ):
+        self.source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
+        self.frames = frames
+        self.transform = FrameTransform(transforms, resolution, (0.0,) * 3, (1.0,) * 3, training=training)  # type: ignore[arg-type]
+        self.training = training
+        self._cacheable = transforms == "none" or not training
+        self._cache: dict[Path, Tensor] = {}
+        self._room = cache_megabytes * 2**20
+        self._paths: dict[str, list[Path]] = {}
+
+    def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
+        """Frames of one clip: random ones and a random crop from `generator`, the middle ones without it.
+
+        Raises:
+            DataError: the clip is missing, empty or damaged; nothing is put in its place.
+        """
+        if media_id not in self._paths:
+            self._paths[media_id] = self.source.frame_paths(media_id)
+        paths = self._paths[media_id]
+        chosen = [paths[i] for i in sample_frame_indices(len(paths), self.frames, generator)]
+        if self._cacheable:
+            return self._cached(chosen)
+        crop = torch.Generator()
+        if generator is not None:
+            crop.manual_seed(int(generator.integers(2**62)))
+        return self.transform(load_frames(chosen), crop)
+
+    def _cached(self, paths: list[Path]) -> Tensor:
+        lacking = [path for path in dict.fromkeys(paths) if path not in self._cache]
+        fresh: dict[Path, Tensor] = {}
+        if lacking:
+            decoded = self.transform(load_frames(lacking))
+            for path, frame in zip(lacking, decoded, strict=True):
+                fresh[path] = frame
+                if self._room >= frame.nbytes:
+                    self._room -= frame.nbytes
+                    self._cache[path] = frame.clone()
+        return torch.stack([self._cache[path] if path in self._cache else fresh[path] for path in paths])

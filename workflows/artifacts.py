@@ -1,0 +1,165 @@
+"""Results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one atomic
+rename when it is complete; until then its folder ends in `.partial`, and that is what a re-run resumes from."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that says where a result comes from and what it is.
+
+    section: the resolved section, fields that do not change a result included. model: the model section, for a stage that builds
+    one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in their units.
+    outputs: names of files in the folder. seconds: wall-clock time.
+    """
+
+    experiment: str
+    stage: str
+    kind: str
+    kind_version: int
+    fingerprint: str
+    section: dict[str, Any]
+    seed: int
+    model: dict[str, Any] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, float] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    mlflow_run_id: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    command: str = ""
+    started: str = ""
+    seconds: float = 0.0
+
+    def write(self, folder: Path) -> None:
+        """Write manifest.json into a folder, whole or not at all."""
+        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a complete result; None when there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(**content)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove {folder} and run again") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that readers see the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The folder of all results of an experiment."""
+
+    root: Path
+    experiment: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the experiment."""
+        return self.root / self.experiment
+
+    def result(self, stage: str, fingerprint: str) -> Path:
+        """Where the complete result of a stage is."""
+        return self.folder / stage / fingerprint
+
+    def partial(self, stage: str, fingerprint: str) -> Path:
+        """Where a stage works until it is complete."""
+        return self.folder / stage / f"{fingerprint}{PARTIAL}"
+
+    def check_writable(self) -> None:
+        """Raise UserError unless results can be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".write-test-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"storage: {self.folder.resolve()} cannot be written ({error.strerror}); choose another folder with "
+                "`storage:` in the spec or --set storage=FOLDER"
+            ) from error
+
+    def latest_manifest(self, stage: str) -> Manifest | None:
+        """The newest complete result of a stage, whatever its fingerprint."""
+        folder = self.folder / stage
+        if not folder.is_dir():
+            return None
+        found = [path for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.endswith(PARTIAL)]
+        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+        return read_manifest(newest.parent) if newest else None
+
+    def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
+        """Make a complete partial folder the result, by one rename. An older result in its place (forced run) is removed."""
+        partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
+        manifest.write(partial)
+        if result.exists():
+            replaced = result.with_name(f".{result.name}.replaced")
+            shutil.rmtree(replaced, ignore_errors=True)
+            result.rename(replaced)
+            partial.rename(result)
+            shutil.rmtree(replaced)
+        else:
+            partial.rename(result)
+        return result
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the experiment for this process: two runs at once would train the same stage twice.
+
+        The kernel releases the lock when its holder ends, however it ends.
+
+        Raises:
+            UserError: another run holds it; the message says which.
+        """
+        path = self.folder / ".lock"
+        with path.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise UserError(
+                    f"experiment {self.experiment!r} is being run by {holder}; wait for it, or give --set name=OTHER"
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)

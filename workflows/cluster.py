@@ -1,0 +1,150 @@
+"""Ray: started once for a run and only when a stage needs it, stopped at its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.spec.sections import ClusterSection
+
+# Read by Ray when it starts. Set explicitly, so that a user's shell does not change what a run does.
+RAY_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",  # other users of the machine cannot run code in the cluster
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for this poll
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # fills the dashboard's Train tab
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the working directory
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@dataclass(frozen=True)
+class WorkerResources:
+    """What the workers of one stage get."""
+
+    workers: int
+    cpus: int
+    gpus: float
+
+    @property
+    def per_worker(self) -> dict[str, float]:
+        """As Ray wants it."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+
+class Cluster:
+    """A Ray cluster that is started or joined on first use."""
+
+    def __init__(self, section: ClusterSection, log_file: Path):
+        self.section = section
+        self.log_file = log_file
+        self.dashboard_url: str | None = None
+        self._session: Path | None = None
+        self._started = False
+
+    def start(self) -> None:
+        """Start Ray here or connect to `address`; nothing happens the second time.
+
+        Raises:
+            UserError: the address does not answer, or the dashboard's port is taken.
+        """
+        if self._started:
+            return
+        os.environ.update(RAY_ENVIRONMENT)
+        import ray
+
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        previous = signal.getsignal(signal.SIGTERM)
+        if self.section.address == "local":
+            port = self.section.dashboard_port
+            if port is not None:
+                require_free_port(port, "cluster.dashboard_port")
+            extra = {"dashboard_port": port} if port is not None else {}
+            context = ray.init(
+                address="local",
+                num_cpus=self.section.cpus,
+                include_dashboard=True,  # Tune frees the resources of stopped trials only with it
+                dashboard_host="127.0.0.1",
+                **extra,
+                **common,
+            )
+            self._session = Path(ray._private.worker._global_node.get_session_dir_path())
+        else:
+            _require_answer(self.section.address)
+            try:
+                context = ray.init(address=self.section.address, **common)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UserError(f"cluster.address: cannot join {self.section.address!r}: {error}") from error
+        signal.signal(signal.SIGTERM, previous)
+        self._started = True
+        self.dashboard_url = f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+    def stop(self) -> None:
+        """Leave the cluster, and end it if it was started here."""
+        if not self._started:
+            return
+        import ray
+
+        ray.shutdown()
+        self._started = False
+        if self._session is not None:
+            shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes these itself
+
+    def resources_for(self, stage_workers: int | None) -> WorkerResources:
+        """Workers of a stage, from the spec and what the cluster has.
+
+        Raises:
+            UserError: the cluster cannot hold them; Ray itself would wait for ever.
+        """
+        self.start()
+        import ray
+
+        total = ray.cluster_resources()
+        cpus, gpus = int(total.get("CPU", 0)), int(total.get("GPU", 0))
+        per_worker_gpu = self.section.gpus_per_worker
+        gpu_share = (1.0 if gpus else 0.0) if per_worker_gpu == "auto" else float(per_worker_gpu)
+        workers = stage_workers or self.section.workers
+        if workers == "auto":
+            workers = int(gpus / gpu_share) if gpu_share else min(2, max(1, cpus // self.section.cpus_per_worker))
+        needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share)
+        if needed.workers * needed.cpus > cpus or needed.workers * needed.gpus > gpus:
+            raise UserError(
+                f"cluster: {needed.workers} workers x {needed.cpus} CPU, {needed.gpus:g} GPU need more than the cluster's {cpus} "
+                f"CPU, {gpus} GPU; lower cluster.workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
+            )
+        return needed
+
+
+def require_free_port(port: int, field: str) -> None:
+    """Raise UserError if something listens on a local port already."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there") from error
+
+
+def _require_answer(address: str) -> None:
+    """Ray retries a dead address for many minutes: look first whether anything answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        if address == "auto":
+            return
+        raise UserError(f"cluster.address: {address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError as error:
+        raise UserError(f"cluster.address: nothing answers at {address} ({error}); start it with `ray start --head`") from error
+

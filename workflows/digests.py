@@ -1,0 +1,71 @@
+"""Digests of user files, remembered by size and modification time, so that planning does not read gigabytes again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from workflows.artifacts import write_atomically
+
+WHOLE_FILE_LIMIT = 64 * 2**20  # larger files are sampled: their size, first and last megabyte
+SAMPLE = 2**20
+MEDIA_SAMPLE = 64 * 2**10
+
+
+class FileDigests:
+    """SHA-256 digests with a cache file. A cache that is lost or damaged only costs time."""
+
+    def __init__(self, cache: Path):
+        self.cache = cache
+        self._changed = False
+        try:
+            self._known: dict[str, list[object]] = json.loads(cache.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of_file(self, path: Path, sample: int | None = None) -> str:
+        """Digest of a file's content; of its size and both ends if it is large, or if `sample` bytes are asked for."""
+        stat = path.stat()
+        key, state = str(path.absolute()), [stat.st_size, stat.st_mtime_ns, sample]
+        known = self._known.get(key)
+        if known is not None and known[:3] == state:
+            return str(known[3])
+        digest = _digest(path, stat.st_size, sample)
+        self._known[key] = [*state, digest]
+        self._changed = True
+        return digest
+
+    def of_folder(self, folder: Path) -> str:
+        """Digest of all files below a folder of clips: names, sizes and both ends of each."""
+        total = hashlib.sha256()
+        for root, folders, files in os.walk(folder):
+            folders.sort()
+            for name in sorted(files):
+                path = Path(root) / name
+                total.update(f"{path.relative_to(folder)}\0{self.of_file(path, MEDIA_SAMPLE)}\0".encode())
+        return total.hexdigest()
+
+    def save(self) -> None:
+        """Write the cache, if it can be written."""
+        if not self._changed:
+            return
+        try:
+            self.cache.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.cache, json.dumps(self._known))
+        except OSError:
+            return  # planning must also work on a read-only storage; the digests are only computed again
+
+
+def _digest(path: Path, size: int, sample: int | None) -> str:
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if sample is None and size <= WHOLE_FILE_LIMIT:
+            digest.update(file.read())
+        else:
+            length = sample or SAMPLE
+            digest.update(file.read(length))
+            file.seek(max(0, size - length))
+            digest.update(file.read(length))
+    return digest.hexdigest()

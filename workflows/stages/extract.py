@@ -1,0 +1,96 @@
+"""Decode clips to frames on disk, as Ray tasks: one clip a thread is faster than many threads in one clip."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cosa.data.annotations import load_video_ids
+from cosa.errors import DataError
+from workflows.stages.context import StageContext, StageOutcome
+
+CLIPS_PER_TASK = 16
+MANIFEST_FILE = "frames.parquet"
+
+
+def extract(context: StageContext) -> StageOutcome:
+    """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them.
+
+    A clip that is extracted appears whole, so an interrupted stage goes on with the clips that are missing.
+    """
+    section = context.section
+    dataset = context.dataset(section.dataset, with_frames=False)
+    files = {file for split in dataset.splits.values() for kind in ("captions", "questions") if (file := split[kind])}
+    video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
+    records = _extract_all(context, dataset.root, video_ids)
+    table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
+    table.to_parquet(context.folder / MANIFEST_FILE, index=False)
+    bad = table[table["error"].notna()]
+    (context.folder / "unreadable.txt").write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
+    if len(bad) > section.max_unreadable:
+        first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
+        raise DataError(
+            f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
+            f"mend them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of the "
+            "dataset. The other clips stay extracted."
+        )
+    good = table[table["error"].isna()]
+    counts = {
+        "clips": len(good),
+        "frames": int(good["frames"].sum()),
+        "video_seconds": float(good["duration"].sum()),
+        "megabytes": float(good["bytes"].sum()) / 1e6,
+        "unreadable": len(bad),
+    }
+    left_out = f", {len(bad)} unreadable left out" if len(bad) else ""
+    return StageOutcome(
+        f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{left_out}",
+        metrics={name: float(value) for name, value in counts.items()},
+        artifacts=[context.folder / MANIFEST_FILE],
+        outputs={"frames": "frames", "manifest": MANIFEST_FILE},
+        details={"counts": counts},
+    )
+
+
+def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list[dict[str, Any]]:
+    context.line.update("starting Ray")
+    context.cluster.start()
+    import ray
+
+    section = context.section
+    remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips)
+    frames = context.folder / "frames"
+    frames.mkdir(exist_ok=True)
+    options = (str(frames), section.fps, section.short_side, section.jpeg_quality)
+    pending = [
+        remote.remote(root, video_ids[start : start + CLIPS_PER_TASK], *options)
+        for start in range(0, len(video_ids), CLIPS_PER_TASK)
+    ]
+    records: list[dict[str, Any]] = []
+    while pending:
+        finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
+        for task in finished:
+            records.extend(ray.get(task))
+        context.line.update("clips", len(records), len(video_ids))
+    return records
+
+
+def extract_clips(
+    root: str, video_ids: list[str], frames: str, fps: float, short_side: int | None, jpeg_quality: int
+) -> list[dict[str, Any]]:
+    """Extract some clips (in a Ray worker); one record a clip, also for those that cannot be read."""
+    from cosa.data.videos import extract_frames, find_video
+
+    records = []
+    for video_id in video_ids:
+        try:
+            video = find_video(Path(root), video_id)
+        except DataError as error:
+            records.append({"video_id": video_id, "frames": 0, "duration": 0.0, "bytes": 0, "error": str(error)})
+            continue
+        record = asdict(extract_frames(video, Path(frames) / video_id, fps, short_side, jpeg_quality))
+        records.append({**record, "video_id": video_id})
+    return records

@@ -1,0 +1,278 @@
+"""What Ray workers are sent, and how they build a trainer from it. Plain data in, pure PyTorch inside: it also runs without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import BaseModel
+
+from cosa.checkpoints.native import load_checkpoint
+from cosa.config import ModelConfig, ObjectiveSettings
+from cosa.data.annotations import CaptionEntry, load_captions, load_questions, load_references, reject_duplicates
+from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.clips import ClipReader
+from cosa.distributed import rank, world_size
+from cosa.errors import DataError
+from cosa.evaluation.captioning import evaluate_captioning
+from cosa.evaluation.question_answering import evaluate_question_answering
+from cosa.evaluation.result import EvaluationResult
+from cosa.evaluation.retrieval import evaluate_retrieval
+from cosa.model import COSA
+from cosa.training.loop import Trainer
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.spec.sections import (
+    TASK_METRIC,
+    TASK_OBJECTIVES,
+    EvaluateSection,
+    FinetuneSection,
+    PretrainSection,
+    StageSection,
+)
+from workflows.stages.context import DatasetFiles
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+SECTIONS = {"pretrain": PretrainSection, "finetune": FinetuneSection, "evaluate": EvaluateSection}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training or evaluation as plain data.
+
+    section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration to
+    build when there is none. folder: where worker 0 writes progress.
+    """
+
+    section: dict[str, Any]
+    datasets: dict[str, DatasetFiles]
+    seed: int
+    folder: str
+    checkpoint: str | None = None
+    model: dict[str, Any] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Job:
+        """Back from `plain`."""
+        datasets = {
+            name: DatasetFiles(**{**d, "unreadable": tuple(d["unreadable"])}) for name, d in data["datasets"].items()
+        }
+        return cls(**{**data, "datasets": datasets})
+
+    def parsed(self) -> StageSection:
+        """The section as its model."""
+        return SECTIONS[self.section["kind"]].model_validate(self.section)
+
+
+def part(settings: type[Settings], section: Any) -> Settings:
+    """The part of a section that belongs to one component."""
+    return settings(**{name: getattr(section, name) for name in settings.model_fields})
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def clip_reader(
+    dataset: DatasetFiles, settings: ClipSettings, resolution: int, *, training: bool, cache_megabytes: int = 256
+) -> ClipReader:
+    """Reader of a dataset's frames for training or evaluation."""
+    folder = dataset.frames if dataset.media == "video" else dataset.root
+    assert folder is not None
+    frames = settings.train_frames if training else settings.frames_in_evaluation
+    return ClipReader(
+        Path(folder),
+        media=dataset.media,
+        frames=frames if dataset.media == "video" else 1,
+        resolution=resolution,
+        transforms=settings.transforms,
+        training=training,
+        cache_megabytes=cache_megabytes,
+    )
+
+
+def caption_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+    """One sample a caption of a split."""
+    return [
+        Sample(entry.video_id, caption=caption)
+        for entry in load_captions(dataset.file(split, "captions"))
+        if entry.video_id not in dataset.unreadable
+        for caption in entry.captions
+    ]
+
+
+def question_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+    """One sample a question of a split, with its first answer."""
+    return [
+        Sample(entry.video_id, question=entry.question, answer=entry.answers[0])
+        for entry in load_questions(dataset.file(split, "questions"))
+        if entry.video_id not in dataset.unreadable
+    ]
+
+
+def caption_entries(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
+    """Clips of an evaluation split with all their captions; a clip must not stand twice."""
+    path = dataset.file(split, "captions")
+    entries = load_captions(path)
+    reject_duplicates(entries, path)
+    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
+
+
+def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:
+    """References of the clips of an evaluation split: from its references file, or else its own captions."""
+    entries = caption_entries(dataset, split)
+    if dataset.splits[split]["references"] is None:
+        return {entry.video_id: entry.captions for entry in entries}
+    references = load_references(dataset.file(split, "references"))
+    lacking = [entry.video_id for entry in entries if entry.video_id not in references]
+    if lacking:
+        raise DataError(
+            f"{dataset.file(split, 'references')} has no reference caption for {len(lacking)} clips of the split, such as "
+            f"{lacking[0]!r}"
+        )
+    return {entry.video_id: references[entry.video_id] for entry in entries}
+
+
+# -- training ---------------------------------------------------------------------------------------------------------
+
+
+def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution: int) -> list[Corpus]:
+    """What a stage trains on."""
+    if isinstance(section, PretrainSection):
+        return [
+            Corpus(
+                name=f"{corpus.dataset}/{corpus.split}",
+                samples=caption_samples(job.datasets[corpus.dataset], corpus.split),
+                clips=clip_reader(job.datasets[corpus.dataset], section, resolution, training=True),
+                objectives=tuple(corpus.objectives),
+                steps=corpus.steps,
+                batch_size=corpus.batch_size,
+            )
+            for corpus in section.corpora
+        ]
+    dataset = job.datasets[section.dataset]
+    make = question_samples if section.task == "question_answering" else caption_samples
+    samples = make(dataset, section.train_split)
+    if len(samples) < section.batch_size:
+        raise DataError(
+            f"{dataset.name}/{section.train_split} has {len(samples)} samples, fewer than batch_size {section.batch_size}; "
+            "lower batch_size"
+        )
+    steps = max(1, round(len(samples) // section.batch_size * section.epochs))
+    return [
+        Corpus(
+            name=f"{section.dataset}/{section.train_split}",
+            samples=samples,
+            clips=clip_reader(dataset, section, resolution, training=True),
+            objectives=TASK_OBJECTIVES[section.task],
+            steps=steps,
+            batch_size=section.batch_size,
+        )
+    ]
+
+
+def build_model(job: Job, section: PretrainSection | FinetuneSection) -> COSA:
+    """The model that training starts from: a checkpoint's, or a new one of the model section (weights seeded)."""
+    joined = section.concatenate if isinstance(section, PretrainSection) else 1
+    positions = section.train_frames * joined
+    if job.checkpoint is not None:
+        return load_checkpoint(Path(job.checkpoint), resolution=section.resolution, frame_positions=positions)
+    config = ModelConfig.model_validate(job.model)
+    vision = config.vision.model_copy(update={"resolution": section.resolution or config.vision.resolution})
+    torch.manual_seed(job.seed)
+    return COSA(
+        config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions})
+    )
+
+
+def build_trainer(job: Job, device: torch.device) -> Trainer:
+    """Model, data and optimizer of a training stage on this worker."""
+    section = job.parsed()
+    assert isinstance(section, PretrainSection | FinetuneSection)
+    model = build_model(job, section)
+    corpora = corpora_of(job, section, model.config.vision.resolution)
+    for corpus in corpora:
+        if len(corpus.samples) < corpus.batch_size:
+            raise DataError(
+                f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; lower batch_size"
+            )
+    batches = TrainingBatches(
+        corpora,
+        model.tokenizer,
+        seed=job.seed,
+        concatenate=section.concatenate if isinstance(section, PretrainSection) else 1,
+        max_text_tokens=section.max_text_tokens,
+        max_answer_tokens=section.max_answer_tokens,
+        rank=rank(),
+        workers=world_size(),
+    )
+    freeze_unused(model, {name for corpus in corpora for name in corpus.objectives})
+    model.set_gradient_checkpointing(section.gradient_checkpointing)
+    model.to(device)
+    optimizer_settings = part(OptimizerSettings, section)
+    return Trainer(
+        losses=StepLosses(model, part(ObjectiveSettings, section), section.max_text_tokens),
+        optimizer=build_optimizer(model, optimizer_settings),
+        batches=batches,
+        optimizer_settings=optimizer_settings,
+        loop_settings=part(LoopSettings, section),
+        seed=job.seed,
+        device=device,
+    )
+
+
+# -- evaluation -------------------------------------------------------------------------------------------------------
+
+
+class Evaluator:
+    """Evaluates tasks on one split; annotations are read once however often it is called."""
+
+    def __init__(self, job: Job, dataset: str, split: str, resolution: int, device: torch.device):
+        section = job.parsed()
+        assert isinstance(section, FinetuneSection | EvaluateSection)
+        self.dataset, self.split, self.device = job.datasets[dataset], split, device
+        self.clips = part(ClipSettings, section)
+        self.settings = part(EvaluationSettings, section)
+        self.submission = isinstance(section, EvaluateSection) and section.submission
+        self.reader = clip_reader(self.dataset, self.clips, resolution, training=False)
+        self._cached: dict[str, Any] = {}
+
+    def _read(self, name: str, function: Any) -> Any:
+        if name not in self._cached:
+            self._cached[name] = function()
+        return self._cached[name]
+
+    def run(self, model: COSA, task: str, caption_metrics: tuple[str, ...] | None = None) -> EvaluationResult:
+        """Evaluate one task; `caption_metrics` replaces the section's choice (validation leaves out the slow ones)."""
+        if task == "retrieval":
+            entries = self._read("entries", partial(caption_entries, self.dataset, self.split))
+            return evaluate_retrieval(
+                model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device
+            )
+        if task == "captioning":
+            references = self._read("references", partial(caption_references, self.dataset, self.split))
+            return evaluate_captioning(model, references, self.reader, self.settings, self.device, caption_metrics)
+        questions = self._read("questions", self._load_questions)
+        return evaluate_question_answering(model, questions, self.reader, self.settings, self.clips, self.device)
+
+    def _load_questions(self) -> Any:
+        questions = load_questions(
+            self.dataset.file(self.split, "questions"), require_answers=not self.submission
+        )
+        return [question for question in questions if question.video_id not in self.dataset.unreadable]
+
+
+def validate(evaluator: Evaluator, model: COSA, task: str) -> dict[str, float]:
+    """Metrics on the validation split. Captions are compared by CIDEr and BLEU-4 only: METEOR takes many seconds."""
+    metrics = evaluator.run(model, task, ("bleu4", "cider")).metrics
+    assert TASK_METRIC[task] in metrics
+    return metrics

@@ -1,0 +1,20 @@
+"""Make a dataset: the generated demo corpus, or a conversion of a dataset author's own files."""
+
+from __future__ import annotations
+
+import shutil
+
+from cosa.datasets.table import CONVERTERS
+from workflows.stages.context import StageContext, StageOutcome
+
+
+def prepare(context: StageContext) -> StageOutcome:
+    """Run a converter into the stage's folder. An interrupted conversion starts again: it is quick and has no parts."""
+    converter = CONVERTERS[context.section.converter]
+    folder = context.folder
+    shutil.rmtree(folder)
+    folder.mkdir()
+    context.line.update(f"{context.section.converter}: {converter.description}")
+    counts = converter.run(folder, context.section.options)
+    summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+    return StageOutcome(summary, details={"counts": counts}, artifacts=sorted(folder.glob("*.json")))
