@@ -339,7 +339,11 @@ def _timeline(shown: list[_Packet], stream: Any, *, by_order: bool) -> tuple[int
 
 
 def _sample(clip: _Clip, frames_per_second: float) -> Iterator[np.ndarray]:
-    """Pick the wanted frames from all frames in order; only the picked ones are converted to RGB."""
+    """Pick the wanted frames from all frames in order; only the picked ones are converted to RGB.
+
+    Reading goes on to the end after the last one: decord decodes ahead and reports damage some frames early, so that
+    stopping there would make the verdict on a damaged end a matter of chance.
+    """
     count = max(1, round(clip.info.duration * frames_per_second))
     wanted = ((np.arange(count) + 0.5) / frames_per_second).tolist()
     with _media_errors(clip.path):
@@ -353,8 +357,6 @@ def _sample(clip: _Clip, frames_per_second: float) -> Iterator[np.ndarray]:
                 shape = _same_shape(clip, picture, shape)
                 yield picture
                 done += 1
-            if done == count:
-                return
             shown, picture, since = source, None, time
         if shown is None:
             raise DataError(f"{clip.path}: no frame could be decoded")
@@ -435,7 +437,7 @@ def _decord_frames(clip: _Clip) -> Iterator[tuple[float, _PictureSource]]:
         try:
             frame = clip.decord_reader.next()
         except (decord.DECORDError, StopIteration) as error:
-            raise DataError(f"{clip.path}: decoding fails at {time:.2f} s; the file is damaged") from error
+            raise DataError(f"{clip.path}: decoding fails before the end; the file is damaged") from error
         yield time, frame.asnumpy
 
 

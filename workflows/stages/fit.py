@@ -1,0 +1,97 @@
+"""Running a Ray Train run from the driver without giving up Ctrl-C, and turning its errors into messages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.cluster import WorkerResources
+from workflows.stages.workers import evaluation_worker, training_worker
+
+POLL_SECONDS = 0.25
+MAX_RESTARTS = 2  # of the worker group, after a worker died
+
+
+def trainer_of(
+    config: dict[str, Any],
+    resources: WorkerResources,
+    *,
+    name: str,
+    storage: Path,
+    score: str | None = None,
+    mode: str = "max",
+    callbacks: list[Any] | None = None,
+    evaluate: bool = False,
+) -> Any:
+    """A TorchTrainer for one training (or evaluation). The same name and storage continue an interrupted run.
+
+    score: metric of which the best checkpoint is kept beside the latest.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    return TorchTrainer(
+        evaluation_worker if evaluate else training_worker,
+        train_loop_config=config,
+        torch_config=TorchConfig(timeout_s=300),
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=resources.per_worker
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage),
+            callbacks=callbacks or [],
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=2),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute=score, checkpoint_score_order=mode if score else "max"
+            ),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def fit_in_background(trainer: Any, on_poll: Callable[[], Any]) -> Any:
+    """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
+
+    Returns:
+        fit's result.
+
+    Raises:
+        UserError: a worker raised one.
+    """
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["result"] = trainer.fit()
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, name="fit", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_SECONDS)
+        on_poll()
+    on_poll()
+    if "error" in outcome:
+        raise told(outcome["error"])
+    return outcome["result"]
+
+
+def told(error: BaseException) -> BaseException:
+    """The user's mistake inside an error that Ray wrapped around it, or the error itself."""
+    pending, seen = [error], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, UserError):
+            return current
+        failures = getattr(current, "worker_failures", None)
+        pending += list(failures.values()) if isinstance(failures, dict) else []
+        pending += [e for e in (current.__cause__, current.__context__, getattr(current, "cause", None)) if e is not None]
+    return error

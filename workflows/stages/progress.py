@@ -1,0 +1,89 @@
+"""Records of a running training: worker 0 appends JSON lines to a file, the driver follows it.
+
+The file is the source of truth. What MLflow shows is sent from it by the driver, so a worker never waits for MLflow, and a restarted
+worker that repeats steps leaves no duplicates: only the first record of a step counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROGRESS_FILE = "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class Record:
+    """kind: 'train' or 'evaluation'. step: steps done. seconds: time since the epoch."""
+
+    kind: str
+    step: int
+    total: int
+    values: dict[str, float]
+    seconds: float
+
+
+class ProgressWriter:
+    """Appends records, one line each, flushed at once."""
+
+    def __init__(self, folder: Path, total: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.total = folder / PROGRESS_FILE, total
+
+    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Append a record."""
+        line = {"kind": kind, "step": step, "total": self.total, "values": dict(values), "seconds": time.time()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All records of a training in order, the first one of every kind and step."""
+    follower = Follower(folder)
+    return list(follower.new())
+
+
+@dataclass
+class Follower:
+    """Gives each record of a growing file once."""
+
+    folder: Path
+    _position: int = 0
+    _seen: set[tuple[str, int]] = field(default_factory=set)
+
+    def new(self) -> Iterator[Record]:
+        """Records since the last call. A line that is still being written waits."""
+        path = self.folder / PROGRESS_FILE
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._position)
+            content = file.read()
+        complete = content[: content.rfind(b"\n") + 1]
+        self._position += len(complete)
+        for line in complete.splitlines():
+            try:
+                record = Record(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # the torn line of a worker that was killed; the step is repeated
+            if (record.kind, record.step) not in self._seen:
+                self._seen.add((record.kind, record.step))
+                yield record
+
+
+def best_evaluation(records: list[Record], metric: str | None, mode: str = "max") -> Record | None:
+    """The evaluation with the best value of a metric, the earliest of equal ones; the last evaluation without a metric."""
+    evaluations = [record for record in records if record.kind == "evaluation" and record.step > 0]
+    if not evaluations:
+        return None
+    if metric is None:
+        return evaluations[-1]
+    sign = 1 if mode == "max" else -1
+    return max(evaluations, key=lambda record: (sign * record.values[metric], -record.step))
+
+
+OnRecord = Callable[[Record], Any]

@@ -1,0 +1,188 @@
+"""Pretraining and finetuning: one training in Ray Train, or a sweep of several in Ray Tune."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.plan import datasets_of
+from workflows.spec.graph import is_path
+from workflows.spec.sections import FinetuneSection, TrainSection
+from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.fit import fit_in_background, trainer_of
+from workflows.stages.plots import plot_curves
+from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
+from workflows.stages.workers import checkpoint_name
+
+RAY_FOLDER = "ray"
+CHECKPOINT_FOLDER = "checkpoint"
+
+
+def train(context: StageContext) -> StageOutcome:
+    """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
+    section: TrainSection = context.section
+    if isinstance(section, FinetuneSection) and section.sweep is not None:
+        from workflows.stages.tune import sweep
+
+        return sweep(context)
+    return train_once(context)
+
+
+def train_once(context: StageContext) -> StageOutcome:
+    """One training with the section's own learning rate."""
+    context.line.update("starting Ray")
+    resources = context.cluster.resources_for(context.section.workers)
+    check_batch(context, resources.workers)
+    job = job_of(context, context.folder)
+    context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
+    trainer = trainer_of(
+        {"job": job}, resources, name=run_name(context), storage=context.folder / RAY_FOLDER, score=selection_metric(context)
+    )
+    forward = RecordForwarder(context)
+    follower = Follower(context.folder)
+    fit_in_background(trainer, lambda: [forward(record) for record in follower.new()])
+    records = read_records(context.folder)
+    best = best_evaluation(records, selection_metric(context))
+    if best is None:
+        raise UserError(f"stage {context.step.name} ended without a checkpoint; its log is {context.folder / 'stage.log'}")
+    keep_checkpoint(context.folder / RAY_FOLDER / run_name(context), best.step, context.folder)
+    shutil.rmtree(context.folder / RAY_FOLDER)
+    plot_curves(records, context.folder / "curves.png", title=context.step.name)
+    return training_outcome(context, records, best, extra="")
+
+
+def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
+    """The job of a training stage as plain data; `changes` replace fields of the section."""
+    from workflows.stages.jobs import Job
+
+    section: TrainSection = context.section
+    model = None
+    checkpoint = checkpoint_folder(context, section.init_from)
+    if checkpoint is None:
+        model = context.plan.experiment.section.model.model_dump(mode="json")
+    return Job(
+        section={**section.model_dump(mode="json"), **changes},
+        datasets={name: context.dataset(name) for name in datasets_of(section)},
+        seed=context.seed,
+        folder=str(folder),
+        checkpoint=checkpoint,
+        model=model,
+    ).plain()
+
+
+def checkpoint_folder(context: StageContext, reference: str | None) -> str | None:
+    """Folder of the checkpoint that a stage name or path stands for."""
+    if reference is None:
+        return None
+    if is_path(reference):
+        return str(Path(reference).expanduser().absolute())
+    return str(context.result_of(reference) / CHECKPOINT_FOLDER)
+
+
+def selection_metric(context: StageContext) -> str | None:
+    """The metric that chooses the checkpoint to keep; None keeps the last."""
+    from workflows.spec.sections import TASK_METRIC
+
+    section = context.section
+    if not isinstance(section, FinetuneSection) or section.validation_split is None:
+        return None
+    if section.sweep is not None and section.sweep.metric is not None:
+        return section.sweep.metric
+    return TASK_METRIC[section.task]
+
+
+def check_batch(context: StageContext, workers: int) -> None:
+    """Raise UserError if the global batches cannot be split over the workers so that every objective works.
+
+    Matching needs a negative: two samples; on concatenated samples a worker matches a third of its part.
+    """
+    section = context.section
+    if isinstance(section, FinetuneSection):
+        batches = [("batch_size", section.batch_size, ("itm",) if section.task == "retrieval" else ())]
+    else:
+        batches = [
+            (f"corpora.{index}.batch_size", corpus.batch_size, corpus.objectives)
+            for index, corpus in enumerate(section.corpora)
+        ]
+    for field, size, objectives in batches:
+        where = f"stages.{context.step.name}.{field}: {size}"
+        if size % workers:
+            raise UserError(f"{where} cannot be split evenly over {workers} workers; choose a multiple of {workers}")
+        if "itm" in objectives and size < 2:
+            raise UserError(f"{where} is too small for matching (itm), which needs another sample as a negative; at least 2")
+        if "citm" in objectives and size // workers < 3:
+            raise UserError(
+                f"{where} is too small for matching on concatenated samples (citm), which uses a third of every worker's part; "
+                f"at least {3 * workers} with {workers} worker{'s' if workers > 1 else ''}"
+            )
+
+
+def run_name(context: StageContext) -> str:
+    """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
+    return f"{context.plan.experiment.name}-{context.step.name}"
+
+
+def keep_checkpoint(run: Path, step: int, folder: Path) -> Path:
+    """Move the model of a Ray checkpoint to the stage's folder, without the training state."""
+    source, target = run / checkpoint_name(step), folder / CHECKPOINT_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for name in ("model.safetensors", "config.json", "vocab.txt"):
+        shutil.copy2(source / name, target / name)
+    return target
+
+
+class RecordForwarder:
+    """Sends records of a training to the live line and to MLflow; steps that an earlier invocation sent are left out."""
+
+    def __init__(self, context: StageContext, prefix: str = "", run: Any = None):
+        self.context, self.prefix, self.run = context, prefix, run or context.run
+        self.latest: Record | None = None
+        self.validation = ""
+
+    def __call__(self, record: Record) -> None:
+        """Forward one record."""
+        self.latest = record
+        if record.kind == "evaluation":
+            values = {f"validation/{name}": value for name, value in record.values.items()}
+            metric = selection_metric(self.context)
+            if metric is not None and metric in record.values:
+                self.validation = f"  {metric} {record.values[metric]:.1f}"
+        else:
+            values = {f"train/{name}": value for name, value in record.values.items()}
+        if values:
+            self.run.metrics(values, record.step, record.seconds)
+        figures = record.values if record.kind == "train" else self.context.line.figures
+        self.context.line.update(f"{self.prefix}step", record.step, record.total, figures)
+
+
+def training_outcome(context: StageContext, records: list[Record], best: Record, extra: str) -> StageOutcome:
+    """What a training stage reports."""
+    section = context.section
+    trained = [record for record in records if record.kind == "train"]
+    metrics = dict(best.values)
+    if trained:
+        metrics["final_loss"] = trained[-1].values["loss"]
+        metrics["samples_per_second"] = sorted(r.values["samples_per_second"] for r in trained)[len(trained) // 2]
+        metrics["data_wait_share"] = sum(r.values["data_wait_share"] for r in trained) / len(trained)
+    metric = selection_metric(context)
+    parts = [f"{records[-1].total} steps"]
+    if metric is not None:
+        assert isinstance(section, FinetuneSection)
+        where = f" (step {best.step})" if best.step != best.total else ""
+        parts.append(f"best {metric} {best.values[metric]:.1f} on {section.validation_split}{where}")
+    elif trained:
+        parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
+    if trained:
+        parts.append(f"{metrics['samples_per_second']:.0f} samples/s")
+    artifacts = [context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()]
+    return StageOutcome(
+        ", ".join(parts) + extra,
+        metrics=metrics,
+        outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
+        artifacts=artifacts,
+        checkpoint=context.folder / CHECKPOINT_FOLDER,
+        details={"best_step": best.step, "steps": best.total},
+    )

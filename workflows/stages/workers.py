@@ -1,0 +1,122 @@
+"""What runs inside Ray Train's workers: pure PyTorch training from a job, with Ray's checkpoints around it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflows.stages.progress import ProgressWriter, read_records
+
+
+def training_worker(config: dict[str, Any]) -> None:
+    """One worker of a training stage. config: {'job': Job.plain(), 'learning_rate': of a trial, or absent}.
+
+    Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on from
+    the latest one.
+    """
+    import ray.train
+    import ray.train.torch
+
+    from cosa.distributed import rank
+    from workflows.stages.jobs import Evaluator, Job, build_trainer, validate
+    from workflows.spec.sections import FinetuneSection
+
+    job = Job.from_plain(config["job"])
+    section = job.parsed()
+    device = ray.train.torch.get_device()
+    trainer = build_trainer(job, device)
+    evaluator = None
+    if isinstance(section, FinetuneSection) and section.validation_split is not None:
+        resolution = trainer.losses.model.config.vision.resolution
+        evaluator = Evaluator(job, section.dataset, section.validation_split, resolution, device)
+    progress = ProgressWriter(Path(job.folder), trainer.total_steps)
+    _restore(trainer)
+
+    def evaluate() -> dict[str, float]:
+        return validate(evaluator, trainer.losses.model, section.task) if evaluator is not None else {}
+
+    def stop(step: int) -> None:
+        metrics = evaluate()
+        if rank() == 0:
+            progress.write("evaluation", step, metrics)
+        _report(trainer, {"step": step, **metrics})
+
+    if trainer.step == 0 and evaluator is not None and section.zero_shot_first:
+        metrics = evaluate()
+        if rank() == 0:
+            progress.write("evaluation", 0, metrics)
+    if trainer.step >= trainer.total_steps:  # everything was done before an interruption; Ray still wants one report
+        last = [record for record in read_records(Path(job.folder)) if record.kind == "evaluation"][-1]
+        ray.train.report({"step": trainer.step, **finite(last.values)})
+        return
+    trainer.run(lambda step, record: progress.write("train", step, record), stop)
+
+
+def _restore(trainer: Any) -> None:
+    import ray.train
+
+    from cosa.training.state import restore_state
+
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            restore_state(trainer, Path(folder))
+
+
+def _report(trainer: Any, metrics: Mapping[str, float]) -> None:
+    import ray.train
+
+    from cosa.distributed import rank
+    from cosa.training.state import save_state
+
+    name = checkpoint_name(trainer.step)
+    if rank() != 0:
+        ray.train.report(finite(metrics), checkpoint_dir_name=name)
+        return
+    with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
+        save_state(trainer, Path(folder))
+        ray.train.report(
+            finite(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder), checkpoint_dir_name=name
+        )
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder of the checkpoint after a step: the same again when a step is repeated, so that nothing is left over."""
+    return f"checkpoint_{step:08d}"
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Plain finite floats: anything else breaks Ray's snapshot of a run."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(float(value))}
+
+
+def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Evaluate all tasks of an evaluation stage; worker 0 gives metrics and predictions by task.
+
+    It runs as a plain Ray task with one worker, or in a Ray Train worker group.
+    """
+    import torch
+
+    from cosa.checkpoints.native import load_checkpoint
+    from cosa.distributed import rank, world_size
+    from workflows.stages.jobs import Evaluator, Job
+
+    job = Job.from_plain(config["job"])
+    section: Any = job.parsed()
+    if world_size() > 1:
+        import ray.train.torch
+
+        device = ray.train.torch.get_device()
+    else:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(config["threads"])
+    model = load_checkpoint(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
+    evaluator = Evaluator(job, section.dataset, section.split, model.config.vision.resolution, device)
+    results = {}
+    for task in section.tasks:
+        result = evaluator.run(model, task)
+        results[task] = {"metrics": result.metrics, "predictions": result.predictions}
+    return results if rank() == 0 else None
