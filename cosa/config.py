@@ -19,7 +19,10 @@ class VisionConfig(Section):
     The sizes left out are those of the named encoder; those given make a smaller or larger one of the same kind.
     """
 
-    encoder: str = Field("swin_base_patch4_window7_224", description="timm name of a Swin or of a CLIP vision transformer")
+    encoder: str = Field(
+        "swin_base_patch4_window7_224",
+        description="timm name of a Swin or of a CLIP vision transformer; a tag behind a dot names one of its sets of weights",
+    )
     resolution: PositiveInt = Field(224, description="side of the square input image, pixels")
     pretrained: bool | str = Field(
         False, description="true: weights that timm fetches from the hub; a path: a file of weights; false: random weights"
@@ -33,18 +36,28 @@ class VisionConfig(Section):
         None, description="attention heads; a list with one number a stage for a Swin"
     )
     window_size: PositiveInt | None = Field(None, description="Swin only: side of an attention window, tokens")
-    drop_path_rate: Probability = Field(0.2, description="stochastic depth while training")
+    drop_path_rate: Probability | None = Field(
+        None, description="stochastic depth while training; left out: 0.2 in a Swin, 0.0 in a CLIP encoder, as published"
+    )
     frozen: bool = Field(False, description="keep the encoder's weights as they are")
 
     @property
     def family(self) -> Literal["swin", "clip"]:
         """Which of the two published encoders this is a size of: it decides pooling and pixel normalisation."""
-        return "swin" if self.encoder.startswith("swin") else "clip"
+        return "swin" if self.encoder.startswith("swin_") else "clip"
+
+    @property
+    def stochastic_depth(self) -> float:
+        """`drop_path_rate`, or the family's published value where it is left out."""
+        if self.drop_path_rate is not None:
+            return self.drop_path_rate
+        return 0.2 if self.family == "swin" else 0.0
 
     @model_validator(mode="after")
     def _known_family(self) -> "VisionConfig":
         is_swin = self.encoder.startswith("swin_")
-        if not (is_swin or "_clip_" in self.encoder):
+        name = self.encoder.partition(".")[0]
+        if not (is_swin or (name.startswith("vit_") and "_clip_" in name)):
             raise ValueError(
                 f"encoder {self.encoder!r} is neither a Swin nor a CLIP vision transformer; expected a timm name such as "
                 "'swin_base_patch4_window7_224' or 'vit_base_patch16_clip_quickgelu_224'"

@@ -1,10 +1,13 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
+from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
@@ -51,11 +54,7 @@ class VisionEncoder(nn.Module):
 
 
 def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
-    if config.encoder not in timm.list_models():
-        raise UserError(
-            f"model.vision.encoder: timm has no model {config.encoder!r}; `python -c \"import timm; "
-            "print(timm.list_models('swin_*') + timm.list_models('vit_*_clip_*'))\"` lists them"
-        )
+    _check_name(config.encoder)
     depth_name = "depths" if config.family == "swin" else "depth"
     sizes = {
         "patch_size": config.patch_size,
@@ -64,28 +63,51 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         "num_heads": config.num_heads,
         "window_size": config.window_size,
     }
-    from_hub = load_pretrained and config.pretrained is True
     try:
         backbone = timm.create_model(
             config.encoder,
-            pretrained=from_hub,
             img_size=config.resolution,
             num_classes=0,
-            drop_path_rate=config.drop_path_rate,
+            drop_path_rate=config.stochastic_depth,
             **{name: value for name, value in sizes.items() if value is not None},
         )
-    except (OSError, RuntimeError) as error:
-        if not from_hub:
-            raise
-        raise UserError(
-            f"model.vision.pretrained: the weights of {config.encoder!r} could not be fetched from the hub "
-            f"({type(error).__name__}); give the path of a downloaded file, or false for random weights"
-        ) from error
-    except (AssertionError, ValueError, TypeError) as error:
+    except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
-    if load_pretrained and isinstance(config.pretrained, str):
+    if load_pretrained and config.pretrained is True:
+        _load_from_hub(backbone, config.encoder)
+    elif load_pretrained and isinstance(config.pretrained, str):
         _load_backbone_file(backbone, Path(config.pretrained))
     return backbone
+
+
+def _check_name(encoder: str) -> None:
+    name, _, tag = encoder.partition(".")
+    if not timm.is_model(name):
+        raise UserError(
+            f"model.vision.encoder: timm has no model {name!r}; `python -c \"import timm; "
+            "print(timm.list_models('swin_*') + timm.list_models('vit_*_clip_*'))\"` lists them"
+        )
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
+        available = f"its tags are {', '.join(tags)}" if tags else "timm has no weights for it: leave the tag out"
+        raise UserError(f"model.vision.encoder: {name!r} has no tag {tag!r}; {available}")
+
+
+def _load_from_hub(backbone: Any, encoder: str) -> None:
+    from timm.models import load_pretrained
+
+    advice = "give the path of a downloaded file, or false for random weights"
+    if not backbone.pretrained_cfg.get("hf_hub_id") and not backbone.pretrained_cfg.get("url"):
+        raise UserError(f"model.vision.pretrained: timm has no weights for {encoder!r}; {advice}")
+    try:
+        load_pretrained(backbone, num_classes=0, filter_fn=_filter_of(backbone))
+    except OSError as error:
+        raise UserError(
+            f"model.vision.pretrained: the weights of {encoder!r} could not be fetched from the hub "
+            f"({type(error).__name__}); {advice}"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(f"model.vision.pretrained: {_do_not_fit(f'the weights of {encoder!r}', error)}") from error
 
 
 def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
@@ -94,4 +116,26 @@ def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
 
     if not path.is_file():
         raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
-    load_checkpoint(backbone, str(path), strict=False, weights_only=True)
+    try:
+        found = load_checkpoint(backbone, str(path), strict=False, weights_only=True, filter_fn=_filter_of(backbone))
+    except (UnpicklingError, SafetensorError, EOFError, KeyError) as error:
+        raise UserError(
+            f"model.vision.pretrained: {path.resolve()} is no file of weights ({type(error).__name__}); expected safetensors, "
+            "or a torch file of tensors alone"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(f"model.vision.pretrained: {_do_not_fit(str(path.resolve()), error)}") from error
+    if found.missing_keys:
+        raise UserError(
+            f"model.vision.pretrained: {path.resolve()} lacks {len(found.missing_keys)} weights of the encoder, such as "
+            f"{found.missing_keys[0]}; expected timm's names of model.vision.encoder"
+        )
+
+
+def _filter_of(backbone: nn.Module) -> Any:
+    """timm's own conversion of published files: naming, and position embeddings or tables of another resolution."""
+    return import_module(type(backbone).__module__).checkpoint_filter_fn
+
+
+def _do_not_fit(what: str, error: RuntimeError) -> str:
+    return f"{what} do not fit the sizes of model.vision: {str(error).strip().splitlines()[-1].strip()}"

@@ -25,7 +25,7 @@ class Manifest:
     """Everything that says where a result comes from and what it is.
 
     section: the resolved section, fields that do not change a result included. model: the model section, for a stage that builds
-    one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in their units.
+    one. details: what else a stage tells. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in their units.
     outputs: names of files in the folder. seconds: wall-clock time.
     """
 
@@ -41,8 +41,9 @@ class Manifest:
     data: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     baselines: dict[str, float] = field(default_factory=dict)
+    baseline_names: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     mlflow_run_id: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, str] = field(default_factory=dict)

@@ -7,11 +7,13 @@ import json
 import os
 from pathlib import Path
 
+from cosa.errors import UserError
 from workflows.artifacts import write_atomically
 
 WHOLE_FILE_LIMIT = 64 * 2**20  # larger files are sampled: their size, first and last megabyte
 SAMPLE = 2**20
 MEDIA_SAMPLE = 64 * 2**10
+ENTRY_LENGTH = 4  # of the cache: size, time of change, sample, digest
 
 
 class FileDigests:
@@ -20,13 +22,20 @@ class FileDigests:
     def __init__(self, cache: Path):
         self.cache = cache
         self._changed = False
-        try:
-            self._known: dict[str, list[object]] = json.loads(cache.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
+        self._known = _read_cache(cache)
 
     def of_file(self, path: Path, sample: int | None = None) -> str:
-        """Digest of a file's content; of its size and both ends if it is large, or if `sample` bytes are asked for."""
+        """Digest of a file's content; of its size and both ends if it is large, or if `sample` bytes are asked for.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            return self._of_file(path, sample)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+    def _of_file(self, path: Path, sample: int | None) -> str:
         stat = path.stat()
         key, state = str(path.absolute()), [stat.st_size, stat.st_mtime_ns, sample]
         known = self._known.get(key)
@@ -48,14 +57,24 @@ class FileDigests:
         return total.hexdigest()
 
     def save(self) -> None:
-        """Write the cache, if it can be written."""
-        if not self._changed:
+        """Write the cache if it can be written, and if the folder around it exists: a plan alone makes no storage."""
+        if not self._changed or not self.cache.parent.parent.is_dir():
             return
         try:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
+            self.cache.parent.mkdir(exist_ok=True)
             write_atomically(self.cache, json.dumps(self._known))
         except OSError:
             return  # planning must also work on a read-only storage; the digests are only computed again
+
+
+def _read_cache(cache: Path) -> dict[str, list[object]]:
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == ENTRY_LENGTH}
 
 
 def _digest(path: Path, size: int, sample: int | None) -> str:

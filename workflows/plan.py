@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from cosa.data.annotations import load_captions, load_questions, load_references
 from cosa.datasets.table import CONVERTERS
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, Storage, read_manifest
 from workflows.digests import FileDigests
-from workflows.spec.graph import Experiment, is_path
+from workflows.missing import Missing, missing_lines
+from workflows.reading import annotation_files, datasets_of, splits_of
+from workflows.spec.combinations import is_path
+from workflows.spec.errors import did_you_mean
+from workflows.spec.graph import Experiment
 from workflows.spec.sections import (
     DatasetSection,
     EvaluateSection,
     ExtractSection,
-    FinetuneSection,
     PrepareSection,
-    PretrainSection,
     StageSection,
     TrainSection,
 )
@@ -49,6 +50,8 @@ class Step:
     inputs: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     model: dict[str, Any] | None = None
+    seed: int = 0
+    version: int = 1
     resumes: bool = False
 
     @property
@@ -84,15 +87,21 @@ def make_plan(experiment: Experiment, *, force: Collection[str] = ()) -> Plan:
     Args:
         experiment: a checked spec.
         force: stages to run even if their result exists.
+
+    Raises:
+        UserError: a stage to force does not exist, a file cannot be read, or a result's manifest is damaged.
     """
+    for name in force:
+        if name not in experiment.stages:
+            raise UserError(f"--force: no stage {name!r}{did_you_mean(name, experiment.stages)}")
     storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
     digests = FileDigests(storage.root / ".cache" / "file-digests.json")
-    missing: list[str] = []
+    missing: list[Missing] = []
     steps: dict[str, Step] = {}
     for name in experiment.stages:
         steps[name] = _plan_stage(name, experiment, storage, digests, steps, missing, name in force)
     digests.save()
-    return Plan(experiment, storage, tuple(steps.values()), tuple(dict.fromkeys(missing)))
+    return Plan(experiment, storage, tuple(steps.values()), missing_lines(missing, experiment))
 
 
 def _plan_stage(
@@ -101,15 +110,15 @@ def _plan_stage(
     storage: Storage,
     digests: FileDigests,
     steps: dict[str, Step],
-    missing: list[str],
+    missing: list[Missing],
     forced: bool,
 ) -> Step:
     section = experiment.stages[name]
     before = len(missing)
-    data = dict(_data_digests(section, experiment, digests, missing))
+    data = dict(_data_digests(name, experiment, digests, missing))
     blocked_by = [i for i in experiment.inputs[name] if steps[i].fingerprint is None]
     if blocked_by or len(missing) > before:
-        reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[before]}"
+        reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[before].short}"
         return Step(name, section, "blocked", reason, None, data=data)
     inputs = {i: str(steps[i].fingerprint) for i in experiment.inputs[name]}
     model = None
@@ -119,7 +128,7 @@ def _plan_stage(
     if isinstance(section, PrepareSection):
         version = version * 1000 + CONVERTERS[section.converter].version
     seed = 0 if isinstance(section, PrepareSection | ExtractSection) else experiment.section.seed
-    used = {d: _dataset_facts(experiment.section.datasets[d]) for d in datasets_of(section)}
+    used = {d: _dataset_facts(section, d, experiment.section.datasets[d]) for d in datasets_of(section)}
     identity = {
         "kind": section.kind,
         "version": version,
@@ -131,14 +140,12 @@ def _plan_stage(
         "data": data,
     }
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    step = Step(name, section, "run", "", fingerprint, inputs, data, model)
-    action, reason, resumes = _decide(step, storage, seed, version, forced, steps)
-    return Step(name, section, action, reason, fingerprint, inputs, data, model, resumes)
+    step = Step(name, section, "run", "", fingerprint, inputs, data, model, seed, version)
+    action, reason, resumes = _decide(step, storage, forced, steps)
+    return replace(step, action=action, reason=reason, resumes=resumes)
 
 
-def _decide(
-    step: Step, storage: Storage, seed: int, version: int, forced: bool, steps: dict[str, Step]
-) -> tuple[Action, str, bool]:
+def _decide(step: Step, storage: Storage, forced: bool, steps: dict[str, Step]) -> tuple[Action, str, bool]:
     assert step.fingerprint is not None
     resumes = storage.partial(step.name, step.fingerprint).is_dir()
     if forced:
@@ -151,10 +158,10 @@ def _decide(
     previous = storage.latest_manifest(step.name)
     if previous is None:
         return "run", "new", False
-    return "run", _what_changed(step, previous, seed, version), False
+    return "run", _what_changed(step, previous), False
 
 
-def _what_changed(step: Step, previous: Manifest, seed: int, version: int) -> str:
+def _what_changed(step: Step, previous: Manifest) -> str:
     """Why the newest earlier result of the stage does not serve, in one line."""
     if previous.kind != step.kind:
         return f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
@@ -166,16 +173,16 @@ def _what_changed(step: Step, previous: Manifest, seed: int, version: int) -> st
     if previous.model != step.model:
         field_name, old, new = next(iter(_differences(previous.model or {}, step.model or {})), ("", None, None))
         return f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
-    if previous.seed != seed:
-        return f"spec changed: seed {previous.seed} -> {seed}"
+    if previous.seed != step.seed:
+        return f"spec changed: seed {previous.seed} -> {step.seed}"
     inputs = [name for name, digest in step.inputs.items() if previous.inputs.get(name) != digest]
     if inputs:
         return f"input changed: {', '.join(inputs)}"
     data = [name for name, digest in step.data.items() if previous.data.get(name) != digest]
     if data:
         return f"data changed: {', '.join(data)}"
-    if previous.kind_version != version:
-        return f"program changed: {step.kind} version {previous.kind_version} -> {version}"
+    if previous.kind_version != step.version:
+        return f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
     return "spec changed: datasets"
 
 
@@ -214,127 +221,94 @@ def _without_no_effect(section: StageSection, dumped: dict[str, Any]) -> dict[st
     return kept
 
 
-def datasets_of(section: StageSection) -> list[str]:
-    """Names of the datasets that a stage reads."""
-    if isinstance(section, PretrainSection):
-        return list(dict.fromkeys(corpus.dataset for corpus in section.corpora))
-    if isinstance(section, ExtractSection | FinetuneSection | EvaluateSection):
-        return [section.dataset]
-    return []
-
-
-def _dataset_facts(dataset: DatasetSection) -> dict[str, Any]:
-    """What of a dataset section counts: names inside a made dataset; for user files their contents are in `data` instead."""
-    if dataset.made_by is not None:
-        return dataset.model_dump(mode="json")
-    return {"media": dataset.media, "splits": sorted(dataset.splits)}
-
-
-def splits_of(section: StageSection, dataset: DatasetSection) -> list[tuple[str, str, bool]]:
-    """(split, 'captions' | 'questions' | 'references', is evaluated) of the annotation files that a stage reads."""
-    if isinstance(section, ExtractSection):
-        return [
-            (split, kind, False)
-            for split, files in dataset.splits.items()
-            for kind in ("captions", "questions")
-            if getattr(files, kind) is not None
-        ]
-    if isinstance(section, PretrainSection):
-        return [(corpus.split, "captions", False) for corpus in section.corpora]
-    if isinstance(section, FinetuneSection):
-        kind = "questions" if section.task == "question_answering" else "captions"
-        reads = [(section.train_split, kind, False)]
-        if section.validation_split is not None:
-            reads.append((section.validation_split, kind, True))
-            if section.task == "captioning":
-                reads.append((section.validation_split, "references", True))
-        return reads
-    if isinstance(section, EvaluateSection):
-        reads = []
-        for task in section.tasks:
-            kind = "questions" if task == "question_answering" else "captions"
-            reads.append((section.split, kind, True))
-            if section.baseline_split in dataset.splits:
-                reads.append((section.baseline_split, kind, False))
-            if task == "captioning":
-                reads.append((section.split, "references", True))
-        return reads
-    return []
+def _dataset_facts(section: StageSection, name: str, dataset: DatasetSection) -> dict[str, Any]:
+    """What of a dataset counts for a stage: names inside a made dataset; for user files their contents are in `data` instead."""
+    if dataset.made_by is None:
+        return {"media": dataset.media}
+    reads = splits_of(section, name, dataset)
+    files = {f"{split}/{kind}": getattr(dataset.splits[split], kind) for split, kind, _ in reads}
+    return {"media": dataset.media, "root": dataset.root, "frames": dataset.frames, "files": files}
 
 
 def _data_digests(
-    section: StageSection, experiment: Experiment, digests: FileDigests, missing: list[str]
+    stage: str, experiment: Experiment, digests: FileDigests, missing: list[Missing]
 ) -> Iterator[tuple[str, str]]:
-    """Digests of the user's own files that a stage reads, by a name for people. Missing ones are added to `missing`."""
+    """Digests of the user's own files that a stage reads, by a name for people. What is not there is added to `missing`."""
+    section = experiment.stages[stage]
     for name in datasets_of(section):
         dataset = experiment.section.datasets[name]
         if dataset.made_by is not None:
             continue
-        for split, kind, _ in splits_of(section, dataset):
+        yield from _media_digest(section, name, dataset, digests, missing)
+        for split, kind, _ in splits_of(section, name, dataset):
             file = getattr(dataset.splits[split], kind)
             if file is None:
                 continue
-            if not Path(file).expanduser().is_file():
-                missing.append(f"datasets.{name}.splits.{split}.{kind}: no file {Path(file).expanduser().absolute()}")
+            path = Path(file).expanduser()
+            if path.is_file():
+                yield f"{name}/{split}/{kind}", digests.of_file(path)
             else:
-                yield f"{name}/{split}/{kind}", digests.of_file(Path(file).expanduser())
-        yield from _media_digest(section, name, dataset, digests, missing)
-    reference = getattr(section, "init_from", None) or getattr(section, "checkpoint", None)
+                is_plain = dataset.splits[split].captions == dataset.splits[split].questions
+                field_name = f"datasets.{name}.splits.{split}" + ("" if is_plain else f".{kind}")
+                missing.append(Missing(field_name, path, "file", name, split))
+    yield from _weights_digests(stage, experiment, digests, missing)
+
+
+def _weights_digests(
+    stage: str, experiment: Experiment, digests: FileDigests, missing: list[Missing]
+) -> Iterator[tuple[str, str]]:
+    """Digests of the weights that a stage starts from, where they are the user's own files."""
+    section = experiment.stages[stage]
+    field_name = "checkpoint" if isinstance(section, EvaluateSection) else "init_from"
+    reference = getattr(section, field_name, None)
     if reference is not None and is_path(reference):
         weights = Path(reference).expanduser() / "model.safetensors"
         if weights.is_file():
             yield f"checkpoint {reference}", digests.of_file(weights)
         else:
-            field_name = "checkpoint" if isinstance(section, EvaluateSection) else "init_from"
-            missing.append(f"{field_name}: no checkpoint {weights.parent.absolute()} (expected model.safetensors in it)")
+            missing.append(Missing(f"stages.{stage}.{field_name}", weights.parent, "checkpoint"))
+    if isinstance(section, TrainSection) and reference is None:
+        vision, text = experiment.section.model.vision.pretrained, experiment.section.model.text.pretrained
+        if isinstance(vision, str):
+            if Path(vision).is_file():
+                yield "model.vision.pretrained", digests.of_file(Path(vision))
+            else:
+                missing.append(Missing("model.vision.pretrained", Path(vision), "file"))
+        if isinstance(text, str):
+            if Path(text).is_dir():
+                yield "model.text.pretrained", digests.of_folder(Path(text))
+            else:
+                missing.append(Missing("model.text.pretrained", Path(text), "folder"))
 
 
 def _media_digest(
-    section: StageSection, name: str, dataset: DatasetSection, digests: FileDigests, missing: list[str]
+    section: StageSection, name: str, dataset: DatasetSection, digests: FileDigests, missing: list[Missing]
 ) -> Iterator[tuple[str, str]]:
-    needs_frames = not isinstance(section, ExtractSection)
-    if dataset.media == "video" and needs_frames and dataset.frames is None:
+    needs_frames = dataset.media == "video" and not isinstance(section, ExtractSection)
+    if needs_frames and dataset.frames is None:
         return  # the extract stage's fingerprint stands for the clips
-    folder = dataset.frames if dataset.media == "video" and needs_frames else dataset.root
-    what = "frames" if folder == dataset.frames else "root"
+    part, folder = ("frames", dataset.frames) if needs_frames else ("root", dataset.root)
     path = Path(str(folder)).expanduser()
     if not path.is_dir():
-        missing.append(f"datasets.{name}.{what}: no folder {path.absolute()}")
+        missing.append(Missing(f"datasets.{name}.{part}", path, "folder", name, part))
     elif isinstance(section, ExtractSection):
         yield f"{name}/clips", digests.of_folder(path)
     else:
         # Frames and images are many: they are not walked. Their folder's place stands for them.
-        yield f"{name}/{what}", f"folder {path.absolute()}"
+        yield f"{name}/{part}", f"folder {path.absolute()}"
 
 
 def check_annotations(plan: Plan) -> None:
     """Read the annotation files of all stages that will run, as far as they exist, and raise the first error found.
 
     Files that a prepare stage has still to write are checked when they are read.
+
+    Raises:
+        UserError: with the file, the line and the entry that is wrong, or the file that a task cannot use.
     """
+    checked: set[tuple[Any, ...]] = set()
     for step in plan.to_run:
-        for name in datasets_of(step.section):
-            dataset = plan.experiment.section.datasets[name]
-            if dataset.made_by is not None:
-                continue
-            for split, kind, is_evaluated in splits_of(step.section, dataset):
-                file = getattr(dataset.splits[split], kind)
-                if file is None:
-                    continue
-                _check_file(Path(file).expanduser(), kind, is_evaluated, step)
-
-
-def _check_file(path: Path, kind: str, is_evaluated: bool, step: Step) -> None:
-    from cosa.data.annotations import reject_duplicates
-
-    if kind == "references":
-        load_references(path)
-    elif kind == "questions":
-        submission = isinstance(step.section, EvaluateSection) and step.section.submission
-        load_questions(path, require_answers=not (submission and is_evaluated))
-    else:
-        entries = load_captions(path)
-        if is_evaluated:
-            reject_duplicates(entries, path)
-    if not path.stat().st_size:
-        raise UserError(f"{path} is empty")
+        for read in annotation_files(step.name, step.section, plan.experiment):
+            if read.identity not in checked and read.path.is_file():
+                read.check()
+                checked.add(read.identity)

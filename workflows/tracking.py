@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cosa.errors import UserError
+from workflows.artifacts import write_atomically
 from workflows.console import Reporter
 
 Operation = dict[str, Any]  # {"do": name, "run": local id, ...}: JSON, so that it can wait in a file
@@ -183,10 +185,8 @@ class Tracker:
 
     def _leave(self, operations: list[Operation]) -> None:
         self.unsent.parent.mkdir(parents=True, exist_ok=True)
-        with self.unsent.open("a", encoding="utf-8") as file:
-            header = {"place": self.place.__dict__, "mlflow_ids": self.mlflow_ids}
-            file.write(json.dumps(header) + "\n")
-            file.writelines(json.dumps(operation) + "\n" for operation in operations)
+        header = {"place": self.place.__dict__, "mlflow_ids": self.mlflow_ids}
+        write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))
         self.reporter.warn(
             f"{len(operations)} records could not be sent to {self.place.uri}; they are in {self.unsent}. When it is back: "
             f"cosa sync {self.unsent}"
@@ -311,19 +311,20 @@ def send_unsent(path: Path) -> int:
     """Send the records of an `unsent` file and remove it; how many were sent.
 
     Raises:
-        ServerAwayError: the server is still away; the file stays as it is.
+        ServerAwayError: the server went away; the file then holds what is still unsent.
     """
-    count = 0
-    sender: Sender | None = None
-    for line in path.read_text(encoding="utf-8").splitlines():
-        item = json.loads(line)
-        if "place" in item:
-            sender = Sender(Place(**item["place"]), item["mlflow_ids"])
-        elif sender is not None:
-            sender.send(item)
-            count += 1
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = json.loads(lines[0])
+    sender = Sender(Place(**header["place"]), header["mlflow_ids"])
+    for index, line in enumerate(lines[1:]):
+        try:
+            sender.send(json.loads(line))
+        except ServerAwayError:
+            rest = [json.dumps({"place": header["place"], "mlflow_ids": sender.mlflow_ids}), *lines[1 + index :]]
+            write_atomically(path, "\n".join(rest) + "\n")
+            raise
     path.unlink()
-    return count
+    return len(lines) - 1
 
 
 # -- addresses in the UI ------------------------------------------------------------------------------------------------
@@ -341,3 +342,20 @@ def compare_url(base: str, run_ids: Iterable[str], experiment_id: str) -> str:
 def experiment_url(base: str, experiment_id: str) -> str:
     """Address of an experiment's table of runs in the UI."""
     return f"{base}/#/experiments/{experiment_id}/runs"
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Send `unsent` files, for `cosa sync`.
+
+    Raises:
+        UserError: a file is missing, or the server is still away; what was not sent stays in the file.
+    """
+    reporter = Reporter()
+    for path in files:
+        if not path.is_file():
+            raise UserError(f"no file {path}")
+        try:
+            count = send_unsent(path)
+        except ServerAwayError as error:
+            raise UserError(f"{path}: the tracking server does not answer ({error}); try again when it does") from error
+        reporter.say(f"sent {count} records of {path}")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.sampling import sample_frame_indices
-from cosa.data.transforms import FrameTransform
+from cosa.data.transforms import CropKind, FrameTransform
 
 
 class ClipReader:
@@ -25,13 +25,13 @@ class ClipReader:
         media: str,
         frames: int,
         resolution: int,
-        transforms: str,
+        transforms: CropKind,
         training: bool,
         cache_megabytes: int = 256,
     ):
         self.source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
         self.frames = frames
-        self.transform = FrameTransform(transforms, resolution, (0.0,) * 3, (1.0,) * 3, training=training)  # type: ignore[arg-type]
+        self.transform = FrameTransform(transforms, resolution, training)
         self.training = training
         self._cacheable = transforms == "none" or not training
         self._cache: dict[Path, Tensor] = {}

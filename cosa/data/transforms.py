@@ -1,7 +1,6 @@
 """From decoded frames to the picture size of the vision encoder; the same draw for all frames of a sample."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,23 +14,6 @@ CropKind = Literal["none", "crop_flip"]
 _SMALLEST_CROP, _LARGEST_CROP = 0.8, 1.0  # share of the picture's area
 _CROP_ATTEMPTS = 10
 _FLIP_PROBABILITY = 0.5
-
-
-def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """`(frames - mean) / std` by channel, on the device where the frames are.
-
-    Args:
-        frames: (..., 3, height, width), uint8 in [0, 255] or floating point in [0, 1].
-        mean: Mean of each channel in [0, 1].
-        std: Standard deviation of each channel, in the same scale.
-
-    Returns:
-        Floating point frames of the same shape.
-    """
-    pixels = frames.float() / 255 if frames.dtype == torch.uint8 else frames
-    centre = torch.tensor(mean, dtype=pixels.dtype, device=pixels.device)[:, None, None]
-    spread = torch.tensor(std, dtype=pixels.dtype, device=pixels.device)[:, None, None]
-    return (pixels - centre) / spread
 
 
 @dataclass(frozen=True)
@@ -48,13 +30,11 @@ class FrameTransform:
     exactly like there. The published results came from torchvision 0.11, which did not antialias tensors:
     `antialias=False` repeats that.
 
-    Normalisation is left to `normalise`, which belongs on the device.
+    Pixels are normalised by the vision encoder, on the device.
     """
 
     kind: CropKind
     resolution: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     training: bool
     antialias: bool = True
 
@@ -81,10 +61,6 @@ class FrameTransform:
         if generator is None:
             raise ValueError("crop_flip draws its crop in training: pass a generator")
         return self._random_crop_and_flip(frames, generator).contiguous()
-
-    def normalise(self, frames: Tensor) -> Tensor:
-        """`normalise` with this transform's mean and standard deviation."""
-        return normalise(frames, self.mean, self.std)
 
     def _resize(self, frames: Tensor, height: int, width: int) -> Tensor:
         if frames.shape[-2:] == (height, width):

@@ -1,26 +1,21 @@
-"""Reading videos: which reader is exact for a file, which frame is shown when, and extraction to folders of JPEGs.
+"""Reading videos: which reader is exact for a file, and which frame is shown when.
 
 decord returns wrong frames without a word for some containers, and its seeks (`skip_frames` too) fail on others. So it
 reads in order, and only what it was measured to read exactly; PyAV reads the rest. Both give the same pixels.
 """
 
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import av
 import av.error
 import numpy as np
 from av.stream import Disposition
-from PIL import Image
 
 from cosa.data.annotations import check_media_id
 from cosa.errors import DataError
@@ -39,8 +34,6 @@ _DURATION_IS_ESTIMATED = frozenset({"mpegts", "mpeg"})
 _SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 _LONGEST = 24 * 3600.0  # seconds; anything longer is a damaged timestamp
 _MICROSECONDS = 1e6
-_FRAME_NAME = re.compile(r"frame_\d+\.jpg")
-_PARTIAL_NAME = re.compile(r"\..+\.partial-[0-9a-f]{32}")
 _PictureSource = Callable[[], np.ndarray]
 
 
@@ -60,24 +53,6 @@ class VideoInfo:
     reader: str
 
 
-@dataclass(frozen=True)
-class ExtractionRecord:
-    """What became of one clip: frames on disk, or the reason why there are none.
-
-    `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is
-    "decord", "pyav" or, for a folder that was there before, "existing" (its duration is that of its frames).
-    """
-
-    video_id: str
-    frames: int = 0
-    duration: float = 0.0
-    width: int = 0
-    height: int = 0
-    bytes: int = 0
-    reader: str = ""
-    error: str | None = None
-
-
 def probe_video(path: Path) -> VideoInfo:
     """Facts of a video from its packets. Opening is no check: a damaged file may fail only when it is decoded.
 
@@ -85,7 +60,7 @@ def probe_video(path: Path) -> VideoInfo:
         DataError: missing, empty, truncated, not a video, or of an unknown codec.
         OSError: the file system refuses (permissions).
     """
-    return _open_clip(path).info
+    return open_video(path).info
 
 
 def read_video(path: Path, frames_per_second: float) -> Iterator[np.ndarray]:
@@ -101,72 +76,7 @@ def read_video(path: Path, frames_per_second: float) -> Iterator[np.ndarray]:
     """
     if not frames_per_second > 0:
         raise ValueError(f"expected a positive number of frames per second, found {frames_per_second}")
-    return _sample(_open_clip(path), frames_per_second)
-
-
-def extract_frames(
-    video: Path,
-    folder: Path,
-    frames_per_second: float,
-    short_side: int | None = None,
-    jpeg_quality: int = 95,
-    *,
-    video_id: str | None = None,
-    reuse: bool = False,
-) -> ExtractionRecord:
-    """Write the frames of a clip as `folder/frame_0001.jpg` and so on.
-
-    The folder appears complete by one rename, or not at all. An older folder of frames is replaced, or kept as it is
-    with `reuse`. Frames are never enlarged.
-
-    Args:
-        video: The file.
-        folder: Where the frames go.
-        frames_per_second: Frames a second of video, as in `read_video`.
-        short_side: Pixels of the shorter side of the frames; None keeps their size.
-        jpeg_quality: JPEG quality, 1 to 95.
-        video_id: The record's identifier; the folder's name if None.
-        reuse: Keep an existing folder of frames.
-
-    Returns:
-        The record. Unreadable media are no exception: its `error` says what is wrong and nothing is written.
-
-    Raises:
-        DataError: `folder` exists and holds something else than frames.
-        OSError: the file system refuses (full, permissions).
-    """
-    video_id = folder.name if video_id is None else video_id
-    existing = _existing_frames(folder)
-    if existing and reuse:
-        return _record_of_existing(video_id, existing, frames_per_second)
-    unfinished = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
-    try:
-        unfinished.mkdir(parents=True)
-        try:
-            clip = _open_clip(video)
-            frames, size, written = _write_frames(
-                _sample(clip, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
-            )
-        except DataError as error:
-            return ExtractionRecord(video_id, error=str(error))
-        _publish(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    info = clip.info
-    return ExtractionRecord(video_id, frames, info.duration, size[0], size[1], written, info.reader)
-
-
-def remove_partial_folders(root: Path) -> int:
-    """Delete what killed extractions left below `root`; return their count. Only while nothing extracts!"""
-    found = [
-        Path(parent, name)
-        for parent, names, _ in os.walk(root)
-        for name in names
-        if name.startswith(".") and _PARTIAL_NAME.fullmatch(name)
-    ]
-    for folder in found:
-        shutil.rmtree(folder)
-    return len(found)
+    return sample_video(open_video(path), frames_per_second)
 
 
 class VideoIndex:
@@ -232,12 +142,18 @@ def _list_videos(folder: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Clip:
+class OpenedVideo:
+    """A video whose packets are known.
+
+    times: (shown frames,) seconds since the first one, ascending. start: timestamp of the first shown frame; None where
+    timestamps are useless and order counts. decord_reader: None if PyAV reads.
+    """
+
     path: Path
     info: VideoInfo
-    times: np.ndarray  # (shown frames,) seconds since the first one, ascending
-    start: int | None  # timestamp of the first shown frame; None where timestamps are useless and order counts
-    decord_reader: Any  # None: PyAV reads
+    times: np.ndarray
+    start: int | None
+    decord_reader: Any
 
 
 class _Packet(NamedTuple):
@@ -248,7 +164,8 @@ class _Packet(NamedTuple):
     hidden: bool
 
 
-def _open_clip(path: Path) -> _Clip:
+def open_video(path: Path) -> OpenedVideo:
+    """Read the packets of a video and choose its reader; errors as `probe_video`."""
     _check_file(path)
     with _media_errors(path), _open(path) as container:
         stream = _video_stream(container, path)
@@ -268,7 +185,7 @@ def _open_clip(path: Path) -> _Clip:
         context = stream.codec_context
         chosen = "pyav" if reader is None else "decord"
         info = VideoInfo(duration, rate, context.width, context.height, context.name, chosen)
-    return _Clip(path, info, times, start, reader)
+    return OpenedVideo(path, info, times, start, reader)
 
 
 def _read_packets(container: Any, stream: Any, path: Path) -> list[_Packet]:
@@ -338,8 +255,8 @@ def _timeline(shown: list[_Packet], stream: Any, *, by_order: bool) -> tuple[int
     return None if by_order else start, times, duration
 
 
-def _sample(clip: _Clip, frames_per_second: float) -> Iterator[np.ndarray]:
-    """Pick the wanted frames from all frames in order; only the picked ones are converted to RGB.
+def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.ndarray]:
+    """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
 
     Reading goes on to the end after the last one: decord decodes ahead and reports damage some frames early, so that
     stopping there would make the verdict on a damaged end a matter of chance.
@@ -371,7 +288,7 @@ def _sample(clip: _Clip, frames_per_second: float) -> Iterator[np.ndarray]:
             yield picture
 
 
-def _same_shape(clip: _Clip, picture: np.ndarray, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _same_shape(clip: OpenedVideo, picture: np.ndarray, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if shape is not None and picture.shape != shape:
         raise DataError(f"{clip.path}: the picture size changes from {shape[:2]} to {picture.shape[:2]} on the way")
     return picture.shape
@@ -395,7 +312,7 @@ def _video_stream(container: Any, path: Path) -> Any:
     raise DataError(f"{path}: no video stream")
 
 
-def _pyav_frames(clip: _Clip) -> Iterator[tuple[float, _PictureSource]]:
+def _pyav_frames(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
     with _open(clip.path) as container:
         stream = _video_stream(container, clip.path)
         stream.thread_type = "NONE"
@@ -430,7 +347,7 @@ def _open_decord(path: Path, frames: int) -> Any:
     return reader if len(reader) == frames else None
 
 
-def _decord_frames(clip: _Clip) -> Iterator[tuple[float, _PictureSource]]:
+def _decord_frames(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
     import decord
 
     for time in clip.times.tolist():
@@ -457,57 +374,3 @@ def _media_errors(path: Path) -> Iterator[None]:
     except (av.error.FFmpegError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read as a video ({reason[:200]})") from error
-
-
-# --- frames on disk --------------------------------------------------------------------------------------------------
-
-
-def _write_frames(
-    frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
-) -> tuple[int, tuple[int, int], int]:
-    """Returns the number of frames, their (width, height) and their bytes."""
-    count, written = 0, 0
-    size = (0, 0)
-    previous: np.ndarray | None = None
-    content = b""
-    for count, picture in enumerate(frames, start=1):
-        if picture is not previous:
-            image = Image.fromarray(picture)
-            if short_side is not None and min(image.size) > short_side:
-                scale = short_side / min(image.size)
-                target = (round(image.width * scale), round(image.height * scale))
-                image = image.resize(target, Image.Resampling.BICUBIC)
-            buffer = BytesIO()
-            image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
-            previous, content, size = picture, buffer.getvalue(), image.size
-        (folder / f"frame_{count:04d}.jpg").write_bytes(content)
-        written += len(content)
-    return count, size, written
-
-
-def _existing_frames(folder: Path) -> list[Path]:
-    if not folder.exists():
-        return []
-    content = sorted(folder.iterdir())
-    strangers = [path.name for path in content if not _FRAME_NAME.fullmatch(path.name)]
-    if strangers:
-        raise DataError(f"{folder} holds {strangers[0]!r} beside frames; choose another folder or clear it")
-    return content
-
-
-def _record_of_existing(video_id: str, frames: list[Path], frames_per_second: float) -> ExtractionRecord:
-    with Image.open(frames[0]) as image:
-        width, height = image.size
-    size = sum(path.stat().st_size for path in frames)
-    return ExtractionRecord(video_id, len(frames), len(frames) / frames_per_second, width, height, size, "existing")
-
-
-def _publish(unfinished: Path, folder: Path) -> None:
-    """Let a complete folder appear by a rename; an older one is moved out of the way first."""
-    if folder.exists():
-        old = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
-        folder.rename(old)
-        unfinished.rename(folder)
-        shutil.rmtree(old)
-    else:
-        unfinished.rename(folder)

@@ -42,7 +42,7 @@ class Question(NamedTuple):
 
 
 def image_caption(scene: Scene, generator: np.random.Generator) -> str:
-    """A caption of an image, such as "a big red circle"."""
+    """The description of an object, such as "a big red circle"."""
     return f"a {generator.choice(SIZE_WORDS[scene.size])} {scene.color} {scene.shape}"
 
 

@@ -25,8 +25,8 @@ _COLOR_VALUES: dict[str, Rgb] = {
     "black": (8, 8, 8),
 }
 # Half the extent of an object as a share of the frame's side: (least, most). Small and big never meet.
-_RADII = {"small": (0.11, 0.145), "big": (0.20, 0.27)}
-_CHANGING_RADII = {"small": (0.085, 0.16), "big": (0.17, 0.31)}
+_RADII = {"small": (0.15, 0.18), "big": (0.25, 0.31)}
+_CHANGING_RADII = {"small": (0.10, 0.19), "big": (0.21, 0.35)}
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 # Centre x, centre y and radius, in pixels.

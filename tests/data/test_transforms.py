@@ -4,13 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosa.data.transforms import CropKind, FrameTransform, normalise, random_square
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from cosa.data.transforms import CropKind, FrameTransform, random_square
 
 
 def make(kind: CropKind, resolution: int = 32, training: bool = False, antialias: bool = True) -> FrameTransform:
-    return FrameTransform(kind, resolution, MEAN, STD, training, antialias)
+    return FrameTransform(kind, resolution, training, antialias)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -94,14 +92,6 @@ def test_random_squares_lie_inside_the_picture(height: int, width: int, seed: in
 
 def test_wide_pictures_get_the_central_square_like_torchvision() -> None:
     assert random_square(90, 160, generator()) == (0, 35, 90)
-
-
-def test_normalise_on_uint8_and_float() -> None:
-    frames = noise(2, 3, 4, 5)
-    expected = torch.stack([(frames[:, channel] / 255 - MEAN[channel]) / STD[channel] for channel in range(3)], dim=1)
-    torch.testing.assert_close(normalise(frames, MEAN, STD), expected)
-    torch.testing.assert_close(make("none").normalise(frames.float() / 255), expected)
-    assert normalise(frames.bfloat16(), MEAN, STD).dtype == torch.bfloat16
 
 
 def test_misuse() -> None:

@@ -1,6 +1,4 @@
-import errno
 import struct
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,63 +6,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
-from cosa.data.videos import (
-    VideoIndex,
-    extract_frames,
-    find_video,
-    probe_video,
-    read_video,
-    remove_partial_folders,
-)
+from cosa.data.extraction import extract_frames
+from cosa.data.videos import VideoIndex, find_video, probe_video, read_video
 from cosa.errors import DataError
-
-BITS = 8
-MILLISECOND = Fraction(1, 1000)
-
-
-def numbered_picture(number: int, width: int, height: int) -> np.ndarray:
-    """Black and white stripes that spell the frame's number in binary, readable after any compression."""
-    stripes = [255 * (number >> bit & 1) for bit in range(BITS) for _ in range(width // BITS)]
-    return np.broadcast_to(np.array(stripes, np.uint8)[None, :, None], (height, width, 3)).copy()
-
-
-def number_of(picture: np.ndarray) -> int:
-    row = picture[picture.shape[0] // 2].mean(axis=1)
-    return sum(int(row[int((bit + 0.5) * len(row) / BITS)] > 128) << bit for bit in range(BITS))
+from tests.data.drawn_videos import make_video, number_of, numbered_picture
 
 
 def numbers(path: Path, frames_per_second: float) -> list[int]:
     return [number_of(picture) for picture in read_video(path, frames_per_second)]
-
-
-def make_video(
-    path: Path,
-    codec: str = "libx264",
-    *,
-    rate: Fraction | int = 10,
-    frames: int = 40,
-    size: tuple[int, int] = (64, 48),
-    pixel_format: str = "yuv420p",
-    options: dict[str, str] | None = None,
-    container: dict[str, str] | None = None,
-    milliseconds: Sequence[int] | None = None,
-    as_format: str | None = None,
-) -> Path:
-    """A clip whose frames carry their numbers; `milliseconds` gives a variable frame rate."""
-    with av.open(str(path), "w", format=as_format, options=container or {}) as output:
-        stream: Any = output.add_stream(codec, rate=rate, options=options or {})
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, pixel_format, 12
-        if milliseconds is not None:
-            stream.codec_context.time_base = MILLISECOND
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
-            if milliseconds is not None:
-                frame.pts, frame.time_base = milliseconds[number], MILLISECOND
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path
 
 
 VP9 = {"deadline": "realtime", "cpu-used": "8"}
@@ -230,74 +180,6 @@ def test_bad_media_are_an_error_to_readers_and_a_record_to_extraction(tmp_path: 
 def test_missing_video(tmp_path: Path) -> None:
     for path in (tmp_path / "none.mp4", tmp_path):
         assert "is missing or not a file" in str(extract_frames(path, tmp_path / "out", 4).error)
-
-
-def test_extraction_writes_numbered_frames(tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", size=(128, 96))
-    folder = tmp_path / "frames" / "sub" / "clip"
-    record = extract_frames(video, folder, 4, video_id="sub/clip")
-    paths = sorted(folder.iterdir())
-    assert [path.name for path in paths] == [f"frame_{k:04d}.jpg" for k in range(1, 17)]
-    assert (record.video_id, record.frames, record.width, record.height) == ("sub/clip", 16, 128, 96)
-    assert (record.reader, record.error, record.bytes) == ("decord", None, sum(p.stat().st_size for p in paths))
-    assert record.duration == pytest.approx(4.0)
-    shown = [int(10 * (k + 0.5) / 4) for k in range(16)]
-    assert [number_of(np.asarray(Image.open(path))) for path in paths] == shown
-    assert [path.name for path in folder.parent.iterdir()] == ["clip"]
-
-
-def test_short_side_shrinks_but_never_enlarges(tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", size=(128, 96))
-    small = extract_frames(video, tmp_path / "small", 2, short_side=24)
-    assert (small.width, small.height) == (32, 24)
-    assert Image.open(tmp_path / "small" / "frame_0001.jpg").size == (32, 24)
-    assert extract_frames(video, tmp_path / "large", 2, short_side=500).width == 128
-
-
-def test_existing_frames_are_replaced_or_reused_on_request(tmp_path: Path) -> None:
-    video, folder = make_video(tmp_path / "a.mp4"), tmp_path / "clip"
-    first = extract_frames(video, folder, 4)
-    kept = extract_frames(tmp_path / "gone.mp4", folder, 4, reuse=True)
-    assert (kept.frames, kept.bytes, kept.width, kept.reader) == (first.frames, first.bytes, first.width, "existing")
-    assert extract_frames(video, folder, 2).frames == 8
-    assert len(list(folder.iterdir())) == 8
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "clip"]
-
-
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
-    video, folder = make_video(tmp_path / "a.mp4"), tmp_path / "clip"
-    (folder / "b").mkdir(parents=True)
-    with pytest.raises(DataError, match="holds 'b' beside frames"):
-        extract_frames(video, folder, 4)
-    assert (folder / "b").is_dir()
-
-
-@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_full_disk_or_an_interrupt_leaves_nothing_half_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
-) -> None:
-    video, write = make_video(tmp_path / "a.mp4"), Path.write_bytes
-
-    def fail_at_third(path: Path, content: bytes) -> int:
-        if path.name == "frame_0003.jpg":
-            raise failure
-        return write(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", fail_at_third)
-    with pytest.raises(type(failure)) as raised:
-        extract_frames(video, tmp_path / "frames" / "clip", 4)
-    assert raised.value is failure
-    assert list((tmp_path / "frames").iterdir()) == []
-
-
-def test_left_over_partial_folders_are_removed(tmp_path: Path) -> None:
-    left = tmp_path / "sub" / f".clip.partial-{'0' * 32}"
-    for folder in (left, tmp_path / "clip", tmp_path / ".hidden"):
-        folder.mkdir(parents=True)
-        (folder / "frame_0001.jpg").touch()
-    assert remove_partial_folders(tmp_path) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "clip", "sub"]
-    assert not left.exists()
 
 
 def test_videos_are_found_by_identifier(tmp_path: Path) -> None:

@@ -366,7 +366,7 @@ def test_pretraining(name: str) -> None:
         vision, text = experiment.section.model.vision, experiment.section.model.text
         assert (stage.resolution or vision.resolution) == int(row["resolution"])
         assert vision.frozen == _is_true(row["frozen_vision"])
-        assert (vision.encoder, vision.drop_path_rate) == ENCODERS[row["vision"]]
+        assert (vision.encoder, vision.stochastic_depth) == ENCODERS[row["vision"]]
         assert text.encoder.replace("-", "_") == row["text"]
         assert vision.pretrained is text.pretrained is True
         media = "video" if row["corpus"].startswith("webvid") else "image"

@@ -32,13 +32,18 @@ class Problem:
 
 
 class SpecError(UserError):
-    """A spec that cannot be used. `problems` are all that were found."""
+    """A spec that cannot be used. `problems` are all that were found, each once, by file and line."""
 
     exit_code = 2
 
     def __init__(self, problems: Iterable[Problem]):
-        self.problems = list(problems)
+        self.problems = sorted(dict.fromkeys(problems), key=_order)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _order(problem: Problem) -> tuple[str, int, int]:
+    place = problem.place
+    return (place.file, place.line, place.column) if place is not None else ("", 0, 0)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

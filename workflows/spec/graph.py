@@ -7,6 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workflows.spec.combinations import (
+    annotations_of,
+    check_stage,
+    check_submissions,
+    is_path,
+    validation_split,
+    warnings_of,
+)
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.sections import (
     TASK_METRIC,
@@ -15,8 +23,8 @@ from workflows.spec.sections import (
     ExperimentSection,
     ExtractSection,
     FinetuneSection,
-    PretrainSection,
     PrepareSection,
+    PretrainSection,
     StageSection,
     TrainSection,
 )
@@ -57,11 +65,6 @@ class Names:
     datasets: set[str]
 
 
-def is_path(reference: str) -> bool:
-    """Whether `init_from` or `checkpoint` names a folder instead of a stage."""
-    return "/" in reference or reference.startswith(".")
-
-
 def connect(
     section: ExperimentSection,
     stages: dict[str, StageSection],
@@ -70,8 +73,7 @@ def connect(
     file: Path,
     problems: list[Problem],
 ) -> Experiment:
-    """Look up all names and sort the stages. Problems are added to the list; the result is only meaningful without any.
-    """
+    """Look up all names and sort the stages. Problems are added to the list; the result is only meaningful without any."""
     checker = _Checker(section, stages, names, root, problems)
     inputs = {name: checker.inputs_of(name) for name in stages}
     try:
@@ -85,21 +87,28 @@ def connect(
     resolved = {name: stages[name] for name in order if name in stages}
     for name in resolved:
         resolved[name] = checker.with_inherited(name, resolved)
-    return Experiment(section, resolved, inputs, file, tuple(checker.warnings), root)
+    check_submissions(resolved, section.datasets, checker.report)
+    warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
+    return Experiment(section, resolved, inputs, file, tuple(warnings), root)
 
 
 class _Checker:
     def __init__(
-        self, section: ExperimentSection, stages: dict[str, StageSection], names: Names, root: Node, problems: list[Problem]
+        self,
+        section: ExperimentSection,
+        stages: dict[str, StageSection],
+        names: Names,
+        root: Node,
+        problems: list[Problem],
     ):
         self.section, self.stages, self.names = section, stages, names
         self.root, self.problems = root, problems
-        self.warnings: list[str] = []
         for name, dataset in section.datasets.items():
             if dataset.made_by is not None:
                 self._expect_stage(dataset.made_by, ("datasets", name, "made_by"), PrepareSection, "a prepare stage")
 
     def report(self, message: str, *path: str | int) -> None:
+        path = self.root.origin(path)  # a wrong value that others refer to is one mistake
         self.problems.append(Problem(f"{'.'.join(map(str, path))}: {message}", self.root.find(path)))
 
     def _expect_stage(self, name: str, path: tuple[str | int, ...], kind: type[StageSection], what: str) -> bool:
@@ -114,13 +123,16 @@ class _Checker:
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Names of the stages that a stage reads."""
         stage, where = self.stages[name], ("stages", name)
+        check_stage(name, stage, self.section.datasets, self.report)
         inputs: list[str] = []
         if isinstance(stage, PrepareSection):
             self._check_converter(stage, where)
         elif isinstance(stage, ExtractSection):
             dataset = self._dataset(stage.dataset, (*where, "dataset"))
             if dataset is not None and dataset.media != "video":
-                self.report(f"dataset {stage.dataset!r} holds images; only clips have frames to extract", *where, "dataset")
+                self.report(
+                    f"dataset {stage.dataset!r} holds images; only clips have frames to extract", *where, "dataset"
+                )
             if dataset is not None and dataset.made_by:
                 inputs.append(dataset.made_by)
         elif isinstance(stage, PretrainSection):
@@ -130,7 +142,7 @@ class _Checker:
             inputs += self._finetune_inputs(stage, where)
         elif isinstance(stage, EvaluateSection):
             for task in stage.tasks:
-                inputs += self._media_inputs(stage.dataset, stage.split, _annotations_of(task), where)
+                inputs += self._media_inputs(stage.dataset, stage.split, annotations_of(task), where)
             if not is_path(stage.checkpoint) and self._expect_stage(
                 stage.checkpoint, (*where, "checkpoint"), TrainSection, "a stage that trains (pretrain or finetune)"
             ):
@@ -153,7 +165,9 @@ class _Checker:
 
         converter = CONVERTERS.get(stage.converter)
         if converter is None:
-            self.report(f"no converter {stage.converter!r}{did_you_mean(stage.converter, CONVERTERS)}", *where, "converter")
+            self.report(
+                f"no converter {stage.converter!r}{did_you_mean(stage.converter, CONVERTERS)}", *where, "converter"
+            )
             return
         try:
             converter.options.model_validate(stage.options)
@@ -166,18 +180,10 @@ class _Checker:
                 self.report(message, *where, "options", *item["loc"])
 
     def _finetune_inputs(self, stage: FinetuneSection, where: tuple[str, ...]) -> list[str]:
-        wanted = _annotations_of(stage.task)
+        wanted = annotations_of(stage.task)
         inputs = self._media_inputs(stage.dataset, stage.train_split, wanted, where, "train_split")
         if stage.validation_split is not None:
             inputs += self._media_inputs(stage.dataset, stage.validation_split, wanted, where, "validation_split")
-        if stage.task == "retrieval" and stage.batch_size < 2:
-            self.report(f"{stage.batch_size} is too small: matching needs another sample as a negative", *where, "batch_size")
-        if stage.sweep is not None and _validation_split(stage, self.section.datasets) is None:
-            self.report(
-                f"a sweep needs a split to choose by, and dataset {stage.dataset!r} has none of validation, val, test; "
-                "give validation_split",
-                *where, "sweep",
-            )  # fmt: skip
         return inputs
 
     def _dataset(self, name: str, path: tuple[str | int, ...]) -> DatasetSection | None:
@@ -193,7 +199,9 @@ class _Checker:
         if dataset is None:
             return []
         if split not in dataset.splits:
-            self.report(f"dataset {name!r} has no split {split!r}{did_you_mean(split, dataset.splits)}", *where, split_field)
+            self.report(
+                f"dataset {name!r} has no split {split!r}{did_you_mean(split, dataset.splits)}", *where, split_field
+            )
         elif getattr(dataset.splits[split], annotations) is None:
             self.report(f"split {split!r} of dataset {name!r} has no {annotations}: file", *where, split_field)
         inputs = [dataset.made_by] if dataset.made_by in self.names.stages and dataset.made_by is not None else []
@@ -215,12 +223,7 @@ class _Checker:
         """The stage with fields that it takes over from others written out."""
         stage = stages[name]
         if isinstance(stage, FinetuneSection):
-            split = _validation_split(stage, self.section.datasets)
-            if split == "test":
-                self.warnings.append(
-                    f"{name} chooses its best checkpoint on the test split of {stage.dataset!r}: scores on that split are "
-                    "optimistic (the published recipes do this too)"
-                )
+            split = validation_split(stage, self.section.datasets)
             update: dict[str, Any] = {"validation_split": split}
             if stage.sweep is not None and stage.sweep.metric is None:
                 update["sweep"] = stage.sweep.model_copy(update={"metric": TASK_METRIC[stage.task]})
@@ -233,15 +236,3 @@ class _Checker:
             }
             return stage.model_copy(update=inherited)
         return stage
-
-
-def _annotations_of(task: str) -> str:
-    return "questions" if task == "question_answering" else "captions"
-
-
-def _validation_split(stage: FinetuneSection, datasets: dict[str, DatasetSection]) -> str | None:
-    if stage.validation_split is not None or stage.dataset not in datasets:
-        return stage.validation_split
-    wanted = _annotations_of(stage.task)
-    splits = datasets[stage.dataset].splits
-    return next((s for s in ("validation", "val", "test") if s in splits and getattr(splits[s], wanted) is not None), None)

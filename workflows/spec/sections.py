@@ -11,6 +11,8 @@ from cosa.config import ModelConfig, ObjectiveSettings, Section
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
 
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Task = Literal["retrieval", "captioning", "question_answering"]
 
@@ -31,7 +33,9 @@ class SplitSection(Section):
 
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
-    references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
+    references: str | None = Field(
+        None, description="caption references in COCO style; left out: all captions of a clip"
+    )
 
 
 class DatasetSection(Section):
@@ -39,12 +43,13 @@ class DatasetSection(Section):
 
     media: Literal["video", "image"] = Field(description="what lies in root")
     root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
-    splits: dict[Name, SplitSection] = Field(
-        description="annotation files by split; a plain path stands for captions and questions alike"
+    splits: dict[Key, SplitSection] = Field(
+        description="annotation files by split; a plain path stands for captions or questions, as the task needs"
     )
     made_by: str | None = Field(None, description="the prepare stage that makes this dataset")
     frames: str | None = Field(
-        None, description="folder <video_id>/frame_0001.jpg, ... of frames that exist already: no extract stage is needed"
+        None,
+        description="folder <video_id>/frame_0001.jpg, ... of frames that exist already: no extract stage is needed",
     )
 
     @field_validator("splits", mode="before")
@@ -101,7 +106,9 @@ class ExtractSection(StageSection):
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
     fps: float = Field(4.0, gt=0, le=240, description="frames a second")
-    short_side: PositiveInt | None = Field(None, description="shrink frames to this shorter side, pixels; left out: as they are")
+    short_side: PositiveInt | None = Field(
+        None, description="shrink frames to this shorter side, pixels; left out: as they are"
+    )
     jpeg_quality: int = Field(95, ge=1, le=100, description="of the stored frames")
     max_unreadable: NonNegativeInt = Field(
         0, description="how many clips may be unreadable; they are left out of the dataset, and named"
@@ -136,17 +143,22 @@ class TrainSection(StageSection, OptimizerSettings, LoopSettings, ClipSettings, 
     """What pretraining and finetuning share."""
 
     init_from: str | None = Field(
-        None, description="a training stage, or the folder of a checkpoint (a path with a slash); left out: the model section"
+        None,
+        description="a training stage, or the folder of a checkpoint (a path with a slash); left out: the model section",
     )
     log_every: PositiveInt = no_effect(default=10, description="steps between two records of losses and speed")
-    loader_workers: NonNegativeInt = no_effect(default=0, description="processes a worker that prepare batches; 0: itself")
+    loader_workers: NonNegativeInt = no_effect(
+        default=0, description="processes a worker that prepare batches; 0: itself"
+    )
 
 
 class PretrainSection(TrainSection):
     """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
 
     kind: Literal["pretrain"]
-    corpora: tuple[CorpusSection, ...] = Field(min_length=1, description="corpora; one is drawn each step, in proportion to steps")
+    corpora: tuple[CorpusSection, ...] = Field(
+        min_length=1, description="corpora; one is drawn each step, in proportion to steps"
+    )
     concatenate: PositiveInt = Field(4, description="samples joined into one, the sample itself included")
 
     @model_validator(mode="after")
@@ -190,7 +202,8 @@ class FinetuneSection(TrainSection, EvaluationSettings):
     dataset: str = Field(description="name of a dataset")
     train_split: str = Field("train", description="split to train on")
     validation_split: str | None = Field(
-        None, description="split to select on; left out: the dataset's validation, val or test split, whichever comes first"
+        None,
+        description="split to select on; left out: the dataset's validation, val or test split, whichever comes first",
     )
     epochs: float = Field(gt=0, description="passes over the training split; fractions are allowed")
     batch_size: PositiveInt = Field(64, description="samples a step over all workers")
@@ -216,9 +229,13 @@ class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMix
     dataset: str = Field(description="name of a dataset")
     split: str = Field("test", description="split to evaluate on")
     tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate")
-    baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
+    baseline_split: str = Field(
+        "train", description="split that the constant caption and the most frequent answer come from"
+    )
     eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
-    submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
+    submission: bool = Field(
+        False, description="the split has no answers: write submission.json for the benchmark's server"
+    )
     published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
 
 
@@ -238,8 +255,8 @@ class ExperimentSection(Section):
     description: str | None = Field(None, description="a line for people")
     seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
     storage: str = Field("storage", description="folder of all results")
-    paths: dict[str, str] = Field(default_factory=dict, description="names for ${paths.NAME} in other fields")
+    paths: dict[Key, str] = Field(default_factory=dict, description="names for ${paths.NAME} in other fields")
     model: ModelConfig = Field(default_factory=ModelConfig)
-    datasets: dict[Name, DatasetSection] = Field(default_factory=dict)
+    datasets: dict[Key, DatasetSection] = Field(default_factory=dict)
     cluster: ClusterSection = Field(default_factory=ClusterSection)
     tracking: TrackingSection = Field(default_factory=TrackingSection)

@@ -28,13 +28,23 @@ class Place:
 
 @dataclass
 class Node:
-    """A value with its place. Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`."""
+    """A value with its place. Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`.
+
+    written: the text as it stood before ${...} was filled in. refers_to: path of the field that it names as a whole.
+    """
 
     place: Place
     value: Any = None
     children: dict[str, Node] | None = None
     items: list[Node] | None = None
     key_places: dict[str, Place] = field(default_factory=dict)
+    written: str | None = None
+    refers_to: tuple[str | int, ...] | None = None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether this is `key:` or `key: ~`."""
+        return self.children is None and self.items is None and self.value is None
 
     def plain(self) -> Any:
         """The value without places."""
@@ -54,6 +64,23 @@ class Node:
                 yield from item.scalars((*path, index))
         else:
             yield path, self
+
+    def at(self, path: tuple[str | int, ...]) -> Node | None:
+        """The node at a path, if there is one."""
+        node: Node | None = self
+        for step in path:
+            if node is not None and node.children is not None and isinstance(step, str):
+                node = node.children.get(step)
+            elif node is not None and node.items is not None and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+            else:
+                return None
+        return node
+
+    def origin(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """Where the value at a path is really written: ${...} followed to its end."""
+        node = self.at(path)
+        return path if node is None or node.refers_to is None else self.origin(node.refers_to)
 
     def find(self, path: tuple[str | int, ...], *, of_key: bool = False) -> Place:
         """The place of the value at a path (or of its key), or of the nearest thing above it that exists."""
@@ -75,19 +102,21 @@ class Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with floats such as 1e-4 (YAML 1.2), and with yes/no/on/off left as words."""
+    """Safe YAML as of version 1.2: floats such as 1e-4; yes, no, on, off and dates are text; 12:30 and 010 are no numbers."""
 
 
+_OWN_RULES = ("float", "bool", "int", "timestamp")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _OWN_RULES]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_FLOAT = r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"
+_INTEGER = r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$"
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT), list("-+0123456789."))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(_INTEGER), list("-+0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
-    list("-+0123456789."),
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def read_yaml(path: Path) -> Node:
@@ -127,9 +156,13 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ": ".join(part for part in (error.context, error.problem) if part)
+        if "${" in place_of(mark).text:
+            message += '; inside {...} and [...] a value with ${...} needs quotes: "${paths.data}/clips"'
         raise SpecError([Problem(f"invalid YAML: {message}", place_of(mark))]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise SpecError([Problem(f"invalid YAML: {error}", Place(file))]) from error
+    except RecursionError as error:
+        raise SpecError([Problem("a value contains itself, or is nested too deeply", Place(file))]) from error
     if mapping and node.children is None:
         raise SpecError([Problem("expected a mapping of fields at the top (name:, stages:, ...)", node.place)])
     return node
@@ -155,11 +188,33 @@ def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
     return Node(place, value=loader.construct_object(node, deep=True))
 
 
-def merge(base: Node, child: Node) -> Node:
-    """The base with the child's fields on top: mappings merge key by key, everything else is replaced."""
-    if base.children is None or child.children is None:
+def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
+    """The base with the child's fields on top: mappings merge key by key, everything else is replaced.
+
+    A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. `path` is where both stand in the spec.
+    """
+    if child.children is None:
         return child
-    children = dict(base.children)
+    base = split_mapping(base, path)
+    if base.children is None:
+        return child
+    children, key_places = dict(base.children), {**base.key_places, **child.key_places}
     for key, value in child.children.items():
-        children[key] = merge(children[key], value) if key in children else value
-    return Node(child.place, children=children, key_places={**base.key_places, **child.key_places})
+        inherited = children.get(key)
+        if inherited is None:
+            children[key] = value
+        elif value.is_null and split_mapping(inherited, (*path, key)).children is not None:
+            del children[key], key_places[key]
+        else:
+            children[key] = merge(inherited, value, (*path, key))
+    return Node(child.place, children=children, key_places=key_places)
+
+
+def split_mapping(node: Node, path: tuple[str, ...]) -> Node:
+    """A split that is written as a plain path (`train: train.json`) as the mapping that it stands for; other nodes as they are."""
+    is_split = len(path) == 4 and path[0] == "datasets" and path[2] == "splits"
+    if not is_split or not isinstance(node.value, str):
+        return node
+    kinds = ("captions", "questions")
+    children = {kind: Node(node.place, value=node.value) for kind in kinds}
+    return Node(node.place, children=children, key_places=dict.fromkeys(kinds, node.place))

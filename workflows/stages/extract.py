@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cosa.data.annotations import load_video_ids
+from cosa.data.extraction import extract_frames, remove_partial_folders
+from cosa.data.videos import VideoIndex
 from cosa.errors import DataError
 from workflows.stages.context import StageContext, StageOutcome
 
@@ -64,12 +66,19 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
     remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips)
     frames = context.folder / "frames"
     frames.mkdir(exist_ok=True)
+    remove_partial_folders(frames)
+    records: list[dict[str, Any]] = []
+    found: list[tuple[str, str]] = []
+    index = VideoIndex(Path(root))
+    for video_id in video_ids:
+        try:
+            found.append((video_id, str(index.find(video_id))))
+        except DataError as error:
+            records.append(_unreadable(video_id, str(error)))
     options = (str(frames), section.fps, section.short_side, section.jpeg_quality)
     pending = [
-        remote.remote(root, video_ids[start : start + CLIPS_PER_TASK], *options)
-        for start in range(0, len(video_ids), CLIPS_PER_TASK)
+        remote.remote(found[start : start + CLIPS_PER_TASK], *options) for start in range(0, len(found), CLIPS_PER_TASK)
     ]
-    records: list[dict[str, Any]] = []
     while pending:
         finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
         for task in finished:
@@ -78,19 +87,19 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
     return records
 
 
-def extract_clips(
-    root: str, video_ids: list[str], frames: str, fps: float, short_side: int | None, jpeg_quality: int
-) -> list[dict[str, Any]]:
-    """Extract some clips (in a Ray worker); one record a clip, also for those that cannot be read."""
-    from cosa.data.videos import extract_frames, find_video
+def _unreadable(video_id: str, error: str) -> dict[str, Any]:
+    return {"video_id": video_id, "frames": 0, "duration": 0.0, "width": 0, "height": 0, "bytes": 0, "reader": "", "error": error}
 
-    records = []
-    for video_id in video_ids:
-        try:
-            video = find_video(Path(root), video_id)
-        except DataError as error:
-            records.append({"video_id": video_id, "frames": 0, "duration": 0.0, "bytes": 0, "error": str(error)})
-            continue
-        record = asdict(extract_frames(video, Path(frames) / video_id, fps, short_side, jpeg_quality))
-        records.append({**record, "video_id": video_id})
-    return records
+
+def extract_clips(
+    clips: list[tuple[str, str]], frames: str, fps: float, short_side: int | None, jpeg_quality: int
+) -> list[dict[str, Any]]:
+    """Extract some clips, (video id, path) each, in a Ray worker; one record a clip, also for those that cannot be read."""
+    return [
+        asdict(
+            extract_frames(
+                Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True
+            )
+        )
+        for video_id, path in clips
+    ]

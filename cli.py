@@ -1,0 +1,151 @@
+"""The command line: reads arguments, calls workflows, prints. No logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="cosa",
+    help="COSA experiments: a YAML spec says what to run; what is done already is skipped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, such as experiments/quickstart.yaml.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a field, such as stages.retrieval.epochs=2.")
+]
+StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
+
+
+@app.command("run-experiment")
+def run_experiment(
+    spec: Spec,
+    overrides: Overrides = None,
+    force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done.")] = None,
+) -> None:
+    """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
+    from workflows.console import Reporter
+    from workflows.runner import RunOptions, resume_command
+    from workflows.runner import run_experiment as run
+    from workflows.spec.load import load_spec
+
+    experiment = load_spec(spec, overrides or [])
+    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(sys.argv[1:]))
+    run(experiment, Reporter(), options)
+
+
+@app.command()
+def plan(spec: Spec, overrides: Overrides = None) -> None:
+    """Show which stages would run, which are done, and why. Runs nothing."""
+    from workflows.console import Reporter
+    from workflows.plan import check_annotations, make_plan
+    from workflows.spec.load import load_spec
+
+    made = make_plan(load_spec(spec, overrides or []))
+    check_annotations(made)
+    Reporter().plan(made)
+
+
+@app.command()
+def validate(
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="YAML specs.")], overrides: Overrides = None
+) -> None:
+    """Check specs: fields, types, names of stages and datasets. Touches no data."""
+    from workflows.console import Reporter
+    from workflows.spec.errors import SpecError
+    from workflows.spec.load import load_spec
+
+    reporter, problems = Reporter(), []
+    for spec in specs:
+        try:
+            experiment = load_spec(spec, overrides or [])
+        except SpecError as error:
+            problems += error.problems
+            continue
+        stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
+        reporter.say(f"[green]ok[/] {spec}: {stages}")
+    if problems:
+        raise SpecError(problems)
+
+
+@app.command("list")
+def list_(
+    storage: StorageFolder = Path("storage"),
+    folder: Annotated[Path, typer.Option("--experiments", help="Folder of specs.")] = Path("experiments"),
+) -> None:
+    """List specs, dataset converters, and results that exist."""
+    from workflows.listing import show_listing
+
+    show_listing(folder, storage)
+
+
+@app.command()
+def ui(
+    storage: StorageFolder = Path("storage"),
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1024, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on the results of a storage folder."""
+    from workflows.ui import serve_ui
+
+    serve_ui(storage, port)
+
+
+@app.command()
+def schema(
+    section: Annotated[str | None, typer.Argument(help="A stage kind or section; all when left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON schema, for editors.")] = False,
+) -> None:
+    """Explain every field of a spec."""
+    from workflows.spec.schema import show_schema
+
+    show_schema(section, as_json=as_json)
+
+
+@app.command()
+def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files unsent-*.jsonl.")]) -> None:
+    """Send records to MLflow that could not be sent while a run went on."""
+    from workflows.tracking import sync_files
+
+    sync_files(files)
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one clear message, not a traceback."""
+    from cosa.errors import UserError
+
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        _show_usage_error(error)
+
+
+def _show_usage_error(error: Exception) -> None:
+    """Wrong arguments, as typer shows them; anything else is a defect and keeps its traceback."""
+    if isinstance(error, typer.Exit):
+        raise SystemExit(error.exit_code) from None
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    raise SystemExit(getattr(error, "exit_code", 2)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Extraction of a clip's frames to a folder of JPEGs, which appears complete or not at all."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from cosa.data.videos import open_video, sample_video
+from cosa.errors import DataError
+
+_FRAME_NAME = re.compile(r"frame_\d+\.jpg")
+_PARTIAL_NAME = re.compile(r"\..+\.partial-[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class ExtractionRecord:
+    """What became of one clip: frames on disk, or the reason why there are none.
+
+    `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is
+    "decord", "pyav" or, for a folder that was there before, "existing" (its duration is that of its frames).
+    """
+
+    video_id: str
+    frames: int = 0
+    duration: float = 0.0
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    reader: str = ""
+    error: str | None = None
+
+
+def extract_frames(
+    video: Path,
+    folder: Path,
+    frames_per_second: float,
+    short_side: int | None = None,
+    jpeg_quality: int = 95,
+    *,
+    video_id: str | None = None,
+    reuse: bool = False,
+) -> ExtractionRecord:
+    """Write the frames of a clip as `folder/frame_0001.jpg` and so on.
+
+    The folder appears complete by one rename, or not at all. An older folder of frames is replaced, or kept as it is
+    with `reuse`. Frames are never enlarged.
+
+    Args:
+        video: The file.
+        folder: Where the frames go.
+        frames_per_second: Frames a second of video, as in `read_video`.
+        short_side: Pixels of the shorter side of the frames; None keeps their size.
+        jpeg_quality: JPEG quality, 1 to 95.
+        video_id: The record's identifier; the folder's name if None.
+        reuse: Keep an existing folder of frames.
+
+    Returns:
+        The record. Unreadable media are no exception: its `error` says what is wrong and nothing is written.
+
+    Raises:
+        DataError: `folder` exists and holds something else than frames.
+        OSError: the file system refuses (full, permissions).
+    """
+    video_id = folder.name if video_id is None else video_id
+    existing = _existing_frames(folder)
+    if existing and reuse:
+        return _record_of_existing(video_id, existing, frames_per_second)
+    unfinished = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
+    try:
+        unfinished.mkdir(parents=True)
+        try:
+            clip = open_video(video)
+            frames, size, written = _write_frames(
+                sample_video(clip, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
+            )
+        except DataError as error:
+            return ExtractionRecord(video_id, error=str(error))
+        _publish(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    info = clip.info
+    return ExtractionRecord(video_id, frames, info.duration, size[0], size[1], written, info.reader)
+
+
+def remove_partial_folders(root: Path) -> int:
+    """Delete what killed extractions left below `root`; return their count. Only while nothing extracts!"""
+    found = [
+        Path(parent, name)
+        for parent, names, _ in os.walk(root)
+        for name in names
+        if name.startswith(".") and _PARTIAL_NAME.fullmatch(name)
+    ]
+    for folder in found:
+        shutil.rmtree(folder)
+    return len(found)
+
+
+def _write_frames(
+    frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
+) -> tuple[int, tuple[int, int], int]:
+    """Returns the number of frames, their (width, height) and their bytes."""
+    count, written = 0, 0
+    size = (0, 0)
+    previous: np.ndarray | None = None
+    content = b""
+    for count, picture in enumerate(frames, start=1):
+        if picture is not previous:
+            image = Image.fromarray(picture)
+            if short_side is not None and min(image.size) > short_side:
+                scale = short_side / min(image.size)
+                target = (round(image.width * scale), round(image.height * scale))
+                image = image.resize(target, Image.Resampling.BICUBIC)
+            buffer = BytesIO()
+            image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
+            previous, content, size = picture, buffer.getvalue(), image.size
+        (folder / f"frame_{count:04d}.jpg").write_bytes(content)
+        written += len(content)
+    return count, size, written
+
+
+def _existing_frames(folder: Path) -> list[Path]:
+    if not folder.exists():
+        return []
+    content = sorted(folder.iterdir())
+    strangers = [path.name for path in content if not _FRAME_NAME.fullmatch(path.name)]
+    if strangers:
+        raise DataError(f"{folder} holds {strangers[0]!r} beside frames; choose another folder or clear it")
+    return content
+
+
+def _record_of_existing(video_id: str, frames: list[Path], frames_per_second: float) -> ExtractionRecord:
+    with Image.open(frames[0]) as image:
+        width, height = image.size
+    size = sum(path.stat().st_size for path in frames)
+    return ExtractionRecord(video_id, len(frames), len(frames) / frames_per_second, width, height, size, "existing")
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    """Let a complete folder appear by a rename; an older one is moved out of the way first."""
+    if folder.exists():
+        old = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
+        folder.rename(old)
+        unfinished.rename(folder)
+        shutil.rmtree(old)
+    else:
+        unfinished.rename(folder)

@@ -1,0 +1,100 @@
+"""What has to be provided before an experiment can run, in few lines: a folder that is absent as a whole is one line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflows.spec.graph import Experiment
+
+_VARIABLE = re.compile(r"\$\{env:(\w+)")
+_NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file or folder that is not there.
+
+    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and part:
+    the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
+    """
+
+    field: str
+    path: Path
+    wanted: str
+    dataset: str | None = None
+    part: str = ""
+
+    @property
+    def short(self) -> str:
+        """What is missing, in a few words."""
+        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
+
+
+def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str, ...]:
+    """One line for each thing, or for each dataset whose whole folder is absent."""
+    by_path: dict[Path, Missing] = {}
+    for item in found:
+        by_path.setdefault(item.path.absolute(), item)
+    groups: dict[str, list[Missing]] = {}
+    for item in by_path.values():
+        groups.setdefault(item.dataset if item.dataset is not None else f"{item.field}", []).append(item)
+    return tuple(line for group in groups.values() for line in _lines(group, experiment))
+
+
+def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
+    folder = _absent_folder([item.path for item in group])
+    if group[0].dataset is None or len(group) == 1 or folder is None:
+        return [_line(item, experiment) for item in group]
+    folders = [item.part for item in group if item.wanted == "folder"]
+    splits = list(dict.fromkeys(item.part for item in group if item.wanted == "file"))
+    contents = ", ".join([*folders, *([f"{_list(splits)} annotations"] if splits else [])])
+    name = group[0].dataset
+    mend = _ways_to_move(folder, experiment) or f"correct datasets.{name}"
+    return [f"datasets.{name}: no folder {folder} ({contents}); put the data there or {mend}"]
+
+
+def _line(item: Missing, experiment: Experiment) -> str:
+    line = f"{item.field}: no {item.wanted} {item.path.absolute()}"
+    if item.wanted != "checkpoint":
+        return line
+    mend = _ways_to_move(item.path, experiment)
+    return f"{line} (expected model.safetensors in it)" + (f"; {mend}" if mend else "")
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _absent_folder(paths: Sequence[Path]) -> Path | None:
+    """The folder that should hold all the paths, if it is not there."""
+    try:
+        common = Path(os.path.commonpath(paths))
+    except ValueError:  # relative and absolute paths
+        return None
+    return None if common == Path() or common.exists() else common
+
+
+def _ways_to_move(path: Path, experiment: Experiment) -> str:
+    """How to say that something lies elsewhere: the variable and the entry of `paths` that its path starts with."""
+    starts = {
+        name: Path(value).expanduser()
+        for name, value in experiment.section.paths.items()
+        if path.is_relative_to(Path(value).expanduser())
+    }
+    if not starts:
+        return ""
+    name = max(starts, key=lambda key: len(starts[key].parts))
+    ways = [f"set {variable}" for variable in _variables(name, experiment)]
+    return " / ".join([*ways, f"--set paths.{name}=FOLDER"])
+
+
+def _variables(name: str, experiment: Experiment) -> list[str]:
+    """Environment variables that an entry of `paths` is made of."""
+    node = experiment.source.at(("paths", name)) if experiment.source is not None else None
+    written = (node.written if node is not None else None) or ""
+    inner = [variable for other in _NAMED_PATH.findall(written) for variable in _variables(other, experiment)]
+    return list(dict.fromkeys([*_VARIABLE.findall(written), *inner]))

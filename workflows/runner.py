@@ -1,0 +1,327 @@
+"""Runs a plan: stage after stage, one parent run in MLflow, results published one by one, and how to go on after a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.artifacts import Manifest, read_manifest
+from workflows.cluster import Cluster
+from workflows.console import Reporter, StageLine, duration
+from workflows.plan import Plan, Step, check_annotations, make_plan
+from workflows.provenance import command_line, git_state, package_versions
+from workflows.spec.graph import Experiment
+from workflows.spec.sections import EvaluateSection
+from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.registry import stage_function
+from workflows.tracking import Place, RunRecorder, Tracker, compare_url, experiment_url, local_store
+
+UI_ADDRESS = "http://127.0.0.1:5000"
+RUN_NOTE = "run.json"  # in a partial folder: its MLflow run, to be continued
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Choices of one invocation. resume_command: what a person types to go on after a failure."""
+
+    force: tuple[str, ...] = ()
+    resume_command: str = ""
+
+
+class StageFailedError(UserError):
+    """A stage failed; everything before it is kept."""
+
+
+def tracking_place(experiment: Experiment) -> Place:
+    """Where the experiment's runs are recorded."""
+    storage = Path(experiment.section.storage).expanduser().absolute()
+    uri = experiment.section.tracking.uri
+    if uri is not None:
+        return Place(uri, experiment.name, None)
+    return Place(local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+
+
+def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
+    """Run what is not done yet.
+
+    Raises:
+        UserError: with what is wrong and, if stages ran, how to go on.
+    """
+    plan = make_plan(experiment, force=options.force)
+    if plan.missing:
+        reporter.plan(plan)
+        raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
+    check_annotations(plan)
+    plan.storage.check_writable()
+    with plan.storage.lock():
+        reporter.plan(plan)
+        if not plan.to_run:
+            reporter.say("\nNothing to do: every result exists.")
+            _show_metrics(plan, reporter)
+            _show_addresses(plan, reporter, [], None, None)
+            return plan
+        reporter.say("")
+        _Run(plan, reporter, options).execute()
+    return plan
+
+
+class _Run:
+    """One invocation."""
+
+    def __init__(self, plan: Plan, reporter: Reporter, options: RunOptions):
+        self.plan, self.reporter, self.options = plan, reporter, options
+        self.experiment = plan.experiment
+        self.started = time.time()
+        self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+        self.cluster = Cluster(self.experiment.section.cluster, self.log_file)
+        self.width = max(len(step.name) for step in plan.steps)
+        self.git, self.versions = git_state(), package_versions()
+        self.stage_runs: list[RunRecorder] = []
+
+    def execute(self) -> None:
+        """Run all steps and clean up, whatever happens."""
+        place = tracking_place(self.experiment)
+        unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
+        self.tracker = Tracker(place, unsent, self.reporter)
+        self.parent = self.tracker.new_run(
+            f"run {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags={"cosa.spec": str(self.experiment.file), **self._tags()}
+        )
+        frozen = self._freeze_spec()
+        self.parent.artifact(frozen)
+        status = "FAILED"
+        try:
+            for step in self.plan.steps:
+                self._step(step)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            self.parent.end(status)
+            self._finish(status)
+
+    def _finish(self, status: str) -> None:
+        self.tracker.flush(20)
+        try:
+            if status == "FINISHED":
+                self.reporter.say(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
+                _show_metrics(self.plan, self.reporter)
+                _show_addresses(
+                    self.plan, self.reporter, self.stage_runs, self.tracker.experiment_id, self.cluster.dashboard_url
+                )
+        finally:
+            self.cluster.stop()
+            self.tracker.close()
+
+    def _freeze_spec(self) -> Path:
+        """The resolved spec of this invocation, as it runs: editing the YAML meanwhile changes nothing."""
+        folder = self.plan.storage.folder / "specs"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.log_file.stem}.json"
+        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
+        spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
+        path.write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def _tags(self) -> dict[str, str]:
+        return {f"cosa.git_{key}": value for key, value in self.git.items()} | {"cosa.command": command_line()}
+
+    def _step(self, step: Step) -> None:
+        if step.action == "skip":
+            self.reporter.skipped(step.name, self.width, step.reason)
+            assert step.fingerprint is not None
+            manifest = read_manifest(self.plan.result_of(step.name))
+            if manifest is not None and manifest.mlflow_run_id is not None:
+                self.parent.tags({f"cosa.reused.{step.name}": manifest.mlflow_run_id})
+            return
+        started = time.time()
+        try:
+            with self.reporter.stage(step.name, self.width) as line:
+                outcome = self._run_stage(step, line, started)
+        except KeyboardInterrupt:
+            self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {self._resume()}")
+            raise
+        except Exception as error:
+            self.reporter.failed(step.name, self.width, time.time() - started)
+            raise self._failure(step, error) from error
+        self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
+
+    def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:
+        assert step.fingerprint is not None
+        storage = self.plan.storage
+        folder = storage.partial(step.name, step.fingerprint).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        run = self._mlflow_run(step, folder)
+        context = StageContext(
+            step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed
+        )
+        try:
+            outcome = stage_function(step.kind)(context)
+        except BaseException as error:
+            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        self._record(run, outcome)
+        self.tracker.flush(20)
+        manifest = self._manifest(step, outcome, run, started)
+        _forget_note(folder)
+        storage.publish(step.name, step.fingerprint, manifest)
+        return outcome
+
+    def _mlflow_run(self, step: Step, folder: Path) -> RunRecorder:
+        """A run for the stage; the same one again if the stage was interrupted."""
+        note = folder / RUN_NOTE
+        resume = json.loads(note.read_text())["mlflow_run_id"] if note.is_file() else None
+        tags = {"cosa.stage": step.name, "cosa.stage_kind": step.kind, "cosa.fingerprint": str(step.fingerprint), **self._tags()}
+        run = self.tracker.new_run(step.name, self.parent, tags, resume)
+        run.params({**step.section.model_dump(mode="json", exclude={"kind", "description"}), "seed": self.experiment.section.seed})
+        if step.model is not None:
+            run.params({"model": step.model})
+        self.stage_runs.append(run)
+        if resume is None and self.tracker.flush(10) and run.mlflow_id is not None:
+            note.write_text(json.dumps({"mlflow_run_id": run.mlflow_id}))
+        return run
+
+    def _record(self, run: RunRecorder, outcome: StageOutcome) -> None:
+        if outcome.metrics:
+            run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
+        if outcome.baselines:
+            run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
+        for artifact in outcome.artifacts:
+            run.artifact(artifact)
+        if outcome.checkpoint is not None:
+            if self.experiment.section.tracking.upload_checkpoints:
+                run.artifact(outcome.checkpoint, "checkpoint")
+            else:
+                run.tags(_checkpoint_tags(outcome.checkpoint))
+        run.tags({f"cosa.{name}": str(value)[:500] for name, value in outcome.details.items() if name != "trials"})
+        run.end("FINISHED")
+
+    def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
+        return Manifest(
+            experiment=self.experiment.name,
+            stage=step.name,
+            kind=step.kind,
+            kind_version=step.version,
+            fingerprint=str(step.fingerprint),
+            section=step.section.model_dump(mode="json"),
+            seed=step.seed,
+            model=step.model,
+            inputs=step.inputs,
+            data=step.data,
+            metrics=outcome.metrics,
+            baselines=outcome.baselines,
+            baseline_names=outcome.baseline_names,
+            outputs=outcome.outputs,
+            details=outcome.details,
+            mlflow_run_id=run.mlflow_id,
+            versions=self.versions,
+            git=self.git,
+            host=socket.gethostname(),
+            command=command_line(),
+            started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            seconds=round(time.time() - started, 3),
+        )
+
+    def _resume(self) -> str:
+        return self.options.resume_command
+
+    def _failure(self, step: Step, error: Exception) -> UserError:
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(f"stage {step.name} failed\n")
+            traceback.print_exception(error, file=file)
+        what = str(error).strip() if isinstance(error, UserError) else _short_error(error)
+        return StageFailedError(
+            f"stage {step.name}: {what}\n  log: {self.log_file}\n  what is done is kept; go on with: {self._resume()}"
+        )
+
+
+def _short_error(error: BaseException) -> str:
+    """The last line of an error's text says most: Ray puts the remote traceback before it."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
+
+
+def _checkpoint_tags(folder: Path) -> dict[str, str]:
+    import hashlib
+
+    with (folder / "model.safetensors").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"cosa.checkpoint_path": str(folder), "cosa.checkpoint_sha256": digest}
+
+
+def _forget_note(folder: Path) -> None:
+    (folder / RUN_NOTE).unlink(missing_ok=True)
+
+
+def result_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
+    from workflows.console import SHOWN
+
+    rows = []
+    for step in plan.steps:
+        if not isinstance(step.section, EvaluateSection) or step.fingerprint is None:
+            continue
+        manifest = read_manifest(plan.result_of(step.name))
+        for name, value in (manifest.metrics if manifest else {}).items():
+            if name.rpartition("/")[2] in SHOWN:
+                assert manifest is not None
+                rows.append(
+                    {
+                        "stage": step.name,
+                        "metric": name,
+                        "value": value,
+                        "baseline": manifest.baselines.get(name),
+                        "baseline_name": manifest.baseline_names.get(name),
+                        "published": step.section.published.get(name),
+                    }
+                )
+    return rows
+
+
+def _show_metrics(plan: Plan, reporter: Reporter) -> None:
+    reporter.metrics(result_rows(plan))
+
+
+def _show_addresses(
+    plan: Plan, reporter: Reporter, runs: Sequence[RunRecorder], experiment_id: str | None, dashboard: str | None
+) -> None:
+    place = tracking_place(plan.experiment)
+    is_server = place.uri.startswith("http")
+    base = place.uri if is_server else UI_ADDRESS
+    reporter.say(f"\nResults:   {plan.storage.folder}")
+    ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
+    if experiment_id is None:
+        reporter.say(f"MLflow:    {base}{ui}")
+    else:
+        ids = [run.mlflow_id for run in runs if run.mlflow_id is not None]
+        reporter.say(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
+        if ids:
+            reporter.say(f"Compare:   {compare_url(base, ids, experiment_id)}")
+    if dashboard is not None:
+        reporter.say(f"Ray:       dashboard was at {dashboard} during the run (log in with: ray get-auth-token)")
+
+
+def ui_command(experiment: Experiment) -> str:
+    """How to open the MLflow UI on the experiment's storage."""
+    storage = experiment.section.storage
+    return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
+
+
+def resume_command(arguments: Collection[str]) -> str:
+    """The command that continues a run: the same one."""
+    program = Path(sys.argv[0]).name
+    start = f"python {program}" if program.endswith(".py") else program
+    return f"{start} {shlex.join(arguments)}"
+

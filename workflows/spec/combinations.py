@@ -1,0 +1,212 @@
+"""Fields and stages that are fine alone and make no sense together: errors; or that should be known: warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, Protocol
+
+from workflows.spec.errors import did_you_mean
+from workflows.spec.metrics import REPORTED, VIDEO_TO_TEXT, lower_is_better, validation_metrics
+from workflows.spec.sections import (
+    TASK_METRIC,
+    DatasetSection,
+    EvaluateSection,
+    ExtractSection,
+    FinetuneSection,
+    PretrainSection,
+    StageSection,
+    TrainSection,
+)
+from workflows.spec.source import Node
+
+
+class Report(Protocol):
+    """Takes an error and the path of the field that it is about."""
+
+    def __call__(self, message: str, *path: str | int) -> None:
+        """Report an error."""
+        ...
+
+
+def annotations_of(task: str) -> Literal["captions", "questions"]:
+    """The kind of annotation file that a task reads."""
+    return "questions" if task == "question_answering" else "captions"
+
+
+def is_path(reference: str) -> bool:
+    """Whether `init_from` or `checkpoint` names a folder instead of a stage."""
+    return "/" in reference or reference.startswith(".")
+
+
+def validation_split(stage: FinetuneSection, datasets: Mapping[str, DatasetSection]) -> str | None:
+    """The split that a finetune stage chooses its checkpoint by."""
+    if stage.validation_split is not None or stage.dataset not in datasets:
+        return stage.validation_split
+    wanted = annotations_of(stage.task)
+    splits = datasets[stage.dataset].splits
+    return next(
+        (s for s in ("validation", "val", "test") if s in splits and getattr(splits[s], wanted) is not None), None
+    )
+
+
+# -- one stage --------------------------------------------------------------------------------------------------------
+
+
+def check_stage(name: str, stage: StageSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+    """Report fields of one stage that do not go together."""
+    if isinstance(stage, PretrainSection):
+        for index, corpus in enumerate(stage.corpora):
+            if corpus.batch_size < 2 and {"itm", "citm"} & set(corpus.objectives):
+                report(
+                    f"{corpus.batch_size} is too small: matching needs another sample as a negative",
+                    "stages", name, "corpora", index, "batch_size",
+                )  # fmt: skip
+    elif isinstance(stage, FinetuneSection):
+        _check_finetune(name, stage, datasets, report)
+    elif isinstance(stage, EvaluateSection):
+        _check_evaluate(name, stage, datasets, report)
+
+
+def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+    where = ("stages", name)
+    if stage.task == "retrieval" and stage.batch_size < 2:
+        report(f"{stage.batch_size} is too small: matching needs another sample as a negative", *where, "batch_size")
+    if stage.self_critical and stage.task != "captioning":
+        report(f"only captioning can be trained self-critically; the task is {stage.task}", *where, "self_critical")
+    if stage.soft_accuracy and stage.task != "question_answering":
+        report(f"it belongs to question_answering; the task is {stage.task}", *where, "soft_accuracy")
+    if stage.dataset in datasets and validation_split(stage, datasets) is None:
+        lacks = (
+            f"dataset {stage.dataset!r} has none of validation, val, test with {annotations_of(stage.task)}; "
+            "give validation_split"
+        )
+        if stage.sweep is not None:
+            report(f"a sweep needs a split to choose by, and {lacks}", *where, "sweep")
+        if stage.zero_shot_first:
+            report(f"there is no split to validate on: {lacks}", *where, "zero_shot_first")
+    if stage.sweep is not None:
+        _check_sweep(name, stage, report)
+
+
+def _check_sweep(name: str, stage: FinetuneSection, report: Report) -> None:
+    assert stage.sweep is not None
+    where = ("stages", name, "sweep")
+    metric = stage.sweep.metric or TASK_METRIC[stage.task]
+    known = validation_metrics(stage)
+    if metric in VIDEO_TO_TEXT and stage.task == "retrieval" and metric not in known:
+        report(f"{metric} is only computed with video_to_text: true", *where, "metric")
+    elif metric not in known:
+        report(f"validation of {stage.task} gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "metric")
+    elif lower_is_better(metric) and stage.sweep.mode == "max":
+        report(f"the best {metric} is the lowest one; write mode: min", *where, "mode")
+    elif not lower_is_better(metric) and stage.sweep.mode == "min":
+        report(f"the best {metric} is the highest one; write mode: max", *where, "mode")
+
+
+def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+    where = ("stages", name)
+    dataset = datasets.get(stage.dataset)
+    if (
+        dataset is not None
+        and "baseline_split" in stage.model_fields_set
+        and stage.baseline_split not in dataset.splits
+    ):
+        message = f"dataset {stage.dataset!r} has no split {stage.baseline_split!r}"
+        report(f"{message}{did_you_mean(stage.baseline_split, dataset.splits)}", *where, "baseline_split")
+    if "question_answering" not in stage.tasks:
+        for field in ("soft_accuracy", "submission"):
+            if getattr(stage, field):
+                report(f"it belongs to question_answering; the tasks are {', '.join(stage.tasks)}", *where, field)
+    known = [metric for task in stage.tasks for metric in REPORTED[task]]
+    for metric in stage.published:
+        if metric not in known:
+            report(f"evaluation gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "published", metric)
+
+
+# -- stages together --------------------------------------------------------------------------------------------------
+
+
+def check_submissions(
+    stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report
+) -> None:
+    """Report a split without answers that is also meant to choose a checkpoint."""
+    for name, stage in stages.items():
+        if not isinstance(stage, EvaluateSection) or not stage.submission:
+            continue
+        for other, trained in stages.items():
+            if isinstance(trained, FinetuneSection) and trained.dataset == stage.dataset:
+                chosen_by = validation_split(trained, datasets)
+                if chosen_by is not None and _same_split(datasets.get(stage.dataset), chosen_by, stage.split):
+                    report(
+                        f"split {stage.split!r} has no answers, but {other} chooses its checkpoint by it; "
+                        f"give stages.{other}.validation_split, or leave out submission",
+                        "stages", name, "submission",
+                    )  # fmt: skip
+
+
+def warnings_of(
+    stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], root: Node
+) -> Iterator[str]:
+    """What is allowed but should be known. `stages` have their inherited fields filled in."""
+    for name, stage in stages.items():
+        if (
+            isinstance(stage, ExtractSection)
+            and stage.dataset in datasets
+            and datasets[stage.dataset].frames is not None
+        ):
+            yield (
+                f"nothing reads the frames of stage {name}: datasets.{stage.dataset}.frames is given; leave out one of them "
+                f"(--set stages.{name}= removes the stage)"
+            )
+        if isinstance(stage, EvaluateSection):
+            yield from _selection_warnings(name, stage, stages, datasets)
+            yield from _task_warnings(name, stage, stages)
+    training = [name for name, stage in stages.items() if isinstance(stage, TrainSection)]
+    starts = [getattr(stages[name], "init_from", None) for name in training]
+    if root.at(("model",)) is not None and None not in starts:
+        why = f"{', '.join(training)} start from checkpoints" if training else "no stage trains"
+        yield f"the model section is not used: {why}, and a checkpoint brings its own"
+
+
+def _selection_warnings(
+    name: str, stage: EvaluateSection, stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection]
+) -> Iterator[str]:
+    for trained_name, trained in _ancestors(stage.checkpoint, stages):
+        if not isinstance(trained, FinetuneSection) or trained.dataset != stage.dataset:
+            continue
+        chosen_by = validation_split(trained, datasets)
+        if chosen_by is not None and _same_split(datasets.get(stage.dataset), chosen_by, stage.split):
+            yield (
+                f"{name} reports on {stage.dataset}/{stage.split}, by which {trained_name} chooses its best checkpoint: "
+                "its scores are optimistic (the published recipes do this too)"
+            )
+
+
+def _task_warnings(name: str, stage: EvaluateSection, stages: Mapping[str, StageSection]) -> Iterator[str]:
+    trained = stages.get(stage.checkpoint)
+    if not isinstance(trained, FinetuneSection):
+        return
+    learned = {s.task for _, s in _ancestors(stage.checkpoint, stages) if isinstance(s, FinetuneSection)}
+    for task in stage.tasks:
+        if task not in learned:
+            yield (
+                f"{name} evaluates {task} on {stage.checkpoint}, which was finetuned for {trained.task} and never for "
+                f"{task}: expect low scores"
+            )
+
+
+def _ancestors(checkpoint: str, stages: Mapping[str, StageSection]) -> Iterator[tuple[str, TrainSection]]:
+    """The stage that trained a checkpoint, the one it started from, and so on."""
+    seen: set[str] = set()
+    name: str | None = checkpoint
+    while name is not None and name not in seen and isinstance(stage := stages.get(name), TrainSection):
+        seen.add(name)
+        yield name, stage
+        name = stage.init_from
+
+
+def _same_split(dataset: DatasetSection | None, one: str, other: str) -> bool:
+    """Whether two splits are the same, by name or because they have the same files."""
+    if one == other:
+        return True
+    return dataset is not None and one in dataset.splits and dataset.splits[one] == dataset.splits.get(other)

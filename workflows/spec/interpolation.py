@@ -1,0 +1,120 @@
+"""`${a.b}` and `${env:NAME}`: values that stand elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from workflows.spec.errors import Problem, SpecError, did_you_mean
+from workflows.spec.source import Node, Place
+
+REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+
+
+def interpolate(root: Node, environment: Mapping[str, str]) -> None:
+    """Fill in all references, in place. A value that is one reference takes over any value, mappings too.
+
+    Raises:
+        SpecError: with every reference that leads nowhere or to itself, and every variable that is not set.
+    """
+    filler = _Filler(root, environment)
+    for _, scalar in list(root.scalars()):
+        filler.resolve(scalar, ())
+    if filler.problems:
+        raise SpecError(filler.problems)
+
+
+class _Filler:
+    def __init__(self, root: Node, environment: Mapping[str, str]):
+        self.root, self.environment = root, environment
+        self.problems: list[Problem] = []
+        self._done: set[int] = set()
+
+    def resolve(self, node: Node, trail: tuple[str, ...]) -> Any:
+        """The plain value of a node, with all references below it filled in."""
+        if node.children is not None:
+            return {key: self.resolve(child, trail) for key, child in node.children.items()}
+        if node.items is not None:
+            return [self.resolve(item, trail) for item in node.items]
+        if isinstance(node.value, str) and "${" in node.value and id(node) not in self._done:
+            node.written = node.value
+            whole = REFERENCE.fullmatch(node.value)
+            if whole:
+                self._replace(node, whole.group(1), trail)
+            else:
+                node.value = REFERENCE.sub(lambda match: self._text(match.group(1), node, trail), node.value)
+            self._done.add(id(node))
+            return node.plain()
+        return node.value
+
+    def _replace(self, node: Node, name: str, trail: tuple[str, ...]) -> None:
+        value = self._look_up(name, node, trail)
+        if not name.startswith("env:"):
+            node.refers_to = _path(self.root, name)
+        replacement = _node_of(value, node.place)
+        node.children, node.items, node.value = replacement.children, replacement.items, replacement.value
+        node.key_places = replacement.key_places
+
+    def _text(self, name: str, node: Node, trail: tuple[str, ...]) -> str:
+        value = self._look_up(name, node, trail)
+        if value is None or isinstance(value, dict | list):
+            what = "empty" if value is None else f"a {'mapping' if isinstance(value, dict) else 'list'}"
+            self._problem(f"${{{name}}} is {what}; only a single value can be part of a text", node)
+        return str(value)
+
+    def _look_up(self, name: str, node: Node, trail: tuple[str, ...]) -> Any:
+        if name.startswith("env:"):
+            return self._variable(name, node)
+        if name in trail:
+            self._problem(f"${{{name}}} refers to itself: {' -> '.join((*trail, name))}", node)
+            return ""
+        path = _path(self.root, name)
+        target = self.root.at(path) if path is not None else None
+        if target is None:
+            self._problem(f"${{{name}}}: the spec has no field {name!r}{_nearest(self.root, name)}", node)
+            return ""
+        return self.resolve(target, (*trail, name))
+
+    def _variable(self, name: str, node: Node) -> str:
+        variable, has_default, default = name[4:].partition(":-")
+        if variable in self.environment:
+            return self.environment[variable]
+        if not has_default:
+            self._problem(
+                f"environment variable {variable} is not set; set it, or write ${{env:{variable}:-default}}", node
+            )
+        return default
+
+    def _problem(self, message: str, node: Node) -> None:
+        self.problems.append(Problem(message, node.place))
+
+
+def _path(root: Node, name: str) -> tuple[str | int, ...] | None:
+    """The path that a dotted name stands for: digits are indices where a list stands. None: there is no such field."""
+    path: list[str | int] = []
+    node: Node | None = root
+    for step in name.split("."):
+        is_list = node is not None and node.items is not None
+        path.append(int(step) if is_list and step.isascii() and step.isdigit() else step)
+        node = root.at(tuple(path))
+        if node is None:
+            return None
+    return tuple(path)
+
+
+def _nearest(root: Node, name: str) -> str:
+    above, _, last = name.rpartition(".")
+    path = _path(root, above) if above else ()
+    parent = root.at(path) if path is not None else None
+    known = [".".join(filter(None, (above, key))) for key in (parent.children or {})] if parent is not None else []
+    return did_you_mean(name, known) if known and last else ""
+
+
+def _node_of(value: Any, place: Place) -> Node:
+    if isinstance(value, dict):
+        children = {key: _node_of(item, place) for key, item in value.items()}
+        return Node(place, children=children, key_places=dict.fromkeys(value, place))
+    if isinstance(value, list):
+        return Node(place, items=[_node_of(item, place) for item in value])
+    return Node(place, value=value)

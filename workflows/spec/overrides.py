@@ -1,0 +1,118 @@
+"""`--set a.b.c=value`: fields of a spec given on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workflows.spec.errors import Problem, SpecError, did_you_mean
+from workflows.spec.source import Node, Place, parse_yaml, split_mapping
+
+# What a new entry has to say at least; without it, its name is more likely a misspelt one of an entry that exists.
+_ESSENTIAL = {"stages": ("stage", ("kind",)), "datasets": ("dataset", ("media", "root"))}
+
+
+def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
+    """Put overrides into a spec, one after the other. `a.b=` gives null; where a mapping stands, that removes it.
+
+    Raises:
+        SpecError: with all overrides that name something impossible.
+    """
+    before = {section: set(_entries(root, section)) for section in (*_ESSENTIAL, "paths")}
+    problems: list[Problem] = []
+    named: list[tuple[list[str], Place]] = []
+    for override in overrides:
+        place = Place(f"--set {override}")
+        try:
+            named.append((_apply(root, override, place), place))
+        except SpecError as error:
+            problems += error.problems
+    for steps, place in named:
+        if len(steps) > 1 and steps[0] in before and steps[1] not in before[steps[0]]:
+            what = _misspelt(root, steps)
+            if what is not None:
+                known = before[steps[0]]
+                problems.append(Problem(f"no {what} {steps[1]!r}{did_you_mean(steps[1], known)}", place))
+    if problems:
+        raise SpecError(problems)
+
+
+def _entries(root: Node, section: str) -> dict[str, Node]:
+    node = root.at((section,))
+    return (node.children or {}) if node is not None else {}
+
+
+def _misspelt(root: Node, steps: list[str]) -> str | None:
+    """What an override's second name ought to be, if nothing by this name was meant to be new."""
+    section, name, *inside = steps
+    if section == "paths":
+        used = f"${{paths.{name}}}"
+        return None if any(used in str(scalar.value) for _, scalar in root.scalars()) else "path"
+    what, essential = _ESSENTIAL[section]
+    entry = _entries(root, section).get(name)
+    if entry is None or (not inside and not entry.is_null):
+        return None
+    return None if any(key in (entry.children or {}) for key in essential) else what
+
+
+def _apply(root: Node, override: str, place: Place) -> list[str]:
+    """Apply one override; the steps of its name are returned."""
+    name, equals, text = override.partition("=")
+    steps = name.strip().split(".")
+    if not equals or not all(steps):
+        raise SpecError([Problem("expected NAME=VALUE, such as stages.retrieval.epochs=2", place)])
+    value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
+    _replace_places(value, place)
+    node = root
+    for depth, step in enumerate(steps[:-1]):
+        node = _descend(node, step, steps[:depth], place)
+    _put(node, steps, value, place)
+    return steps
+
+
+def _descend(node: Node, step: str, path: list[str], place: Place) -> Node:
+    if node.items is not None:
+        return node.items[_index(node.items, step, path, place)]
+    children = _children(node, step, path, place)
+    if step not in children:
+        children[step] = Node(place, children={})
+        node.key_places[step] = place
+    children[step] = split_mapping(children[step], (*path, step))
+    return children[step]
+
+
+def _put(node: Node, steps: list[str], value: Node, place: Place) -> None:
+    *path, step = steps
+    if node.items is not None:
+        node.items[_index(node.items, step, path, place)] = value
+        return
+    children = _children(node, step, path, place)
+    inherited = children.get(step)
+    if value.is_null and inherited is not None and split_mapping(inherited, tuple(steps)).children is not None:
+        del children[step]
+        node.key_places.pop(step, None)
+    else:
+        children[step] = value
+        node.key_places[step] = place
+
+
+def _children(node: Node, step: str, path: list[str], place: Place) -> dict[str, Node]:
+    if node.children is None:
+        if node.value is not None:
+            raise SpecError([Problem(f"{'.'.join(path)} is a single value; it has no field {step!r}", place)])
+        node.children = {}
+    return node.children
+
+
+def _index(items: list[Node], step: str, path: list[str], place: Place) -> int:
+    if not (step.isascii() and step.isdigit()) or int(step) >= len(items):
+        raise SpecError([Problem(f"{'.'.join(path)} is a list of {len(items)}; {step!r} is no index in it", place)])
+    return int(step)
+
+
+def _replace_places(node: Node, place: Place) -> None:
+    node.place = place
+    node.key_places = dict.fromkeys(node.key_places, place)
+    for child in (node.children or {}).values():
+        _replace_places(child, place)
+    for item in node.items or []:
+        _replace_places(item, place)

@@ -1,0 +1,158 @@
+"""Evaluation of a checkpoint on a split, with the baselines that its numbers have to be compared with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosa.errors import UserError
+from workflows.spec.sections import EvaluateSection
+from workflows.stages.context import DatasetFiles, StageContext, StageOutcome
+from workflows.stages.fit import POLL_SECONDS, fit_in_background, told, trainer_of
+from workflows.stages.jobs import Job, caption_entries, caption_references, caption_samples, question_samples
+from workflows.stages.plots import plot_retrieved
+from workflows.stages.train import RAY_FOLDER, checkpoint_folder
+
+QUERIES_SHOWN = 6
+
+
+def evaluate(context: StageContext) -> StageOutcome:
+    """Metrics and predictions of every task, each beside its baseline."""
+    section: EvaluateSection = context.section
+    context.line.update("starting Ray")
+    resources = context.cluster.resources_for(section.workers or 1)
+    job = Job(
+        section=section.model_dump(mode="json"),
+        datasets={section.dataset: context.dataset(section.dataset)},
+        seed=context.seed,
+        folder=str(context.folder),
+        checkpoint=checkpoint_folder(context, section.checkpoint),
+    )
+    context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
+    results = _run(context, {"job": job.plain()}, resources)
+    outcome = StageOutcome("", outputs={})
+    several = len(section.tasks) > 1
+    parts = []
+    for task in section.tasks:
+        metrics, predictions = results[task]["metrics"], results[task]["predictions"]
+        context.line.update(f"{task}: baselines")
+        baselines, names, note = _baselines(task, job.datasets[section.dataset], section)
+        prefix = f"{task}/" if several and set(metrics) & set(outcome.metrics) else ""
+        outcome.metrics |= {prefix + name: value for name, value in metrics.items()}
+        outcome.baselines |= {prefix + name: value for name, value in baselines.items() if name in metrics}
+        outcome.baseline_names |= {prefix + name: names for name in baselines if name in metrics}
+        outcome.details |= note
+        path = context.folder / f"predictions_{task}.json"
+        path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        outcome.artifacts.append(path)
+        outcome.outputs[f"predictions_{task}"] = path.name
+        if task == "retrieval":
+            outcome.artifacts.append(_show_retrieved(context, job.datasets[section.dataset], predictions))
+        if task == "question_answering" and section.submission:
+            outcome.artifacts.append(_write_submission(context.folder, predictions))
+        parts.append(_one_line(task, metrics))
+    outcome.summary = ", ".join(part for part in parts if part)
+    return outcome
+
+
+def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[str, Any]:
+    import ray
+
+    from workflows.stages.workers import evaluation_worker
+
+    if resources.workers > 1:
+        trainer = trainer_of(
+            config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
+            storage=context.folder / RAY_FOLDER, evaluate=True,
+        )  # fmt: skip
+        return fit_in_background(trainer, lambda: None).return_value
+    # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    threads = cpus if not resources.gpus else resources.cpus
+    task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
+    reference = task.remote({**config, "threads": threads})
+    try:
+        while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
+            continue
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise told(error) from None
+
+
+def _baselines(
+    task: str, dataset: DatasetFiles, section: EvaluateSection
+) -> tuple[dict[str, float], str, dict[str, Any]]:
+    """Metrics of knowing nothing: by metric, what it is called, and what it said."""
+    if task == "retrieval":
+        from cosa.evaluation.retrieval_metrics import retrieval_chance
+
+        chance = retrieval_chance(len(caption_entries(dataset, section.split)))
+        both = {f"{way}_{name}": value for name, value in chance.items() for way in ("text_to_video", "video_to_text")}
+        return both, "chance", {}
+    if section.baseline_split not in dataset.splits:
+        return {}, "", {"baseline": f"none: the dataset has no split {section.baseline_split!r}"}
+    if task == "captioning":
+        from cosa.evaluation.caption_metrics import constant_caption_baseline
+
+        captions = [sample.caption for sample in caption_samples(dataset, section.baseline_split)]
+        cheap = [metric for metric in section.caption_metrics if metric != "meteor"]
+        caption, metrics = constant_caption_baseline(captions, caption_references(dataset, section.split), cheap)
+        return metrics, "constant caption", {"constant_caption": caption}
+    if section.submission:
+        return {}, "", {}
+    from cosa.data.annotations import load_questions
+    from cosa.evaluation.answer_metrics import most_frequent_answer_baseline, vqa_accuracy
+
+    asked = [q for q in load_questions(dataset.file(section.split, "questions")) if q.video_id not in dataset.unreadable]
+    train_answers = [sample.answer for sample in question_samples(dataset, section.baseline_split)]
+    answers = [question.answers for question in asked]
+    answer, metrics = most_frequent_answer_baseline(train_answers, answers)
+    if section.soft_accuracy:
+        metrics = {"accuracy": vqa_accuracy([answer] * len(answers), answers)["vqa_accuracy"]}
+    return metrics, "most frequent answer", {"most_frequent_answer": answer}
+
+
+def _one_line(task: str, metrics: dict[str, float]) -> str:
+    if task == "retrieval":
+        return f"R@1 {metrics['text_to_video_r1']:.1f}, R@5 {metrics['text_to_video_r5']:.1f}"
+    if task == "captioning":
+        return ", ".join(f"{name} {metrics[name]:.1f}" for name in ("cider", "bleu4") if name in metrics)
+    return f"accuracy {metrics['accuracy']:.1f}" if "accuracy" in metrics else "submission.json written"
+
+
+def _show_retrieved(context: StageContext, dataset: DatasetFiles, predictions: list[dict[str, Any]]) -> Path:
+    """retrieved.png: queries spread evenly over the split, so that failures are seen as often as they occur."""
+    from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+
+    source = (
+        FrameFolders(Path(str(dataset.frames))) if dataset.media == "video" else ImageFolder(Path(dataset.root))
+    )
+    rows = np.unique(np.linspace(0, len(predictions) - 1, QUERIES_SHOWN).round().astype(int))
+    chosen = [predictions[row] for row in rows]
+    pictures: dict[str, Any] = {}
+    for prediction in chosen:
+        for video_id in [prediction["video_id"], *prediction["ranked"][:4]]:
+            if video_id not in pictures:
+                paths = source.frame_paths(video_id)
+                middle = [paths[int((i + 0.5) * len(paths) / 4)] for i in range(4)] if len(paths) > 1 else paths
+                pictures[video_id] = load_frames(middle).permute(0, 2, 3, 1).numpy()
+    path = context.folder / "retrieved.png"
+    plot_retrieved(chosen, pictures, path, f"{context.step.name}: clips retrieved for texts of {dataset.name}")
+    return path
+
+
+def _write_submission(folder: Path, predictions: list[dict[str, Any]]) -> Path:
+    """submission.json as VQAv2's server wants it: [{"question_id": number, "answer": text}]."""
+    lacking = sum(prediction["question_id"] is None for prediction in predictions)
+    if lacking:
+        raise UserError(f"a submission needs a question_id for every question; {lacking} have none")
+    rows = [
+        {"question_id": int(p["question_id"]) if str(p["question_id"]).isdigit() else p["question_id"], "answer": p["answer"]}
+        for p in predictions
+    ]
+    path = folder / "submission.json"
+    path.write_text(json.dumps(rows) + "\n", encoding="utf-8")
+    return path
