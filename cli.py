@@ -20,7 +20,8 @@ app = typer.Typer(
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, such as experiments/quickstart.yaml.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a field, such as stages.retrieval.epochs=2.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a field, such as stages.retrieval.epochs=2."),
 ]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 

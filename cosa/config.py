@@ -63,9 +63,7 @@ class VisionConfig(Section):
                 "'swin_base_patch4_window7_224' or 'vit_base_patch16_clip_quickgelu_224'"
             )
         if is_swin != isinstance(self.depth, tuple) and self.depth is not None:
-            raise ValueError(
-                "depth of a Swin is a list with one number a stage, of a CLIP vision transformer one number"
-            )
+            raise ValueError("depth of a Swin is a list with one number a stage, of a CLIP vision transformer one number")
         if self.window_size is not None and not is_swin:
             raise ValueError("window_size belongs to Swin encoders only")
         return self
@@ -113,7 +111,9 @@ class ModelConfig(Section):
 class ObjectiveSettings(Section):
     """Constants of the training objectives (paper, section 3.2; published defaults)."""
 
-    itm_ratio: float = Field(1.0, ge=0, description="weight of the matching loss: 1.0 in pretraining, 0.1 in retrieval finetuning")
+    itm_ratio: float = Field(
+        1.0, ge=0, description="weight of the matching loss: 1.0 in pretraining, 0.1 in retrieval finetuning"
+    )
     label_smoothing: Probability = Field(0.1, description="of the contrastive loss")
     mlm_probability: float = Field(0.15, gt=0, le=1, description="share of tokens masked for masked-language modelling")
     captioning_probability: float = Field(0.6, gt=0, le=1, description="share of tokens masked for captioning")

@@ -133,7 +133,9 @@ def require_free_port(port: int, field: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UserError(f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there") from error
+            raise UserError(
+                f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there"
+            ) from error
 
 
 def _require_answer(address: str) -> None:
@@ -147,4 +149,3 @@ def _require_answer(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=2).close()
     except OSError as error:
         raise UserError(f"cluster.address: nothing answers at {address} ({error}); start it with `ray start --head`") from error
-

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -15,13 +15,14 @@ from rich.text import Text
 from workflows.plan import Plan
 
 SYMBOLS = {"run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]"}
-HIGHER_NAMES = {
+METRIC_NAMES = {
     "text_to_video_r1": "text-to-video R@1", "text_to_video_r5": "text-to-video R@5", "text_to_video_r10": "text-to-video R@10",
     "video_to_text_r1": "video-to-text R@1", "video_to_text_r5": "video-to-text R@5", "video_to_text_r10": "video-to-text R@10",
     "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L",
-    "cider": "CIDEr", "accuracy": "QA accuracy", "text_to_video_median_rank": "text-to-video median rank",
+    "cider": "CIDEr", "accuracy": "QA accuracy",
 }  # fmt: skip
-SHOWN = tuple(HIGHER_NAMES)
+SHOWN = tuple(METRIC_NAMES)
+SECONDS_BETWEEN_LINES = 30.0  # of a running stage, where there is no terminal for a live line
 
 
 def duration(seconds: float) -> str:
@@ -35,8 +36,9 @@ def duration(seconds: float) -> str:
 class StageLine:
     """The live line of one stage: what it does, how far it is, how fast, how long it will take."""
 
-    def __init__(self, name: str, width: int):
-        self.name, self.width = name, width
+    def __init__(self, name: str, width: int, log: Callable[[Text], None] | None = None):
+        self.name, self.width, self.log = name, width, log
+        self.logged = time.monotonic()
         self.started = time.monotonic()
         self.activity = "starting"
         self.done = self.total = 0
@@ -51,6 +53,9 @@ class StageLine:
         self.figures = dict(figures or {})
         if self.progress_since is None:
             self.progress_since = (time.monotonic(), done)
+        if self.log is not None and time.monotonic() - self.logged > SECONDS_BETWEEN_LINES:
+            self.logged = time.monotonic()
+            self.log(self.__rich__())
 
     def __rich__(self) -> Text:
         parts = [f"{self.activity} {self.done}/{self.total}" if self.total else self.activity]
@@ -81,6 +86,16 @@ class Reporter:
     def __init__(self, console: Console | None = None):
         self.console = console or Console(highlight=False)
 
+    @contextmanager
+    def on(self, file: TextIO) -> Iterator[None]:
+        """Print to another file for a while."""
+        before = self.console
+        self.console = Console(file=file, highlight=False)
+        try:
+            yield
+        finally:
+            self.console = before
+
     def plan(self, plan: Plan) -> None:
         """The plan as a table: stage, kind, run or skip, why."""
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -106,7 +121,7 @@ class Reporter:
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
         """The live line while a stage runs."""
-        line = StageLine(name, width)
+        line = StageLine(name, width, None if self.console.is_terminal else self.console.print)
         if self.console.is_terminal:
             with Live(line, console=self.console, refresh_per_second=4, transient=True):
                 yield line
@@ -144,7 +159,7 @@ class Reporter:
             baseline = row.get("baseline")
             cells = [
                 f"  {row['stage']}" if row["stage"] != previous else "",
-                HIGHER_NAMES.get(row["metric"], row["metric"]),
+                METRIC_NAMES.get(row["metric"], row["metric"]),
                 f"[bold]{row['value']:.1f}[/]",
                 "" if baseline is None else f"{baseline:.1f}",
                 f"[dim]{row.get('baseline_name') or ''}[/]",

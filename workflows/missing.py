@@ -1,4 +1,4 @@
-"""What has to be provided before an experiment can run, in few lines: a folder that is absent as a whole is one line."""
+"""What has to be provided before an experiment can run, in few lines."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
 class Missing:
     """A file or folder that is not there.
 
-    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and part:
-    the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
+    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and
+    part: the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
     """
 
     field: str

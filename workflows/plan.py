@@ -77,7 +77,8 @@ class Plan:
     def result_of(self, stage: str) -> Path:
         """Where the result of a stage is, or will be."""
         step = next(step for step in self.steps if step.name == stage)
-        assert step.fingerprint is not None
+        if step.fingerprint is None:
+            raise UserError(f"stage {stage} has no result: {step.reason}")
         return self.storage.result(stage, step.fingerprint)
 
 
@@ -94,96 +95,116 @@ def make_plan(experiment: Experiment, *, force: Collection[str] = ()) -> Plan:
     for name in force:
         if name not in experiment.stages:
             raise UserError(f"--force: no stage {name!r}{did_you_mean(name, experiment.stages)}")
-    storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
-    digests = FileDigests(storage.root / ".cache" / "file-digests.json")
-    missing: list[Missing] = []
-    steps: dict[str, Step] = {}
-    for name in experiment.stages:
-        steps[name] = _plan_stage(name, experiment, storage, digests, steps, missing, name in force)
-    digests.save()
-    return Plan(experiment, storage, tuple(steps.values()), missing_lines(missing, experiment))
+    return _Planner(experiment, force).plan()
 
 
-def _plan_stage(
-    name: str,
-    experiment: Experiment,
-    storage: Storage,
-    digests: FileDigests,
-    steps: dict[str, Step],
-    missing: list[Missing],
-    forced: bool,
-) -> Step:
-    section = experiment.stages[name]
-    before = len(missing)
-    data = dict(_data_digests(name, experiment, digests, missing))
-    blocked_by = [i for i in experiment.inputs[name] if steps[i].fingerprint is None]
-    if blocked_by or len(missing) > before:
-        reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[before].short}"
-        return Step(name, section, "blocked", reason, None, data=data)
-    inputs = {i: str(steps[i].fingerprint) for i in experiment.inputs[name]}
-    model = None
+class _Planner:
+    """Plans stage after stage; knows what was decided about those before."""
+
+    def __init__(self, experiment: Experiment, force: Collection[str]):
+        self.experiment, self.force = experiment, force
+        self.storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
+        self.digests = FileDigests(self.storage.root / ".cache" / "file-digests.json")
+        self.missing: list[Missing] = []
+        self.steps: dict[str, Step] = {}
+
+    def plan(self) -> Plan:
+        """Plan all stages."""
+        for name in self.experiment.stages:
+            self.steps[name] = self._plan_stage(name)
+        self.digests.save()
+        missing = missing_lines(self.missing, self.experiment)
+        return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
+
+    def _plan_stage(self, name: str) -> Step:
+        section = self.experiment.stages[name]
+        before = len(self.missing)
+        data = dict(_data_digests(name, self.experiment, self.digests, self.missing))
+        inputs = {i: self.steps[i].fingerprint for i in self.experiment.inputs[name]}
+        blocked_by = [i for i, fingerprint in inputs.items() if fingerprint is None]
+        if blocked_by or len(self.missing) > before:
+            reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {self.missing[before].short}"
+            return Step(name, section, "blocked", reason, None, data=data)
+        step = Step(
+            name,
+            section,
+            "run",
+            "",
+            None,
+            inputs={i: str(fingerprint) for i, fingerprint in inputs.items()},
+            data=data,
+            model=_model_of(section, self.experiment),
+            seed=0 if isinstance(section, PrepareSection | ExtractSection) else self.experiment.section.seed,
+            version=_version_of(section),
+        )
+        fingerprint = _fingerprint(step, self.experiment)
+        action, reason, resumes = self._decide(step, fingerprint)
+        return replace(step, fingerprint=fingerprint, action=action, reason=reason, resumes=resumes)
+
+    def _decide(self, step: Step, fingerprint: str) -> tuple[Action, str, bool]:
+        resumes = self.storage.partial(step.name, fingerprint).is_dir()
+        if step.name in self.force:
+            return "run", "forced", resumes
+        if read_manifest(self.storage.result(step.name, fingerprint)) is not None:
+            rerun = [name for name in step.inputs if self.steps[name].action == "run"]
+            return "skip", "done" if not rerun else f"done (its input {rerun[0]} gives the same result)", False
+        if resumes:
+            return "run", "interrupted: goes on where it stopped", True
+        previous = self.storage.latest_manifest(step.name)
+        return "run", "new" if previous is None else next(_changes(step, previous)), False
+
+
+def _model_of(section: StageSection, experiment: Experiment) -> dict[str, Any] | None:
+    """The model section, for a stage that builds a model from it."""
     if isinstance(section, TrainSection) and section.init_from is None:
-        model = experiment.section.model.model_dump(mode="json")
+        return experiment.section.model.model_dump(mode="json")
+    return None
+
+
+def _version_of(section: StageSection) -> int:
     version = KIND_VERSIONS[section.kind]
-    if isinstance(section, PrepareSection):
-        version = version * 1000 + CONVERTERS[section.converter].version
-    seed = 0 if isinstance(section, PrepareSection | ExtractSection) else experiment.section.seed
-    used = {d: _dataset_facts(section, d, experiment.section.datasets[d]) for d in datasets_of(section)}
+    return version * 1000 + CONVERTERS[section.converter].version if isinstance(section, PrepareSection) else version
+
+
+def _fingerprint(step: Step, experiment: Experiment) -> str:
+    """Digest of all that decides the result."""
+    datasets = experiment.section.datasets
     identity = {
-        "kind": section.kind,
-        "version": version,
-        "section": result_fields(section),
-        "model": model,
-        "seed": seed,
-        "datasets": used,
-        "inputs": sorted(inputs.values()),
-        "data": data,
+        "kind": step.kind,
+        "version": step.version,
+        "section": result_fields(step.section),
+        "model": step.model,
+        "seed": step.seed,
+        "datasets": {name: _dataset_facts(step.section, name, datasets[name]) for name in datasets_of(step.section)},
+        "inputs": sorted(step.inputs.values()),
+        "data": step.data,
     }
-    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    step = Step(name, section, "run", "", fingerprint, inputs, data, model, seed, version)
-    action, reason, resumes = _decide(step, storage, forced, steps)
-    return replace(step, action=action, reason=reason, resumes=resumes)
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _decide(step: Step, storage: Storage, forced: bool, steps: dict[str, Step]) -> tuple[Action, str, bool]:
-    assert step.fingerprint is not None
-    resumes = storage.partial(step.name, step.fingerprint).is_dir()
-    if forced:
-        return "run", "forced", resumes
-    if read_manifest(storage.result(step.name, step.fingerprint)) is not None:
-        rerun = [name for name in step.inputs if steps[name].action == "run"]
-        return "skip", "done" if not rerun else f"done (its input {rerun[0]} gives the same result)", False
-    if resumes:
-        return "run", "interrupted: goes on where it stopped", True
-    previous = storage.latest_manifest(step.name)
-    if previous is None:
-        return "run", "new", False
-    return "run", _what_changed(step, previous), False
-
-
-def _what_changed(step: Step, previous: Manifest) -> str:
-    """Why the newest earlier result of the stage does not serve, in one line."""
+def _changes(step: Step, previous: Manifest) -> Iterator[str]:
+    """Why the newest earlier result of the stage does not serve, a line each, what explains most first."""
     if previous.kind != step.kind:
-        return f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
+        yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
     changes = list(_differences(_without_no_effect(step.section, previous.section), result_fields(step.section)))
     if changes:
         field_name, old, new = changes[0]
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        return f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}{more}"
-    if previous.model != step.model:
-        field_name, old, new = next(iter(_differences(previous.model or {}, step.model or {})), ("", None, None))
-        return f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
+        yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}{more}"
+    for field_name, old, new in _differences(previous.model or {}, step.model or {}):
+        yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
-        return f"spec changed: seed {previous.seed} -> {step.seed}"
-    inputs = [name for name, digest in step.inputs.items() if previous.inputs.get(name) != digest]
-    if inputs:
-        return f"input changed: {', '.join(inputs)}"
-    data = [name for name, digest in step.data.items() if previous.data.get(name) != digest]
-    if data:
-        return f"data changed: {', '.join(data)}"
+        yield f"spec changed: seed {previous.seed} -> {step.seed}"
+    for what, old_digests, new_digests in (
+        ("input", previous.inputs, step.inputs),
+        ("data", previous.data, step.data),
+    ):
+        names = [n for n in {**new_digests, **old_digests} if old_digests.get(n) != new_digests.get(n)]
+        if names:
+            yield f"{what} changed: {', '.join(names)}"
     if previous.kind_version != step.version:
-        return f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
-    return "spec changed: datasets"
+        yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
+    yield "spec changed: datasets"
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -200,7 +221,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-# -- what a stage's result depends on -----------------------------------------------------------------------------------
+# -- what a stage's result depends on ---------------------------------------------------------------------------------
 
 
 def _is_no_effect(model: type[BaseModel], name: str) -> bool:
@@ -222,7 +243,7 @@ def _without_no_effect(section: StageSection, dumped: dict[str, Any]) -> dict[st
 
 
 def _dataset_facts(section: StageSection, name: str, dataset: DatasetSection) -> dict[str, Any]:
-    """What of a dataset counts for a stage: names inside a made dataset; for user files their contents are in `data` instead."""
+    """What of a dataset counts for a stage: names inside a made dataset; user files count by content, in `data`."""
     if dataset.made_by is None:
         return {"media": dataset.media}
     reads = splits_of(section, name, dataset)
@@ -233,7 +254,7 @@ def _dataset_facts(section: StageSection, name: str, dataset: DatasetSection) ->
 def _data_digests(
     stage: str, experiment: Experiment, digests: FileDigests, missing: list[Missing]
 ) -> Iterator[tuple[str, str]]:
-    """Digests of the user's own files that a stage reads, by a name for people. What is not there is added to `missing`."""
+    """Digests of the user's own files that a stage reads, by a name for people; what is not there goes to `missing`."""
     section = experiment.stages[stage]
     for name in datasets_of(section):
         dataset = experiment.section.datasets[name]

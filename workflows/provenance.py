@@ -9,7 +9,19 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("cosa-experiments", "torch", "torchvision", "ray", "mlflow", "transformers", "timm", "decord", "av", "numpy", "pycocoevalcap")
+PACKAGES = (
+    "cosa-experiments",
+    "torch",
+    "torchvision",
+    "ray",
+    "mlflow",
+    "transformers",
+    "timm",
+    "decord",
+    "av",
+    "numpy",
+    "pycocoevalcap",
+)
 
 
 def package_versions() -> dict[str, str]:
@@ -47,4 +59,6 @@ def git_state() -> dict[str, str]:
 def command_line() -> str:
     """The command as typed, ready to be typed again."""
     program = Path(sys.argv[0]).name
-    return shlex.join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]]).replace("'python cli.py'", "python cli.py")
+    return shlex.join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]]).replace(
+        "'python cli.py'", "python cli.py"
+    )

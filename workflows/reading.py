@@ -65,7 +65,8 @@ def _evaluated(split: str, task: str) -> list[tuple[str, Kind, bool]]:
 class AnnotationFile:
     """An annotation file and what a stage wants from it.
 
-    field: where the spec names it. only_names: the stage only wants the clips' names. with_answers: questions need answers.
+    field: where the spec names it. only_names: the stage only wants the clips' names. with_answers: questions need
+    answers.
     """
 
     path: Path
@@ -117,9 +118,7 @@ class AnnotationFile:
             reject_duplicates(questions, self.path)
 
     def _wrong_kind(self, found: str, wanted: str) -> UserError:
-        return UserError(
-            f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; give {self.field}.{wanted}"
-        )
+        return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; give {self.field}.{wanted}")
 
 
 def _can_be_read_as_captions(path: Path) -> bool:

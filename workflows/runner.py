@@ -21,6 +21,7 @@ from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
+from workflows.quiet import chatter_to
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import StageContext, StageOutcome
@@ -90,7 +91,11 @@ class _Run:
         self.stage_runs: list[RunRecorder] = []
 
     def execute(self) -> None:
-        """Run all steps and clean up, whatever happens."""
+        """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
+        with chatter_to(self.log_file) as terminal, self.reporter.on(terminal):
+            self._execute()
+
+    def _execute(self) -> None:
         place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(place, unsent, self.reporter)
@@ -163,9 +168,7 @@ class _Run:
         folder = storage.partial(step.name, step.fingerprint).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run = self._mlflow_run(step, folder)
-        context = StageContext(
-            step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed
-        )
+        context = StageContext(step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed)
         try:
             outcome = stage_function(step.kind)(context)
         except BaseException as error:
@@ -182,9 +185,19 @@ class _Run:
         """A run for the stage; the same one again if the stage was interrupted."""
         note = folder / RUN_NOTE
         resume = json.loads(note.read_text())["mlflow_run_id"] if note.is_file() else None
-        tags = {"cosa.stage": step.name, "cosa.stage_kind": step.kind, "cosa.fingerprint": str(step.fingerprint), **self._tags()}
+        tags = {
+            "cosa.stage": step.name,
+            "cosa.stage_kind": step.kind,
+            "cosa.fingerprint": str(step.fingerprint),
+            **self._tags(),
+        }
         run = self.tracker.new_run(step.name, self.parent, tags, resume)
-        run.params({**step.section.model_dump(mode="json", exclude={"kind", "description"}), "seed": self.experiment.section.seed})
+        run.params(
+            {
+                **step.section.model_dump(mode="json", exclude={"kind", "description"}),
+                "seed": self.experiment.section.seed,
+            }
+        )
         if step.model is not None:
             run.params({"model": step.model})
         self.stage_runs.append(run)
@@ -274,19 +287,20 @@ def result_rows(plan: Plan) -> list[dict[str, Any]]:
         if not isinstance(step.section, EvaluateSection) or step.fingerprint is None:
             continue
         manifest = read_manifest(plan.result_of(step.name))
-        for name, value in (manifest.metrics if manifest else {}).items():
-            if name.rpartition("/")[2] in SHOWN:
-                assert manifest is not None
-                rows.append(
-                    {
-                        "stage": step.name,
-                        "metric": name,
-                        "value": value,
-                        "baseline": manifest.baselines.get(name),
-                        "baseline_name": manifest.baseline_names.get(name),
-                        "published": step.section.published.get(name),
-                    }
-                )
+        shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in SHOWN]
+        for name in sorted(shown, key=lambda name: SHOWN.index(name.rpartition("/")[2])):
+            assert manifest is not None
+            value = manifest.metrics[name]
+            rows.append(
+                {
+                    "stage": step.name,
+                    "metric": name,
+                    "value": value,
+                    "baseline": manifest.baselines.get(name),
+                    "baseline_name": manifest.baseline_names.get(name),
+                    "published": step.section.published.get(name),
+                }
+            )
     return rows
 
 
@@ -324,4 +338,3 @@ def resume_command(arguments: Collection[str]) -> str:
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     return f"{start} {shlex.join(arguments)}"
-

@@ -115,7 +115,11 @@ class Tracker:
         self._queue.put(operation)
 
     def new_run(
-        self, name: str, parent: RunRecorder | None = None, tags: Mapping[str, str] | None = None, resume: str | None = None
+        self,
+        name: str,
+        parent: RunRecorder | None = None,
+        tags: Mapping[str, str] | None = None,
+        resume: str | None = None,
     ) -> RunRecorder:
         """A new run, nested in `parent`; or go on with an earlier one by its MLflow id."""
         local_id = uuid.uuid4().hex
@@ -271,9 +275,7 @@ class Sender:
         tags = dict(operation["tags"])
         if operation["parent"] is not None:
             tags["mlflow.parentRunId"] = self.mlflow_ids[operation["parent"]]
-        run = client.create_run(
-            self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"]
-        )
+        run = client.create_run(self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"])
         self.mlflow_ids[operation["run"]] = run.info.run_id
 
     def _params(self, client: Any, operation: Operation) -> None:

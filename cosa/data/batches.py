@@ -78,9 +78,7 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the data loader)."""
         pinned = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            field.name: value.pin_memory() for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **pinned)
 
@@ -158,9 +156,7 @@ class TrainingBatches(Dataset[Batch]):
         epoch, place = divmod(turn, per_epoch)
         if (index, epoch) not in self._shuffled:
             self._shuffled = {key: value for key, value in self._shuffled.items() if key[0] != index}
-            self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(
-                len(corpus.samples)
-            )
+            self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(len(corpus.samples))
         return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
 
     def _with_questions(self, batch: Batch, samples: Sequence[Sample]) -> Batch:

@@ -114,9 +114,7 @@ class Trainer:
         )
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
-        share = set_learning_rate(
-            self.optimizer, self.step, self.total_steps, self.optimizer_settings.warmup_ratio
-        )
+        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings.warmup_ratio)
         generator = seed_step(self.seed, self.step, self.device)
         with self._autocast():
             losses = self._parallel(batch.to(self.device), generator)

@@ -40,7 +40,9 @@ class ClipSettings(Section):
 
     train_frames: PositiveInt = Field(1, description="frames of a clip in a training sample; an image has one")
     eval_frames: PositiveInt | None = Field(None, description="frames of a clip in evaluation; left out: train_frames")
-    resolution: PositiveInt | None = Field(None, description="side of the input image, pixels; left out: model.vision.resolution")
+    resolution: PositiveInt | None = Field(
+        None, description="side of the input image, pixels; left out: model.vision.resolution"
+    )
     transforms: Literal["none", "crop_flip"] = Field(
         "none", description="none: resize to a square; crop_flip: random resized crop and flip, centre crop in evaluation"
     )
@@ -62,9 +64,7 @@ class EvaluationSettings(Section):
     beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
     length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
     max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
-    caption_metrics: tuple[
-        Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...
-    ] = Field(
+    caption_metrics: tuple[Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...] = Field(
         ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"), description="caption metrics to compute"
     )
     soft_accuracy: bool = Field(

@@ -15,6 +15,7 @@ from workflows.spec.sections import (
     FinetuneSection,
     PretrainSection,
     StageSection,
+    SweepSection,
     TrainSection,
 )
 from workflows.spec.source import Node
@@ -44,9 +45,7 @@ def validation_split(stage: FinetuneSection, datasets: Mapping[str, DatasetSecti
         return stage.validation_split
     wanted = annotations_of(stage.task)
     splits = datasets[stage.dataset].splits
-    return next(
-        (s for s in ("validation", "val", "test") if s in splits and getattr(splits[s], wanted) is not None), None
-    )
+    return next((s for s in ("validation", "val", "test") if s in splits and getattr(splits[s], wanted) is not None), None)
 
 
 # -- one stage --------------------------------------------------------------------------------------------------------
@@ -85,32 +84,27 @@ def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, Da
         if stage.zero_shot_first:
             report(f"there is no split to validate on: {lacks}", *where, "zero_shot_first")
     if stage.sweep is not None:
-        _check_sweep(name, stage, report)
+        _check_sweep(name, stage, stage.sweep, report)
 
 
-def _check_sweep(name: str, stage: FinetuneSection, report: Report) -> None:
-    assert stage.sweep is not None
+def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report: Report) -> None:
     where = ("stages", name, "sweep")
-    metric = stage.sweep.metric or TASK_METRIC[stage.task]
+    metric = sweep.metric or TASK_METRIC[stage.task]
     known = validation_metrics(stage)
     if metric in VIDEO_TO_TEXT and stage.task == "retrieval" and metric not in known:
         report(f"{metric} is only computed with video_to_text: true", *where, "metric")
     elif metric not in known:
         report(f"validation of {stage.task} gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "metric")
-    elif lower_is_better(metric) and stage.sweep.mode == "max":
+    elif lower_is_better(metric) and sweep.mode == "max":
         report(f"the best {metric} is the lowest one; write mode: min", *where, "mode")
-    elif not lower_is_better(metric) and stage.sweep.mode == "min":
+    elif not lower_is_better(metric) and sweep.mode == "min":
         report(f"the best {metric} is the highest one; write mode: max", *where, "mode")
 
 
 def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
     where = ("stages", name)
     dataset = datasets.get(stage.dataset)
-    if (
-        dataset is not None
-        and "baseline_split" in stage.model_fields_set
-        and stage.baseline_split not in dataset.splits
-    ):
+    if dataset is not None and "baseline_split" in stage.model_fields_set and stage.baseline_split not in dataset.splits:
         message = f"dataset {stage.dataset!r} has no split {stage.baseline_split!r}"
         report(f"{message}{did_you_mean(stage.baseline_split, dataset.splits)}", *where, "baseline_split")
     if "question_answering" not in stage.tasks:
@@ -126,9 +120,7 @@ def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, Da
 # -- stages together --------------------------------------------------------------------------------------------------
 
 
-def check_submissions(
-    stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report
-) -> None:
+def check_submissions(stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report) -> None:
     """Report a split without answers that is also meant to choose a checkpoint."""
     for name, stage in stages.items():
         if not isinstance(stage, EvaluateSection) or not stage.submission:
@@ -144,19 +136,13 @@ def check_submissions(
                     )  # fmt: skip
 
 
-def warnings_of(
-    stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], root: Node
-) -> Iterator[str]:
+def warnings_of(stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], root: Node) -> Iterator[str]:
     """What is allowed but should be known. `stages` have their inherited fields filled in."""
     for name, stage in stages.items():
-        if (
-            isinstance(stage, ExtractSection)
-            and stage.dataset in datasets
-            and datasets[stage.dataset].frames is not None
-        ):
+        if isinstance(stage, ExtractSection) and stage.dataset in datasets and datasets[stage.dataset].frames is not None:
             yield (
-                f"nothing reads the frames of stage {name}: datasets.{stage.dataset}.frames is given; leave out one of them "
-                f"(--set stages.{name}= removes the stage)"
+                f"nothing reads the frames of stage {name}: datasets.{stage.dataset}.frames is given; leave out one of "
+                f"them (--set stages.{name}= removes the stage)"
             )
         if isinstance(stage, EvaluateSection):
             yield from _selection_warnings(name, stage, stages, datasets)
@@ -171,15 +157,19 @@ def warnings_of(
 def _selection_warnings(
     name: str, stage: EvaluateSection, stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection]
 ) -> Iterator[str]:
-    for trained_name, trained in _ancestors(stage.checkpoint, stages):
-        if not isinstance(trained, FinetuneSection) or trained.dataset != stage.dataset:
-            continue
-        chosen_by = validation_split(trained, datasets)
-        if chosen_by is not None and _same_split(datasets.get(stage.dataset), chosen_by, stage.split):
-            yield (
-                f"{name} reports on {stage.dataset}/{stage.split}, by which {trained_name} chooses its best checkpoint: "
-                "its scores are optimistic (the published recipes do this too)"
-            )
+    choosing = [
+        trained_name
+        for trained_name, trained in _ancestors(stage.checkpoint, stages)
+        if isinstance(trained, FinetuneSection)
+        and trained.dataset == stage.dataset
+        and (chosen_by := validation_split(trained, datasets)) is not None
+        and _same_split(datasets.get(stage.dataset), chosen_by, stage.split)
+    ]
+    if choosing:
+        yield (
+            f"{name} reports on {stage.dataset}/{stage.split}, by which {' and '.join(choosing)} chose the best checkpoint: "
+            "its scores are optimistic (the published recipes do this too)"
+        )
 
 
 def _task_warnings(name: str, stage: EvaluateSection, stages: Mapping[str, StageSection]) -> Iterator[str]:

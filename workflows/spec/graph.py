@@ -1,4 +1,4 @@
-"""How the stages of an experiment hang together: every name is looked up, every stage knows its inputs, cycles are refused."""
+"""How the stages of an experiment hang together: names are looked up, inputs are known, cycles are refused."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from workflows.spec.source import Node
 class Experiment:
     """A checked spec. `stages` are in an order in which they can run, with inherited fields filled in.
 
-    inputs: per stage, the stages whose results it reads. frames_of: per stage and video dataset, the extract stage whose frames
-    it reads. warnings: what is allowed but should be known.
+    inputs: per stage, the stages whose results it reads. warnings: what is allowed but should be known. source: the spec as
+    it was read, with places.
     """
 
     section: ExperimentSection
@@ -58,8 +58,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Names:
-    """All names that the spec gives, also of stages and datasets that are invalid themselves: a reference to one of those is
-    not reported too."""
+    """All names that the spec gives.
+
+    Also of stages and datasets that are invalid themselves: a reference to one of those is not reported too.
+    """
 
     stages: set[str]
     datasets: set[str]
@@ -70,19 +72,21 @@ def connect(
     stages: dict[str, StageSection],
     names: Names,
     root: Node,
+    *,
     file: Path,
     problems: list[Problem],
 ) -> Experiment:
-    """Look up all names and sort the stages. Problems are added to the list; the result is only meaningful without any."""
+    """Look up all names and sort the stages.
+
+    Problems are added to the list; the result is only meaningful without any.
+    """
     checker = _Checker(section, stages, names, root, problems)
     inputs = {name: checker.inputs_of(name) for name in stages}
     try:
         order = list(graphlib.TopologicalSorter(inputs).static_order())
     except graphlib.CycleError as error:
         cycle = list(reversed(error.args[1]))
-        problems.append(
-            Problem(f"stages form a cycle: {' -> '.join(cycle)}", root.find(("stages", cycle[0]), of_key=True))
-        )
+        problems.append(Problem(f"stages form a cycle: {' -> '.join(cycle)}", root.find(("stages", cycle[0]), of_key=True)))
         order = list(stages)
     resolved = {name: stages[name] for name in order if name in stages}
     for name in resolved:
@@ -130,9 +134,7 @@ class _Checker:
         elif isinstance(stage, ExtractSection):
             dataset = self._dataset(stage.dataset, (*where, "dataset"))
             if dataset is not None and dataset.media != "video":
-                self.report(
-                    f"dataset {stage.dataset!r} holds images; only clips have frames to extract", *where, "dataset"
-                )
+                self.report(f"dataset {stage.dataset!r} holds images; only clips have frames to extract", *where, "dataset")
             if dataset is not None and dataset.made_by:
                 inputs.append(dataset.made_by)
         elif isinstance(stage, PretrainSection):
@@ -165,9 +167,7 @@ class _Checker:
 
         converter = CONVERTERS.get(stage.converter)
         if converter is None:
-            self.report(
-                f"no converter {stage.converter!r}{did_you_mean(stage.converter, CONVERTERS)}", *where, "converter"
-            )
+            self.report(f"no converter {stage.converter!r}{did_you_mean(stage.converter, CONVERTERS)}", *where, "converter")
             return
         try:
             converter.options.model_validate(stage.options)
@@ -199,9 +199,7 @@ class _Checker:
         if dataset is None:
             return []
         if split not in dataset.splits:
-            self.report(
-                f"dataset {name!r} has no split {split!r}{did_you_mean(split, dataset.splits)}", *where, split_field
-            )
+            self.report(f"dataset {name!r} has no split {split!r}{did_you_mean(split, dataset.splits)}", *where, split_field)
         elif getattr(dataset.splits[split], annotations) is None:
             self.report(f"split {split!r} of dataset {name!r} has no {annotations}: file", *where, split_field)
         inputs = [dataset.made_by] if dataset.made_by in self.names.stages and dataset.made_by is not None else []
@@ -212,8 +210,8 @@ class _Checker:
                 self.report(f"dataset {name!r} is extracted by {' and '.join(extracts)}; keep one", *where, "dataset")
             elif not extracts and not invalid:
                 self.report(
-                    f"nothing makes frames of the clips in {name!r}; add a stage {{kind: extract, dataset: {name}}} or give "
-                    f"datasets.{name}.frames",
+                    f"nothing makes frames of the clips in {name!r}; add a stage {{kind: extract, dataset: {name}}} "
+                    f"or give datasets.{name}.frames",
                     *where, "dataset",
                 )  # fmt: skip
             inputs += extracts

@@ -81,9 +81,7 @@ class _Filler:
         if variable in self.environment:
             return self.environment[variable]
         if not has_default:
-            self._problem(
-                f"environment variable {variable} is not set; set it, or write ${{env:{variable}:-default}}", node
-            )
+            self._problem(f"environment variable {variable} is not set; set it, or write ${{env:{variable}:-default}}", node)
         return default
 
     def _problem(self, message: str, node: Node) -> None:

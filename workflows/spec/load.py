@@ -1,4 +1,4 @@
-"""From a YAML file to a checked experiment: extends, --set, interpolation, validation, references. All problems at once."""
+"""From a YAML file to a checked experiment: all problems at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS, DatasetSection,
 from workflows.spec.source import Node, merge, read_yaml
 
 Path_ = tuple[str | int, ...]
-NAME_RULE = (
-    "use letters, digits, '-' and '_', a letter or digit first, at most 64 (a dot would get in the way of --set)"
-)
+NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first, at most 64 (--set could not name a dot)"
 
 
 def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Experiment:
@@ -48,8 +46,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
 def _read_with_parents(path: Path, below: tuple[Path, ...]) -> Node:
     resolved = path.resolve()
     node = read_yaml(path)
-    assert node.children is not None
-    extends = node.children.pop("extends", None)
+    extends = (node.children or {}).pop("extends", None)
     if extends is None:
         return node
     base: Node | None = None
@@ -74,12 +71,10 @@ def _validate(root: Node, path: Path) -> Experiment:
     data = root.plain()
     stages_data = data.pop("stages", None)
     all_datasets = data.get("datasets") if isinstance(data.get("datasets"), dict) else {}
-    section = _section(ExperimentSection, data, root, (), problems, also_known=("stages", "extends"))
+    section = _section(ExperimentSection, data, root, (), problems=problems, also_known=("stages", "extends"))
     stages: dict[str, StageSection] = {}
     if not isinstance(stages_data, dict) or not stages_data:
-        problems.append(
-            Problem("stages: expected at least one stage, as NAME: {kind: ..., ...}", root.find(("stages",)))
-        )
+        problems.append(Problem("stages: expected at least one stage, as NAME: {kind: ..., ...}", root.find(("stages",))))
         stages_data = {}
     for name, stage_data in stages_data.items():
         stage = _stage(name, stage_data, root, problems)
@@ -89,7 +84,7 @@ def _validate(root: Node, path: Path) -> Experiment:
         valid = {n: d for n, d in all_datasets.items() if re.fullmatch(KEY_PATTERN, n) and _is_valid(DatasetSection, d)}
         section = ExperimentSection(name="invalid", datasets=valid)
     names = Names(set(stages_data), set(all_datasets))
-    experiment = connect(section, stages, names, root, path, problems)
+    experiment = connect(section, stages, names, root, file=path, problems=problems)
     if problems:
         raise SpecError(problems)
     return experiment
@@ -120,7 +115,7 @@ def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSe
         )
         problems.append(Problem(message, root.find((*where, "kind"), of_key=kind is None)))
         return None
-    return _section(STAGE_SECTIONS[kind], data, root, where, problems)
+    return _section(STAGE_SECTIONS[kind], data, root, where, problems=problems)
 
 
 def _near_stage(name: str, root: Node) -> str:
@@ -136,6 +131,7 @@ def _section(
     data: Any,
     root: Node,
     where: Path_,
+    *,
     problems: list[Problem],
     also_known: Iterable[str] = (),
 ) -> Any:
@@ -145,16 +141,15 @@ def _section(
         errors = error.errors()
         for item in errors:
             # A list whose items are all invalid also counts as too short: the items say enough.
-            deeper = any(
-                len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"] for e in errors
-            )
+            deeper = any(len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"] for e in errors)
             if not (item["type"] == "too_short" and deeper):
                 problems.append(_problem(model, item, root, where, also_known))
         return None
 
 
 def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_known: Iterable[str]) -> Problem:
-    kind, message, value = error["type"], error["msg"], error.get("input")
+    """One of pydantic's errors in our words, at its place."""
+    kind, value = error["type"], error.get("input")
     if error["loc"][-1:] == ("[key]",):
         path = (*where, *error["loc"][:-1])
         return Problem(f"{'.'.join(map(str, path[:-1]))}: name {value!r}: {NAME_RULE}", root.find(path, of_key=True))
@@ -168,23 +163,31 @@ def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_
         described = _model_at(model, inside[:-1]).model_fields.get(str(inside[-1]))
         what = f" ({described.description})" if described is not None and described.description else ""
         return Problem(f"{field}: this field is missing{what}", root.find(path[:-1], of_key=True))
-    if kind == "string_pattern_mismatch":
-        rule = "use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
-        return Problem(f"{field}: {value!r} is not possible; {rule}", root.find(path))
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", message)
-        return Problem(f"{field}: {value!r} is not possible{did_you_mean(str(value), choices)}", root.find(path))
     if kind == "value_error":
-        text = str(error["ctx"]["error"]) if "ctx" in error else message
-        first, _, rest = text.partition(": ")
-        steps = tuple(int(step) if step.isdigit() else step for step in first.split("."))
-        if rest and isinstance(steps[0], str) and steps[0] in model.model_fields:  # the message itself names a field
-            return Problem(f"{field}.{text}", root.find((*path, *steps)))
-        return Problem(f"{field}: {text}", root.find(path))
-    shown = (
-        repr(value) if not isinstance(value, dict | list) else f"a {'mapping' if isinstance(value, dict) else 'list'}"
-    )
-    return Problem(f"{field}: {message[0].lower()}{message[1:]}, got {shown}", root.find(path))
+        return _own_problem(model, error, root, path)
+    return Problem(f"{field}: {_wrong_value(kind, error['msg'], value)}", root.find(path))
+
+
+def _own_problem(model: type[BaseModel], error: Any, root: Node, path: Path_) -> Problem:
+    """An error that a validator of ours raised; its message may begin with the field that it is about."""
+    text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+    field = ".".join(str(step) for step in path)
+    first, _, rest = text.partition(": ")
+    steps = tuple(int(step) if step.isdigit() else step for step in first.split("."))
+    if rest and isinstance(steps[0], str) and steps[0] in model.model_fields:
+        return Problem(f"{field}.{text}".lstrip("."), root.find((*path, *steps)))
+    return Problem(f"{field}: {text}", root.find(path))
+
+
+def _wrong_value(kind: str, message: str, value: Any) -> str:
+    if kind == "literal_error":
+        return f"{value!r} is not possible{did_you_mean(str(value), re.findall(QUOTED, message))}"
+    if kind == "string_pattern_mismatch":
+        return f"{value!r} is not possible; use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
+    shown = repr(value)
+    if isinstance(value, dict | list):
+        shown = f"a {'mapping' if isinstance(value, dict) else 'list'}"
+    return f"{message[0].lower()}{message[1:]}, got {shown}"
 
 
 def _real_path(root: Node, where: Path_, location: tuple[str | int, ...]) -> Path_:

@@ -33,13 +33,14 @@ class SplitSection(Section):
 
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
-    references: str | None = Field(
-        None, description="caption references in COCO style; left out: all captions of a clip"
-    )
+    references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
 
 
 class DatasetSection(Section):
-    """Where media and annotations of a dataset are. Relative paths start at the working directory, or in `made_by`'s result."""
+    """Where media and annotations of a dataset are.
+
+    Relative paths start at the working directory, or in the result of the stage `made_by`.
+    """
 
     media: Literal["video", "image"] = Field(description="what lies in root")
     root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
@@ -144,12 +145,10 @@ class TrainSection(StageSection, OptimizerSettings, LoopSettings, ClipSettings, 
 
     init_from: str | None = Field(
         None,
-        description="a training stage, or the folder of a checkpoint (a path with a slash); left out: the model section",
+        description="a training stage, or a checkpoint's folder (a path with a slash); left out: the model section",
     )
     log_every: PositiveInt = no_effect(default=10, description="steps between two records of losses and speed")
-    loader_workers: NonNegativeInt = no_effect(
-        default=0, description="processes a worker that prepare batches; 0: itself"
-    )
+    loader_workers: NonNegativeInt = no_effect(default=0, description="processes a worker that prepare batches; 0: itself")
 
 
 class PretrainSection(TrainSection):
@@ -229,13 +228,9 @@ class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMix
     dataset: str = Field(description="name of a dataset")
     split: str = Field("test", description="split to evaluate on")
     tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate")
-    baseline_split: str = Field(
-        "train", description="split that the constant caption and the most frequent answer come from"
-    )
+    baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
     eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
-    submission: bool = Field(
-        False, description="the split has no answers: write submission.json for the benchmark's server"
-    )
+    submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
     published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
 
 

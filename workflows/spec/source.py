@@ -28,9 +28,9 @@ class Place:
 
 @dataclass
 class Node:
-    """A value with its place. Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`.
+    """A value with its place.
 
-    written: the text as it stood before ${...} was filled in. refers_to: path of the field that it names as a whole.
+    Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`. written: the text as it stood before ${...} was filled in. refers_to: path of the field that it names as a whole.
     """
 
     place: Place
@@ -102,7 +102,7 @@ class Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML as of version 1.2: floats such as 1e-4; yes, no, on, off and dates are text; 12:30 and 010 are no numbers."""
+    """Safe YAML as of version 1.2: 1e-4 is a number; yes, no, on, off, dates, 12:30 and 010 are text."""
 
 
 _OWN_RULES = ("float", "bool", "int", "timestamp")
@@ -110,13 +110,12 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _OWN_RULES]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_FLOAT = r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"
+_EXPONENT = r"[eE][-+]?[0-9]+"
+_FLOAT = rf"^[-+]?(?:[0-9]+\.[0-9]*(?:{_EXPONENT})?|[0-9]+{_EXPONENT}|\.[0-9]+(?:{_EXPONENT})?|\.inf|\.nan)$"
 _INTEGER = r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$"
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT), list("-+0123456789."))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(_INTEGER), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def read_yaml(path: Path) -> Node:
@@ -172,17 +171,17 @@ def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
     place = place_of(node.start_mark)
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
-        result = Node(place, children={})
-        assert result.children is not None
+        children: dict[str, Node] = {}
+        key_places: dict[str, Place] = {}
         for key_node, value_node in node.value:
             key = str(loader.construct_object(key_node, deep=True))
             key_place = place_of(key_node.start_mark)
-            if key in result.children:
-                first = result.key_places[key]
+            if key in children:
+                first = key_places[key]
                 raise SpecError([Problem(f"{key!r} appears twice (first on line {first.line}); keep one", key_place)])
-            result.children[key] = _convert(value_node, loader, place_of)
-            result.key_places[key] = key_place
-        return result
+            children[key] = _convert(value_node, loader, place_of)
+            key_places[key] = key_place
+        return Node(place, children=children, key_places=key_places)
     if isinstance(node, yaml.SequenceNode):
         return Node(place, items=[_convert(item, loader, place_of) for item in node.value])
     return Node(place, value=loader.construct_object(node, deep=True))
@@ -191,7 +190,7 @@ def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
 def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
     """The base with the child's fields on top: mappings merge key by key, everything else is replaced.
 
-    A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. `path` is where both stand in the spec.
+    A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. `path` is where both stand.
     """
     if child.children is None:
         return child
@@ -211,7 +210,7 @@ def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
 
 
 def split_mapping(node: Node, path: tuple[str, ...]) -> Node:
-    """A split that is written as a plain path (`train: train.json`) as the mapping that it stands for; other nodes as they are."""
+    """A split written as a plain path (`train: train.json`) as the mapping that it stands for; other nodes as they are."""
     is_split = len(path) == 4 and path[0] == "datasets" and path[2] == "splits"
     if not is_split or not isinstance(node.value, str):
         return node

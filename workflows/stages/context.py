@@ -109,4 +109,3 @@ class StageFunction(Protocol):
     def __call__(self, context: StageContext) -> StageOutcome:
         """Do the work in `context.folder`."""
         ...
-

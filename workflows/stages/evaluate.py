@@ -82,9 +82,7 @@ def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[
         raise told(error) from None
 
 
-def _baselines(
-    task: str, dataset: DatasetFiles, section: EvaluateSection
-) -> tuple[dict[str, float], str, dict[str, Any]]:
+def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tuple[dict[str, float], str, dict[str, Any]]:
     """Metrics of knowing nothing: by metric, what it is called, and what it said."""
     if task == "retrieval":
         from cosa.evaluation.retrieval_metrics import retrieval_chance
@@ -127,9 +125,7 @@ def _show_retrieved(context: StageContext, dataset: DatasetFiles, predictions: l
     """retrieved.png: queries spread evenly over the split, so that failures are seen as often as they occur."""
     from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 
-    source = (
-        FrameFolders(Path(str(dataset.frames))) if dataset.media == "video" else ImageFolder(Path(dataset.root))
-    )
+    source = FrameFolders(Path(str(dataset.frames))) if dataset.media == "video" else ImageFolder(Path(dataset.root))
     rows = np.unique(np.linspace(0, len(predictions) - 1, QUERIES_SHOWN).round().astype(int))
     chosen = [predictions[row] for row in rows]
     pictures: dict[str, Any] = {}
@@ -150,7 +146,10 @@ def _write_submission(folder: Path, predictions: list[dict[str, Any]]) -> Path:
     if lacking:
         raise UserError(f"a submission needs a question_id for every question; {lacking} have none")
     rows = [
-        {"question_id": int(p["question_id"]) if str(p["question_id"]).isdigit() else p["question_id"], "answer": p["answer"]}
+        {
+            "question_id": int(p["question_id"]) if str(p["question_id"]).isdigit() else p["question_id"],
+            "answer": p["answer"],
+        }
         for p in predictions
     ]
     path = folder / "submission.json"

@@ -76,9 +76,7 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
         except DataError as error:
             records.append(_unreadable(video_id, str(error)))
     options = (str(frames), section.fps, section.short_side, section.jpeg_quality)
-    pending = [
-        remote.remote(found[start : start + CLIPS_PER_TASK], *options) for start in range(0, len(found), CLIPS_PER_TASK)
-    ]
+    pending = [remote.remote(found[start : start + CLIPS_PER_TASK], *options) for start in range(0, len(found), CLIPS_PER_TASK)]
     while pending:
         finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
         for task in finished:
@@ -88,7 +86,16 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
 
 
 def _unreadable(video_id: str, error: str) -> dict[str, Any]:
-    return {"video_id": video_id, "frames": 0, "duration": 0.0, "width": 0, "height": 0, "bytes": 0, "reader": "", "error": error}
+    return {
+        "video_id": video_id,
+        "frames": 0,
+        "duration": 0.0,
+        "width": 0,
+        "height": 0,
+        "bytes": 0,
+        "reader": "",
+        "error": error,
+    }
 
 
 def extract_clips(
@@ -97,9 +104,7 @@ def extract_clips(
     """Extract some clips, (video id, path) each, in a Ray worker; one record a clip, also for those that cannot be read."""
     return [
         asdict(
-            extract_frames(
-                Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True
-            )
+            extract_frames(Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True)
         )
         for video_id, path in clips
     ]

@@ -64,9 +64,7 @@ class Job:
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
         """Back from `plain`."""
-        datasets = {
-            name: DatasetFiles(**{**d, "unreadable": tuple(d["unreadable"])}) for name, d in data["datasets"].items()
-        }
+        datasets = {name: DatasetFiles(**{**d, "unreadable": tuple(d["unreadable"])}) for name, d in data["datasets"].items()}
         return cls(**{**data, "datasets": datasets})
 
     def parsed(self) -> StageSection:
@@ -189,9 +187,7 @@ def build_model(job: Job, section: PretrainSection | FinetuneSection) -> COSA:
     config = ModelConfig.model_validate(job.model)
     vision = config.vision.model_copy(update={"resolution": section.resolution or config.vision.resolution})
     torch.manual_seed(job.seed)
-    return COSA(
-        config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions})
-    )
+    return COSA(config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions}))
 
 
 def build_trainer(job: Job, device: torch.device) -> Trainer:
@@ -255,9 +251,7 @@ class Evaluator:
         """Evaluate one task; `caption_metrics` replaces the section's choice (validation leaves out the slow ones)."""
         if task == "retrieval":
             entries = self._read("entries", partial(caption_entries, self.dataset, self.split))
-            return evaluate_retrieval(
-                model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device
-            )
+            return evaluate_retrieval(model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device)
         if task == "captioning":
             references = self._read("references", partial(caption_references, self.dataset, self.split))
             return evaluate_captioning(model, references, self.reader, self.settings, self.device, caption_metrics)
@@ -265,9 +259,7 @@ class Evaluator:
         return evaluate_question_answering(model, questions, self.reader, self.settings, self.clips, self.device)
 
     def _load_questions(self) -> Any:
-        questions = load_questions(
-            self.dataset.file(self.split, "questions"), require_answers=not self.submission
-        )
+        questions = load_questions(self.dataset.file(self.split, "questions"), require_answers=not self.submission)
         return [question for question in questions if question.video_id not in self.dataset.unreadable]
 
 

@@ -59,7 +59,11 @@ def plot_sweep(points: Mapping[float, float], metric: str, path: Path, title: st
 
 
 def plot_retrieved(
-    predictions: Sequence[Mapping[str, Any]], picture_of: Mapping[str, Sequence[Any]], path: Path, title: str, top: int = 4
+    predictions: Sequence[Mapping[str, Any]],
+    picture_of: Mapping[str, Sequence[Any]],
+    path: Path,
+    title: str,
+    top: int = 4,
 ) -> None:
     """A row a query: its text, the frames of its own clip, and of the best ranked clips; the right one has a green frame.
 

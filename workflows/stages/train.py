@@ -38,7 +38,11 @@ def train_once(context: StageContext) -> StageOutcome:
     job = job_of(context, context.folder)
     context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
     trainer = trainer_of(
-        {"job": job}, resources, name=run_name(context), storage=context.folder / RAY_FOLDER, score=selection_metric(context)
+        {"job": job},
+        resources,
+        name=run_name(context),
+        storage=context.folder / RAY_FOLDER,
+        score=selection_metric(context),
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
@@ -177,7 +181,9 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
         parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
     if trained:
         parts.append(f"{metrics['samples_per_second']:.0f} samples/s")
-    artifacts = [context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()]
+    artifacts = [
+        context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()
+    ]
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,

@@ -54,9 +54,7 @@ def trial_name(learning_rate: float) -> str:
     return f"lr-{learning_rate:g}"
 
 
-def _tuner(
-    context: StageContext, settings: SweepSection, resources: WorkerResources, trials: dict[str, float]
-) -> Any:
+def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResources, trials: dict[str, float]) -> Any:
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
 
@@ -155,9 +153,7 @@ def _check_complete(context: StageContext, grid: Any, trials: dict[str, float], 
         context.run.tracker.reporter.warn(f"a trial of {context.step.name} failed: {line}")
 
 
-def _best_trial(
-    context: StageContext, settings: SweepSection, trials: dict[str, float], runs: dict[str, Any]
-) -> StageOutcome:
+def _best_trial(context: StageContext, settings: SweepSection, trials: dict[str, float], runs: dict[str, Any]) -> StageOutcome:
     metric = str(selection_metric(context))
     records: dict[str, list[Record]] = {}
     best: dict[str, Record] = {}

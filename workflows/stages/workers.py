@@ -21,8 +21,8 @@ def training_worker(config: dict[str, Any]) -> None:
     import ray.train.torch
 
     from cosa.distributed import rank
-    from workflows.stages.jobs import Evaluator, Job, build_trainer, validate
     from workflows.spec.sections import FinetuneSection
+    from workflows.stages.jobs import Evaluator, Job, build_trainer, validate
 
     job = Job.from_plain(config["job"])
     section = job.parsed()
@@ -78,9 +78,7 @@ def _report(trainer: Any, metrics: Mapping[str, float]) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
         save_state(trainer, Path(folder))
-        ray.train.report(
-            finite(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder), checkpoint_dir_name=name
-        )
+        ray.train.report(finite(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder), checkpoint_dir_name=name)
 
 
 def checkpoint_name(step: int) -> str:

@@ -1,0 +1,35 @@
+"""Keeps other programs' chatter off the terminal: Ray, MLflow, Java and C++ libraries write to a log file instead."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def chatter_to(log_file: Path) -> Iterator[TextIO]:
+    """Send everything that is written to standard output and error, also by child processes, to a file.
+
+    Yields:
+        the terminal (or whatever standard output was) as a text file, for what a person should see.
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with log_file.open("a", encoding="utf-8") as log, os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            terminal.flush()
+            for number, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
