@@ -6,15 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def draw_partners(global_batch: int, rows: range, partners: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions in the global batch of the samples that each row is joined with: (len(rows), partners).
-
-    The partners of a row are distinct and never the row itself.
+def draw_partners(global_batch: int, row: int, partners: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions in the global batch of the samples that a row is joined with: (partners,), distinct, never the row itself.
 
     Args:
         global_batch: samples over all workers.
-        rows: the positions that this worker holds.
-        partners: how many samples join each, one less than the number concatenated.
+        row: the row's own position.
+        partners: how many samples join it, one less than the number concatenated.
         generator: source of randomness.
 
     Raises:
@@ -22,9 +20,8 @@ def draw_partners(global_batch: int, rows: range, partners: int, generator: np.r
     """
     if partners > global_batch - 1:
         raise ValueError(f"cannot draw {partners} other samples from a batch of {global_batch}")
-    keys = generator.random((len(rows), global_batch))
-    keys[np.arange(len(rows)), np.asarray(rows)] = np.inf  # the row itself comes last, never among the partners
-    return np.argsort(keys, axis=1)[:, :partners]
+    others = generator.choice(global_batch - 1, partners, replace=False)
+    return others + (others >= row)  # positions behind the row itself move up by one
 
 
 def concatenated_text_limit(max_text_tokens: int, concatenated: int) -> int:

@@ -80,8 +80,9 @@ class TextConfig(Section):
     num_hidden_layers: PositiveInt = Field(12, description="number of layers")
     num_attention_heads: PositiveInt = Field(12, description="attention heads")
     intermediate_size: PositiveInt = Field(3072, description="width inside a feed-forward block")
+    # From 4161 entries on all letters and digits are among the pieces; with fewer, common words would become [UNK].
     vocabulary_size: int = Field(
-        30522, ge=2000, le=30522, description="use the first n entries of the BERT vocabulary; rarer words fall into pieces"
+        30522, ge=4161, le=30522, description="use the first n entries of the BERT vocabulary; rarer words fall into pieces"
     )
     max_position_embeddings: PositiveInt = Field(512, description="longest text, tokens")
     dropout: Probability = Field(0.1, description="on hidden states and attention weights")

@@ -23,13 +23,11 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
         ctx.rows = local.shape[0]
-        parts = [torch.empty_like(local) for _ in range(world_size())]
-        dist.all_gather(parts, local.contiguous())
-        return torch.cat(parts)
+        return _all_gather(local)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # it may be another function's, too
         dist.all_reduce(gradient)
         start = rank() * ctx.rows
         return gradient[start : start + ctx.rows]
@@ -44,8 +42,13 @@ def gather(local: Tensor) -> Tensor:
         return local
     if local.is_floating_point():
         return _GatherWithGradient.apply(local)
+    return _all_gather(local)
+
+
+def _all_gather(local: Tensor) -> Tensor:
+    local = local.contiguous()
     parts = [torch.empty_like(local) for _ in range(world_size())]
-    dist.all_gather(parts, local.contiguous())
+    dist.all_gather(parts, local)
     return torch.cat(parts)
 
 

@@ -41,9 +41,7 @@ class Decoder:
         device = memory.layers[0][0].device
         self.visible = torch.ones(self.rows, 0, dtype=torch.bool, device=device)
         if prompt is not None:
-            self.past = [
-                (k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)) for k, v in prompt.keys_values
-            ]
+            self.past = [(k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)) for k, v in prompt.keys_values]
             self.visible = prompt.visible.repeat_interleave(group, 0)
             self.position = prompt.position
 
@@ -59,9 +57,7 @@ class Decoder:
         self.past = (
             kept
             if self.past is None
-            else [
-                (torch.cat([a, c], 2), torch.cat([b, d], 2)) for (a, b), (c, d) in zip(self.past, kept, strict=True)
-            ]
+            else [(torch.cat([a, c], 2), torch.cat([b, d], 2)) for (a, b), (c, d) in zip(self.past, kept, strict=True)]
         )
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
@@ -103,11 +99,29 @@ def generate(
         prompt: question to answer.
     """
     if beam_size == 1:
-        return _greedy(model, Decoder(model, memory, prompt), max_tokens, lambda scores: scores.argmax(-1))
+        return _greedy(model, Decoder(model, memory, prompt), max_tokens)
     return _beam_search(model, memory, prompt, max_tokens, beam_size, length_penalty)
 
 
-def _greedy(model: COSA, decoder: Decoder, max_tokens: int, choose: Callable[[Tensor], Tensor]) -> list[list[int]]:
+@torch.no_grad()
+def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, generator: torch.Generator | None = None) -> list[list[int]]:
+    """Token ids drawn from the model's own distribution for every video, the closing [SEP] included if it was drawn."""
+
+    def draw(scores: Tensor) -> Tensor:
+        return torch.multinomial(scores.exp(), 1, generator=generator)[:, 0]
+
+    rows = _step_through(model, Decoder(model, memory, None), max_tokens, draw)
+    end_id = model.tokenizer.end_id
+    return [row[: row.index(end_id) + 1] if end_id in row else row for row in rows]
+
+
+def _greedy(model: COSA, decoder: Decoder, max_tokens: int) -> list[list[int]]:
+    rows = _step_through(model, decoder, max_tokens, lambda scores: scores.argmax(-1))
+    return [_until_end(row, model.tokenizer.end_id) for row in rows]
+
+
+def _step_through(model: COSA, decoder: Decoder, max_tokens: int, choose: Callable[[Tensor], Tensor]) -> list[list[int]]:
+    """Chosen tokens of every row, [PAD] behind the closing [SEP]."""
     tokenizer, device = model.tokenizer, decoder.visible.device
     newest = torch.full((decoder.rows,), tokenizer.start_id, device=device)
     finished = torch.zeros(decoder.rows, dtype=torch.bool, device=device)
@@ -119,8 +133,7 @@ def _greedy(model: COSA, decoder: Decoder, max_tokens: int, choose: Callable[[Te
         chosen.append(newest)
         if bool(finished.all()):
             break
-    rows = torch.stack(chosen, dim=1).tolist()
-    return [_until_end(row, tokenizer.end_id) for row in rows]
+    return torch.stack(chosen, dim=1).tolist()
 
 
 def _until_end(ids: list[int], end_id: int) -> list[int]:
@@ -171,8 +184,13 @@ def _beam_search(
         chosen: list[tuple[float, int, int]] = []  # (score, flat beam, token) of the running beams, row after row
         for row, (row_scores, row_beams, row_tokens) in enumerate(candidates):
             running = _advance(
-                results[row], texts, row * beam_size, list(zip(row_scores, row_beams, row_tokens, strict=True)),
-                length, tokenizer.end_id, tokenizer.pad_id,
+                results[row],
+                texts,
+                row * beam_size,
+                list(zip(row_scores, row_beams, row_tokens, strict=True)),
+                length,
+                tokenizer.end_id,
+                tokenizer.pad_id,
             )
             results[row].close(row_scores[0], length + 1)
             chosen.extend(running)

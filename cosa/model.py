@@ -77,9 +77,7 @@ class COSA(nn.Module):
         hidden = config.text.hidden_size
         self.vision = VisionEncoder(config.vision, load_pretrained=load_pretrained)
         self.multimodal = MultimodalEncoder(config.text, load_pretrained=load_pretrained)
-        self.projection = nn.Sequential(
-            nn.Linear(self.vision.output_dim, hidden), nn.LayerNorm(hidden, eps=NORM_EPSILON)
-        )
+        self.projection = nn.Sequential(nn.Linear(self.vision.output_dim, hidden), nn.LayerNorm(hidden, eps=NORM_EPSILON))
         self.frame_embedding = nn.Parameter(0.02 * torch.randn(config.frame_positions, hidden))
         self.text_contrastive_head = nn.Linear(hidden, config.contrastive_dim, bias=False)
         self.video_contrastive_head = nn.Linear(self.vision.output_dim, config.contrastive_dim, bias=False)

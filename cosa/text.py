@@ -17,6 +17,14 @@ from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
 from cosa.config import TextConfig
 from cosa.errors import UserError
 
+# Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
+_SIZES = {
+    name: name
+    for name in (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+    )
+} | {"vocab_size": "vocabulary_size"}  # fmt: skip
+
 KeysValues = tuple[Tensor, Tensor]  # each (rows, heads, positions, head_dim)
 
 
@@ -76,12 +84,10 @@ class MultimodalEncoder(nn.Module):
                 f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({type(error).__name__}); "
                 "give the folder of a downloaded model, or false for random weights"
             ) from error
-        expected, found = bert_config.hidden_size, loaded.config.hidden_size
-        if (found, loaded.config.num_hidden_layers) != (expected, bert_config.num_hidden_layers):
-            raise UserError(
-                f"model.text: {source!r} has hidden_size {found} and {loaded.config.num_hidden_layers} layers, the spec says "
-                f"{expected} and {bert_config.num_hidden_layers}"
-            )
+        for theirs, ours in _SIZES.items():
+            found, expected = getattr(loaded.config, theirs), getattr(self.config, ours)
+            if found != expected:
+                raise UserError(f"model.text.{ours}: {source!r} has {found}, the spec says {expected}; give {found}")
         missing, unexpected = self.bert.load_state_dict(
             {k: v for k, v in loaded.bert.state_dict().items() if not k.startswith("pooler.")}, strict=False
         )
@@ -148,9 +154,7 @@ class MultimodalEncoder(nn.Module):
             video = memory.layers[index] if memory is not None else None
             before = past[index] if past is not None else None
             if self.gradient_checkpointing and self.training:
-                hidden, keys_values = checkpoint(
-                    self._layer, layer, hidden, attention_mask, video, before, use_reentrant=False
-                )
+                hidden, keys_values = checkpoint(self._layer, layer, hidden, attention_mask, video, before, use_reentrant=False)
             else:
                 hidden, keys_values = self._layer(layer, hidden, attention_mask, video, before)
             new.append(keys_values)

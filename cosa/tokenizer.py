@@ -26,11 +26,13 @@ class CaptionTokenizer:
         self._tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         self._tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-        self._tokenizer.add_special_tokens(
-            [AddedToken(token, special=True) for token in (PAD, UNKNOWN, START, END, MASK)]
-        )
+        self._tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (PAD, UNKNOWN, START, END, MASK)])
         self.pad_id, self.start_id, self.end_id, self.mask_id = (vocabulary[t] for t in (PAD, START, END, MASK))
         self._ids = lru_cache(maxsize=200_000)(self._encode)
+        self._vocabulary_file = vocabulary_file
+
+    def __reduce__(self) -> tuple[type["CaptionTokenizer"], tuple[int, Path]]:  # a cache cannot be sent to data workers
+        return CaptionTokenizer, (self.vocabulary_size, self._vocabulary_file)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)

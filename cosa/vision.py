@@ -84,7 +84,7 @@ def _check_name(encoder: str) -> None:
     name, _, tag = encoder.partition(".")
     if not timm.is_model(name):
         raise UserError(
-            f"model.vision.encoder: timm has no model {name!r}; `python -c \"import timm; "
+            f'model.vision.encoder: timm has no model {name!r}; `python -c "import timm; '
             "print(timm.list_models('swin_*') + timm.list_models('vit_*_clip_*'))\"` lists them"
         )
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
@@ -107,28 +107,30 @@ def _load_from_hub(backbone: Any, encoder: str) -> None:
             f"({type(error).__name__}); {advice}"
         ) from error
     except RuntimeError as error:
-        raise UserError(f"model.vision.pretrained: {_do_not_fit(f'the weights of {encoder!r}', error)}") from error
+        raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
 
 
 def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
     """Weights in timm's own naming from a local file (safetensors, or a pickle-free torch file)."""
-    from timm.models import load_checkpoint
+    from timm.models import load_state_dict
 
+    where = f"model.vision.pretrained: {path.resolve()}"
     if not path.is_file():
         raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
     try:
-        found = load_checkpoint(backbone, str(path), strict=False, weights_only=True, filter_fn=_filter_of(backbone))
-    except (UnpicklingError, SafetensorError, EOFError, KeyError) as error:
+        weights = load_state_dict(str(path), weights_only=True)
+    except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
         raise UserError(
-            f"model.vision.pretrained: {path.resolve()} is no file of weights ({type(error).__name__}); expected safetensors, "
-            "or a torch file of tensors alone"
+            f"{where} is no file of weights ({type(error).__name__}); expected safetensors, or a torch file of tensors alone"
         ) from error
+    try:
+        found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
     except RuntimeError as error:
-        raise UserError(f"model.vision.pretrained: {_do_not_fit(str(path.resolve()), error)}") from error
+        raise UserError(_do_not_fit(where, error)) from error
     if found.missing_keys:
         raise UserError(
-            f"model.vision.pretrained: {path.resolve()} lacks {len(found.missing_keys)} weights of the encoder, such as "
-            f"{found.missing_keys[0]}; expected timm's names of model.vision.encoder"
+            f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
+            "expected timm's names of model.vision.encoder"
         )
 
 

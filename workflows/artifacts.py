@@ -24,9 +24,10 @@ PARTIAL = ".partial"
 class Manifest:
     """Everything that says where a result comes from and what it is.
 
-    section: the resolved section, fields that do not change a result included. model: the model section, for a stage that builds
-    one. details: what else a stage tells. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in their units.
-    outputs: names of files in the folder. seconds: wall-clock time.
+    section: the resolved section, fields that do not change a result included. model: the model section, for a stage that
+    builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
+    their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
+    tells. seconds: wall-clock time.
     """
 
     experiment: str

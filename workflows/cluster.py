@@ -114,14 +114,16 @@ class Cluster:
         cpus, gpus = int(total.get("CPU", 0)), int(total.get("GPU", 0))
         per_worker_gpu = self.section.gpus_per_worker
         gpu_share = (1.0 if gpus else 0.0) if per_worker_gpu == "auto" else float(per_worker_gpu)
-        workers = stage_workers or self.section.workers
-        if workers == "auto":
+        wanted = stage_workers or self.section.workers
+        if wanted != "auto":
+            workers = wanted
+        else:
             workers = int(gpus / gpu_share) if gpu_share else min(2, max(1, cpus // self.section.cpus_per_worker))
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share)
         if needed.workers * needed.cpus > cpus or needed.workers * needed.gpus > gpus:
             raise UserError(
-                f"cluster: {needed.workers} workers x {needed.cpus} CPU, {needed.gpus:g} GPU need more than the cluster's {cpus} "
-                f"CPU, {gpus} GPU; lower cluster.workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
+                f"cluster: {needed.workers} workers x {needed.cpus} CPU, {needed.gpus:g} GPU need more than "
+                f"the cluster's {cpus} CPU, {gpus} GPU; lower cluster.workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
             )
         return needed
 

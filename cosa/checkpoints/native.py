@@ -24,9 +24,7 @@ _TIED = {
 def save_checkpoint(model: COSA, folder: Path) -> None:
     """Write a model to a folder, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.detach().to("cpu").contiguous() for name, value in model.state_dict().items() if name not in _TIED
-    }
+    weights = {name: value.detach().to("cpu").contiguous() for name, value in model.state_dict().items() if name not in _TIED}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     model.tokenizer.save(folder)
@@ -42,10 +40,11 @@ def read_config(folder: Path) -> ModelConfig:
     if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder.resolve()} is no checkpoint: expected {CONFIG} and {WEIGHTS} in it")
     try:
-        return ModelConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        return ModelConfig.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        raise UserError(f"{path}: {place}{first['msg']}; make the checkpoint again") from error
 
 
 def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positions: int | None = None) -> COSA:
@@ -68,9 +67,14 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder / WEIGHTS} is damaged ({error}); make the checkpoint again") from error
     for tied, original in _TIED.items():
-        weights[tied] = weights[original]
+        if original in weights:
+            weights[tied] = weights[original]
     _fit_positions(model, weights)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # shapes
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"{folder / WEIGHTS} does not fit its {CONFIG} at resolution {vision.resolution}: {reason}") from error
     if missing or unexpected:
         raise UserError(
             f"{folder / WEIGHTS} does not fit its {CONFIG}: missing {missing[:3]}, unknown {unexpected[:3]} "
@@ -82,8 +86,8 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
 def _fit_positions(model: COSA, weights: dict[str, Tensor]) -> None:
     """Interpolate learned positions in time (nearest) and in the image (bilinear) to the model's numbers, as published."""
     frames = model.frame_embedding.shape[0]
-    learned = weights["frame_embedding"]
-    if learned.shape[0] != frames:
+    learned = weights.get("frame_embedding")
+    if learned is not None and learned.shape[0] != frames:
         weights["frame_embedding"] = learned[torch.arange(frames) * learned.shape[0] // frames].clone()
     name = "vision.backbone.pos_embed"
     if name in weights:
@@ -98,4 +102,3 @@ def resize_position_grid(positions: Tensor, count: int) -> Tensor:
     grid = positions[:, 1:].transpose(1, 2).unflatten(2, (old, old))
     grid = F.interpolate(grid.float(), size=(new, new), mode="bilinear", align_corners=False)
     return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
-

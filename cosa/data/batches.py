@@ -166,6 +166,11 @@ class TrainingBatches(Dataset[Batch]):
             answer_ids=self.tokenizer.batch([sample.answer for sample in samples], self.max_answer_tokens),
         )
 
+    def _members(self, row: int, global_batch: int, step: int) -> np.ndarray:
+        """A row and its partners; drawn row by row, so that the number of workers changes nothing."""
+        generator = random_stream(self.seed, STREAM_PARTNERS, step, row)
+        return np.append(row, draw_partners(global_batch, row, self.concatenate - 1, generator))
+
     def _with_captions(self, batch: Batch, captions: Sequence[str], rows: range, step: int) -> Batch:
         """captions: of the global batch, which every worker knows, so that joining captions needs no communication."""
         tokens = [self.tokenizer.ids(caption) for caption in captions]
@@ -173,9 +178,7 @@ class TrainingBatches(Dataset[Batch]):
         batch = replace(batch, ids=self.tokenizer.pad([frame(tokens[row], self.max_text_tokens) for row in rows]))
         if self.concatenate == 1 or not any(name.startswith("c") and name != "cap" for name in batch.objectives):
             return batch
-        generator = random_stream(self.seed, STREAM_PARTNERS, step, self.rank)
-        partners = draw_partners(len(captions), rows, self.concatenate - 1, generator)
-        members = np.concatenate([np.asarray(rows)[:, None], partners], axis=1)  # (rows, concatenated)
+        members = np.stack([self._members(row, len(captions), step) for row in rows])  # (rows, concatenated)
         limit = concatenated_text_limit(self.max_text_tokens, self.concatenate)
         joined = [frame(join_tokens([tokens[i] for i in row]), limit) for row in members]
         return replace(batch, members=torch.from_numpy(members), concatenated_ids=self.tokenizer.pad(joined))

@@ -65,9 +65,7 @@ class FrameTransform:
     def _resize(self, frames: Tensor, height: int, width: int) -> Tensor:
         if frames.shape[-2:] == (height, width):
             return frames
-        return functional.resize(
-            frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=self.antialias
-        )
+        return functional.resize(frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=self.antialias)
 
     def _resize_and_centre(self, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]

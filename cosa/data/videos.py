@@ -102,9 +102,7 @@ class VideoIndex:
             self._listings[parent] = _list_videos(self.root / parent)
         found = self._listings[parent].get(name)
         if found is None:
-            raise DataError(
-                f"{self.root / video_id} is missing; tried the name as it is and with {' '.join(VIDEO_SUFFIXES)}"
-            )
+            raise DataError(f"{self.root / video_id} is missing; tried the name as it is and with {' '.join(VIDEO_SUFFIXES)}")
         path = self.root / parent / found
         if parent or path.is_symlink():
             self._check_inside(path)
@@ -279,9 +277,7 @@ def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.nda
             raise DataError(f"{clip.path}: no frame could be decoded")
         interval = 1 / clip.info.frames_per_second if clip.info.frames_per_second > 0 else 0.0
         if since < clip.times[-1] - max(0.5 / frames_per_second, 2 * interval):
-            raise DataError(
-                f"{clip.path}: decoding ended at {since:.2f} s of {clip.info.duration:.2f} s; the file is damaged"
-            )
+            raise DataError(f"{clip.path}: decoding ended at {since:.2f} s of {clip.info.duration:.2f} s; the file is damaged")
         picture = shown() if picture is None else picture
         _same_shape(clip, picture, shape)
         for _ in range(done, count):

@@ -43,9 +43,7 @@ def save_image(image: Image.Image, path: Path) -> None:
     image.save(path, quality=_JPEG_QUALITY, subsampling=0)
 
 
-def draw_clip(
-    scenes: Scenes, resolution: int, frames_per_scene: int, generator: np.random.Generator
-) -> list[Image.Image]:
+def draw_clip(scenes: Scenes, resolution: int, frames_per_scene: int, generator: np.random.Generator) -> list[Image.Image]:
     """Draw all frames of a clip: `frames_per_scene` for every scene, with a hard cut between scenes."""
     return [frame for scene in scenes for frame in _draw_scene(scene, resolution, frames_per_scene, generator)]
 

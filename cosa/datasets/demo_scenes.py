@@ -133,23 +133,18 @@ def plan_demo(options: DemoOptions) -> DemoPlan:
         )
     shown = list(product(SIZES, hold_out.trained_pairs()))
     images = tuple(
-        Scene(shape, color, size)
-        for size, (color, shape) in (shown[index % len(shown)] for index in range(options.images))
+        Scene(shape, color, size) for size, (color, shape) in (shown[index % len(shown)] for index in range(options.images))
     )
     used: set[Scenes] = set()
     clips = {
-        Split.TRAIN: tuple(
-            next(_draw_clips(options, hold_out, Split.TRAIN, index)) for index in range(options.train_clips)
-        ),
+        Split.TRAIN: tuple(next(_draw_clips(options, hold_out, Split.TRAIN, index)) for index in range(options.train_clips)),
         Split.VALIDATION: tuple(_distinct_clips(options, hold_out, Split.VALIDATION, options.validation_clips, used)),
         Split.TEST: tuple(_distinct_clips(options, hold_out, Split.TEST, options.test_clips, used)),
     }
     return DemoPlan(hold_out, images, clips)
 
 
-def _distinct_clips(
-    options: DemoOptions, hold_out: HoldOut, split: Split, count: int, used: set[Scenes]
-) -> Iterator[Scenes]:
+def _distinct_clips(options: DemoOptions, hold_out: HoldOut, split: Split, count: int, used: set[Scenes]) -> Iterator[Scenes]:
     """Draw clips, each one anew until it is not in `used`; ends because enough novel clips exist (checked before)."""
     for index in range(count):
         scenes = next(scenes for scenes in _draw_clips(options, hold_out, split, index) if scenes not in used)

@@ -196,9 +196,7 @@ def _write_annotations(folder: Path, split: Split, segments: list[Segment]) -> N
     if split is Split.TRAIN:
         captions = [{"video_id": entry["video_id"], "desc": entry["caption"]} for entry in single_captions]
         questions = [
-            {"video_id": segment.video_id, **question.model_dump()}
-            for segment in segments
-            for question in segment.questions
+            {"video_id": segment.video_id, **question.model_dump()} for segment in segments for question in segment.questions
         ]
     else:
         captions = [{"video_id": segment.video_id, "desc": list(segment.captions)} for segment in segments]

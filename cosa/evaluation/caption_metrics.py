@@ -88,9 +88,7 @@ def tokenize_captions(captions: Iterable[str]) -> list[str]:
     lines = [_one_line(caption) for caption in captions]
     if not any(lines):
         return lines
-    command = _java_command(
-        "-cp", str(PTB_JAR), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"
-    )
+    command = _java_command("-cp", str(PTB_JAR), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
     # A lone surrogate (half an emoji in a JSON file) has no UTF-8 form and becomes a question mark.
     text = "\n".join(lines).encode(errors="replace")
     with _java_failures():
@@ -286,14 +284,8 @@ def _check_references(references: Mapping[str, Sequence[str]]) -> None:
     if not references:
         raise DataError("There are no reference captions to score against.")
     for key, captions in references.items():
-        if (
-            isinstance(captions, str)
-            or not captions
-            or not all(isinstance(text, str) and text.split() for text in captions)
-        ):
-            raise DataError(
-                f"The references of {key!r} are {captions!r}; expected a list of at least one caption, none blank."
-            )
+        if isinstance(captions, str) or not captions or not all(isinstance(text, str) and text.split() for text in captions):
+            raise DataError(f"The references of {key!r} are {captions!r}; expected a list of at least one caption, none blank.")
 
 
 def _check_predictions(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:

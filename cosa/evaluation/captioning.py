@@ -43,7 +43,6 @@ def evaluate_captioning(
     # Scoring needs no model: worker 0 does it once and tells the others.
     scores = caption_metrics(merged, references, metrics or settings.caption_metrics) if rank() == 0 else {}
     predictions = [
-        {"video_id": video_id, "caption": merged[video_id], "references": list(references[video_id])}
-        for video_id in video_ids
+        {"video_id": video_id, "caption": merged[video_id], "references": list(references[video_id])} for video_id in video_ids
     ]
     return EvaluationResult(gather_objects(scores)[0], predictions)

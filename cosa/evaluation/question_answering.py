@@ -1,4 +1,4 @@
-"""Question answering: answers are generated greedily and compared exactly (paper, section 4)."""
+"""Question answering: answers are generated greedily and compared with the accepted ones (paper, section 4)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.answer_metrics import answer_accuracy
+from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
 from cosa.evaluation.result import EvaluationResult, encode_clips, share_of_worker
 from cosa.generation import generate, question_prompt
 from cosa.model import COSA
@@ -40,9 +40,7 @@ def evaluate_question_answering(
         for begin in range(0, len(pairs), settings.eval_batch_size):
             part = pairs[begin : begin + settings.eval_batch_size]
             rows = memory.select(torch.tensor([row for row, _ in part], device=device))
-            ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(
-                device
-            )
+            ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(device)
             prompt = question_prompt(model, rows, ids, clip_settings.max_text_tokens)
             texts = generate(model, rows, max_tokens=clip_settings.max_answer_tokens, prompt=prompt)
             answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
@@ -59,5 +57,12 @@ def evaluate_question_answering(
         for question, answer in zip(questions, ordered, strict=True)
     ]
     scored = all(question.answers for question in questions)  # a submission set comes without answers
-    metrics = answer_accuracy(ordered, [question.answers for question in questions]) if scored else {}
-    return EvaluationResult(metrics, predictions)
+    return EvaluationResult(_accuracy(ordered, questions, soft=settings.soft_accuracy) if scored else {}, predictions)
+
+
+def _accuracy(answers: Sequence[str], questions: Sequence[QuestionEntry], *, soft: bool) -> dict[str, float]:
+    """{"accuracy": percent}: exact, or VQAv2's; one name, so that checkpoints are chosen by it either way."""
+    accepted = [question.answers for question in questions]
+    if soft:
+        return {"accuracy": vqa_accuracy(answers, accepted)["vqa_accuracy"]}
+    return answer_accuracy(answers, accepted)

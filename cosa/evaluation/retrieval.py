@@ -43,8 +43,9 @@ def evaluate_retrieval(
 
     candidates = np.argsort(-similarities, axis=1, kind="stable")[:, : settings.rerank]  # (texts, k) video indices
     match = _match_scores(model, ids, features, mine, candidates, settings.eval_batch_size, device)
-    # Re-scored videos stand before all others, in the order of their match probability; the others keep their order.
-    scores = similarities - 10.0
+    # Re-scored videos stand before all others, in the order of their match probability (0 to 1); the others (-1 to 1) keep
+    # theirs: in float64 the shift makes no two different float32 similarities equal unless both are below 1e-7.
+    scores = similarities.astype(np.float64) - 10.0
     for part in gather_objects(match):
         texts_of_part, videos_of_part, values = part
         scores[texts_of_part, videos_of_part] = values
@@ -69,7 +70,7 @@ def _to(features: VideoFeatures, device: torch.device) -> VideoFeatures:
 
 
 def _trim(ids: Tensor, pad_id: int) -> Tensor:
-    return ids[:, : int((ids != pad_id).sum(1).max())]
+    return ids[:, : int((ids != pad_id).any(0).nonzero().max()) + 1]
 
 
 def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
@@ -100,7 +101,7 @@ def _match_scores(
     video_index = candidates[text_index, place]
     order = np.argsort(video_index, kind="stable")
     text_index, video_index = text_index[order], video_index[order]
-    values = np.zeros(len(order), dtype=np.float32)
+    values = np.zeros(len(order), dtype=np.float64)
     local = {int(video): row for row, video in enumerate(mine)}
     videos, starts = np.unique(video_index, return_index=True)
     stops = np.append(starts[1:], len(order))
@@ -118,4 +119,4 @@ def _match_scores(
 
 def _match(model: COSA, ids: Tensor, memory: VideoMemory, rows: Tensor, device: torch.device) -> np.ndarray:
     logits = model.matching_logits(_trim(ids, model.tokenizer.pad_id).to(device), memory.select(rows))
-    return logits.float().softmax(-1)[:, 1].cpu().numpy()
+    return logits.cpu().double().softmax(-1)[:, 1].numpy()  # float32 would round many sure matches to 1 and so tie them

@@ -52,7 +52,6 @@ def matching_loss_on_concatenated(
     return matching_loss(batch, settings, generator, share=SHARE_OF_CONCATENATED)
 
 
-@torch.no_grad()
 def draw_negatives(batch: EncodedBatch, rows: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """For the first `rows` rows, the index in the gathered batch of a negative video of the text and a negative text of the
     video, drawn in proportion to the softmax of the similarities. Each (rows,)."""
@@ -60,8 +59,9 @@ def draw_negatives(batch: EncodedBatch, rows: int, generator: torch.Generator | 
     own = torch.arange(local, device=batch.ids.device)
     same_media = batch.identities[:, None] == batch.all_identities[None]  # (local, all)
     drawn = []
+    # The similarities are made with their gradients, whoever asks first: the contrastive loss takes the same ones.
     for similarities in batch.similarities:
-        weights = similarities.float().softmax(1) + FLOOR
+        weights = similarities.detach().float().softmax(1) + FLOOR
         weights = torch.where(same_media, LAST_RESORT, weights)
         weights[own, own + rank() * local] = 0.0
         drawn.append(torch.multinomial(weights[:rows], 1, generator=generator)[:, 0])

@@ -66,6 +66,4 @@ def question_answer_mask(question: Tensor, answer: Tensor) -> Tensor:
 
 def question_answer_positions(question: int, answer: int, max_question_tokens: int, device: torch.device) -> Tensor:
     """(question + answer,) position numbers: the answer starts behind the longest possible question."""
-    return torch.cat(
-        [torch.arange(question, device=device), torch.arange(answer, device=device) + max_question_tokens]
-    )
+    return torch.cat([torch.arange(question, device=device), torch.arange(answer, device=device) + max_question_tokens])

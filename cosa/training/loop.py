@@ -118,7 +118,7 @@ class Trainer:
         generator = seed_step(self.seed, self.step, self.device)
         with self._autocast():
             losses = self._parallel(batch.to(self.device), generator)
-        total = torch.stack(list(losses.values())).sum()
+        total = torch.stack([value for name, value in losses.items() if name.endswith("_loss")]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)

@@ -7,20 +7,28 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.model import COSA, EncodedBatch
 from cosa.objectives.question_answering import question_answering_loss
+from cosa.objectives.self_critical import SelfCritical, self_critical_loss
 from cosa.objectives.table import OBJECTIVES
 
 
 class StepLosses(nn.Module):
     """Encodes a batch once and takes every objective on it."""
 
-    def __init__(self, model: COSA, settings: ObjectiveSettings, max_question_tokens: int):
+    def __init__(
+        self,
+        model: COSA,
+        settings: ObjectiveSettings,
+        max_question_tokens: int,
+        self_critical: SelfCritical | None = None,
+    ):
         super().__init__()
+        self.self_critical = self_critical
         self.model = model
         self.settings = settings
         self.max_question_tokens = max_question_tokens
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """Scalar losses by objective name; the training loss is their plain sum."""
+        """Scalars by name. The training loss is the plain sum of those that end in `_loss`; others are for the record."""
         videos = self.model.encode_video(batch.frames)
         if batch.question_ids is not None:
             assert batch.answer_ids is not None
@@ -29,6 +37,10 @@ class StepLosses(nn.Module):
                 self.model, memory, batch.question_ids, batch.answer_ids, self.max_question_tokens, self.settings, generator
             )
             return {"qa_loss": loss}
+        if self.self_critical is not None:
+            memory = self.model.video_memory(videos)
+            loss, reward = self_critical_loss(self.model, memory, batch.media_ids, self.self_critical, generator)
+            return {"scst_loss": loss, "reward": reward}
         assert batch.ids is not None
         single = EncodedBatch(self.model, batch.ids, videos, batch.identities)
         joined = None

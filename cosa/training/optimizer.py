@@ -22,7 +22,10 @@ _USED_BY = {
 _KIND_OF = {
     "itc": "contrastive", "citc": "contrastive", "itm": "matching", "citm": "matching",
     "mlm": "language", "cap": "language", "cmlm": "language", "ccap": "language", "qa": "language",
+    "scst": "language",
 }  # fmt: skip
+
+_NOT_DECAYED = ("frame_embedding", "position_embeddings.weight", "pos_embed", "bias_table", "cls_token")
 
 
 def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
@@ -59,7 +62,7 @@ def build_optimizer(model: COSA, settings: OptimizerSettings) -> torch.optim.Ada
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decayed = parameter.dim() >= 2 and not name.endswith(("frame_embedding", "pos_embed", "bias_table", "cls_token"))
+            decayed = parameter.dim() >= 2 and not name.endswith(_NOT_DECAYED)
             groups.setdefault((name.startswith("vision."), decayed), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -33,7 +33,11 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise UserError(f"{folder / STATE} is damaged ({error}); remove {folder} to go on from an earlier one") from error
+        raise UserError(
+            f"{folder / STATE} is missing or damaged ({type(error).__name__}); remove {folder} to go on from an earlier one"
+        ) from error
+    if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler"} <= set(state):
+        raise UserError(f"{folder / STATE} is no training state; remove {folder} to go on from an earlier one")
     if state["total_steps"] != trainer.total_steps:
         raise UserError(f"{folder} was saved in a run of {state['total_steps']} steps, not {trainer.total_steps}")
     saved = load_checkpoint(folder)

@@ -206,9 +206,7 @@ def test_unsafe_media_ids_are_refused(video_id: str) -> None:
         check_media_id(video_id)
 
 
-@given(
-    st.lists(st.sampled_from(["a", "..", ".", "", "/", "\\", "\0", "b.c", "C:"]), max_size=6).map("/".join) | st.text()
-)
+@given(st.lists(st.sampled_from(["a", "..", ".", "", "/", "\\", "\0", "b.c", "C:"]), max_size=6).map("/".join) | st.text())
 def test_accepted_media_ids_stay_inside_the_folder(video_id: str) -> None:
     try:
         check_media_id(video_id)

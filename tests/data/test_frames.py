@@ -44,9 +44,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         folders.frame_paths("../empty")
 
 
-@pytest.mark.parametrize(
-    ("image_id", "file"), [("a", "a.JPEG"), ("b.png", "b.png"), ("s/c", "s/c.jpg"), ("d", "d.webp")]
-)
+@pytest.mark.parametrize(("image_id", "file"), [("a", "a.JPEG"), ("b.png", "b.png"), ("s/c", "s/c.jpg"), ("d", "d.webp")])
 def test_images_with_and_without_suffix(tmp_path: Path, image_id: str, file: str) -> None:
     save(tmp_path / file, picture())
     assert ImageFolder(tmp_path).frame_paths(image_id) == [tmp_path / file]

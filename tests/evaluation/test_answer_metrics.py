@@ -71,9 +71,7 @@ def test_vqa_normalisation(text: str, expected: str) -> None:
 
 
 def test_most_frequent_answer() -> None:
-    answer, metrics = most_frequent_answer_baseline(
-        ["Red", "blue", "red", "green"], [["red"], ["RED", "blue"], ["two"]]
-    )
+    answer, metrics = most_frequent_answer_baseline(["Red", "blue", "red", "green"], [["red"], ["RED", "blue"], ["two"]])
     assert answer == "Red"
     assert metrics["accuracy"] == pytest.approx(200 / 3)
     assert most_frequent_answer_baseline(["b", "a", "a", "b"], [["b"]])[0] == "b"

@@ -40,9 +40,7 @@ def started_processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[
 
 
 @pytest.mark.slow
-def test_all_metrics_of_perfect_and_empty_captions(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_all_metrics_of_perfect_and_empty_captions(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Under a locale with decimal commas, which breaks METEOR unless overruled; the only test that starts METEOR."""
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
     before = dict(os.environ)
@@ -120,9 +118,7 @@ def test_package_folder_is_not_written_to() -> None:
         ({}, {}, "no reference captions"),
     ],
 )
-def test_unusable_captions_are_named(
-    predictions: dict[str, str], references: dict[str, list[str]], message: str
-) -> None:
+def test_unusable_captions_are_named(predictions: dict[str, str], references: dict[str, list[str]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         caption_metrics(predictions, references, ["bleu1"])
 

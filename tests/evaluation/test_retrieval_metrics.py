@@ -36,9 +36,7 @@ def matrices(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(matrices(), st.sampled_from(["pessimistic", "index"]), st.integers(1, 20))
-def test_ranks_agree_with_sorting_whatever_the_chunk_size(
-    case: tuple[np.ndarray, np.ndarray], ties: Ties, cells: int
-) -> None:
+def test_ranks_agree_with_sorting_whatever_the_chunk_size(case: tuple[np.ndarray, np.ndarray], ties: Ties, cells: int) -> None:
     scores, owners = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CELLS_PER_CHUNK", cells)

@@ -341,9 +341,7 @@ def test_pretraining(name: str) -> None:
     rows = [row for row in PRETRAINING_ROWS if row["experiment"] == name]
     experiment = _experiment(f"pretrain/{name.removeprefix('pretrain-')}.yaml")
     stage = _the_only(experiment, PretrainSection)
-    assert [
-        (corpus.dataset, corpus.split, corpus.objectives, corpus.steps, corpus.batch_size) for corpus in stage.corpora
-    ] == [
+    assert [(corpus.dataset, corpus.split, corpus.objectives, corpus.steps, corpus.batch_size) for corpus in stage.corpora] == [
         (
             CORPORA.get(row["corpus"], row["corpus"]),
             "train",
@@ -390,7 +388,5 @@ def _our_metric(row: Row) -> str:
 
 @pytest.mark.parametrize("file", FILES)
 def test_published_numbers(file: str) -> None:
-    expected = {
-        _our_metric(row): float(row["value"]) for row in PAPER_ROWS if file in RESULTS[row["task"], row["dataset"]]
-    }
+    expected = {_our_metric(row): float(row["value"]) for row in PAPER_ROWS if file in RESULTS[row["task"], row["dataset"]]}
     assert _published(file) == expected

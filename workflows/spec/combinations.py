@@ -123,7 +123,7 @@ def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, Da
 def check_submissions(stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report) -> None:
     """Report a split without answers that is also meant to choose a checkpoint."""
     for name, stage in stages.items():
-        if not isinstance(stage, EvaluateSection) or not stage.submission:
+        if not isinstance(stage, EvaluateSection) or not stage.submission or "question_answering" not in stage.tasks:
             continue
         for other, trained in stages.items():
             if isinstance(trained, FinetuneSection) and trained.dataset == stage.dataset:

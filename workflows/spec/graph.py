@@ -113,7 +113,9 @@ class _Checker:
 
     def report(self, message: str, *path: str | int) -> None:
         path = self.root.origin(path)  # a wrong value that others refer to is one mistake
-        self.problems.append(Problem(f"{'.'.join(map(str, path))}: {message}", self.root.find(path)))
+        node = self.root.at(path)
+        place = self.root.find(path, of_key=node is not None and node.children is not None)
+        self.problems.append(Problem(f"{'.'.join(map(str, path))}: {message}", place))
 
     def _expect_stage(self, name: str, path: tuple[str | int, ...], kind: type[StageSection], what: str) -> bool:
         if name not in self.names.stages:
@@ -207,13 +209,13 @@ class _Checker:
             extracts = [n for n, s in self.stages.items() if isinstance(s, ExtractSection) and s.dataset == name]
             invalid = self.names.stages - set(self.stages)
             if len(extracts) > 1:
-                self.report(f"dataset {name!r} is extracted by {' and '.join(extracts)}; keep one", *where, "dataset")
+                self.report(f"its clips are extracted by {' and '.join(extracts)}; keep one", "datasets", name)
             elif not extracts and not invalid:
                 self.report(
-                    f"nothing makes frames of the clips in {name!r}; add a stage {{kind: extract, dataset: {name}}} "
-                    f"or give datasets.{name}.frames",
-                    *where, "dataset",
-                )  # fmt: skip
+                    f"nothing makes frames of its clips; add a stage {{kind: extract, dataset: {name}}}, or give "
+                    f"datasets.{name}.frames",
+                    *("datasets", name),
+                )
             inputs += extracts
         return inputs
 

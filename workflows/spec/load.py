@@ -20,6 +20,14 @@ from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS, DatasetSection,
 from workflows.spec.source import Node, merge, read_yaml
 
 Path_ = tuple[str | int, ...]
+OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # said in words of their own
+PLAIN_WORDS = {  # pydantic speaks of Python's types
+    "a mapping of fields": r"a valid dictionary( or instance of \w+)?",
+    "a list": r"a valid tuple",
+    "the list": r"^Tuple",
+    "": r" after validation",
+}
+QUOTED = re.compile(r"'([^']*)'")  # pydantic quotes the choices of a literal
 NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first, at most 64 (--set could not name a dot)"
 
 
@@ -104,7 +112,7 @@ def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSe
         problems.append(Problem(f"stage name {name!r}: {NAME_RULE}", root.find(where, of_key=True)))
         return None
     if not isinstance(data, dict):
-        problems.append(Problem(f"stage {name!r}: expected fields such as kind: train", root.find(where, of_key=True)))
+        problems.append(Problem(f"stage {name!r}: expected fields such as kind: finetune", root.find(where, of_key=True)))
         return None
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in STAGE_SECTIONS:
@@ -138,13 +146,24 @@ def _section(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        errors = error.errors()
-        for item in errors:
-            # A list whose items are all invalid also counts as too short: the items say enough.
-            deeper = any(len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"] for e in errors)
-            if not (item["type"] == "too_short" and deeper):
-                problems.append(_problem(model, item, root, where, also_known))
+        groups: dict[tuple[Any, ...], list[Any]] = {}
+        for item in error.errors():
+            groups.setdefault((_real_path(root, where, item["loc"]), item["type"] in OWN_TYPES), []).append(item)
+        for (path, is_own), items in groups.items():
+            # A list whose items are invalid is also too short, or no number: the items say enough.
+            deeper = any(len(other) > len(path) and other[: len(path)] == path for other, _ in groups)
+            if is_own or not deeper:
+                problems.append(_problem(model, _united(items), root, where, also_known))
         return None
+
+
+def _united(errors: list[Any]) -> Any:
+    """One error for a value that fits none of several types: 'an integer or 'auto''."""
+    first, prefix = errors[0], "Input should be "
+    wanted = [error["msg"].removeprefix(prefix).partition(",")[0] for error in errors]
+    if len(errors) == 1 or not all(error["msg"].startswith(prefix) for error in errors):
+        return first
+    return {**first, "type": "union", "msg": prefix + " or ".join(dict.fromkeys(wanted))}
 
 
 def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_known: Iterable[str]) -> Problem:
@@ -181,9 +200,11 @@ def _own_problem(model: type[BaseModel], error: Any, root: Node, path: Path_) ->
 
 def _wrong_value(kind: str, message: str, value: Any) -> str:
     if kind == "literal_error":
-        return f"{value!r} is not possible{did_you_mean(str(value), re.findall(QUOTED, message))}"
+        return f"{value!r} is not possible{did_you_mean(str(value), QUOTED.findall(message))}"
     if kind == "string_pattern_mismatch":
         return f"{value!r} is not possible; use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
+    for ours, theirs in PLAIN_WORDS.items():
+        message = re.sub(theirs, ours, message)
     shown = repr(value)
     if isinstance(value, dict | list):
         shown = f"a {'mapping' if isinstance(value, dict) else 'list'}"

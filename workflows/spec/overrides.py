@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from workflows.spec.errors import Problem, SpecError, did_you_mean
 from workflows.spec.source import Node, Place, parse_yaml, split_mapping
 
 # What a new entry has to say at least; without it, its name is more likely a misspelt one of an entry that exists.
-_ESSENTIAL = {"stages": ("stage", ("kind",)), "datasets": ("dataset", ("media", "root"))}
+_ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}
 
 
 def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
@@ -26,9 +27,10 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
             named.append((_apply(root, override, place), place))
         except SpecError as error:
             problems += error.problems
+    names = Counter(tuple(steps[:2]) for steps, _ in named)
     for steps, place in named:
         if len(steps) > 1 and steps[0] in before and steps[1] not in before[steps[0]]:
-            what = _misspelt(root, steps)
+            what = _misspelt(root, steps, only_one=names[tuple(steps[:2])] == 1)
             if what is not None:
                 known = before[steps[0]]
                 problems.append(Problem(f"no {what} {steps[1]!r}{did_you_mean(steps[1], known)}", place))
@@ -41,7 +43,7 @@ def _entries(root: Node, section: str) -> dict[str, Node]:
     return (node.children or {}) if node is not None else {}
 
 
-def _misspelt(root: Node, steps: list[str]) -> str | None:
+def _misspelt(root: Node, steps: list[str], *, only_one: bool) -> str | None:
     """What an override's second name ought to be, if nothing by this name was meant to be new."""
     section, name, *inside = steps
     if section == "paths":
@@ -50,8 +52,8 @@ def _misspelt(root: Node, steps: list[str]) -> str | None:
     what, essential = _ESSENTIAL[section]
     entry = _entries(root, section).get(name)
     if entry is None or (not inside and not entry.is_null):
-        return None
-    return None if any(key in (entry.children or {}) for key in essential) else what
+        return None  # the whole entry is given
+    return what if only_one or essential not in (entry.children or {}) else None
 
 
 def _apply(root: Node, override: str, place: Place) -> list[str]:
@@ -60,7 +62,10 @@ def _apply(root: Node, override: str, place: Place) -> list[str]:
     steps = name.strip().split(".")
     if not equals or not all(steps):
         raise SpecError([Problem("expected NAME=VALUE, such as stages.retrieval.epochs=2", place)])
-    value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
+    try:
+        value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
+    except SpecError as error:
+        raise SpecError([Problem(problem.message, place) for problem in error.problems]) from error
     _replace_places(value, place)
     node = root
     for depth, step in enumerate(steps[:-1]):

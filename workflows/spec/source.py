@@ -30,7 +30,8 @@ class Place:
 class Node:
     """A value with its place.
 
-    Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`. written: the text as it stood before ${...} was filled in. refers_to: path of the field that it names as a whole.
+    Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`. written: the text as it stood
+    before ${...} was filled in. refers_to: path of the field that it names as a whole.
     """
 
     place: Place
@@ -154,6 +155,8 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark is not None and mark.line >= len(lines) and error.context_mark is not None:
+            mark = error.context_mark  # the end of the file says little: show what was opened and not closed
         message = ": ".join(part for part in (error.context, error.problem) if part)
         if "${" in place_of(mark).text:
             message += '; inside {...} and [...] a value with ${...} needs quotes: "${paths.data}/clips"'
@@ -169,6 +172,8 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
 
 def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
     place = place_of(node.start_mark)
+    if not isinstance(node, yaml.ScalarNode) and node.tag.rpartition(":")[2] not in ("map", "seq"):
+        raise SpecError([Problem(f"tag {node.tag!r} has no place in a spec", place)])
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         children: dict[str, Node] = {}

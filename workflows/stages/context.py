@@ -78,7 +78,8 @@ class StageContext:
         """A dataset's files with all stages that make parts of it looked up."""
         section = self.plan.experiment.section.datasets[name]
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
-        frames, unreadable = None, ()
+        frames: str | None = None
+        unreadable: tuple[str, ...] = ()
         if section.media == "video" and with_frames:
             if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())

@@ -36,8 +36,8 @@ def extract(context: StageContext) -> StageOutcome:
         first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
         raise DataError(
             f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
-            f"mend them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of the "
-            "dataset. The other clips stay extracted."
+            f"mend them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
+            "the dataset. The other clips stay extracted."
         )
     good = table[table["error"].isna()]
     counts = {

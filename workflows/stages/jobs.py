@@ -1,4 +1,4 @@
-"""What Ray workers are sent, and how they build a trainer from it. Plain data in, pure PyTorch inside: it also runs without Ray."""
+"""What Ray workers are sent, and how they build a trainer from it: plain data in, pure PyTorch inside, also without Ray."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from cosa.evaluation.question_answering import evaluate_question_answering
 from cosa.evaluation.result import EvaluationResult
 from cosa.evaluation.retrieval import evaluate_retrieval
 from cosa.model import COSA
+from cosa.objectives.self_critical import CiderReward, SelfCritical
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused
@@ -39,7 +40,11 @@ from workflows.stages.context import DatasetFiles
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-SECTIONS = {"pretrain": PretrainSection, "finetune": FinetuneSection, "evaluate": EvaluateSection}
+SECTIONS: dict[str, type[StageSection]] = {
+    "pretrain": PretrainSection,
+    "finetune": FinetuneSection,
+    "evaluate": EvaluateSection,
+}
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution:
             name=f"{section.dataset}/{section.train_split}",
             samples=samples,
             clips=clip_reader(dataset, section, resolution, training=True),
-            objectives=TASK_OBJECTIVES[section.task],
+            objectives=("scst",) if section.self_critical else TASK_OBJECTIVES[section.task],
             steps=steps,
             batch_size=section.batch_size,
         )
@@ -216,7 +221,9 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     model.to(device)
     optimizer_settings = part(OptimizerSettings, section)
     return Trainer(
-        losses=StepLosses(model, part(ObjectiveSettings, section), section.max_text_tokens),
+        losses=StepLosses(
+            model, part(ObjectiveSettings, section), section.max_text_tokens, _self_critical(section, corpora, model)
+        ),
         optimizer=build_optimizer(model, optimizer_settings),
         batches=batches,
         optimizer_settings=optimizer_settings,
@@ -224,6 +231,16 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
         seed=job.seed,
         device=device,
     )
+
+
+def _self_critical(section: Any, corpora: list[Corpus], model: COSA) -> SelfCritical | None:
+    """What self-critical training needs: rewards by the captions of the whole training split."""
+    if not isinstance(section, FinetuneSection) or not section.self_critical:
+        return None
+    references: dict[str, list[tuple[int, ...]]] = {}
+    for sample in corpora[0].samples:
+        references.setdefault(sample.media_id, []).append(model.tokenizer.ids(sample.caption))
+    return SelfCritical(CiderReward(references), section.max_caption_tokens, section.beam_size)
 
 
 # -- evaluation -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Records of a running training: worker 0 appends JSON lines to a file, the driver follows it.
 
-The file is the source of truth. What MLflow shows is sent from it by the driver, so a worker never waits for MLflow, and a restarted
-worker that repeats steps leaves no duplicates: only the first record of a step counts.
+The file is the source of truth. What MLflow shows is sent from it by the driver, so a worker never waits for MLflow, and a
+restarted worker that repeats steps leaves no duplicates: only the first record of a step counts.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def train_once(context: StageContext) -> StageOutcome:
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
-    fit_in_background(trainer, lambda: [forward(record) for record in follower.new()])
+    fit_in_background(trainer, lambda: forward.all(follower))
     records = read_records(context.folder)
     best = best_evaluation(records, selection_metric(context))
     if best is None:
@@ -145,6 +145,11 @@ class RecordForwarder:
         self.context, self.prefix, self.run = context, prefix, run or context.run
         self.latest: Record | None = None
         self.validation = ""
+
+    def all(self, follower: Follower) -> None:
+        """Forward what is new in a file."""
+        for record in follower.new():
+            self(record)
 
     def __call__(self, record: Record) -> None:
         """Forward one record."""

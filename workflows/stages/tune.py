@@ -1,4 +1,4 @@
-"""A sweep over learning rates in Ray Tune: every trial is a Ray Train run of its own; the best one's checkpoint is the result."""
+"""A sweep over learning rates in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
 
 from __future__ import annotations
 

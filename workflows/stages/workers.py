@@ -14,8 +14,8 @@ from workflows.stages.progress import ProgressWriter, read_records
 def training_worker(config: dict[str, Any]) -> None:
     """One worker of a training stage. config: {'job': Job.plain(), 'learning_rate': of a trial, or absent}.
 
-    Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on from
-    the latest one.
+    Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
+    from the latest one.
     """
     import ray.train
     import ray.train.torch
@@ -36,7 +36,9 @@ def training_worker(config: dict[str, Any]) -> None:
     _restore(trainer)
 
     def evaluate() -> dict[str, float]:
-        return validate(evaluator, trainer.losses.model, section.task) if evaluator is not None else {}
+        if evaluator is None or not isinstance(section, FinetuneSection):
+            return {}
+        return validate(evaluator, trainer.losses.model, section.task)
 
     def stop(step: int) -> None:
         metrics = evaluate()
@@ -44,7 +46,7 @@ def training_worker(config: dict[str, Any]) -> None:
             progress.write("evaluation", step, metrics)
         _report(trainer, {"step": step, **metrics})
 
-    if trainer.step == 0 and evaluator is not None and section.zero_shot_first:
+    if trainer.step == 0 and isinstance(section, FinetuneSection) and section.zero_shot_first:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", 0, metrics)

@@ -1,0 +1,33 @@
+"""One run of the quickstart's chain at reduced size, shared by the tests that look at it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, Done, all_pids, run, sets
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """The run, where its results are, and the arguments that repeat it."""
+
+    done: Done
+    storage: Path
+    arguments: tuple[str, ...]
+    pids_before: set[int]
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the experiment's results."""
+        return self.storage / "quickstart"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """`run-experiment experiments/quickstart.yaml`, every stage of it, with little data and few steps."""
+    storage = tmp_path_factory.mktemp("storage")
+    overrides = sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING)
+    arguments = ("run-experiment", "experiments/quickstart.yaml", *overrides)
+    pids = all_pids()
+    return SmallRun(run(*arguments), storage, arguments, pids)

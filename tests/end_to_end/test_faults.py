@@ -1,0 +1,196 @@
+"""What goes wrong for real: interruptions, killed processes, unreadable clips, a dead tracking server, taken ports."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.end_to_end.commands import ROOT, SMALL_CORPUS, SMALL_TRAINING, all_pids, none_left, run, run_until, sets
+from workflows.stages.progress import read_records
+
+pytestmark = pytest.mark.slow
+
+# Only the corpus, its frames and pretraining, in twelve steps with three checkpoints.
+PRETRAIN_ONLY = (
+    *SMALL_CORPUS,
+    *SMALL_TRAINING,
+    *(f"stages.{name}=" for name in ("retrieval", "captioning", "answers", "zero-shot")),
+    *(f"stages.test-{name}=" for name in ("retrieval", "captioning", "answers")),
+    "stages.pretrain.corpora.0.steps=8",
+    "stages.pretrain.corpora.1.steps=4",
+    "stages.pretrain.evaluations_per_run=3",
+)
+
+
+def arguments(storage: Path, *more: str) -> tuple[str, ...]:
+    return ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={storage}", *PRETRAIN_ONLY, *more))
+
+
+def partial(storage: Path) -> Path | None:
+    return next((storage / "quickstart" / "pretrain").glob("*.partial"), None)
+
+
+def result(storage: Path) -> Path:
+    (folder,) = (storage / "quickstart" / "pretrain").iterdir()
+    return folder
+
+
+def losses(folder: Path) -> dict[int, float]:
+    return {record.step: record.values["loss"] for record in read_records(folder) if record.kind == "train"}
+
+
+def has_step(storage: Path, step: int) -> bool:
+    folder = partial(storage)
+    return folder is not None and any(record.step >= step for record in read_records(folder))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    storage = tmp_path_factory.mktemp("undisturbed")
+    done = run(*arguments(storage))
+    assert done.code == 0, done.output
+    return result(storage)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path, undisturbed: Path, sent: signal.Signals) -> None:
+    pids = all_pids()
+    stopped = run_until(lambda: has_step(tmp_path, 6), sent, *arguments(tmp_path))
+    if sent == signal.SIGINT:
+        assert stopped.code == 130
+        assert "interrupted; what is done is kept. Go on with:" in stopped.output
+        assert "run-experiment experiments/quickstart.yaml" in stopped.output
+        assert "Traceback" not in stopped.output
+    assert none_left(pids) == []
+
+    resumed = run(*arguments(tmp_path))
+    assert resumed.code == 0, resumed.output
+    assert "interrupted: goes on where it stopped" in resumed.output
+    assert losses(result(tmp_path)) == losses(undisturbed)
+    ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(tmp_path), undisturbed))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_an_unreadable_clip_is_named_and_can_be_allowed(tmp_path: Path, undisturbed: Path) -> None:
+    corpus = undisturbed.parents[1] / "corpus"
+    (made,) = corpus.iterdir()
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    captions = json.loads((made / "clips_test.json").read_text())
+    for entry in captions:
+        (clips / f"{entry['video_id']}.mp4").write_bytes((made / "clips" / f"{entry['video_id']}.mp4").read_bytes())
+    broken = clips / "test_00003.mp4"
+    broken.write_bytes(broken.read_bytes()[:700])
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"name: broken\nstorage: {tmp_path}/storage\ndatasets:\n"
+        f"  clips: {{media: video, root: {clips}, splits: {{test: {made}/clips_test.json}}}}\n"
+        "stages:\n  frames: {kind: extract, dataset: clips}\n"
+    )
+    refused = run("run-experiment", str(spec))
+    assert refused.code == 1
+    assert "1 of 8 clips" in refused.output
+    assert "test_00003" in refused.output
+    assert "stages.frames.max_unreadable=1" in refused.output
+    assert "Traceback" not in refused.output
+
+    allowed = run("run-experiment", str(spec), *sets("stages.frames.max_unreadable=1"))
+    assert allowed.code == 0, allowed.output
+    assert "1 unreadable left out" in allowed.output
+
+
+def test_workers_that_cannot_share_a_batch_are_refused(tmp_path: Path) -> None:
+    refused = run(*arguments(tmp_path, "stages.pretrain.corpora.0.batch_size=13"))
+    assert refused.code == 1
+    assert "stages.pretrain.corpora.0.batch_size: 13 cannot be split evenly over 2 workers" in refused.output
+
+
+def test_more_workers_than_cores_are_refused(tmp_path: Path) -> None:
+    refused = run(*arguments(tmp_path, "cluster.cpus=2", "stages.pretrain.workers=3"))
+    assert refused.code == 1
+    assert "3 workers x 1 CPU" in refused.output
+
+
+def test_a_taken_dashboard_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run(*arguments(tmp_path, f"cluster.dashboard_port={port}"))
+    assert refused.code == 1
+    assert f"cluster.dashboard_port: port {port} is in use" in refused.output
+
+
+def test_a_dead_tracking_server_stops_nothing_and_gets_its_records_later(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    done = run(*arguments(tmp_path, f"tracking.uri={uri}", "stages.pretrain=", "stages.frames="))
+    assert done.code == 0, done.output
+    assert "does not answer" in done.output
+    (unsent,) = (tmp_path / "quickstart").glob("unsent-*.jsonl")
+    assert f"cosa sync {unsent}" in done.output.replace("\n", "")
+
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts")],
+        cwd=tmp_path, env={**__import__("os").environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for(uri)
+        sent = run("sync", str(unsent))
+        assert sent.code == 0, sent.output
+        assert not unsent.exists()
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name("quickstart")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id])
+        assert {r.data.tags.get("cosa.stage") for r in runs} == {None, "corpus"}
+        assert all(r.info.status == "FINISHED" for r in runs)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for(uri: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
+def test_two_runs_of_one_experiment_do_not_mix(tmp_path: Path) -> None:
+    from workflows.artifacts import Storage
+
+    storage = Storage(tmp_path, "quickstart")
+    storage.check_writable()
+    with storage.lock():
+        refused = run(*arguments(tmp_path))
+    assert refused.code == 1
+    assert "is being run by process" in refused.output
+
+
+def test_the_real_clips_run_from_real_mp4_files(tmp_path: Path) -> None:
+    done = run(
+        "run-experiment",
+        str(ROOT / "experiments" / "real-clips.yaml"),
+        *sets(f"storage={tmp_path}", "stages.pretrain.corpora.0.steps=2"),
+    )
+    assert done.code == 0, done.output
+    assert "15 clips" in done.output

@@ -1,0 +1,132 @@
+"""The quickstart's chain through the command line, and what it leaves on disk and in MLflow."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.end_to_end.commands import none_left, run, sets
+from tests.end_to_end.conftest import SmallRun
+from workflows.artifacts import read_manifest
+from workflows.tracking import local_store
+
+pytestmark = pytest.mark.slow
+
+STAGES = (
+    "corpus", "frames", "pretrain", "retrieval", "captioning", "answers",
+    "zero-shot", "test-retrieval", "test-captioning", "test-answers",
+)  # fmt: skip
+
+
+def test_every_stage_succeeds_and_the_table_shows_baselines(small_run: SmallRun) -> None:
+    assert small_run.done.code == 0, small_run.done.output
+    for stage in STAGES:
+        assert f"{stage}  " in small_run.done.output
+    for text in ("text-to-video R@1", "chance", "CIDEr", "constant caption", "QA accuracy", "most frequent answer"):
+        assert text in small_run.done.output
+    assert "compare-runs" in small_run.done.output
+    assert "dashboard was at http://127.0.0.1:" in small_run.done.output
+
+
+def test_only_the_report_reaches_the_terminal(small_run: SmallRun) -> None:
+    for chatter in ("(raylet)", "Traceback", "Warning", "alembic", "INFO"):
+        assert chatter not in small_run.done.output
+
+
+def test_no_process_is_left(small_run: SmallRun) -> None:
+    assert none_left(small_run.pids_before) == []
+
+
+def test_each_result_has_a_manifest_that_says_where_it_comes_from(small_run: SmallRun) -> None:
+    for stage in STAGES:
+        (folder,) = (small_run.folder / stage).iterdir()
+        manifest = read_manifest(folder)
+        assert manifest is not None
+        assert manifest.fingerprint == folder.name
+        assert manifest.mlflow_run_id
+        assert manifest.versions["torch"]
+        assert manifest.seconds > 0
+        for output in manifest.outputs.values():
+            assert (folder / output).exists()
+    assert not list(small_run.folder.rglob("*.partial"))
+
+
+def test_frames_are_extracted_with_a_table_about_them(small_run: SmallRun) -> None:
+    (folder,) = (small_run.folder / "frames").iterdir()
+    table = pd.read_parquet(folder / "frames.parquet")
+    assert len(table) == 24 + 6 + 8
+    assert {"video_id", "frames", "duration", "width", "height", "bytes", "error"} <= set(table.columns)
+    assert table["error"].isna().all()
+    for row in table.itertuples():
+        files = sorted((folder / "frames" / row.video_id).iterdir())
+        assert [file.name for file in files] == [f"frame_{i:04d}.jpg" for i in range(1, row.frames + 1)]
+        assert row.frames == round(row.duration * 4)
+
+
+def test_the_sweep_keeps_the_best_trial(small_run: SmallRun) -> None:
+    (folder,) = (small_run.folder / "retrieval").iterdir()
+    trials = json.loads((folder / "trials.json").read_text())
+    assert len(trials) == 2
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    best = max(trials, key=lambda trial: trial["text_to_video_r1"])
+    assert manifest.metrics["text_to_video_r1"] == best["text_to_video_r1"]
+    assert manifest.details["best_learning_rate"] in [
+        trial["learning_rate"] for trial in trials if trial["text_to_video_r1"] == best["text_to_video_r1"]
+    ]
+    assert (folder / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_an_unchanged_spec_runs_nothing_and_starts_no_ray(small_run: SmallRun) -> None:
+    again = run(*small_run.arguments)
+    assert again.code == 0
+    assert "Nothing to do" in again.output
+    assert "Ray:" not in again.output
+    assert "QA accuracy" in again.output
+
+
+def test_only_what_depends_on_a_change_runs_again(small_run: SmallRun) -> None:
+    changed = run("plan", *small_run.arguments[1:], *sets("stages.captioning.epochs=2"))
+    lines = {line.split()[0]: line for line in changed.output.splitlines() if line.startswith("  ")}
+    assert "spec changed: stages.captioning.epochs 1.0 -> 2.0" in lines["captioning"]
+    assert "input changed: captioning" in lines["test-captioning"]
+    for stage in set(STAGES) - {"captioning", "test-captioning"}:
+        assert " skip " in lines[stage], stage
+
+
+def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=local_store(small_run.storage))
+    experiment = client.get_experiment_by_name("quickstart")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert all(run.info.status == "FINISHED" for run in runs)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    stages = {r.data.tags["cosa.stage"]: r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
+    assert set(stages) == set(STAGES)
+    trials = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == stages["retrieval"].info.run_id]
+    assert {float(trial.data.params["learning_rate"]) for trial in trials} == {5e-4, 1e-3}
+
+    pretrain = stages["pretrain"]
+    assert pretrain.data.params["concatenate"] == "3"
+    assert pretrain.data.params["corpora.0.batch_size"] == "12"
+    assert pretrain.data.params["model.contrastive_dim"] == "128"
+    assert pretrain.data.params["seed"] == "50"
+    for name in ("loss", "citc_loss", "learning_rate", "samples_per_second", "data_wait_share"):
+        steps = [point.step for point in client.get_metric_history(pretrain.info.run_id, f"train/{name}")]
+        assert steps == sorted(set(steps)), name
+        assert steps, name
+    history = client.get_metric_history(pretrain.info.run_id, "train/loss")
+    assert [point.step for point in history] == [1, 2, 3, 4, 5, 6]
+
+    test = stages["test-retrieval"]
+    assert "final/text_to_video_r1" in test.data.metrics
+    assert test.data.metrics["baseline/text_to_video_r1"] == pytest.approx(100 / 8)
+    assert len(test.data.tags["cosa.fingerprint"]) == 16
+    assert "cosa.git_commit" in test.data.tags
+    names = {item.path for item in client.list_artifacts(test.info.run_id)}
+    assert {"predictions_retrieval.json", "retrieved.png"} <= names
+    names = {item.path for item in client.list_artifacts(stages["retrieval"].info.run_id)}
+    assert {"curves.png", "sweep.png", "trials.json", "checkpoint"} <= names
+    assert any(item.path.endswith(".json") for item in client.list_artifacts(parent.info.run_id))

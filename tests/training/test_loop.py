@@ -1,0 +1,180 @@
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from cosa.config import ObjectiveSettings
+from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.errors import UserError
+from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, seed_step
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
+from cosa.training.settings import LoopSettings, OptimizerSettings
+from cosa.training.state import restore_state, save_state
+from tests.support import CAPTIONS, Family, random_clips, tiny_model
+
+CPU = torch.device("cpu")
+ALL = ("itc", "itm", "citc", "citm", "cmlm", "ccap")
+
+
+def make_trainer(
+    family: Family = "swin",
+    *,
+    objectives: Sequence[tuple[str, ...]] = (ALL, ("itc", "mlm")),
+    steps: int = 4,
+    learning_rate: float = 1e-2,
+    gradient_clip: float = 5.0,
+    batch_size: int = 4,
+    **loop: object,
+) -> Trainer:
+    """Two small corpora; dropout and stochastic depth are on."""
+    model = tiny_model(family, spread=0.0)
+    samples = [Sample(f"clip{i}", caption=caption) for i, caption in enumerate(CAPTIONS)]
+    corpora = [Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size) for i, names in enumerate(objectives)]
+    batches = TrainingBatches(corpora, model.tokenizer, seed=5, concatenate=2, max_text_tokens=16)
+    freeze_unused(model, {name for names in objectives for name in names})
+    settings = OptimizerSettings(learning_rate=learning_rate, gradient_clip=gradient_clip)
+    return Trainer(
+        losses=StepLosses(model, ObjectiveSettings(), 16),
+        optimizer=build_optimizer(model, settings),
+        batches=batches,
+        optimizer_settings=settings,
+        loop_settings=LoopSettings.model_validate({"log_every": 1, **loop}),
+        seed=5,
+        device=CPU,
+    )
+
+
+def train(trainer: Trainer) -> dict[int, LogRecord]:
+    records: dict[int, LogRecord] = {}
+    trainer.run(records.__setitem__, lambda step: None)
+    return records
+
+
+def without_speed(records: dict[int, LogRecord]) -> dict[int, LogRecord]:
+    return {
+        step: {name: value for name, value in record.items() if name not in ("samples_per_second", "data_wait_share")}
+        for step, record in records.items()
+    }
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("family", ["swin", "clip"])
+@pytest.mark.parametrize("stop", [1, 5])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, family: Family, stop: int) -> None:
+    whole = make_trainer(family)
+    expected = train(whole)
+    interrupted = make_trainer(family)
+    first: dict[int, LogRecord] = {}
+
+    def log_and_stop(step: int, record: LogRecord) -> None:
+        first[step] = record
+        if step == stop:
+            save_state(interrupted, tmp_path / "state")
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        interrupted.run(log_and_stop, lambda step: None)
+    torch.manual_seed(123)  # nothing depends on the state that the process was left in
+    resumed = make_trainer(family)
+    restore_state(resumed, tmp_path / "state")
+    assert resumed.step == stop
+    rest = train(resumed)
+    assert without_speed(first | rest) == without_speed(expected)
+    assert set(rest) == set(range(stop + 1, 9))
+    for name, value in whole.losses.model.state_dict().items():
+        assert torch.equal(resumed.losses.model.state_dict()[name], value), name
+
+
+def test_dropout_is_on_and_follows_the_step() -> None:
+    trainer = make_trainer()
+    batch = trainer.batches[0]
+    trainer.losses.train()
+    totals = []
+    for step in (3, 3, 4):
+        generator = seed_step(5, step, CPU)
+        losses = trainer.losses(batch, generator)
+        totals.append(sum(float(loss.detach()) for loss in losses.values()))
+    assert totals[0] == totals[1] != totals[2]
+
+
+def test_training_learns() -> None:
+    records = train(make_trainer(objectives=[("itc", "mlm")], steps=40, learning_rate=3e-3))
+    losses = [record["loss"] for record in records.values()]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_records() -> None:
+    trainer = make_trainer(log_every=3)
+    records = train(trainer)
+    assert list(records) == [3, 6, 8]
+    for record in records.values():
+        assert record["samples_per_second"] > 0
+        assert 0 <= record["data_wait_share"] <= 1
+    every = train(make_trainer())
+    for step, record in every.items():
+        names = [name for name in record if name.endswith("_loss")]
+        assert record["loss"] == pytest.approx(sum(record[name] for name in names), rel=1e-5)
+        assert record["learning_rate"] == pytest.approx(1e-2 * schedule(step / 9, 0.1))
+    assert records[3]["loss"] == pytest.approx(sum(every[step]["loss"] for step in (1, 2, 3)) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, [8]), (1, [8]), (3, [3, 6, 8]), (8, list(range(1, 9))), (50, list(range(1, 9)))]
+)
+def test_evaluations_are_spread_evenly_and_the_last_is_the_end(count: int, expected: list[int]) -> None:
+    trainer, seen = make_trainer(evaluations_per_run=count), []
+
+    def evaluate(step: int) -> None:
+        seen.append(step)
+        trainer.losses.eval()  # as evaluation leaves it
+
+    trainer.run(lambda step, record: None, evaluate)
+    assert trainer.evaluation_steps() == seen == expected
+    assert trainer.losses.training
+
+
+def test_evaluating_in_between_changes_nothing() -> None:
+    plain, disturbed = make_trainer(), make_trainer(evaluations_per_run=4)
+    expected = train(plain)
+    records: dict[int, LogRecord] = {}
+    disturbed.run(records.__setitem__, lambda step: (torch.rand(7), disturbed.losses.eval())[0])
+    assert without_speed(records) == without_speed(expected)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_message() -> None:
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.losses.model.temperature.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"itc_loss.* became non-finite by step 1 .*corpus\d, samples clip"):
+        train(trainer)
+    assert issubclass(NonFiniteLossError, UserError)
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    free, clipped = make_trainer(steps=1, gradient_clip=1e9), make_trainer(steps=1, gradient_clip=1e-3)
+    norms = []
+    for trainer in (free, clipped):
+        record = trainer._train_step(trainer.batches[0])
+        gradients = [p.grad for group in trainer.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append((float(record["gradient_norm"]), math.sqrt(sum(float(g.square().sum()) for g in gradients))))
+    assert norms[0][0] == pytest.approx(norms[0][1], rel=1e-4)
+    assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-4)  # what is reported is the norm before clipping
+    assert norms[1][1] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_batches_from_loader_processes_are_the_same() -> None:
+    assert without_speed(train(make_trainer(loader_workers=2, steps=2))) == without_speed(train(make_trainer(steps=2)))
+
+
+def test_precision_and_gradient_checkpointing_change_little() -> None:
+    exact, coarse, saving = make_trainer(steps=1), make_trainer(steps=1, precision="bfloat16"), make_trainer(steps=1)
+    saving.losses.model.set_gradient_checkpointing(True)
+    first, rounded, recomputed = (without_speed(train(trainer))[1] for trainer in (exact, coarse, saving))
+    assert rounded["loss"] == pytest.approx(first["loss"], rel=0.05)
+    assert recomputed == pytest.approx(first, rel=1e-4)
