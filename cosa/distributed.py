@@ -18,7 +18,7 @@ def rank() -> int:
 
 
 class _GatherWithGradient(torch.autograd.Function):
-    """All-gather along dimension 0 whose backward pass returns to every worker the gradients that all workers have for its part."""
+    """All-gather along dimension 0; its backward pass gives every worker the sum of all workers' gradients for its part."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ class _GatherWithGradient(torch.autograd.Function):
         return _all_gather(local)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)  # it may be another function's, too
         dist.all_reduce(gradient)
         start = rank() * ctx.rows

@@ -66,13 +66,13 @@ class MultimodalEncoder(nn.Module):
         self.cls = BertOnlyMLMHead(bert_config)
         self.cls.apply(self.bert._init_weights)
         if load_pretrained and config.pretrained is not False:
-            self._load_pretrained(bert_config)
+            self._load_pretrained()
         head = self.cls.predictions
         head.decoder.weight = self.bert.embeddings.word_embeddings.weight
         head.decoder.bias = head.bias
         self.gradient_checkpointing = False
 
-    def _load_pretrained(self, bert_config: BertConfig) -> None:
+    def _load_pretrained(self) -> None:
         """Weights through transformers: cross-attention layers are new and stay at their random start."""
         from transformers import BertForMaskedLM
 

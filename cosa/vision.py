@@ -49,7 +49,7 @@ class VisionEncoder(nn.Module):
         return tokens.flatten(1, 2) if tokens.dim() == 4 else tokens  # Swin gives (images, rows, columns, dim)
 
     def pool(self, tokens: Tensor) -> Tensor:
-        """One vector a frame: the class token of a CLIP encoder, the mean of a Swin's tokens. (..., tokens, dim) to (..., dim)."""
+        """One vector a frame, (..., tokens, dim) to (..., dim): a CLIP encoder's class token, the mean of a Swin's tokens."""
         return tokens[..., 0, :] if self.config.family == "clip" else tokens.mean(-2)
 
 

@@ -55,7 +55,7 @@ def tiny_model(
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim():
-                parameter += spread * torch.randn_like(parameter)
+                parameter.add_(spread * torch.randn_like(parameter))
     return model.eval()
 
 

@@ -22,7 +22,7 @@ from cosa.objectives import matching
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import freeze_unused
 from cosa.training.settings import ClipSettings, EvaluationSettings
-from tests.support import CAPTIONS, FAMILIES, Family, gradients, random_clips, tiny_model
+from tests.support import CAPTIONS, Family, gradients, random_clips, tiny_model
 
 WORKERS = 2
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def step(family: Family, objectives: tuple[str, ...]) -> tuple[dict[str, float],
     losses = StepLosses(model, ObjectiveSettings(), 12)
     module = DistributedDataParallel(losses, broadcast_buffers=False) if world_size() > 1 else losses
     found = module(batch, torch.Generator().manual_seed(0))
-    sum(found.values()).backward()
+    torch.stack(list(found.values())).sum().backward()
     return mean_of_workers({name: float(loss.detach()) for name, loss in found.items()}), gradients(model)
 
 
@@ -76,7 +76,9 @@ def evaluations() -> list[Any]:
     return [(result.metrics, result.predictions) for result in results]
 
 
-CASES = [(family, objectives) for family in FAMILIES for objectives in (("itc",), ("itc", "citc"), ("itm", "itc"))]
+CASES: list[tuple[Family, tuple[str, ...]]] = [
+    ("swin", ("itc",)), ("swin", ("itm", "itc", "citc")), ("clip", ("itc", "citc")),
+]  # fmt: skip
 
 
 def worker(number: int, folder: str) -> None:
@@ -114,9 +116,7 @@ def test_losses_and_gradients_are_those_of_the_global_batch(
         assert got.keys() == expected.keys()
         for name, gradient in expected.items():
             scale = float(gradient.abs().max())
-            torch.testing.assert_close(
-                got[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-6, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            torch.testing.assert_close(got[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-6)
 
 
 @pytest.mark.slow

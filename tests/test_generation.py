@@ -163,3 +163,13 @@ def test_the_prompt_counts_the_whole_question() -> None:
     assert isinstance(prompt, Prompt)
     assert (prompt.position, prompt.scored_length) == (LIMIT, LIMIT)
     assert math.prod(prompt.visible.shape) == prompt.keys_values[0][0].shape[0] * prompt.keys_values[0][0].shape[2]
+
+
+@pytest.mark.parametrize("penalty", [0.5, 1.0, 2.0])
+def test_beam_search_stops_where_the_published_one_stops(penalty: float) -> None:
+    """Whether a row is done is decided by small differences: many rows see all of them."""
+    model = lively_model(seed=1)
+    memory = memory_of(model, 24)
+    texts = generate(model, memory, max_tokens=6, beam_size=2, length_penalty=penalty)
+    expected = [naive_beam(model, memory.select(torch.tensor([row])), None, 6, 2, penalty) for row in range(24)]
+    assert texts == expected

@@ -9,7 +9,8 @@ from transformers import BertTokenizer
 from cosa.tokenizer import VOCABULARY_FILE, CaptionTokenizer
 
 WHOLE = CaptionTokenizer()
-WORDS = st.lists(st.sampled_from("a dog plays; naïve 北京 e-mail $5 10.5 unbelievably don't ...".split()), max_size=12)
+ODD_WORDS = ["a", "dog", "plays;", "naïve", "北京", "e-mail", "$5", "10.5", "unbelievably", "don't", "..."]
+WORDS = st.lists(st.sampled_from(ODD_WORDS), max_size=12)
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,7 @@ def test_weights_for_another_resolution(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path, _ = saved_backbone(tmp_path, "swin", ".pth")
-    with pytest.raises(UserError, match="do not fit the sizes of model.vision"):
+    with pytest.raises(UserError, match=r"do not fit the sizes of model\.vision"):
         VisionEncoder(vision_config("swin", embed_dim=16, pretrained=str(path)))
     torch.save({"something": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"lacks \d+ weights of the encoder"):

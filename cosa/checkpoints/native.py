@@ -97,7 +97,7 @@ def _fit_positions(model: COSA, weights: dict[str, Tensor]) -> None:
 
 
 def resize_position_grid(positions: Tensor, count: int) -> Tensor:
-    """(1, 1 + n*n, dim) to (1, count, dim) with count = 1 + m*m: the class position is kept, the grid goes bilinearly to m x m."""
+    """(1, 1 + n*n, dim) to (1, count, dim), count = 1 + m*m: the class position is kept, the grid goes bilinearly to m x m."""
     old, new = round((positions.shape[1] - 1) ** 0.5), round((count - 1) ** 0.5)
     grid = positions[:, 1:].transpose(1, 2).unflatten(2, (old, old))
     grid = F.interpolate(grid.float(), size=(new, new), mode="bilinear", align_corners=False)

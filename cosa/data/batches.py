@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=True)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
@@ -77,7 +77,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the data loader)."""
-        pinned = {
+        pinned: dict[str, Any] = {
             field.name: value.pin_memory() for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **pinned)
@@ -86,8 +86,8 @@ class Batch:
 class TrainingBatches(Dataset[Batch]):
     """All batches of a run in order, as one worker sees them: item k is the worker's part of step k.
 
-    One corpus a step, drawn so that each gets exactly its number of steps, the same on all workers. Every corpus is gone through
-    in a new random order each epoch; an incomplete last batch of an epoch is left out.
+    One corpus a step, drawn so that each gets exactly its number of steps, the same on all workers. Every corpus is gone
+    through in a new random order each epoch; an incomplete last batch of an epoch is left out.
     """
 
     def __init__(

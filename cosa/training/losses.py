@@ -1,11 +1,14 @@
 """The losses of one step, as one module: this is what distributed data parallelism wraps."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.model import COSA, EncodedBatch
+from cosa.objectives.names import ObjectiveName
 from cosa.objectives.question_answering import question_answering_loss
 from cosa.objectives.self_critical import SelfCritical, self_critical_loss
 from cosa.objectives.table import OBJECTIVES
@@ -48,7 +51,7 @@ class StepLosses(nn.Module):
             joined = single.concatenated(batch.concatenated_ids, batch.members)
         losses = {}
         for name in batch.objectives:
-            objective = OBJECTIVES[name]
+            objective = OBJECTIVES[cast(ObjectiveName, name)]
             target = joined if objective.on_concatenated else single
             assert target is not None, f"{name} needs concatenated samples"
             losses[f"{name}_loss"] = objective.loss(target, self.settings, generator)

@@ -79,7 +79,7 @@ def test_another_resolution_of_a_swin(tmp_path: Path) -> None:
     save_checkpoint(model, tmp_path)
     loaded = load_checkpoint(tmp_path, resolution=64)
     assert loaded.encode_video(random_frames(1, 1, resolution=64)).projected.shape[2] == 64
-    with pytest.raises(UserError, match="does not fit its config.json at resolution 16"):
+    with pytest.raises(UserError, match=r"does not fit its config\.json at resolution 16"):
         load_checkpoint(tmp_path, resolution=16)
 
 
@@ -136,5 +136,5 @@ def test_a_weight_is_missing(tmp_path: Path, name: str) -> None:
     weights = load_file(path)
     del weights[name]
     save_file(weights, path)
-    with pytest.raises(UserError, match="does not fit its config.json: missing"):
+    with pytest.raises(UserError, match=r"does not fit its config\.json: missing"):
         load_checkpoint(tmp_path)

@@ -74,9 +74,7 @@ def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int
     assert len(vectors[:, 0].unique()) == 4
     monkeypatch.setattr(model, "video_contrastive", lambda features: vectors)
     monkeypatch.setattr(model, "text_contrastive", lambda ids: torch.tensor([[1.0, 0.0]]))
-    monkeypatch.setattr(
-        model, "matching_logits", lambda ids, memory: torch.tensor([[0.0, 20.0 + i] for i in range(len(ids))])
-    )
+    monkeypatch.setattr(model, "matching_logits", lambda ids, memory: torch.tensor([[0.0, 20.0 + i] for i in range(len(ids))]))
     entries = [CaptionEntry("v0", ("a dog",), 0), *(CaptionEntry(f"v{i}", (), i) for i in (1, 2, 3))]
     result = evaluate_retrieval(model, entries, random_clips, EvaluationSettings(rerank=rerank), 8, CPU)
     assert result.predictions[0]["ranked"] == ["v3", "v2", "v1", "v0"]
@@ -91,5 +89,5 @@ def test_shares_cover_everything_once() -> None:
     for count in range(8):
         for workers in (1, 2, 3):
             shares = [share_of_worker(count, rank, workers).tolist() for rank in range(workers)]
-            assert sum(shares, []) == list(range(count))
+            assert [i for share in shares for i in share] == list(range(count))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -27,7 +27,7 @@ def test_equals_a_loop_over_rows_padded_to_the_limit(family: Family, padding: in
     masked, labels = mask_tokens(
         answers, candidates, 0.7, mask_id=103, vocabulary_size=4161, generator=torch.Generator().manual_seed(2)
     )
-    losses = []
+    losses: list[torch.Tensor] = []
     for row in range(3):
         question = F.pad(questions[row], (0, limit + padding - questions.shape[1]))
         ids = torch.cat([question, masked[row]])

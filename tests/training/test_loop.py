@@ -60,7 +60,7 @@ def without_speed(records: dict[int, LogRecord]) -> dict[int, LogRecord]:
     }
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     pass
 
 
@@ -76,9 +76,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, fa
         first[step] = record
         if step == stop:
             save_state(interrupted, tmp_path / "state")
-            raise Interrupted
+            raise InterruptedRunError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         interrupted.run(log_and_stop, lambda step: None)
     torch.manual_seed(123)  # nothing depends on the state that the process was left in
     resumed = make_trainer(family)
@@ -143,7 +143,12 @@ def test_evaluating_in_between_changes_nothing() -> None:
     plain, disturbed = make_trainer(), make_trainer(evaluations_per_run=4)
     expected = train(plain)
     records: dict[int, LogRecord] = {}
-    disturbed.run(records.__setitem__, lambda step: (torch.rand(7), disturbed.losses.eval())[0])
+
+    def disturb(step: int) -> None:
+        torch.rand(7)
+        disturbed.losses.eval()
+
+    disturbed.run(records.__setitem__, disturb)
     assert without_speed(records) == without_speed(expected)
 
 

@@ -48,9 +48,14 @@ def test_every_objective_is_taken_on_its_own_kind_of_sample(name: str) -> None:
 
 def test_every_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
-    images = []
+    images: list[int] = []
     encode = model.vision.forward
-    monkeypatch.setattr(model.vision, "forward", lambda frames: (images.append(len(frames)), encode(frames))[1])
+
+    def counted(frames: torch.Tensor) -> torch.Tensor:
+        images.append(len(frames))
+        return encode(frames)
+
+    monkeypatch.setattr(model.vision, "forward", counted)
     losses = StepLosses(model, SETTINGS, 20)(batch_of(ALL), generator())
     assert images == [12]
     assert list(losses) == [f"{name}_loss" for name in ALL]

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cosa.config import ObjectiveSettings
 from cosa.objectives.names import LONG_NAMES
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import (
@@ -13,7 +14,6 @@ from cosa.training.optimizer import (
     schedule,
     set_learning_rate,
 )
-from cosa.config import ObjectiveSettings
 from cosa.training.settings import OptimizerSettings
 from tests.support import FAMILIES, Family, gradients, tiny_model
 from tests.training.test_losses import batch_of
@@ -25,7 +25,8 @@ def test_exactly_what_gets_a_gradient_stays_trainable(family: Family, objectives
     """Nothing that is trained is frozen, and DDP finds a gradient for everything else in every step."""
     model = tiny_model(family)
     losses = StepLosses(model, ObjectiveSettings(), 20)
-    sum(losses(batch_of(objectives), torch.Generator().manual_seed(0)).values()).backward()  # type: ignore[union-attr]
+    found = losses(batch_of(objectives), torch.Generator().manual_seed(0))
+    torch.stack(list(found.values())).sum().backward()
     reached = set(gradients(model))
     frozen = set(freeze_unused(model, objectives))
     names = {name for name, _ in model.named_parameters()}

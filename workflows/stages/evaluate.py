@@ -88,8 +88,7 @@ def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tu
         from cosa.evaluation.retrieval_metrics import retrieval_chance
 
         chance = retrieval_chance(len(caption_entries(dataset, section.split)))
-        both = {f"{way}_{name}": value for name, value in chance.items() for way in ("text_to_video", "video_to_text")}
-        return both, "chance", {}
+        return chance, "chance", {}
     wanted = "questions" if task == "question_answering" else "captions"
     if dataset.splits.get(section.baseline_split, {}).get(wanted) is None:
         return {}, "", {"baseline": f"none: the dataset has no {wanted} in a split {section.baseline_split!r}"}
