@@ -123,7 +123,7 @@ def main() -> None:
     from cosa.errors import UserError
 
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -135,6 +135,9 @@ def main() -> None:
         raise SystemExit(1) from None
     except Exception as error:
         _show_usage_error(error)
+    else:
+        if isinstance(code, int) and code:
+            raise SystemExit(code)
 
 
 def _show_usage_error(error: Exception) -> None:
