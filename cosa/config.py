@@ -70,7 +70,7 @@ class VisionConfig(Section):
 
 
 class TextConfig(Section):
-    """BERT with cross-attention in every layer: text encoder, fusion encoder and decoder at once (field names as in transformers)."""
+    """BERT with cross-attention in every layer: text encoder, fusion encoder, decoder (field names as in transformers)."""
 
     encoder: str = Field("bert-base-uncased", description="name of the transformers model that pretrained weights come from")
     pretrained: bool | str = Field(

@@ -1,7 +1,7 @@
 """COSA: one vision encoder, one text encoder that is also fusion encoder and decoder, and the heads (paper, section 3.1).
 
-Two rules keep it fast. Every image is encoded once a step: concatenated samples are made of *features*, with gradients. Keys and
-values of a video are computed once a layer (`VideoMemory`) and shared by every pass that looks at it.
+Two rules keep it fast. Every image is encoded once a step: concatenated samples are made of *features*, with gradients. Keys
+and values of a video are computed once a layer (`VideoMemory`) and shared by every pass that looks at it.
 """
 
 from dataclasses import dataclass, replace

@@ -123,7 +123,7 @@ class Cluster:
         if needed.workers * needed.cpus > cpus or needed.workers * needed.gpus > gpus:
             raise UserError(
                 f"cluster: {needed.workers} workers x {needed.cpus} CPU, {needed.gpus:g} GPU need more than "
-                f"the cluster's {cpus} CPU, {gpus} GPU; lower cluster.workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
+                f"the cluster's {cpus} CPU, {gpus} GPU; lower cluster.workers, cpus_per_worker or gpus_per_worker"
             )
         return needed
 

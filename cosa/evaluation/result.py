@@ -26,7 +26,7 @@ class EvaluationResult:
 def encode_clips(
     model: COSA, media_ids: Sequence[str], clips: ClipSource, batch_size: int, device: torch.device
 ) -> VideoFeatures:
-    """Features of clips in evaluation (middle frames), (clips, frames, ...), encoded `batch_size` at a time and kept on the CPU."""
+    """Features of clips in evaluation (middle frames), encoded `batch_size` at a time and kept on the CPU."""
     parts = []
     for start in range(0, len(media_ids), batch_size):
         frames = torch.stack([clips(media_id, None) for media_id in media_ids[start : start + batch_size]])

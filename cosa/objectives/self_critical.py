@@ -115,8 +115,8 @@ def self_critical_loss(
 def sequence_log_probabilities(model: COSA, memory: VideoMemory, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Log-probability of every token of texts as generation would see it, in one pass.
 
-    Behind the texts stands one [MASK] for every position: it sees [CLS], the tokens before that position and itself, just as the
-    [MASK] that generation appends.
+    Behind the texts stands one [MASK] for every position: it sees [CLS], the tokens before that position and itself, just as
+    the [MASK] that generation appends.
 
     Returns:
         log-probabilities (texts, longest) and true where there is a token (texts, longest).
