@@ -144,7 +144,6 @@ class RecordForwarder:
     def __init__(self, context: StageContext, prefix: str = "", run: Any = None):
         self.context, self.prefix, self.run = context, prefix, run or context.run
         self.latest: Record | None = None
-        self.validation = ""
 
     def all(self, follower: Follower) -> None:
         """Forward what is new in a file."""
@@ -156,9 +155,6 @@ class RecordForwarder:
         self.latest = record
         if record.kind == "evaluation":
             values = {f"validation/{name}": value for name, value in record.values.items()}
-            metric = selection_metric(self.context)
-            if metric is not None and metric in record.values:
-                self.validation = f"  {metric} {record.values[metric]:.1f}"
         else:
             values = {f"train/{name}": value for name, value in record.values.items()}
         if values:

@@ -12,7 +12,7 @@ from workflows.stages.progress import ProgressWriter, read_records
 
 
 def training_worker(config: dict[str, Any]) -> None:
-    """One worker of a training stage. config: {'job': Job.plain(), 'learning_rate': of a trial, or absent}.
+    """One worker of a training stage. config: {'job': Job.plain()}.
 
     Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
     from the latest one.
