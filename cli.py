@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Override a field, such as stages.retrieval.epochs=2."),
 ]
+Force = Annotated[
+    list[str] | None,
+    typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done, and all stages that build on it."),
+]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 
 
@@ -30,7 +35,7 @@ StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of result
 def run_experiment(
     spec: Spec,
     overrides: Overrides = None,
-    force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done.")] = None,
+    force: Force = None,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.console import Reporter
@@ -39,18 +44,18 @@ def run_experiment(
     from workflows.spec.load import load_spec
 
     experiment = load_spec(spec, overrides or [])
-    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(sys.argv[1:]))
+    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(spec, overrides or []))
     run(experiment, Reporter(), options)
 
 
 @app.command()
-def plan(spec: Spec, overrides: Overrides = None) -> None:
+def plan(spec: Spec, overrides: Overrides = None, force: Force = None) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
     from workflows.console import Reporter
     from workflows.plan import check_annotations, make_plan
     from workflows.spec.load import load_spec
 
-    made = make_plan(load_spec(spec, overrides or []))
+    made = make_plan(load_spec(spec, overrides or []), force=force or ())
     check_annotations(made)
     Reporter().plan(made)
 
@@ -60,6 +65,8 @@ def validate(
     specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="YAML specs.")], overrides: Overrides = None
 ) -> None:
     """Check specs: fields, types, names of stages and datasets. Touches no data."""
+    from rich.markup import escape
+
     from workflows.console import Reporter
     from workflows.spec.errors import SpecError
     from workflows.spec.load import load_spec
@@ -72,7 +79,7 @@ def validate(
             problems += error.problems
             continue
         stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
-        reporter.say(f"[green]ok[/] {spec}: {stages}")
+        reporter.say(f"[green]ok[/] {escape(str(spec))}: {stages}")
     if problems:
         raise SpecError(problems)
 
@@ -122,6 +129,8 @@ def main() -> None:
     """Run a command; a user's mistake is one clear message, not a traceback."""
     from cosa.errors import UserError
 
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     try:
         code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code
     except UserError as error:
@@ -138,6 +147,12 @@ def main() -> None:
     else:
         if isinstance(code, int) and code:
             raise SystemExit(code)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Treat being ended like Ctrl-C: children are stopped, records are sent, and the way to go on is printed."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _show_usage_error(error: Exception) -> None:

@@ -39,6 +39,11 @@ class VisionConfig(Section):
     drop_path_rate: Probability | None = Field(
         None, description="stochastic depth while training; left out: 0.2 in a Swin, 0.0 in a CLIP encoder, as published"
     )
+    weight_init: Literal["timm", "jax", "moco"] = Field(
+        "timm",
+        description="how timm draws random weights: its default, a narrow normal distribution that suits published widths; "
+        "jax or moco: by fan-in and fan-out, with which narrow encoders learn far sooner",
+    )
     frozen: bool = Field(False, description="keep the encoder's weights as they are")
 
     @property
@@ -86,6 +91,9 @@ class TextConfig(Section):
     )
     max_position_embeddings: PositiveInt = Field(512, description="longest text, tokens")
     dropout: Probability = Field(0.1, description="on hidden states and attention weights")
+    initializer_range: float = Field(
+        0.02, gt=0, description="standard deviation of random weights; narrow encoders learn sooner with more"
+    )
 
     @model_validator(mode="after")
     def _whole_heads(self) -> "TextConfig":

@@ -59,6 +59,7 @@ class MultimodalEncoder(nn.Module):
             max_position_embeddings=config.max_position_embeddings,
             hidden_dropout_prob=config.dropout,
             attention_probs_dropout_prob=config.dropout,
+            initializer_range=config.initializer_range,
             is_decoder=True,
             add_cross_attention=True,
         )

@@ -69,6 +69,7 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
             img_size=config.resolution,
             num_classes=0,
             drop_path_rate=config.stochastic_depth,
+            weight_init="" if config.weight_init == "timm" else config.weight_init,
             **{name: value for name, value in sizes.items() if value is not None},
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:

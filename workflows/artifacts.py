@@ -121,23 +121,34 @@ class Storage:
         folder = self.folder / stage
         if not folder.is_dir():
             return None
-        found = [path for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.endswith(PARTIAL)]
+        found = [
+            path
+            for path in folder.glob(f"*/{MANIFEST}")
+            if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith(".")
+        ]
         newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
         return read_manifest(newest.parent) if newest else None
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
-        """Make a complete partial folder the result, by one rename. An older result in its place (forced run) is removed."""
+        """Make a complete partial folder the result, by one rename; then an older result that was set aside is removed."""
         partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
         manifest.write(partial)
-        if result.exists():
-            replaced = result.with_name(f".{result.name}.replaced")
-            shutil.rmtree(replaced, ignore_errors=True)
-            result.rename(replaced)
-            partial.rename(result)
-            shutil.rmtree(replaced)
-        else:
-            partial.rename(result)
+        partial.rename(result)
+        shutil.rmtree(self._set_aside(result), ignore_errors=True)
         return result
+
+    def start_over(self, stage: str, fingerprint: str) -> None:
+        """Remove unfinished work, and put a result out of the way, under a hidden name, until the new one is published."""
+        shutil.rmtree(self.partial(stage, fingerprint), ignore_errors=True)
+        result = self.result(stage, fingerprint)
+        if result.exists():
+            hidden = self._set_aside(result)
+            shutil.rmtree(hidden, ignore_errors=True)
+            result.rename(hidden)
+
+    @staticmethod
+    def _set_aside(result: Path) -> Path:
+        return result.with_name(f".{result.name}.replaced")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,10 @@ class WorkerResources:
 class Cluster:
     """A Ray cluster that is started or joined on first use."""
 
-    def __init__(self, section: ClusterSection, log_file: Path):
+    def __init__(self, section: ClusterSection, on_dashboard: Callable[[str], None]):
+        """on_dashboard: told the dashboard's address when the cluster has started."""
         self.section = section
-        self.log_file = log_file
-        self.dashboard_url: str | None = None
+        self.on_dashboard = on_dashboard
         self._session: Path | None = None
         self._started = False
 
@@ -64,6 +65,9 @@ class Cluster:
         os.environ.update(RAY_ENVIRONMENT)
         import ray
 
+        if self.section.address == "local":
+            # It looks for nodes that are about to be taken away, at the cost of one more process a stage.
+            os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         previous = signal.getsignal(signal.SIGTERM)
         if self.section.address == "local":
@@ -88,7 +92,8 @@ class Cluster:
                 raise UserError(f"cluster.address: cannot join {self.section.address!r}: {error}") from error
         signal.signal(signal.SIGTERM, previous)
         self._started = True
-        self.dashboard_url = f"http://{context.dashboard_url}" if context.dashboard_url else None
+        if context.dashboard_url:
+            self.on_dashboard(f"http://{context.dashboard_url}")
 
     def stop(self) -> None:
         """Leave the cluster, and end it if it was started here."""

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -102,21 +103,21 @@ class Reporter:
         for column in ("  stage", "kind", "", "why"):
             table.add_column(column)
         for step in plan.steps:
-            table.add_row(f"  {step.name}", step.kind, SYMBOLS[step.action], step.reason)
-        self.console.print(f"[bold]{plan.experiment.name}[/]  ({plan.experiment.file})")
+            table.add_row(f"  {step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+        self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})")
         self.console.print(table)
         for warning in plan.experiment.warnings:
-            self.console.print(f"[yellow]note:[/] {warning}", soft_wrap=True)
+            self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
         for line in plan.missing:
-            self.console.print(f"[red]missing:[/] {line}", soft_wrap=True)
+            self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """A line."""
+        """A line, in rich's markup: escape what comes from elsewhere."""
         self.console.print(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line that should not be overlooked."""
-        self.console.print(f"[yellow]warning:[/] {text}", soft_wrap=True)
+        self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
@@ -130,11 +131,13 @@ class Reporter:
 
     def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
         """A finished stage."""
-        self.console.print(f"  [bold]{name:<{width}}[/]  [green]✓[/] {summary}  [dim]({duration(seconds)})[/]", soft_wrap=True)
+        self.console.print(
+            f"  [bold]{name:<{width}}[/]  [green]✓[/] {escape(summary)}  [dim]({duration(seconds)})[/]", soft_wrap=True
+        )
 
     def skipped(self, name: str, width: int, reason: str) -> None:
         """A skipped stage."""
-        self.console.print(f"  [bold]{name:<{width}}[/]  [green]=[/] [dim]{reason}[/]", soft_wrap=True)
+        self.console.print(f"  [bold]{name:<{width}}[/]  [green]=[/] [dim]{escape(reason)}[/]", soft_wrap=True)
 
     def failed(self, name: str, width: int, seconds: float) -> None:
         """A failed stage."""

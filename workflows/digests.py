@@ -10,8 +10,6 @@ from pathlib import Path
 from cosa.errors import UserError
 from workflows.artifacts import write_atomically
 
-WHOLE_FILE_LIMIT = 64 * 2**20  # larger files are sampled: their size, first and last megabyte
-SAMPLE = 2**20
 MEDIA_SAMPLE = 64 * 2**10
 ENTRY_LENGTH = 4  # of the cache: size, time of change, sample, digest
 
@@ -25,7 +23,7 @@ class FileDigests:
         self._known = _read_cache(cache)
 
     def of_file(self, path: Path, sample: int | None = None) -> str:
-        """Digest of a file's content; of its size and both ends if it is large, or if `sample` bytes are asked for.
+        """Digest of a file's content; of its size, and `sample` bytes of its start, middle and end, if that is asked for.
 
         Raises:
             UserError: the file cannot be read.
@@ -47,7 +45,7 @@ class FileDigests:
         return digest
 
     def of_folder(self, folder: Path) -> str:
-        """Digest of all files below a folder of clips: names, sizes and both ends of each."""
+        """Digest of all files below a folder of clips: names, sizes and three samples of each."""
         total = hashlib.sha256()
         for root, folders, files in os.walk(folder):
             folders.sort()
@@ -80,11 +78,11 @@ def _read_cache(cache: Path) -> dict[str, list[object]]:
 def _digest(path: Path, size: int, sample: int | None) -> str:
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        if sample is None and size <= WHOLE_FILE_LIMIT:
-            digest.update(file.read())
+        if sample is None:
+            while block := file.read(2**20):
+                digest.update(block)
         else:
-            length = sample or SAMPLE
-            digest.update(file.read(length))
-            file.seek(max(0, size - length))
-            digest.update(file.read(length))
+            for start in (0, max(0, (size - sample) // 2), max(0, size - sample)):
+                file.seek(start)
+                digest.update(file.read(sample))
     return digest.hexdigest()

@@ -39,7 +39,8 @@ Action = Literal["run", "skip", "blocked"]
 class Step:
     """One stage of the plan.
 
-    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs, or is skipped.
+    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs, or is skipped. forced:
+    it runs although its result exists.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Step:
     seed: int = 0
     version: int = 1
     resumes: bool = False
+    forced: bool = False
 
     @property
     def kind(self) -> str:
@@ -87,7 +89,7 @@ def make_plan(experiment: Experiment, *, force: Collection[str] = ()) -> Plan:
 
     Args:
         experiment: a checked spec.
-        force: stages to run even if their result exists.
+        force: stages to run even if their result exists; so do all that build on them.
 
     Raises:
         UserError: a stage to force does not exist, a file cannot be read, or a result's manifest is damaged.
@@ -138,13 +140,15 @@ class _Planner:
             version=_version_of(section),
         )
         fingerprint = _fingerprint(step, self.experiment)
+        forced_inputs = [i for i in step.inputs if self.steps[i].forced]
+        if name in self.force or forced_inputs:
+            reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
+            return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
         action, reason, resumes = self._decide(step, fingerprint)
         return replace(step, fingerprint=fingerprint, action=action, reason=reason, resumes=resumes)
 
     def _decide(self, step: Step, fingerprint: str) -> tuple[Action, str, bool]:
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
-        if step.name in self.force:
-            return "run", "forced", resumes
         if read_manifest(self.storage.result(step.name, fingerprint)) is not None:
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
             return "skip", "done" if not rerun else f"done (its input {rerun[0]} gives the same result)", False

@@ -9,27 +9,29 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
+from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
-from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.registry import stage_function
-from workflows.tracking import Place, RunRecorder, Tracker, compare_url, experiment_url, local_store
+from workflows.tracking import RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
-RUN_NOTE = "run.json"  # in a partial folder: its MLflow run, to be continued
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,14 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     check_annotations(plan)
     plan.storage.check_writable()
     with plan.storage.lock():
+        for step in plan.steps:
+            if step.forced and step.fingerprint is not None:
+                plan.storage.start_over(step.name, step.fingerprint)
         reporter.plan(plan)
         if not plan.to_run:
             reporter.say("\nNothing to do: every result exists.")
             _show_metrics(plan, reporter)
-            _show_addresses(plan, reporter, [], None, None)
+            _show_addresses(plan, reporter, [], None)
             return plan
         reporter.say("")
         _Run(plan, reporter, options).execute()
@@ -85,10 +90,13 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self.log_file)
+        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
         self.stage_runs: list[RunRecorder] = []
+
+    def _say_dashboard(self, address: str) -> None:
+        self.reporter.say(f"  [dim]Ray dashboard: {address} while this runs; its token: ray get-auth-token[/]")
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -122,9 +130,7 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.say(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
-                _show_addresses(
-                    self.plan, self.reporter, self.stage_runs, self.tracker.experiment_id, self.cluster.dashboard_url
-                )
+            _show_addresses(self.plan, self.reporter, self.stage_runs, self.tracker.experiment_id)
         finally:
             self.cluster.stop()
             self.tracker.close()
@@ -136,7 +142,7 @@ class _Run:
         path = folder / f"{self.log_file.stem}.json"
         stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
         spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
-        path.write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
+        path.write_text(mask_passwords(json.dumps(spec, indent=2)) + "\n", encoding="utf-8")
         return path
 
     def _tags(self) -> dict[str, str]:
@@ -155,7 +161,8 @@ class _Run:
             with self.reporter.stage(step.name, self.width) as line:
                 outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
-            self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {self._resume()}")
+            resume = escape(self.options.resume_command)
+            self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {resume}")
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
@@ -183,15 +190,13 @@ class _Run:
 
     def _mlflow_run(self, step: Step, folder: Path) -> RunRecorder:
         """A run for the stage; the same one again if the stage was interrupted."""
-        note = folder / RUN_NOTE
-        resume = json.loads(note.read_text())["mlflow_run_id"] if note.is_file() else None
         tags = {
             "cosa.stage": step.name,
             "cosa.stage_kind": step.kind,
             "cosa.fingerprint": str(step.fingerprint),
             **self._tags(),
         }
-        run = self.tracker.new_run(step.name, self.parent, tags, resume)
+        run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
         run.params(
             {
                 **step.section.model_dump(mode="json", exclude={"kind", "description"}),
@@ -201,8 +206,6 @@ class _Run:
         if step.model is not None:
             run.params({"model": step.model})
         self.stage_runs.append(run)
-        if resume is None and self.tracker.flush(10) and run.mlflow_id is not None:
-            note.write_text(json.dumps({"mlflow_run_id": run.mlflow_id}))
         return run
 
     def _record(self, run: RunRecorder, outcome: StageOutcome) -> None:
@@ -246,9 +249,6 @@ class _Run:
             seconds=round(time.time() - started, 3),
         )
 
-    def _resume(self) -> str:
-        return self.options.resume_command
-
     def _failure(self, step: Step, error: Exception) -> UserError:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("a", encoding="utf-8") as file:
@@ -256,7 +256,8 @@ class _Run:
             traceback.print_exception(error, file=file)
         what = str(error).strip() if isinstance(error, UserError) else _short_error(error)
         return StageFailedError(
-            f"stage {step.name}: {what}\n  log: {self.log_file}\n  what is done is kept; go on with: {self._resume()}"
+            f"stage {step.name}: {what}\n  log: {self.log_file}\n"
+            f"  what is done is kept; go on with: {self.options.resume_command}"
         )
 
 
@@ -308,13 +309,11 @@ def _show_metrics(plan: Plan, reporter: Reporter) -> None:
     reporter.metrics(result_rows(plan))
 
 
-def _show_addresses(
-    plan: Plan, reporter: Reporter, runs: Sequence[RunRecorder], experiment_id: str | None, dashboard: str | None
-) -> None:
+def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[RunRecorder], experiment_id: str | None) -> None:
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
-    base = place.uri if is_server else UI_ADDRESS
-    reporter.say(f"\nResults:   {plan.storage.folder}")
+    base = place.without_password if is_server else UI_ADDRESS
+    reporter.say(f"\nResults:   {escape(str(plan.storage.folder))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:
         reporter.say(f"MLflow:    {base}{ui}")
@@ -323,8 +322,6 @@ def _show_addresses(
         reporter.say(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
         if ids:
             reporter.say(f"Compare:   {compare_url(base, ids, experiment_id)}")
-    if dashboard is not None:
-        reporter.say(f"Ray:       dashboard was at {dashboard} during the run (log in with: ray get-auth-token)")
 
 
 def ui_command(experiment: Experiment) -> str:
@@ -333,8 +330,8 @@ def ui_command(experiment: Experiment) -> str:
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
-def resume_command(arguments: Collection[str]) -> str:
-    """The command that continues a run: the same one."""
+def resume_command(spec: Path, overrides: Sequence[str]) -> str:
+    """The command that continues a run. Without --force: what was forced and is done need not run again."""
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
-    return f"{start} {shlex.join(arguments)}"
+    return shlex.join([*start.split(), "run-experiment", str(spec), *(part for o in overrides for part in ("--set", o))])

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cosa.errors import UserError
 from workflows.cluster import require_free_port
-from workflows.tracking import local_store
+from workflows.mlflow_store import local_store
 
 
 def serve_ui(storage: Path, port: int) -> None:

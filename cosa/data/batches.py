@@ -1,6 +1,6 @@
 """What a training step gets: a pure function of (seed, step, worker). Nothing else decides, so any step can be made again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class ClipSource(Protocol):
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
         """Random frames and crops from `generator`; the middle ones without."""
+        ...
+
+    def check(self, media_ids: Iterable[str]) -> None:
+        """Raise DataError if some of them are missing."""
         ...
 
 

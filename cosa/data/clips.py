@@ -1,5 +1,6 @@
 """Reads the frames of a clip or image as the model sees them: sampled in time, transformed, with a cache of decoded frames."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
+from cosa.errors import DataError
 
 
 class ClipReader:
@@ -54,6 +56,20 @@ class ClipReader:
         if generator is not None:
             crop.manual_seed(int(generator.integers(2**62)))
         return self.transform(load_frames(chosen), crop)
+
+    def check(self, media_ids: Iterable[str]) -> None:
+        """Look whether all clips or images are there, by the names of files alone.
+
+        Raises:
+            DataError: some are missing; the message says how many and names the first.
+        """
+        missing = self.source.missing(media_ids)
+        if missing:
+            kind = "images" if isinstance(self.source, ImageFolder) else "clips' frames"
+            raise DataError(
+                f"{len(missing)} {kind} are missing in {self.source.root}, the first for {', '.join(map(repr, missing[:3]))}; "
+                "provide them, or remove their annotations"
+            )
 
     def _cached(self, paths: list[Path]) -> Tensor:
         lacking = [path for path in dict.fromkeys(paths) if path not in self._cache]

@@ -25,8 +25,11 @@ _COLOR_VALUES: dict[str, Rgb] = {
     "black": (8, 8, 8),
 }
 # Half the extent of an object as a share of the frame's side: (least, most). Small and big never meet.
-_RADII = {"small": (0.15, 0.18), "big": (0.25, 0.31)}
-_CHANGING_RADII = {"small": (0.10, 0.19), "big": (0.21, 0.35)}
+_RADII = {"small": (0.18, 0.20), "big": (0.30, 0.34)}
+_CHANGING_RADII = {"small": (0.11, 0.21), "big": (0.23, 0.36)}
+# Objects stand on, and move along, a grid with so many lines a side. A tiny encoder that cuts a frame into as many patches
+# meets the same patches again and again, and tells shapes apart after a minute of training instead of many.
+GRID = 8
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 # Centre x, centre y and radius, in pixels.
@@ -77,26 +80,23 @@ def _draw_scene(scene: Scene, resolution: int, count: int, generator: np.random.
 
 
 def _poses(scene: Scene, resolution: int, count: int, generator: np.random.Generator) -> list[Pose]:
-    """Where the object is in each frame; it stays inside the frame, at least one pixel from the border."""
+    """Where the object is in each frame: on the grid, and inside the frame, at least one pixel from the border."""
     if scene.motion in ("larger", "smaller"):
         least, most = (resolution * share for share in _CHANGING_RADII[scene.size])
         start, end = (least, most) if scene.motion == "larger" else (most, least)
     else:
         start = end = most = resolution * generator.uniform(*_RADII[scene.size])
-    room = resolution - 2 * (most + 1)
-    corner = most + 1 + room * generator.uniform(size=2)  # the object's centre, x and y
-    # A move crosses most of the room there is, so that also few sampled frames show it.
-    travel = room * generator.uniform(0.75, 1.0)
-    origin = most + 1 + (room - travel) * generator.uniform()
-    first, last = corner.copy(), corner.copy()
+    spacing = resolution / GRID
+    nearest, farthest = math.ceil((most + 1) / spacing), math.floor((resolution - most - 1) / spacing)  # grid lines
+    first = generator.integers(nearest, farthest + 1, size=2)  # the object's centre, x and y
+    last = first.copy()
     for axis, direction in enumerate(_DIRECTIONS.get(scene.motion, (0, 0))):
-        if direction:
-            ends = (origin, origin + travel)
-            first[axis], last[axis] = ends if direction > 0 else ends[::-1]
+        if direction:  # a move crosses all the room there is, so that also few sampled frames show it
+            first[axis], last[axis] = (nearest, farthest)[::direction]
     return [
         (
-            float(first[0] + progress * (last[0] - first[0])),
-            float(first[1] + progress * (last[1] - first[1])),
+            float(spacing * round(first[0] + progress * (last[0] - first[0]))),
+            float(spacing * round(first[1] + progress * (last[1] - first[1]))),
             float(start + progress * (end - start)),
         )
         for progress in np.linspace(0, 1, count)

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.commands import none_left, run, sets
 from tests.end_to_end.conftest import SmallRun
 from workflows.artifacts import read_manifest
-from workflows.tracking import local_store
+from workflows.mlflow_store import local_store
 
 pytestmark = pytest.mark.slow
 

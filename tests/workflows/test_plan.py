@@ -161,7 +161,7 @@ def test_change_of_the_program(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_forced(here: Path) -> None:
     finish(plan())
     second = plan(force=("retrieval",))
-    assert reasons(second) == {"retrieval": "forced"}
+    assert reasons(second) == {"retrieval": "forced", "test": "its input retrieval is forced"}
     test = next(step for step in second.steps if step.name == "test")
     assert test.reason == "done (its input retrieval gives the same result)"
     with pytest.raises(UserError, match="--force: no stage 'retreival'; did you mean 'retrieval'"):

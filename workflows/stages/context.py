@@ -12,6 +12,8 @@ from workflows.console import StageLine
 from workflows.plan import Plan, Step
 from workflows.tracking import RunRecorder
 
+RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
+
 
 @dataclass(frozen=True)
 class DatasetFiles:
@@ -26,7 +28,7 @@ class DatasetFiles:
     root: str
     frames: str | None
     splits: dict[str, dict[str, str | None]]
-    unreadable: tuple[str, ...] = ()
+    unreadable: frozenset[str] = frozenset()
 
     def file(self, split: str, kind: str) -> Path:
         """An annotation file."""
@@ -79,7 +81,7 @@ class StageContext:
         section = self.plan.experiment.section.datasets[name]
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
-        unreadable: tuple[str, ...] = ()
+        unreadable: frozenset[str] = frozenset()
         if section.media == "video" and with_frames:
             if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
@@ -99,9 +101,9 @@ class StageContext:
         return DatasetFiles(name, section.media, root, frames, splits, unreadable)
 
 
-def _unreadable(extracted: Path) -> tuple[str, ...]:
+def _unreadable(extracted: Path) -> frozenset[str]:
     path = extracted / "unreadable.txt"
-    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return frozenset(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else frozenset()
 
 
 class StageFunction(Protocol):

@@ -70,8 +70,8 @@ def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[
         )  # fmt: skip
         return fit_in_background(trainer, lambda: None).return_value
     # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.
-    cpus = int(ray.cluster_resources().get("CPU", 1))
-    threads = cpus if not resources.gpus else resources.cpus
+    largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+    threads = resources.cpus if resources.gpus else largest
     task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
     reference = task.remote({**config, "threads": threads})
     try:

@@ -13,6 +13,7 @@ from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.videos import VideoIndex
 from cosa.errors import DataError
 from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.fit import told
 
 CLIPS_PER_TASK = 16
 MANIFEST_FILE = "frames.parquet"
@@ -80,7 +81,10 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
     while pending:
         finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
         for task in finished:
-            records.extend(ray.get(task))
+            try:
+                records.extend(ray.get(task))
+            except ray.exceptions.RayTaskError as error:
+                raise told(error) from None
         context.line.update("clips", len(records), len(video_ids))
     return records
 

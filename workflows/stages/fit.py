@@ -53,6 +53,17 @@ def trainer_of(
     )
 
 
+def kept_checkpoints(run: Path) -> dict[int, Path]:
+    """Folders of the complete checkpoints of a run, by step; none if it has saved none yet."""
+    from ray.train import Result
+
+    try:
+        kept = Result.from_path(str(run)).best_checkpoints
+    except RuntimeError:  # the run's folder holds no snapshot
+        return {}
+    return {int(metrics["step"]): Path(checkpoint.path) for checkpoint, metrics in kept or []}
+
+
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any]) -> Any:
     """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
 

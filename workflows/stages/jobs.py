@@ -64,12 +64,17 @@ class Job:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return asdict(self)
+        plain = asdict(self)
+        for dataset in plain["datasets"].values():
+            dataset["unreadable"] = sorted(dataset["unreadable"])
+        return plain
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
         """Back from `plain`."""
-        datasets = {name: DatasetFiles(**{**d, "unreadable": tuple(d["unreadable"])}) for name, d in data["datasets"].items()}
+        datasets = {
+            name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
+        }
         return cls(**{**data, "datasets": datasets})
 
     def parsed(self) -> StageSection:
@@ -165,11 +170,6 @@ def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution:
     dataset = job.datasets[section.dataset]
     make = question_samples if section.task == "question_answering" else caption_samples
     samples = make(dataset, section.train_split)
-    if len(samples) < section.batch_size:
-        raise DataError(
-            f"{dataset.name}/{section.train_split} has {len(samples)} samples, fewer than batch_size {section.batch_size}; "
-            "lower batch_size"
-        )
     steps = max(1, round(len(samples) // section.batch_size * section.epochs))
     return [
         Corpus(
@@ -206,6 +206,7 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
             raise DataError(
                 f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; lower batch_size"
             )
+        corpus.clips.check(sample.media_id for sample in corpus.samples)
     batches = TrainingBatches(
         corpora,
         model.tokenizer,
@@ -268,11 +269,14 @@ class Evaluator:
         """Evaluate one task; `caption_metrics` replaces the section's choice (validation leaves out the slow ones)."""
         if task == "retrieval":
             entries = self._read("entries", partial(caption_entries, self.dataset, self.split))
+            self.reader.check(entry.video_id for entry in entries)
             return evaluate_retrieval(model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device)
         if task == "captioning":
             references = self._read("references", partial(caption_references, self.dataset, self.split))
+            self.reader.check(references)
             return evaluate_captioning(model, references, self.reader, self.settings, self.device, caption_metrics)
         questions = self._read("questions", self._load_questions)
+        self.reader.check(question.video_id for question in questions)
         return evaluate_question_answering(model, questions, self.reader, self.settings, self.clips, self.device)
 
     def _load_questions(self) -> Any:

@@ -7,11 +7,11 @@ restarted worker that repeats steps leaves no duplicates: only the first record 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 PROGRESS_FILE = "progress.jsonl"
 
@@ -75,15 +75,14 @@ class Follower:
                 yield record
 
 
-def best_evaluation(records: list[Record], metric: str | None, mode: str = "max") -> Record | None:
-    """The evaluation with the best value of a metric, the earliest of equal ones; the last evaluation without a metric."""
-    evaluations = [record for record in records if record.kind == "evaluation" and record.step > 0]
-    if not evaluations:
-        return None
+def best_evaluation(records: Sequence[Record], metric: str | None, kept: Collection[int], mode: str = "max") -> Record | None:
+    """The evaluation with the best value of a metric, the latest of equal ones; the last evaluation without a metric.
+
+    kept: steps whose checkpoints are there. Only these count: a worker that is stopped may leave the record of an evaluation
+    without its checkpoint. Ray keeps the best checkpoint, the latest of equal ones, and the last.
+    """
+    evaluations = [record for record in records if record.kind == "evaluation" and record.step in kept]
     if metric is None:
-        return evaluations[-1]
+        return max(evaluations, key=lambda record: record.step, default=None)
     sign = 1 if mode == "max" else -1
-    return max(evaluations, key=lambda record: (sign * record.values[metric], -record.step))
-
-
-OnRecord = Callable[[Record], Any]
+    return max(evaluations, key=lambda record: (sign * record.values.get(metric, -sign * math.inf), record.step), default=None)

@@ -11,10 +11,10 @@ from workflows.plan import datasets_of
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.context import StageContext, StageOutcome
-from workflows.stages.fit import fit_in_background, trainer_of
+from workflows.stages.fit import fit_in_background, kept_checkpoints, trainer_of
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
-from workflows.stages.workers import checkpoint_name
+from workflows.stages.workers import MISTAKE_FILE
 
 RAY_FOLDER = "ray"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -48,10 +48,10 @@ def train_once(context: StageContext) -> StageOutcome:
     follower = Follower(context.folder)
     fit_in_background(trainer, lambda: forward.all(follower))
     records = read_records(context.folder)
-    best = best_evaluation(records, selection_metric(context))
-    if best is None:
-        raise UserError(f"stage {context.step.name} ended without a checkpoint; its log is {context.folder / 'stage.log'}")
-    keep_checkpoint(context.folder / RAY_FOLDER / run_name(context), best.step, context.folder)
+    kept = kept_checkpoints(context.folder / RAY_FOLDER / run_name(context))
+    best = best_evaluation(records, selection_metric(context), kept)
+    assert best is not None, "training ended without a checkpoint"
+    keep_checkpoint(kept[best.step], context.folder)
     shutil.rmtree(context.folder / RAY_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     return training_outcome(context, records, best, extra="")
@@ -62,6 +62,7 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
     from workflows.stages.jobs import Job
 
     section: TrainSection = context.section
+    (folder / MISTAKE_FILE).unlink(missing_ok=True)
     model = None
     checkpoint = checkpoint_folder(context, section.init_from)
     if checkpoint is None:
@@ -128,9 +129,9 @@ def run_name(context: StageContext) -> str:
     return f"{context.plan.experiment.name}-{context.step.name}"
 
 
-def keep_checkpoint(run: Path, step: int, folder: Path) -> Path:
-    """Move the model of a Ray checkpoint to the stage's folder, without the training state."""
-    source, target = run / checkpoint_name(step), folder / CHECKPOINT_FOLDER
+def keep_checkpoint(source: Path, folder: Path) -> Path:
+    """Copy the model of a Ray checkpoint to the stage's folder, without the training state."""
+    target = folder / CHECKPOINT_FOLDER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for name in ("model.safetensors", "config.json", "vocab.txt"):

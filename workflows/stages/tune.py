@@ -10,8 +10,8 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
-from workflows.stages.context import StageContext, StageOutcome
-from workflows.stages.fit import fit_in_background, trainer_of
+from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
+from workflows.stages.fit import fit_in_background, kept_checkpoints, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
 from workflows.stages.train import (
@@ -24,6 +24,8 @@ from workflows.stages.train import (
     selection_metric,
     training_outcome,
 )
+from workflows.stages.workers import MISTAKE_FILE
+from workflows.tracking import RunRecorder
 
 TRIALS_FOLDER = "trials"
 
@@ -35,23 +37,33 @@ def sweep(context: StageContext) -> StageOutcome:
     resources = context.cluster.resources_for(context.section.workers)
     check_batch(context, resources.workers)
     trials = {trial_name(rate): rate for rate in settings.learning_rate}
-    runs = {
-        name: context.run.tracker.new_run(f"{context.step.name} {name}", context.run, {"cosa.stage_kind": "trial"})
-        for name in trials
-    }
-    for name, rate in trials.items():
-        runs[name].params({"learning_rate": rate})
+    runs = {name: _trial_run(context, name, rate) for name, rate in trials.items()}
     followers = _Followers(context, {name: RecordForwarder(context, run=runs[name]) for name in trials})
     tuner = _tuner(context, settings, resources, trials)
     context.line.update(f"starting {len(trials)} trials")
-    grid = fit_in_background(tuner, followers.poll)
-    _check_complete(context, grid, trials, followers)
-    return _best_trial(context, settings, trials, runs)
+    try:
+        grid = fit_in_background(tuner, followers.poll)
+        failed = _failed_trials(context, grid, trials, followers)
+    except BaseException as error:
+        for run in runs.values():
+            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    return _best_trial(context, settings, trials, runs, failed)
+
+
+def _trial_run(context: StageContext, name: str, learning_rate: float) -> RunRecorder:
+    """The MLflow run of a trial; the same one again if the sweep was interrupted."""
+    folder = context.folder / TRIALS_FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    tags = {"cosa.stage": context.step.name, "cosa.stage_kind": "trial"}
+    run = context.run.tracker.new_run(f"{context.step.name} {name}", context.run, tags, folder / RUN_NOTE)
+    run.params({"learning_rate": learning_rate})
+    return run
 
 
 def trial_name(learning_rate: float) -> str:
-    """Short name of a trial: its folder, its run in Ray and MLflow."""
-    return f"lr-{learning_rate:g}"
+    """Short name of a trial: its folder, its run in Ray and MLflow. Different rates have different names."""
+    return f"lr-{learning_rate!r}"
 
 
 def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResources, trials: dict[str, float]) -> Any:
@@ -84,7 +96,7 @@ def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResou
             metric=metric,
             mode=mode,
             scheduler=scheduler,
-            max_concurrent_trials=settings.max_concurrent or concurrent_trials(resources, len(trials)),
+            max_concurrent_trials=min(settings.max_concurrent or len(trials), concurrent_trials(resources, len(trials))),
             trial_dirname_creator=lambda trial: trial.config["trial"],
             trial_name_creator=lambda trial: trial.config["trial"],
         ),
@@ -140,26 +152,41 @@ class _Followers:
             self.context.line.update(f"{len(self.forwarders)} trials ({running} running) step", done, total, figures)
 
 
-def _check_complete(context: StageContext, grid: Any, trials: dict[str, float], followers: _Followers) -> None:
-    """Tune returns normally after Ctrl-C and after failed trials: look at what is really there."""
+def _failed_trials(context: StageContext, grid: Any, trials: dict[str, float], followers: _Followers) -> dict[str, str]:
+    """Why trials failed, by name. Tune returns normally after Ctrl-C and after failed trials: look at what is really there.
+
+    Raises:
+        KeyboardInterrupt: trials are missing.
+        UserError: all trials failed.
+    """
     followers.poll()
     if len(grid) < len(trials):
         raise KeyboardInterrupt
-    failed = [str(result.error).strip().splitlines()[-1] for result in grid if result.error is not None]
+    failed = {}
+    for result in grid:
+        if result.error is not None:
+            mistake = context.folder / TRIALS_FOLDER / result.config["trial"] / MISTAKE_FILE
+            told = mistake.read_text(encoding="utf-8") if mistake.is_file() else str(result.error).strip().splitlines()[-1]
+            failed[result.config["trial"]] = told
     if len(failed) == len(trials):
-        raise UserError(f"all {len(trials)} trials of {context.step.name} failed; the first with: {failed[0]}")
-    for line in failed:
-        context.run.tags({"cosa.failed_trial": line[:200]})
-        context.run.tracker.reporter.warn(f"a trial of {context.step.name} failed: {line}")
+        first = next(iter(failed))
+        raise UserError(f"all {len(trials)} trials of the sweep failed; {first}: {failed[first]}")
+    for name, line in failed.items():
+        context.run.tracker.reporter.warn(f"trial {name} of {context.step.name} failed and is left out: {line}")
+    return failed
 
 
-def _best_trial(context: StageContext, settings: SweepSection, trials: dict[str, float], runs: dict[str, Any]) -> StageOutcome:
+def _best_trial(
+    context: StageContext, settings: SweepSection, trials: dict[str, float], runs: dict[str, Any], failed: dict[str, str]
+) -> StageOutcome:
     metric = str(selection_metric(context))
     records: dict[str, list[Record]] = {}
     best: dict[str, Record] = {}
+    kept: dict[str, dict[int, Path]] = {}
     for name in trials:
         records[name] = read_records(context.folder / TRIALS_FOLDER / name)
-        found = best_evaluation(records[name], metric, settings.mode)
+        kept[name] = kept_checkpoints(context.folder / RAY_FOLDER / f"{run_name(context)}-{name}")
+        found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
         runs[name].end("FINISHED" if found else "FAILED")
         if found is not None:
             best[name] = found
@@ -172,12 +199,15 @@ def _best_trial(context: StageContext, settings: SweepSection, trials: dict[str,
     points = {trials[name]: record.values[metric] for name, record in best.items()}
     plot_sweep(points, metric, context.folder / "sweep.png", title=context.step.name)
     plot_curves(records[winner], context.folder / "curves.png", title=f"{context.step.name} {winner}")
-    run = context.folder / RAY_FOLDER / f"{run_name(context)}-{winner}"
-    keep_checkpoint(run, best[winner].step, context.folder)
+    keep_checkpoint(kept[winner][best[winner].step], context.folder)
     shutil.copy2(context.folder / TRIALS_FOLDER / winner / "progress.jsonl", context.folder / "progress.jsonl")
     shutil.rmtree(context.folder / RAY_FOLDER)
+    for name in trials:
+        (context.folder / TRIALS_FOLDER / name / RUN_NOTE).unlink(missing_ok=True)
     values = " ".join(f"{trials[name]:g}: {record.values[metric]:.1f}" for name, record in best.items())
     context.run.params({"best_learning_rate": trials[winner]})
     outcome = training_outcome(context, records[winner], best[winner], extra=f"; {winner} of ({values})")
     outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
+    if failed:
+        outcome.details["failed_trials"] = failed
     return outcome

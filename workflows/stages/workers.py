@@ -10,6 +10,8 @@ from typing import Any
 
 from workflows.stages.progress import ProgressWriter, read_records
 
+MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training; Ray would only restart the workers to meet it again
+
 
 def training_worker(config: dict[str, Any]) -> None:
     """One worker of a training stage. config: {'job': Job.plain()}.
@@ -17,6 +19,20 @@ def training_worker(config: dict[str, Any]) -> None:
     Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
     from the latest one.
     """
+    from cosa.errors import UserError
+
+    mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
+    if mistake.is_file():
+        raise UserError(mistake.read_text(encoding="utf-8"))
+    try:
+        _train(config)
+    except UserError as error:
+        mistake.parent.mkdir(parents=True, exist_ok=True)
+        mistake.write_text(str(error), encoding="utf-8")
+        raise
+
+
+def _train(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
