@@ -10,7 +10,7 @@ Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 class Section(BaseModel):
     """Base of every configuration model: unknown keys are errors, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class VisionConfig(Section):
@@ -69,6 +69,9 @@ class VisionConfig(Section):
             )
         if is_swin != isinstance(self.depth, tuple) and self.depth is not None:
             raise ValueError("depth of a Swin is a list with one number a stage, of a CLIP vision transformer one number")
+        stages = {len(value) for value in (self.depth, self.num_heads) if isinstance(value, tuple)}
+        if len(stages) > 1:
+            raise ValueError("depth and num_heads of a Swin are lists of one length: a number a stage")
         if self.window_size is not None and not is_swin:
             raise ValueError("window_size belongs to Swin encoders only")
         return self

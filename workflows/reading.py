@@ -20,6 +20,7 @@ from workflows.spec.sections import (
     StageSection,
 )
 
+FEWEST_ANSWERS = 4  # of a question, for the soft accuracy: it leaves one person out and counts to three
 Kind = Literal["captions", "questions", "references"]
 
 
@@ -66,7 +67,8 @@ class AnnotationFile:
     """An annotation file and what a stage wants from it.
 
     field: where the spec names it. only_names: the stage only wants the clips' names. with_answers: questions need
-    answers.
+    answers. fewest_answers: answers that each question needs. fewest: samples that it needs in all, a batch. covers: the
+    captions file whose clips all need references.
     """
 
     path: Path
@@ -76,11 +78,14 @@ class AnnotationFile:
     is_evaluated: bool
     only_names: bool
     with_answers: bool
+    fewest_answers: int = 1
+    fewest: int = 1
+    covers: Path | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """The same for two files that need not both be checked."""
-        return (self.path, self.kind, self.is_evaluated, self.only_names, self.with_answers)
+        return (self.path, self.kind, self.is_evaluated, self.only_names, self.with_answers, self.fewest_answers, self.fewest)
 
     def check(self) -> None:
         """Read the file.
@@ -91,7 +96,7 @@ class AnnotationFile:
         if self.only_names:
             load_video_ids(self.path)
         elif self.kind == "references":
-            load_references(self.path)
+            self._check_references()
         elif self.kind == "questions":
             self._check_questions()
         else:
@@ -106,6 +111,22 @@ class AnnotationFile:
             raise
         if self.is_evaluated:
             reject_duplicates(entries, self.path)
+        self._check_size(sum(len(entry.captions) for entry in entries))
+
+    def _check_size(self, samples: int) -> None:
+        if samples < self.fewest:
+            raise UserError(
+                f"{self.path} has {samples} samples, fewer than a batch of stage {self.stage} ({self.fewest}); lower batch_size"
+            )
+
+    def _check_references(self) -> None:
+        references = load_references(self.path)
+        if self.covers is not None and self.covers.is_file():
+            lacking = [video_id for video_id in load_video_ids(self.covers) if video_id not in references]
+            if lacking:
+                raise UserError(
+                    f"{self.path} has no reference caption for {len(lacking)} clips of {self.covers}, such as {lacking[0]!r}"
+                )
 
     def _check_questions(self) -> None:
         try:
@@ -116,6 +137,19 @@ class AnnotationFile:
             raise
         if not self.with_answers:
             reject_duplicates(questions, self.path)
+            nameless = next((question for question in questions if question.question_id is None), None)
+            if nameless is not None:
+                raise UserError(
+                    f'{self.path}, line {nameless.line}: field "question_id" is missing; the submission of stage {self.stage} '
+                    "needs one for every question"
+                )
+        for question in questions if self.with_answers and self.fewest_answers > 1 else ():
+            if len(question.answers) < self.fewest_answers:
+                raise UserError(
+                    f"{self.path}, line {question.line}: {len(question.answers)} answers, but the soft accuracy of stage "
+                    f"{self.stage} needs at least {self.fewest_answers} a question"
+                )
+        self._check_size(len(questions))
 
     def _wrong_kind(self, found: str, wanted: str) -> UserError:
         return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; give {self.field}.{wanted}")
@@ -137,6 +171,15 @@ def _can_be_read_as_questions(path: Path) -> bool:
     return True
 
 
+def _batch_of(section: StageSection, dataset: str, split: str) -> int:
+    """The largest batch that a stage draws from a split."""
+    if isinstance(section, PretrainSection):
+        return max((c.batch_size for c in section.corpora if (c.dataset, c.split) == (dataset, split)), default=1)
+    if isinstance(section, FinetuneSection) and split == section.train_split:
+        return section.batch_size
+    return 1
+
+
 def annotation_files(stage: str, section: StageSection, experiment: Experiment) -> Iterator[AnnotationFile]:
     """The user's own annotation files that a stage reads; those that a prepare stage makes are left out."""
     for name in datasets_of(section):
@@ -146,6 +189,7 @@ def annotation_files(stage: str, section: StageSection, experiment: Experiment) 
         for split, kind, is_evaluated in splits_of(section, name, dataset):
             file = getattr(dataset.splits[split], kind)
             if file is not None:
+                captions = dataset.splits[split].captions
                 yield AnnotationFile(
                     path=Path(file).expanduser(),
                     kind=kind,
@@ -154,4 +198,7 @@ def annotation_files(stage: str, section: StageSection, experiment: Experiment) 
                     is_evaluated=is_evaluated,
                     only_names=isinstance(section, ExtractSection),
                     with_answers=not (is_evaluated and isinstance(section, EvaluateSection) and section.submission),
+                    fewest_answers=FEWEST_ANSWERS if is_evaluated and getattr(section, "soft_accuracy", False) else 1,
+                    fewest=1 if is_evaluated else _batch_of(section, name, split),
+                    covers=Path(captions).expanduser() if kind == "references" and captions is not None else None,
                 )

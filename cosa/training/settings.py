@@ -65,7 +65,9 @@ class EvaluationSettings(Section):
     length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
     max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
     caption_metrics: tuple[Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...] = Field(
-        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"), description="caption metrics to compute"
+        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"),
+        min_length=1,
+        description="caption metrics to compute",
     )
     soft_accuracy: bool = Field(
         False, description="question answering: VQAv2's accuracy over ten human answers instead of exact match"

@@ -89,6 +89,11 @@ def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, Da
 
 def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report: Report) -> None:
     where = ("stages", name, "sweep")
+    if sweep.scheduler == "asha" and stage.evaluations_per_run < 2:
+        report(
+            f"asha stops bad trials at validations before the last one; give stages.{name}.evaluations_per_run >= 2",
+            *where, "scheduler",
+        )  # fmt: skip
     metric = sweep.metric or TASK_METRIC[stage.task]
     known = validation_metrics(stage)
     if metric in VIDEO_TO_TEXT and stage.task == "retrieval" and metric not in known:
@@ -165,11 +170,26 @@ def _selection_warnings(
         and (chosen_by := validation_split(trained, datasets)) is not None
         and _same_split(datasets.get(stage.dataset), chosen_by, stage.split)
     ]
+    trained_on = [
+        trained_name
+        for trained_name, trained in _ancestors(stage.checkpoint, stages)
+        for dataset, split in _training_splits(trained)
+        if dataset == stage.dataset and _same_split(datasets.get(dataset), split, stage.split)
+    ]
+    if trained_on:
+        yield f"{name} reports on {stage.dataset}/{stage.split}, on which {' and '.join(dict.fromkeys(trained_on))} trained"
     if choosing:
         yield (
             f"{name} reports on {stage.dataset}/{stage.split}, by which {' and '.join(choosing)} chose the best checkpoint: "
             "its scores are optimistic (the published recipes do this too)"
         )
+
+
+def _training_splits(stage: TrainSection) -> list[tuple[str, str]]:
+    """(dataset, split) of all that a stage trains on."""
+    if isinstance(stage, PretrainSection):
+        return [(corpus.dataset, corpus.split) for corpus in stage.corpora]
+    return [(stage.dataset, stage.train_split)] if isinstance(stage, FinetuneSection) else []
 
 
 def _task_warnings(name: str, stage: EvaluateSection, stages: Mapping[str, StageSection]) -> Iterator[str]:

@@ -67,7 +67,11 @@ class DatasetSection(Section):
 class ClusterSection(Section):
     """Where stages run. None of it changes a result."""
 
-    address: str = Field("local", description="local: start Ray on this machine; else the address of a running cluster")
+    address: str = Field(
+        "local",
+        pattern=r"^(local|auto|(ray://)?[^\s:/]+:[0-9]{1,5})$",
+        description="local: start Ray on this machine; auto, HOST:PORT or ray://HOST:PORT: a running cluster",
+    )
     cpus: PositiveInt | None = Field(None, description="cores that a local Ray uses; left out: all")
     workers: PositiveInt | Literal["auto"] = Field(
         "auto", description="training workers a stage; auto: one a GPU, without GPUs two (one on a single core)"
@@ -82,7 +86,11 @@ class ClusterSection(Section):
 class TrackingSection(Section):
     """Where MLflow records runs."""
 
-    uri: str | None = Field(None, description="MLflow tracking URI; left out: an sqlite file in the storage folder")
+    uri: str | None = Field(
+        None,
+        pattern=r"^(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:",
+        description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder",
+    )
     upload_checkpoints: bool = Field(True, description="false: record only path and sha256 of a checkpoint")
 
 
@@ -227,11 +235,18 @@ class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMix
     checkpoint: str = Field(description="a training stage, or the folder of a checkpoint (a path with a slash)")
     dataset: str = Field(description="name of a dataset")
     split: str = Field("test", description="split to evaluate on")
-    tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate")
+    tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate; each task once")
     baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
     eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
     submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
     published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_task_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tasks)) != len(tasks):
+            raise ValueError("a task stands twice")
+        return tasks
 
 
 STAGE_SECTIONS: dict[str, type[StageSection]] = {
