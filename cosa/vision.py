@@ -1,18 +1,21 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
+import logging
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
+from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
+from cosa.checkpoints.reading import read_weights
 from cosa.config import VisionConfig
 from cosa.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 # Pixel statistics that the published code normalises with, per encoder family.
 PIXEL_STATISTICS = {
@@ -76,7 +79,7 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
     if load_pretrained and config.pretrained is True:
         _load_from_hub(backbone, config.encoder)
     elif load_pretrained and isinstance(config.pretrained, str):
-        _load_backbone_file(backbone, Path(config.pretrained))
+        _load_backbone_file(backbone, config, Path(config.pretrained))
     return backbone
 
 
@@ -110,19 +113,16 @@ def _load_from_hub(backbone: Any, encoder: str) -> None:
         raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
 
 
-def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
-    """Weights in timm's own naming from a local file (safetensors, or a pickle-free torch file)."""
-    from timm.models import load_state_dict
-
-    where = f"model.vision.pretrained: {path.resolve()}"
+def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:
+    """Weights from a local file, in Microsoft's naming (Swin), OpenAI's (CLIP) or timm's own."""
     if not path.is_file():
         raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
-    try:
-        weights = load_state_dict(str(path), weights_only=True)
-    except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
-        raise UserError(
-            f"{where} is no file of weights ({type(error).__name__}); expected safetensors, or a torch file of tensors alone"
-        ) from error
+    weights = read_weights(path)
+    where = f"model.vision.pretrained: {path.resolve()}"
+    if is_published_vision(weights, config.family):
+        report = load_published_vision(backbone, weights, config.family, path)
+        _LOG.info("\n".join(report.lines()))
+        return
     try:
         found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
     except RuntimeError as error:
@@ -130,8 +130,10 @@ def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
     if found.missing_keys:
         raise UserError(
             f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
-            "expected timm's names of model.vision.encoder"
+            "expected timm's names of model.vision.encoder, or those of Microsoft's Swin or OpenAI's CLIP"
         )
+    if found.unexpected_keys:
+        _LOG.warning("%s: unused %s (%d in all)", where, found.unexpected_keys[:3], len(found.unexpected_keys))
 
 
 def _filter_of(backbone: nn.Module) -> Any:

@@ -7,6 +7,7 @@ import torch
 
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, seed_step
 from cosa.training.losses import StepLosses
@@ -98,7 +99,7 @@ def test_dropout_is_on_and_follows_the_step() -> None:
     totals = []
     for step in (3, 3, 4):
         generator = seed_step(5, step, CPU)
-        losses = trainer.losses(batch, generator)
+        losses = trainer.losses(batch, Draws(generator))
         totals.append(sum(float(loss.detach()) for loss in losses.values()))
     assert totals[0] == totals[1] != totals[2]
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.objectives.names import LONG_NAMES
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import (
@@ -25,7 +26,7 @@ def test_exactly_what_gets_a_gradient_stays_trainable(family: Family, objectives
     """Nothing that is trained is frozen, and DDP finds a gradient for everything else in every step."""
     model = tiny_model(family)
     losses = StepLosses(model, ObjectiveSettings(), 20)
-    found = losses(batch_of(objectives), torch.Generator().manual_seed(0))
+    found = losses(batch_of(objectives), Draws(torch.Generator().manual_seed(0)))
     torch.stack(list(found.values())).sum().backward()
     reached = set(gradients(model))
     frozen = set(freeze_unused(model, objectives))
