@@ -47,7 +47,7 @@ class Trainer:
     """
 
     losses: StepLosses
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     batches: TrainingBatches
     optimizer_settings: OptimizerSettings
     loop_settings: LoopSettings
@@ -117,7 +117,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update; losses and what else is recorded, as scalars on the device."""
-        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings.warmup_ratio)
+        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
         generator = seed_step(self.seed, self.step, self.device)
         with self._autocast():
             losses = self._parallel(batch.to(self.device), self.draws(generator))

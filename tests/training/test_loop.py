@@ -166,7 +166,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     free, clipped = make_trainer(steps=1, gradient_clip=1e9), make_trainer(steps=1, gradient_clip=1e-3)
     norms = []
     for trainer in (free, clipped):
-        record = trainer._train_step(trainer.batches[0])
+        record = trainer.train_step(trainer.batches[0])
         gradients = [p.grad for group in trainer.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norms.append((float(record["gradient_norm"]), math.sqrt(sum(float(g.square().sum()) for g in gradients))))
     assert norms[0][0] == pytest.approx(norms[0][1], rel=1e-4)
