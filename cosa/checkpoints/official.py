@@ -3,20 +3,18 @@
 Every key of the file is used, or named as unused with the reason; everything that our model has must come from the file.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from cosa.checkpoints.locate import PublishedFiles
 from cosa.checkpoints.names import TIED, ImportReport, published_names, reason_unused
+from cosa.checkpoints.options import PublishedOptions
 from cosa.checkpoints.positions import fit_positions
 from cosa.checkpoints.reading import expect_all, read_weights
 from cosa.checkpoints.sizes import config_of
-from cosa.config import ModelConfig
 from cosa.errors import UserError
 from cosa.model import COSA
 
@@ -37,19 +35,23 @@ def import_published(
         files: the file of weights, and the published options beside it if there are any.
         resolution: side of the input image, pixels; left out: that of the file. Positions are interpolated to it.
         frame_positions: number of frame embeddings; left out: as many as the file has, else the nearest ones.
-        text_heads: attention heads of BERT, which no shape tells; needed for sizes other than base and large.
+        text_heads: attention heads of BERT, which no shape tells; needed for sizes other than base and large, unless the
+            options hold `num_attention_heads`.
         vision_heads: attention heads of a CLIP encoder, if they are not 64 wide.
 
     Raises:
         UserError: the file is no published checkpoint, lacks weights, or its sizes have to be told.
     """
     weights = read_weights(files.weights)
-    trained_at = _trained_resolution(files)
+    options = PublishedOptions.read(files)
     config = config_of(
-        weights, files.weights, text_heads=text_heads, vision_heads=vision_heads, resolution=trained_at or resolution
+        weights,
+        files.weights,
+        text_heads=text_heads or options.number("num_attention_heads"),
+        vision_heads=vision_heads,
+        resolution=options.number("video_resolution") or resolution,
     )
-    if files.options is not None:
-        _check_options(files, config)
+    options.check_encoder(config)
     vision = config.vision.model_copy(update={"resolution": resolution or config.vision.resolution})
     config = config.model_copy(update={"vision": vision, "frame_positions": frame_positions or config.frame_positions})
     model = COSA(config, load_pretrained=False)
@@ -109,36 +111,3 @@ def _check_shapes(model: COSA, values: Mapping[str, Tensor], found: Mapping[str,
                 f"{path.resolve()}: {found[ours]} has shape {tuple(values[ours].shape)}; expected {tuple(target.shape)}. The "
                 "file's sizes do not belong together"
             )
-
-
-# -- the published options (log/hps.json) -----------------------------------------------------------------------------
-
-
-def _read_options(files: PublishedFiles) -> dict[str, Any]:
-    if files.options is None:
-        return {}
-    try:
-        options = json.loads(files.options.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{files.options} cannot be read as JSON ({error}); mend it, or move it away") from error
-    if not isinstance(options, dict):
-        raise UserError(f"{files.options}: expected a mapping of options, found {type(options).__name__}")
-    return options
-
-
-def _trained_resolution(files: PublishedFiles) -> int | None:
-    """Side of the images in training as the options say it; a Swin's file tells it only by its masks."""
-    value = _read_options(files).get("video_resolution")
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise UserError(f"{files.options}: video_resolution is {value!r}; expected a number of pixels")
-    return value
-
-
-def _check_options(files: PublishedFiles, config: ModelConfig) -> None:
-    """The options must name the encoder that the file holds; what they do not name is not checked."""
-    named = str(_read_options(files).get("video_encoder_type", config.vision.family))
-    if config.vision.family not in named.lower():
-        raise UserError(
-            f"{files.options} says video_encoder_type {named!r}, but {files.weights} holds a {config.vision.family} encoder; "
-            "give the options that belong to it"
-        )

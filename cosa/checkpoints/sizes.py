@@ -86,7 +86,8 @@ def _text_config(weights: Mapping[str, Tensor], path: Path, heads: int | None) -
     if heads is None:
         raise UserError(
             f"{path.resolve()}: BERT is {hidden} wide, neither base (768) nor large (1024), and a state dict does not tell its "
-            "attention heads; give --text-heads (import-checkpoint)"
+            "attention heads; give --text-heads (import-checkpoint), or "
+            'put {"num_attention_heads": N} into an hps.json beside the file'
         )
     return TextConfig(
         encoder="bert-large-uncased" if hidden == 1024 else "bert-base-uncased",
@@ -122,7 +123,7 @@ def swin_config(weights: Mapping[str, Tensor], path: Path, resolution: int | Non
 
 
 def _told(what: str, path: Path) -> Any:
-    raise UserError(f"{path.resolve()} does not tell its {what}; give --{what} (import-checkpoint)")
+    raise UserError(f"{path.resolve()} does not tell its {what}; import it with `cosa import-checkpoint --{what}`")
 
 
 def _swin_resolution(weights: Mapping[str, Tensor], patch: int, window: int) -> int | None:

@@ -29,7 +29,7 @@ class PublishedAdamW(torch.optim.Optimizer):
 
     def _update(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         rate, (first, second) = float(group["lr"]), group["betas"]
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
         means, squares, steps = self._moments(parameters)
         torch._foreach_mul_(means, first)
         torch._foreach_add_(means, gradients, alpha=1.0 - first)
