@@ -69,7 +69,9 @@ def names(encoder: Encoder, pattern: str) -> list[str]:
 
 
 def imported(path: Path, **changes: Any) -> tuple[COSA, ImportReport]:
-    """A published file as our model, in evaluation mode."""
+    """A published file as our model, in evaluation mode. A Swin without shifted windows does not tell its resolution."""
+    if path.parent.name == folder_of("swin") and not any(name.endswith("attn_mask") for name in record("swin", "model")):
+        changes.setdefault("resolution", option("video_resolution"))
     model, report = import_published(PublishedFiles(path), text_heads=config()["bert"]["num_attention_heads"], **changes)
     return model.eval(), report
 

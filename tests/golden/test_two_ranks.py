@@ -14,6 +14,7 @@ from cosa.model import COSA, EncodedBatch
 from cosa.objectives.matching import matching_logits
 from tests.golden import golden, steps
 from tests.golden.golden import ENCODERS, Encoder
+from tests.golden.language import recorded_arithmetic
 from tests.golden.recorded import RecordedDraws
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
@@ -51,7 +52,8 @@ def worker(rank: int, encoder: Encoder, folder: str, ranks: int) -> None:
     for case in CASES:
         model = golden.fresh_model(encoder)
         batch, draws, behaviour = step_of(case, expected, rank, model)
-        losses = steps.step_losses(model, behaviour)(batch, draws)
+        with recorded_arithmetic():
+            losses = steps.step_losses(model, behaviour)(batch, draws)
         steps.total_of(losses).backward()
         result: dict[str, Any] = {
             "losses": {name: float(value.detach()) for name, value in losses.items()},
