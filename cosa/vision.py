@@ -14,6 +14,7 @@ from cosa.checkpoints.published_vision import is_published_vision, load_publishe
 from cosa.checkpoints.reading import read_weights
 from cosa.config import VisionConfig
 from cosa.errors import UserError
+from cosa.padded_swin import pad_before_shifting
 
 _LOG = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
+    if config.family == "swin":
+        pad_before_shifting(backbone)
     if load_pretrained and config.pretrained is True:
         _load_from_hub(backbone, config.encoder)
     elif load_pretrained and isinstance(config.pretrained, str):
