@@ -66,6 +66,7 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         depth_name: config.depth,
         "num_heads": config.num_heads,
         "window_size": config.window_size,
+        "mlp_ratio": config.mlp_ratio,
     }
     try:
         backbone = timm.create_model(

@@ -18,7 +18,6 @@ from cosa.errors import UserError
 
 CLIP_HEAD_WIDTH = 64  # OpenAI's rule, which its own loader relies on: heads = width // 64
 BERT_HEADS = {768: 12, 1024: 16}  # BERT-base and BERT-large by width; other sizes have to be told
-MLP_RATIO = 4  # of both vision encoders
 # timm's name for OpenAI's sizes; others are spelt out on top of the first one.
 _CLIP_NAMES = {(768, 16): "base_patch16", (768, 32): "base_patch32", (1024, 14): "large_patch14"}
 _BERT = "multimodal_encoder.bert."
@@ -109,7 +108,6 @@ def swin_config(weights: Mapping[str, Tensor], path: Path, resolution: int | Non
     tables = [f"layers.{stage}.blocks.0.attn.relative_position_bias_table" for stage in range(stages)]
     expect_all([name for name in tables if name not in weights], path, "a Swin's weights")
     window = (round(weights[tables[0]].shape[0] ** 0.5) + 1) // 2  # (2 * window - 1)^2 offsets
-    _check_mlp(weights["layers.0.blocks.0.mlp.fc1.weight"], path)
     return VisionConfig(
         encoder="swin_base_patch4_window7_224",
         resolution=_swin_resolution(weights, patch, window) or resolution or _told("resolution", path),
@@ -117,6 +115,7 @@ def swin_config(weights: Mapping[str, Tensor], path: Path, resolution: int | Non
         embed_dim=width,
         depth=depth,
         num_heads=tuple(weights[name].shape[1] for name in tables),
+        mlp_ratio=_mlp_ratio(weights["layers.0.blocks.0.mlp.fc1.weight"]),
         window_size=window,
         pretrained=True,
     )
@@ -143,7 +142,6 @@ def clip_config(weights: Mapping[str, Tensor], path: Path, heads: int | None = N
     side = round((weights["positional_embedding"].shape[0] - 1) ** 0.5)
     if heads is None and width % CLIP_HEAD_WIDTH:
         _told("vision-heads", path)
-    _check_mlp(weights["transformer.resblocks.0.mlp.c_fc.weight"], path)
     return VisionConfig(
         encoder=f"vit_{_CLIP_NAMES.get((width, patch), 'base_patch16')}_clip_quickgelu_224",
         resolution=side * patch,
@@ -151,11 +149,11 @@ def clip_config(weights: Mapping[str, Tensor], path: Path, heads: int | None = N
         embed_dim=width,
         depth=_count(weights, r"transformer\.resblocks\.(\d+)\."),
         num_heads=heads or width // CLIP_HEAD_WIDTH,
+        mlp_ratio=_mlp_ratio(weights["transformer.resblocks.0.mlp.c_fc.weight"]),
         pretrained=True,
     )
 
 
-def _check_mlp(first: Tensor, path: Path) -> None:
-    inner, width = first.shape
-    if inner != MLP_RATIO * width:
-        raise UserError(f"{path.resolve()}: feed-forward blocks are {inner} wide inside; expected {MLP_RATIO} x {width}")
+def _mlp_ratio(first: Tensor) -> float:
+    """From the first linear layer of a feed-forward block, (inner, width)."""
+    return first.shape[0] / first.shape[1]

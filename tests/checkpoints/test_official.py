@@ -117,6 +117,15 @@ def test_sizes_that_no_shape_tells(tmp_path: Path) -> None:
         import_published(PublishedFiles(swin), text_heads=4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_width_of_the_feed_forward_blocks(tmp_path: Path, family: Family) -> None:
+    config = tiny_model(family).config
+    model = COSA(config.model_copy(update={"vision": config.vision.model_copy(update={"mlp_ratio": 2.0})}))
+    found, _ = brought_in(saved(tmp_path, published_state(model)), family)
+    assert found.config.vision.mlp_ratio == 2.0
+    same_weights(found, model)
+
+
 def test_a_swin_tells_its_resolution_by_its_masks(tmp_path: Path) -> None:
     state = published_state(tiny_model())
     state["video_encoder.layers.0.blocks.1.attn_mask"] = torch.zeros(4, 16, 16)  # 2 x 2 windows of 4 patches of 4 pixels

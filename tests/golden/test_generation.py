@@ -12,6 +12,7 @@ from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import QuestionEntry
 from cosa.evaluation.question_answering import evaluate_question_answering
 from cosa.generation import Decoder, Prompt, generate, question_prompt
+from cosa.objectives.question_answering import question_answer_mask
 from cosa.text import VideoMemory
 from cosa.training.settings import ClipSettings, EvaluationSettings
 from tests.golden import golden
@@ -76,7 +77,11 @@ def follow(encoder: Encoder, expected: dict[str, Any], memory: VideoMemory, prom
     """Go along the recorded ids and compare every step's logits; the number of steps compared."""
     decoder = Decoder(golden.model_of(encoder), memory, prompt)
     for place, step in enumerate(expected["steps"]):
-        same_step(decoder.next_logits(expected["ids"][:, first + place]), step)
+        newest = expected["ids"][:, first + place]
+        if "input_ids" in step:
+            mask_id = golden.model_of(encoder).tokenizer.mask_id
+            assert torch.equal(step["input_ids"][:, -2:], torch.stack([newest, torch.full_like(newest, mask_id)], dim=1))
+        same_step(decoder.next_logits(newest), step)
     return len(expected["steps"])
 
 
@@ -108,6 +113,10 @@ def test_answers(encoder: Encoder, case: str) -> None:
         behaviour=PUBLISHED,
     )  # fmt: skip
     assert texts == trimmed(encoder, expected["ids"], prompt=limit + 1)
+    started = torch.ones(len(texts), 2, dtype=torch.bool)  # [CLS] and the first [MASK]
+    questions = golden.text_ids(encoder, expected["questions"], limit)
+    mask = question_answer_mask(model.not_padding(questions), started).repeat_interleave(expected["num_beams"], 0)
+    assert torch.equal(mask.long(), expected["initial_attention_mask"])
     assert [model.tokenizer.decode(ids) for ids in texts] == expected["generated"]
     if "steps" in expected:
         assert follow(encoder, expected, memory, prompt, first=limit) > 1

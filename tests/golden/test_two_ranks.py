@@ -10,6 +10,7 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from cosa.behaviour import PUBLISHED
+from cosa.distributed import gather_constant
 from cosa.model import COSA, EncodedBatch
 from cosa.objectives.matching import matching_logits
 from tests.golden import golden, steps
@@ -62,6 +63,9 @@ def worker(rank: int, encoder: Encoder, folder: str, ranks: int) -> None:
         }
         if batch.concatenated_ids is not None:
             result["concatenated_ids"] = batch.concatenated_ids
+            with torch.no_grad():
+                frames = gather_constant(batch.frames)[batch.members].flatten(1, 2)
+                result["frame_means"] = model.encode_frames(frames).mean((2, 3))
         found[case] = result
     found["features"] = features(rank, encoder)
     torch.save(found, f"{folder}/{rank}.pt")
@@ -108,6 +112,8 @@ def test_losses(outcome: tuple[Encoder, list[dict[str, Any]]], case: str) -> Non
         if "concat_input_ids" in expected:
             ids = expected["concat_input_ids"]
             assert torch.equal(golden.padded(found[case]["concatenated_ids"], ids.shape[1]), ids)
+            assert torch.equal((ids != 0).long(), expected["concat_attention_mask"])
+            golden.close(found[case]["frame_means"], expected["concat_video_output_frame_means"])
 
 
 @pytest.mark.parametrize("case", CASES)
