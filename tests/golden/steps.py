@@ -120,3 +120,13 @@ def same_gradients(found: dict[str, Tensor | None], expected: dict[str, Any]) ->
             assert abs(sums["proj"] - stats["proj"]) <= golden.GRADIENT["rel"] * norm + golden.GRADIENT["abs"], name
             compared += 1
     assert compared
+
+
+def without_dropout(model: COSA) -> COSA:
+    """A copy of a model without dropout and stochastic depth."""
+    text = model.config.text.model_copy(update={"dropout": 0.0})
+    vision = model.config.vision.model_copy(update={"drop_path_rate": 0.0})
+    config = model.config.model_copy(update={"text": text, "vision": vision})
+    copy = COSA(config, load_pretrained=False)
+    copy.load_state_dict(model.state_dict())
+    return copy

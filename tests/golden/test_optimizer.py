@@ -88,19 +88,10 @@ def trainer_of(encoder: Encoder, expected: dict[str, Any], model: COSA, draws: I
     )
 
 
-def without_dropout(model: COSA) -> COSA:
-    text = model.config.text.model_copy(update={"dropout": 0.0})
-    vision = model.config.vision.model_copy(update={"drop_path_rate": 0.0})
-    config = model.config.model_copy(update={"text": text, "vision": vision})
-    copy = COSA(config, load_pretrained=False)
-    copy.load_state_dict(model.state_dict())
-    return copy
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_steps(encoder: Encoder, case: str) -> None:
     expected = golden.record(encoder, "optim")[case]
-    model = without_dropout(golden.model_of(encoder))
+    model = steps.without_dropout(golden.model_of(encoder))
     start = {name: p.detach().clone() for name, p in steps.by_published_name(model).items()}
     rows, captions = expected["batch"], golden.config()["captions"]
     draws = iter([steps.draws_of(step, rows) for step in expected["steps"]])

@@ -19,7 +19,6 @@ from cosa.objectives.self_critical import (
 from tests.golden import golden, steps
 from tests.golden.golden import Encoder
 from tests.golden.recorded import RecordedDraws
-from tests.golden.test_optimizer import without_dropout
 
 pytestmark = pytest.mark.golden
 CASES = sorted({
@@ -86,7 +85,7 @@ def beams_of(case: str) -> int:
 def run(encoder: Encoder, case: str) -> tuple[COSA, torch.Tensor, dict[str, Any], torch.Tensor]:
     recorded = golden.record(encoder, "scst")
     expected = recorded[case]
-    model = without_dropout(golden.model_of(encoder)).train()
+    model = steps.without_dropout(golden.model_of(encoder)).train()
     settings = SelfCritical(
         reward_of(model, recorded["train_annotations"]), golden.option("max_generation_len"), beams_of(case)
     )
