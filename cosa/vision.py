@@ -10,6 +10,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
+from cosa.checkpoints.positions import resize_position_grid
 from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
 from cosa.checkpoints.reading import read_weights
 from cosa.config import VisionConfig
@@ -17,6 +18,9 @@ from cosa.errors import UserError
 from cosa.padded_swin import pad_before_shifting
 
 _LOG = logging.getLogger(__name__)
+
+_GRID = "pos_embed"  # timm's name of a CLIP encoder's positions
+_GRIDS_IN_FILES = (_GRID, "visual.positional_embedding", "visual.trunk.pos_embed")
 
 # Pixel statistics that the published code normalises with, per encoder family.
 PIXEL_STATISTICS = {
@@ -78,6 +82,12 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
+    patch = backbone.patch_embed.patch_size[0]
+    if config.resolution % patch:
+        raise UserError(
+            f"model.vision.resolution: {config.resolution} is not a multiple of {patch}, the patches of {config.encoder!r}; "
+            f"give {config.resolution // patch * patch or patch} or {(config.resolution // patch + 1) * patch}"
+        )
     if config.family == "swin":
         pad_before_shifting(backbone)
     if load_pretrained and config.pretrained is True:
@@ -141,8 +151,19 @@ def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -
 
 
 def _filter_of(backbone: nn.Module) -> Any:
-    """timm's own conversion of published files: naming, and position embeddings or tables of another resolution."""
-    return import_module(type(backbone).__module__).checkpoint_filter_fn
+    """timm's own conversion of files. Positions of another resolution are interpolated before, bilinearly as published."""
+    theirs = import_module(type(backbone).__module__).checkpoint_filter_fn
+
+    def ours(weights: dict[str, Tensor], model: nn.Module) -> Any:
+        fitted = dict(weights)
+        target = model.state_dict().get(_GRID)
+        for name in _GRIDS_IN_FILES:
+            if target is not None and name in weights and weights[name].shape[-2] != target.shape[1]:
+                grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
+                fitted[name] = resize_position_grid(grid, target.shape[1]).view(*weights[name].shape[:-2], *target.shape[1:])
+        return theirs(fitted, model)
+
+    return ours
 
 
 def _do_not_fit(what: str, error: RuntimeError) -> str:

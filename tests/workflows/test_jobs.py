@@ -16,6 +16,7 @@ from tests.support import CAPTIONS, tiny_model
 from workflows.spec.load import load_spec
 from workflows.stages.context import DatasetFiles
 from workflows.stages.jobs import Evaluator, Job, build_trainer
+from workflows.stages.workers import evaluation_worker
 
 CPU = torch.device("cpu")
 SPEC = """\
@@ -84,6 +85,13 @@ def test_self_critical_training(here: Path, name: str) -> None:
     assert trainer.losses.self_critical is not None
     record = trainer.train_step(trainer.batches[0])
     assert torch.isfinite(record["scst_loss"])
+
+
+def test_an_evaluation_worker_takes_a_published_checkpoint(here: Path) -> None:
+    found = evaluation_worker({"job": job(sections()["test"], here).plain(), "threads": 1})
+    assert found is not None
+    assert 0 <= found["retrieval"]["metrics"]["text_to_video_r1"] <= 100
+    assert len(found["retrieval"]["predictions"]) == 6
 
 
 @pytest.mark.parametrize("name", ["default", "published"])
