@@ -95,6 +95,30 @@ def list_(
     show_listing(folder, storage)
 
 
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published file of weights, or a published folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    options: Annotated[Path | None, typer.Option("--hps", help="Its hps.json; left out: the one beside it, if any.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images, pixels; left out: the file's.", min=1)] = None,
+    frame_positions: Annotated[int | None, typer.Option(help="Frame embeddings; left out: the file's.", min=1)] = None,
+    text_heads: Annotated[int | None, typer.Option(help="Attention heads of BERT, if neither base nor large.", min=1)] = None,
+    vision_heads: Annotated[int | None, typer.Option(help="Attention heads of CLIP, if not 64 wide.", min=1)] = None,
+) -> None:
+    """Turn a published checkpoint into one of ours; say what became of every key."""
+    from workflows.importing import import_checkpoint as run_import
+
+    run_import(
+        file,
+        out,
+        options=options,
+        resolution=resolution,
+        frame_positions=frame_positions,
+        text_heads=text_heads,
+        vision_heads=vision_heads,
+    )
+
+
 @app.command()
 def ui(
     storage: StorageFolder = Path("storage"),

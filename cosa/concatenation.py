@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def draw_partners(global_batch: int, row: int, partners: int, generator: np.random.Generator) -> np.ndarray:
+def draw_partners(
+    global_batch: int, row: int, partners: int, generator: np.random.Generator, *, with_self: bool = False
+) -> np.ndarray:
     """Positions in the global batch of the samples that a row is joined with: (partners,), distinct, never the row itself.
 
     Args:
@@ -14,10 +16,13 @@ def draw_partners(global_batch: int, row: int, partners: int, generator: np.rand
         row: the row's own position.
         partners: how many samples join it, one less than the number concatenated.
         generator: source of randomness.
+        with_self: draw from the whole batch, the row included, as the published code does.
 
     Raises:
         ValueError: the batch has too few other samples.
     """
+    if with_self and partners <= global_batch:
+        return generator.choice(global_batch, partners, replace=False)
     if partners > global_batch - 1:
         raise ValueError(f"cannot draw {partners} other samples from a batch of {global_batch}")
     others = generator.choice(global_batch - 1, partners, replace=False)

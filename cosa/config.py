@@ -35,6 +35,7 @@ class VisionConfig(Section):
     num_heads: PositiveInt | tuple[PositiveInt, ...] | None = Field(
         None, description="attention heads; a list with one number a stage for a Swin"
     )
+    mlp_ratio: float | None = Field(None, gt=0, description="width inside a feed-forward block, as a multiple of its own")
     window_size: PositiveInt | None = Field(None, description="Swin only: side of an attention window, tokens")
     drop_path_rate: Probability | None = Field(
         None, description="stochastic depth while training; left out: 0.2 in a Swin, 0.0 in a CLIP encoder, as published"

@@ -45,6 +45,11 @@ def gather(local: Tensor) -> Tensor:
     return _all_gather(local)
 
 
+def gather_constant(local: Tensor) -> Tensor:
+    """`gather` without gradients, with one worker too."""
+    return local.detach() if world_size() == 1 else _all_gather(local.detach())
+
+
 def _all_gather(local: Tensor) -> Tensor:
     local = local.contiguous()
     parts = [torch.empty_like(local) for _ in range(world_size())]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.draws import Draws
 from cosa.model import COSA
 from cosa.text import KeysValues, VideoMemory
 
@@ -19,14 +21,13 @@ class Prompt:
     """What stands before the generated text.
 
     ids: (rows, length); captions start with nothing. keys_values: its keys and values, one pair a layer.
-    visible: (rows, length) true where generated tokens may look. position: position number of the first generated token.
-    scored_length: tokens that the published length penalty counts before the first generated one.
+    visible: (rows, length) true where generated tokens may look. position: position number of the first generated token,
+    which is also what the published length penalty counts before it.
     """
 
     keys_values: list[KeysValues]
     visible: Tensor
     position: int
-    scored_length: int
 
 
 class Decoder:
@@ -47,6 +48,10 @@ class Decoder:
 
     def next_log_probabilities(self, newest: Tensor) -> Tensor:
         """Take the newest token of every row (rows,) in, give log-probabilities of the token behind it (rows, vocabulary)."""
+        return self.next_logits(newest).log_softmax(-1)
+
+    def next_logits(self, newest: Tensor) -> Tensor:
+        """`next_log_probabilities` before the softmax, in float32."""
         mask_id = self.model.tokenizer.mask_id
         ids = torch.stack([newest, torch.full_like(newest, mask_id)], dim=1)  # (rows, 2)
         corner = torch.ones(2, 2, dtype=torch.bool, device=ids.device).tril()
@@ -61,7 +66,7 @@ class Decoder:
         )
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
-        return self.model.multimodal.language_logits(hidden[:, 1]).float().log_softmax(-1)
+        return self.model.multimodal.language_logits(hidden[:, 1]).float()
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with copies of the given rows (rows,)."""
@@ -74,7 +79,7 @@ def question_prompt(model: COSA, memory: VideoMemory, question_ids: Tensor, max_
     """Read questions (rows, length) bidirectionally, as what answers look back on."""
     visible = model.not_padding(question_ids)
     _, keys_values = model.multimodal(question_ids, visible, memory)
-    return Prompt(keys_values, visible, max_question_tokens, max_question_tokens)
+    return Prompt(keys_values, visible, max_question_tokens)
 
 
 @torch.no_grad()
@@ -86,6 +91,7 @@ def generate(
     beam_size: int = 1,
     length_penalty: float = 1.0,
     prompt: Prompt | None = None,
+    behaviour: Behaviour = DEFAULT,
 ) -> list[list[int]]:
     """Token ids generated for every video (or every question, with a prompt), without [CLS] and [SEP].
 
@@ -94,21 +100,23 @@ def generate(
         memory: keys and values of the videos, one a row.
         max_tokens: longest generated text.
         beam_size: 1 is greedy.
-        length_penalty: sums of log-probabilities are divided by length ** penalty (beam search only); the length counts
-            [CLS] and a question, as published.
+        length_penalty: sums of log-probabilities are divided by length ** penalty (beam search only); the length is that of
+            the generated text and one special token.
         prompt: question to answer.
+        behaviour: whether a prompt counts as length.
     """
     if beam_size == 1:
         return _greedy(model, Decoder(model, memory, prompt), max_tokens)
-    return _beam_search(model, memory, prompt, max_tokens, beam_size, length_penalty)
+    before = prompt.position if prompt is not None and behaviour.prompt_counts_as_length else 0
+    return _beam_search(model, Decoder(model, memory, prompt, group=beam_size), max_tokens, beam_size, length_penalty, before)
 
 
 @torch.no_grad()
-def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, generator: torch.Generator | None = None) -> list[list[int]]:
+def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, draws: Draws) -> list[list[int]]:
     """Token ids drawn from the model's own distribution for every video, the closing [SEP] included if it was drawn."""
 
     def draw(scores: Tensor) -> Tensor:
-        return torch.multinomial(scores.exp(), 1, generator=generator)[:, 0]
+        return draws.tokens(scores.exp())
 
     rows = _step_through(model, Decoder(model, memory, None), max_tokens, draw)
     end_id = model.tokenizer.end_id
@@ -163,12 +171,11 @@ class _Hypotheses:
 
 
 def _beam_search(
-    model: COSA, memory: VideoMemory, prompt: Prompt | None, max_tokens: int, beam_size: int, length_penalty: float
+    model: COSA, decoder: Decoder, max_tokens: int, beam_size: int, length_penalty: float, counted_before: int
 ) -> list[list[int]]:
-    tokenizer, rows = model.tokenizer, memory.videos
-    decoder = Decoder(model, memory, prompt, group=beam_size)
+    tokenizer, rows = model.tokenizer, decoder.memory.videos
     device = decoder.visible.device
-    prompt_length = 1 + (prompt.scored_length if prompt is not None else 0)
+    prompt_length = 1 + counted_before
     results = [_Hypotheses(beam_size, length_penalty) for _ in range(rows)]
     texts: list[list[int]] = [[] for _ in range(rows * beam_size)]
     scores = torch.full((rows, beam_size), -1e9, device=device)

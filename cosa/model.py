@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.checkpoints.positions import nearest_frames
 from cosa.config import ModelConfig
-from cosa.distributed import gather
+from cosa.distributed import gather, gather_constant
 from cosa.text import MultimodalEncoder, VideoMemory
 from cosa.tokenizer import CaptionTokenizer
 from cosa.vision import VisionEncoder
@@ -91,23 +93,29 @@ class COSA(nn.Module):
 
     # -- video ------------------------------------------------------------------------------------------------------
 
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """(videos, frames, 3, height, width), uint8 or normalised, to visual tokens (videos, frames, tokens, vision_dim)."""
+        return self.vision(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
+    def features_of(self, tokens: Tensor) -> VideoFeatures:
+        """What of visual tokens (videos, frames, tokens, vision_dim) the rest of the model works with."""
+        return VideoFeatures(self.projection(tokens), self.vision.pool(tokens))
+
     def encode_video(self, frames: Tensor) -> VideoFeatures:
         """Encode every frame once: (videos, frames, 3, height, width), uint8 or normalised."""
-        videos, count = frames.shape[:2]
-        tokens = self.vision(frames.flatten(0, 1)).unflatten(0, (videos, count))  # (videos, frames, tokens, vision_dim)
-        return VideoFeatures(self.projection(tokens), self.vision.pool(tokens))
+        return self.features_of(self.encode_frames(frames))
 
     def frame_embeddings(self, frames: int) -> Tensor:
         """(frames, hidden): as learned, or the nearest ones when the number of frames differs (frame i takes floor(i*N/n))."""
-        learned = self.frame_embedding.shape[0]
-        if frames == learned:
-            return self.frame_embedding
-        return self.frame_embedding[torch.arange(frames, device=self.frame_embedding.device) * learned // frames]
+        return self.frame_embedding if frames == len(self.frame_embedding) else nearest_frames(self.frame_embedding, frames)
+
+    def video_input(self, features: VideoFeatures) -> Tensor:
+        """(videos, frames * tokens, hidden): what cross-attention looks at, frame after frame, frame embeddings added."""
+        return (features.projected + self.frame_embeddings(features.projected.shape[1])[:, None]).flatten(1, 2)
 
     def video_memory(self, features: VideoFeatures) -> VideoMemory:
-        """Cross-attention keys and values of videos, with the frame embeddings added."""
-        video_input = features.projected + self.frame_embeddings(features.projected.shape[1])[:, None]
-        return self.multimodal.video_memory(video_input.flatten(1, 2))
+        """Cross-attention keys and values of videos."""
+        return self.multimodal.video_memory(self.video_input(features))
 
     def video_contrastive(self, features: VideoFeatures) -> Tensor:
         """(videos, contrastive_dim), unit length: mean over frames, then the head."""
@@ -144,13 +152,28 @@ class EncodedBatch:
     """Texts and videos of one worker in one step, with everything that several objectives need computed at most once.
 
     ids: (rows, length) captions. videos: features of as many videos. identities: (rows,) equal where two rows show the same
-    media: such pairs are no negatives of each other.
+    media: such pairs are no negatives of each other. behaviour: ours or the published one. tokens: (rows, frames, tokens,
+    vision_dim) visual tokens, kept only where the behaviour makes constants of them (`keeps_tokens`).
     """
 
     model: COSA
     ids: Tensor
     videos: VideoFeatures
     identities: Tensor
+    behaviour: Behaviour = DEFAULT
+    tokens: Tensor | None = None
+
+    @classmethod
+    def encode(cls, model: COSA, ids: Tensor, frames: Tensor, identities: Tensor, behaviour: Behaviour) -> "EncodedBatch":
+        """Encode frames (rows, frames, 3, height, width)."""
+        tokens = model.encode_frames(frames)
+        return cls.of_tokens(model, ids, tokens, identities, behaviour)
+
+    @classmethod
+    def of_tokens(cls, model: COSA, ids: Tensor, tokens: Tensor, identities: Tensor, behaviour: Behaviour) -> "EncodedBatch":
+        """From visual tokens (rows, frames, tokens, vision_dim)."""
+        keeps_tokens = behaviour.constant_keys or behaviour.concatenated_videos == "own_features"
+        return cls(model, ids, model.features_of(tokens), identities, behaviour, tokens if keeps_tokens else None)
 
     @cached_property
     def memory(self) -> VideoMemory:
@@ -159,7 +182,10 @@ class EncodedBatch:
 
     @cached_property
     def all_videos(self) -> VideoFeatures:
-        """The videos of all workers."""
+        """The videos of all workers; with constant keys the vision encoder gets no gradient through them."""
+        if self.behaviour.constant_keys:
+            assert self.tokens is not None
+            return self.model.features_of(gather_constant(self.tokens))
         return self.videos.gathered()
 
     @cached_property
@@ -175,8 +201,9 @@ class EncodedBatch:
     @cached_property
     def similarities(self) -> tuple[Tensor, Tensor]:
         """Temperature-scaled text-to-video and video-to-text similarities, both (rows, rows of all workers)."""
-        to_video = self.text_features @ gather(self.video_features).T / self.model.temperature
-        to_text = self.video_features @ gather(self.text_features).T / self.model.temperature
+        keys = gather_constant if self.behaviour.constant_keys else gather
+        to_video = self.text_features @ keys(self.video_features).T / self.model.temperature
+        to_text = self.video_features @ keys(self.text_features).T / self.model.temperature
         return to_video, to_text
 
     @cached_property
@@ -189,4 +216,10 @@ class EncodedBatch:
 
         ids: (rows, longer length) joined captions. members: (rows, n).
         """
-        return EncodedBatch(self.model, ids, self.all_videos.concatenate(members), self.identities)
+        if self.tokens is None:
+            return EncodedBatch(self.model, ids, self.all_videos.concatenate(members), self.identities, self.behaviour)
+        own_only = self.behaviour.concatenated_videos == "own_features"
+        joined = (gather_constant if own_only else gather)(self.tokens)[members]  # (rows, n, frames, tokens, vision_dim)
+        if own_only:
+            joined = torch.cat([self.tokens[:, None], joined[:, 1:]], dim=1)
+        return EncodedBatch.of_tokens(self.model, ids, joined.flatten(1, 2), self.identities, self.behaviour)

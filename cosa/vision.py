@@ -1,18 +1,26 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
+import logging
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
+from cosa.checkpoints.positions import resize_position_grid
+from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
+from cosa.checkpoints.reading import read_weights
 from cosa.config import VisionConfig
 from cosa.errors import UserError
+from cosa.padded_swin import pad_before_shifting
+
+_LOG = logging.getLogger(__name__)
+
+_GRID = "pos_embed"  # timm's name of a CLIP encoder's positions
+_GRIDS_IN_FILES = (_GRID, "visual.positional_embedding", "visual.trunk.pos_embed")
 
 # Pixel statistics that the published code normalises with, per encoder family.
 PIXEL_STATISTICS = {
@@ -62,6 +70,7 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         depth_name: config.depth,
         "num_heads": config.num_heads,
         "window_size": config.window_size,
+        "mlp_ratio": config.mlp_ratio,
     }
     try:
         backbone = timm.create_model(
@@ -74,10 +83,18 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
+    patch = backbone.patch_embed.patch_size[0]
+    if config.resolution % patch:
+        raise UserError(
+            f"model.vision.resolution: {config.resolution} is not a multiple of {patch}, the patches of {config.encoder!r}; "
+            f"give {config.resolution // patch * patch or patch} or {(config.resolution // patch + 1) * patch}"
+        )
+    if config.family == "swin":
+        pad_before_shifting(backbone)
     if load_pretrained and config.pretrained is True:
         _load_from_hub(backbone, config.encoder)
     elif load_pretrained and isinstance(config.pretrained, str):
-        _load_backbone_file(backbone, Path(config.pretrained))
+        _load_backbone_file(backbone, config, Path(config.pretrained))
     return backbone
 
 
@@ -111,19 +128,16 @@ def _load_from_hub(backbone: Any, encoder: str) -> None:
         raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
 
 
-def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
-    """Weights in timm's own naming from a local file (safetensors, or a pickle-free torch file)."""
-    from timm.models import load_state_dict
-
-    where = f"model.vision.pretrained: {path.resolve()}"
+def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:
+    """Weights from a local file, in Microsoft's naming (Swin), OpenAI's (CLIP) or timm's own."""
     if not path.is_file():
         raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
-    try:
-        weights = load_state_dict(str(path), weights_only=True)
-    except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
-        raise UserError(
-            f"{where} is no file of weights ({type(error).__name__}); expected safetensors, or a torch file of tensors alone"
-        ) from error
+    weights = read_weights(path)
+    where = f"model.vision.pretrained: {path.resolve()}"
+    if is_published_vision(weights, config.family):
+        report = load_published_vision(backbone, weights, config.family, path)
+        _LOG.info("\n".join(report.lines()))
+        return
     try:
         found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
     except RuntimeError as error:
@@ -131,13 +145,26 @@ def _load_backbone_file(backbone: nn.Module, path: Path) -> None:
     if found.missing_keys:
         raise UserError(
             f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
-            "expected timm's names of model.vision.encoder"
+            "expected timm's names of model.vision.encoder, or those of Microsoft's Swin or OpenAI's CLIP"
         )
+    if found.unexpected_keys:
+        _LOG.warning("%s: unused %s (%d in all)", where, found.unexpected_keys[:3], len(found.unexpected_keys))
 
 
 def _filter_of(backbone: nn.Module) -> Any:
-    """timm's own conversion of published files: naming, and position embeddings or tables of another resolution."""
-    return import_module(type(backbone).__module__).checkpoint_filter_fn
+    """timm's own conversion of files. Positions of another resolution are interpolated before, bilinearly as published."""
+    theirs = import_module(type(backbone).__module__).checkpoint_filter_fn
+
+    def ours(weights: dict[str, Tensor], model: nn.Module) -> Any:
+        fitted = dict(weights)
+        target = model.state_dict().get(_GRID)
+        for name in _GRIDS_IN_FILES:
+            if target is not None and name in weights and weights[name].shape[-2] != target.shape[1]:
+                grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
+                fitted[name] = resize_position_grid(grid, target.shape[1]).view(*weights[name].shape[:-2], *target.shape[1:])
+        return theirs(fitted, model)
+
+    return ours
 
 
 def _do_not_fit(what: str, error: RuntimeError) -> str:

@@ -622,7 +622,10 @@ SURROUNDINGS = [
     ),
     Case(
         "checkpoint missing",
-        ("missing: stages.retrieval.init_from: no checkpoint {tmp}/nowhere (expected model.safetensors in it)",),
+        (
+            "missing: stages.retrieval.init_from: no checkpoint {tmp}/nowhere (expected model.safetensors in it, or a "
+            "published checkpoint)",
+        ),
         overrides=("stages.retrieval.init_from=./nowhere",),
         arguments=RUN,
         code=1,

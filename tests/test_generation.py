@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cosa.behaviour import DEFAULT, PUBLISHED, Behaviour
 from cosa.generation import Prompt, generate, question_prompt
 from cosa.model import COSA
 from cosa.objectives.question_answering import question_answer_mask, question_answer_positions
@@ -61,10 +62,9 @@ def naive_greedy(model: COSA, memory: VideoMemory, question: Tensor | None, max_
 
 
 def naive_beam(
-    model: COSA, memory: VideoMemory, question: Tensor | None, max_tokens: int, beams: int, penalty: float
+    model: COSA, memory: VideoMemory, question: Tensor | None, max_tokens: int, beams: int, penalty: float, before: int
 ) -> list[int]:
-    """Published beam search for one video, by its description; texts are counted with [CLS] and the question's limit."""
-    before = 1 + (LIMIT if question is not None else 0)
+    """Published beam search for one video, by its description; `before` is counted on top of a text's own tokens."""
     running: list[tuple[float, list[int]]] = [(0.0, [])]
     finished: list[tuple[float, list[int]]] = []
     for _ in range(max_tokens):
@@ -95,21 +95,25 @@ def questions_of(model: COSA, padding: int) -> Tensor:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("padding", [None, 0, 2])
 @pytest.mark.parametrize(("beams", "penalty"), [(1, 1.0), (2, 0.6), (3, 0.6), (3, 0.0), (4, 2.0)])
+@pytest.mark.parametrize("behaviour", [DEFAULT, PUBLISHED])
 def test_equals_running_the_whole_text_at_every_step(
-    family: Family, seed: int, padding: int | None, beams: int, penalty: float
+    family: Family, seed: int, padding: int | None, beams: int, penalty: float, behaviour: Behaviour
 ) -> None:
     """padding: None for captions, else of the questions."""
     model, max_tokens = lively_model(family, seed), 7
     memory = memory_of(model)
     questions = questions_of(model, padding) if padding is not None else None
     prompt = question_prompt(model, memory, questions, LIMIT) if questions is not None else None
-    texts = generate(model, memory, max_tokens=max_tokens, beam_size=beams, length_penalty=penalty, prompt=prompt)
+    texts = generate(
+        model, memory, max_tokens=max_tokens, beam_size=beams, length_penalty=penalty, prompt=prompt, behaviour=behaviour
+    )
+    before = 1 + (LIMIT if questions is not None and behaviour.prompt_counts_as_length else 0)
     for row, text in enumerate(texts):
         one, question = memory.select(torch.tensor([row])), questions[row] if questions is not None else None
         if beams == 1:
             assert text == naive_greedy(model, one, question, max_tokens)
         else:
-            assert text == naive_beam(model, one, question, max_tokens, beams, penalty)
+            assert text == naive_beam(model, one, question, max_tokens, beams, penalty, before)
 
 
 def texts_of_all(beam_size: int, length_penalty: float = 0.6) -> list[list[int]]:
@@ -161,7 +165,7 @@ def test_the_prompt_counts_the_whole_question() -> None:
     model = lively_model()
     prompt = question_prompt(model, memory_of(model), questions_of(model, 0), LIMIT)
     assert isinstance(prompt, Prompt)
-    assert (prompt.position, prompt.scored_length) == (LIMIT, LIMIT)
+    assert prompt.position == LIMIT
     assert math.prod(prompt.visible.shape) == prompt.keys_values[0][0].shape[0] * prompt.keys_values[0][0].shape[2]
 
 
@@ -171,5 +175,5 @@ def test_beam_search_stops_where_the_published_one_stops(penalty: float) -> None
     model = lively_model(seed=1)
     memory = memory_of(model, 24)
     texts = generate(model, memory, max_tokens=6, beam_size=2, length_penalty=penalty)
-    expected = [naive_beam(model, memory.select(torch.tensor([row])), None, 6, 2, penalty) for row in range(24)]
+    expected = [naive_beam(model, memory.select(torch.tensor([row])), None, 6, 2, penalty, 1) for row in range(24)]
     assert texts == expected

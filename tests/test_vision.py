@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from cosa.checkpoints.positions import resize_position_grid
 from cosa.config import VisionConfig
 from cosa.errors import UserError
 from cosa.vision import PIXEL_STATISTICS, VisionEncoder
@@ -97,6 +98,18 @@ def test_impossible_sizes(family: Family, changes: dict[str, Any]) -> None:
         VisionEncoder(vision_config(family, **changes))
 
 
+@pytest.mark.parametrize(("family", "resolution", "advice"), [("swin", 33, "give 32 or 36"), ("clip", 40, "give 32 or 48")])
+def test_resolutions_that_patches_do_not_divide(family: Family, resolution: int, advice: str) -> None:
+    with pytest.raises(UserError, match=advice):
+        VisionEncoder(vision_config(family, resolution=resolution))
+
+
+@pytest.mark.parametrize("resolution", [16, 48, 80, 112])
+def test_a_clip_encoder_at_any_multiple_of_its_patches(resolution: int) -> None:
+    encoder = VisionEncoder(vision_config("clip", resolution=resolution)).eval()
+    assert encoder(random_frames(1, 2, resolution=resolution)[0]).shape == (2, 1 + (resolution // 16) ** 2, 16)
+
+
 def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # else it tries again for most of a minute
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nowhere")
@@ -126,8 +139,10 @@ def test_weights_from_a_file(tmp_path: Path, family: Family, suffix: str) -> Non
 
 
 def test_weights_for_another_resolution(tmp_path: Path) -> None:
-    path, _ = saved_backbone(tmp_path, "clip", ".safetensors")
+    path, saved = saved_backbone(tmp_path, "clip", ".safetensors")
     encoder = VisionEncoder(vision_config("clip", pretrained=str(path), resolution=64))
+    positions = saved.backbone.pos_embed.detach()
+    torch.testing.assert_close(encoder.backbone.pos_embed.detach(), resize_position_grid(positions, 17))  # as published
     assert encoder(random_frames(1, 1, resolution=64)[0]).shape == (1, 17, 16)
 
 

@@ -62,7 +62,7 @@ def _line(item: Missing, experiment: Experiment) -> str:
     if item.wanted != "checkpoint":
         return line
     mend = _ways_to_move(item.path, experiment)
-    return f"{line} (expected model.safetensors in it)" + (f"; {mend}" if mend else "")
+    return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {mend}" if mend else "")
 
 
 def _list(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from cosa.checkpoints.locate import locate
 from cosa.datasets.table import CONVERTERS
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, Storage, read_manifest
@@ -287,11 +288,12 @@ def _weights_digests(
     field_name = "checkpoint" if isinstance(section, EvaluateSection) else "init_from"
     reference = getattr(section, field_name, None)
     if reference is not None and is_path(reference):
-        weights = Path(reference).expanduser() / "model.safetensors"
-        if weights.is_file():
-            yield f"checkpoint {reference}", digests.of_file(weights)
+        path = Path(reference).expanduser()
+        found = locate(path)
+        if found is None:
+            missing.append(Missing(f"stages.{stage}.{field_name}", path, "checkpoint"))
         else:
-            missing.append(Missing(f"stages.{stage}.{field_name}", weights.parent, "checkpoint"))
+            yield f"checkpoint {reference}", digests.of_file(found.weights)
     if isinstance(section, TrainSection) and reference is None:
         vision, text = experiment.section.model.vision.pretrained, experiment.section.model.text.pretrained
         if isinstance(vision, str):

@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from cosa.checkpoints.locate import NATIVE_CONFIG as CONFIG
+from cosa.checkpoints.locate import NATIVE_WEIGHTS as WEIGHTS
+from cosa.checkpoints.positions import fit_positions
 from cosa.config import ModelConfig
 from cosa.errors import UserError
 from cosa.model import COSA
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Both names of a tied weight are one tensor; the one left out is restored by the model itself.
 _TIED = {
     "multimodal.cls.predictions.decoder.weight": "multimodal.bert.embeddings.word_embeddings.weight",
@@ -52,7 +51,7 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
 
     Args:
         folder: as written by `save_checkpoint`.
-        resolution: side of the input image; a CLIP encoder's position embeddings are interpolated to it.
+        resolution: side of the input image; what depends on it is interpolated (see `fit_positions`).
         frame_positions: number of frame embeddings; others than the saved number take the nearest saved ones.
 
     Raises:
@@ -69,7 +68,7 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
     for tied, original in _TIED.items():
         if original in weights:
             weights[tied] = weights[original]
-    _fit_positions(model, weights)
+    fit_positions(model.state_dict(), weights)
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # shapes
@@ -81,24 +80,3 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
             f"({len(missing)} and {len(unexpected)} in all)"
         )
     return model
-
-
-def _fit_positions(model: COSA, weights: dict[str, Tensor]) -> None:
-    """Interpolate learned positions in time (nearest) and in the image (bilinear) to the model's numbers, as published."""
-    frames = model.frame_embedding.shape[0]
-    learned = weights.get("frame_embedding")
-    if learned is not None and learned.shape[0] != frames:
-        weights["frame_embedding"] = learned[torch.arange(frames) * learned.shape[0] // frames].clone()
-    name = "vision.backbone.pos_embed"
-    if name in weights:
-        target = model.state_dict()[name]
-        if weights[name].shape[1] != target.shape[1]:
-            weights[name] = resize_position_grid(weights[name], target.shape[1])
-
-
-def resize_position_grid(positions: Tensor, count: int) -> Tensor:
-    """(1, 1 + n*n, dim) to (1, count, dim), count = 1 + m*m: the class position is kept, the grid goes bilinearly to m x m."""
-    old, new = round((positions.shape[1] - 1) ** 0.5), round((count - 1) ** 0.5)
-    grid = positions[:, 1:].transpose(1, 2).unflatten(2, (old, old))
-    grid = F.interpolate(grid.float(), size=(new, new), mode="bilinear", align_corners=False)
-    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)

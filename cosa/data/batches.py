@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cosa.behaviour import DEFAULT, Behaviour
 from cosa.concatenation import concatenated_text_limit, draw_partners, join_tokens
 from cosa.tokenizer import CaptionTokenizer
 
@@ -105,6 +106,7 @@ class TrainingBatches(Dataset[Batch]):
         max_answer_tokens: int = 10,
         rank: int = 0,
         workers: int = 1,
+        behaviour: Behaviour = DEFAULT,
     ):
         for corpus in corpora:
             if corpus.batch_size % workers:
@@ -114,7 +116,7 @@ class TrainingBatches(Dataset[Batch]):
         self.corpora = tuple(corpora)
         self.tokenizer = tokenizer
         self.seed, self.rank, self.workers = seed, rank, workers
-        self.concatenate = concatenate
+        self.concatenate, self.join_with_self = concatenate, behaviour.join_with_self
         self.max_text_tokens, self.max_answer_tokens = max_text_tokens, max_answer_tokens
         order = np.repeat(np.arange(len(corpora)), [corpus.steps for corpus in corpora])
         self._corpus_of_step = random_stream(seed, STREAM_CORPUS).permutation(order)
@@ -173,7 +175,8 @@ class TrainingBatches(Dataset[Batch]):
     def _members(self, row: int, global_batch: int, step: int) -> np.ndarray:
         """A row and its partners; drawn row by row, so that the number of workers changes nothing."""
         generator = random_stream(self.seed, STREAM_PARTNERS, step, row)
-        return np.append(row, draw_partners(global_batch, row, self.concatenate - 1, generator))
+        partners = draw_partners(global_batch, row, self.concatenate - 1, generator, with_self=self.join_with_self)
+        return np.append(row, partners)
 
     def _with_captions(self, batch: Batch, captions: Sequence[str], rows: range, step: int) -> Batch:
         """captions: of the global batch, which every worker knows, so that joining captions needs no communication."""

@@ -30,10 +30,11 @@ class ClipReader:
         transforms: CropKind,
         training: bool,
         cache_megabytes: int = 256,
+        antialias: bool = True,
     ):
         self.source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
         self.frames = frames
-        self.transform = FrameTransform(transforms, resolution, training)
+        self.transform = FrameTransform(transforms, resolution, training, antialias)
         self.training = training
         self._cacheable = transforms == "none" or not training
         self._cache: dict[Path, Tensor] = {}

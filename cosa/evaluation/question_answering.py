@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
@@ -22,6 +23,7 @@ def evaluate_question_answering(
     settings: EvaluationSettings,
     clip_settings: ClipSettings,
     device: torch.device,
+    behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
     """Answer every question. Clips are encoded once however many questions they have."""
     model.eval()
@@ -57,12 +59,14 @@ def evaluate_question_answering(
         for question, answer in zip(questions, ordered, strict=True)
     ]
     scored = all(question.answers for question in questions)  # a submission set comes without answers
-    return EvaluationResult(_accuracy(ordered, questions, soft=settings.soft_accuracy) if scored else {}, predictions)
+    return EvaluationResult(_accuracy(ordered, questions, settings, behaviour) if scored else {}, predictions)
 
 
-def _accuracy(answers: Sequence[str], questions: Sequence[QuestionEntry], *, soft: bool) -> dict[str, float]:
+def _accuracy(
+    answers: Sequence[str], questions: Sequence[QuestionEntry], settings: EvaluationSettings, behaviour: Behaviour
+) -> dict[str, float]:
     """{"accuracy": percent}: exact, or VQAv2's; one name, so that checkpoints are chosen by it either way."""
     accepted = [question.answers for question in questions]
-    if soft:
+    if settings.soft_accuracy:
         return {"accuracy": vqa_accuracy(answers, accepted)["vqa_accuracy"]}
-    return answer_accuracy(answers, accepted)
+    return answer_accuracy(answers, accepted, "none" if behaviour.answers_verbatim else "words")

@@ -1,11 +1,13 @@
 """Text-to-video retrieval: contrastive similarity ranks all videos, matching re-ranks the best (paper, section 4)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import CaptionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
@@ -18,6 +20,19 @@ from cosa.training.settings import EvaluationSettings
 TOP = 10  # videos named per text in the predictions
 
 
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Higher is a better match.
+
+    similarities: (texts, videos) contrastive similarity. candidates: (texts, k) videos that matching re-scored, best first.
+    reranked: (texts, videos) match probability of the candidates; the others stand behind them.
+    """
+
+    similarities: np.ndarray
+    candidates: np.ndarray
+    reranked: np.ndarray
+
+
 @torch.no_grad()
 def evaluate_retrieval(
     model: COSA,
@@ -26,43 +41,63 @@ def evaluate_retrieval(
     settings: EvaluationSettings,
     max_text_tokens: int,
     device: torch.device,
+    behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
     """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result."""
-    model.eval()
     video_ids = [entry.video_id for entry in entries]
     texts = [caption for entry in entries for caption in entry.captions]
+    found = score_retrieval(model, video_ids, texts, clips, settings, max_text_tokens, device, behaviour)
     owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
-    mine = share_of_worker(len(video_ids), rank(), world_size())
-
-    features = encode_clips(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device)
-    video_vectors = model.video_contrastive(_to(features, device)).cpu() if len(mine) else torch.empty(0)
-    ids = model.tokenizer.batch(texts, max_text_tokens)
-    text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
-    all_videos = torch.cat([part for part in gather_objects(video_vectors) if len(part)])
-    similarities = (text_vectors @ all_videos.T).numpy()  # (texts, videos)
-
-    candidates = np.argsort(-similarities, axis=1, kind="stable")[:, : settings.rerank]  # (texts, k) video indices
-    match = _match_scores(model, ids, features, mine, candidates, settings.eval_batch_size, device)
-    # Re-scored videos stand before all others, in the order of their match probability (0 to 1); the others (-1 to 1) keep
-    # theirs: in float64 the shift makes no two different float32 similarities equal unless both are below 1e-7.
-    scores = similarities.astype(np.float64) - 10.0
-    for part in gather_objects(match):
-        texts_of_part, videos_of_part, values = part
-        scores[texts_of_part, videos_of_part] = values
-    metrics = retrieval_metrics(scores, owner, video_to_text=settings.video_to_text)
-    contrastive = retrieval_metrics(similarities, owner)
+    metrics = retrieval_metrics(found.reranked, owner, video_to_text=settings.video_to_text, ties=behaviour.ties)
+    contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
     metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    order = np.argsort(-found.reranked, axis=1, kind="stable")[:, :TOP]
     predictions = [
         {
             "text": text,
             "video_id": video_ids[owner[row]],
             "ranked": [video_ids[i] for i in order[row]],
-            "scores": [round(float(scores[row, i]), 4) for i in order[row]],
+            "scores": [round(float(found.reranked[row, i]), 4) for i in order[row]],
         }
         for row, text in enumerate(texts)
     ]
     return EvaluationResult(metrics, predictions)
+
+
+@torch.no_grad()
+def score_retrieval(
+    model: COSA,
+    video_ids: Sequence[str],
+    texts: Sequence[str],
+    clips: ClipSource,
+    settings: EvaluationSettings,
+    max_text_tokens: int,
+    device: torch.device,
+    behaviour: Behaviour = DEFAULT,
+) -> RetrievalScores:
+    """Scores of all texts and videos, the same on all workers."""
+    model.eval()
+    mine = share_of_worker(len(video_ids), rank(), world_size())
+    features = encode_clips(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device)
+    video_vectors = model.video_contrastive(_to(features, device)).cpu() if len(mine) else torch.empty(0)
+    ids = model.tokenizer.batch(texts, max_text_tokens)
+    text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
+    all_videos = torch.cat([part for part in gather_objects(video_vectors) if len(part)])
+    if behaviour.half_features:
+        text_vectors, all_videos = text_vectors.half().float(), all_videos.half().float()
+    similarities = (text_vectors @ all_videos.T).numpy()  # (texts, videos)
+
+    candidates = np.argsort(-similarities, axis=1, kind="stable")[:, : settings.rerank]  # (texts, k) video indices
+    match = _match_scores(model, ids, features, mine, candidates, settings.eval_batch_size, device, behaviour)
+    # Re-scored videos stand before all others, in the order of their match probability (0 to 1); the others (-1 to 1) keep
+    # theirs: in float64 the shift makes no two different float32 similarities equal unless both are below 1e-7.
+    scores = similarities.astype(np.float64) - 10.0
+    if behaviour.unranked_score_zero:
+        scores[:] = 0.0
+    for part in gather_objects(match):
+        texts_of_part, videos_of_part, values = part
+        scores[texts_of_part, videos_of_part] = values
+    return RetrievalScores(similarities, candidates, scores)
 
 
 def _to(features: VideoFeatures, device: torch.device) -> VideoFeatures:
@@ -92,6 +127,7 @@ def _match_scores(
     candidates: np.ndarray,
     batch_size: int,
     device: torch.device,
+    behaviour: Behaviour,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Match probabilities of the candidate pairs whose video this worker holds: text index, video index, probability.
 
@@ -107,7 +143,8 @@ def _match_scores(
     stops = np.append(starts[1:], len(order))
     for chunk in range(0, len(videos), batch_size):
         held = videos[chunk : chunk + batch_size]
-        memory = model.video_memory(_to(features.select(torch.tensor([local[int(v)] for v in held])), device))
+        video_input = model.video_input(_to(features.select(torch.tensor([local[int(v)] for v in held])), device))
+        memory = model.multimodal.video_memory(video_input.half().float() if behaviour.half_features else video_input)
         begin, end = starts[chunk], stops[min(chunk + batch_size, len(videos)) - 1]
         row_of = {int(video): row for row, video in enumerate(held)}
         for start in range(begin, end, batch_size):

@@ -6,10 +6,11 @@ from torch import Tensor
 
 from cosa.config import ObjectiveSettings
 from cosa.distributed import rank
+from cosa.draws import Draws
 from cosa.model import EncodedBatch
 
 
-def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None) -> Tensor:  # noqa: ARG001
+def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:  # noqa: ARG001
     """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch. Scalar."""
     to_video, to_text = batch.similarities
     rows = to_video.shape[0]

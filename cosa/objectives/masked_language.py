@@ -1,36 +1,35 @@
 """MLM and captioning: predict masked tokens of a caption that looks at its video, bidirectionally or causally (section 3.2)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.config import ObjectiveSettings
-from cosa.masking import IGNORED, mask_tokens
+from cosa.draws import Draws
+from cosa.masking import IGNORED
 from cosa.model import COSA, EncodedBatch
 
 
-def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None) -> Tensor:
+def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:
     """Few tokens masked, every token sees the whole caption. Scalar."""
-    return _masked_loss(batch, settings.mlm_probability, generator, causal=False)
+    return _masked_loss(batch, settings.mlm_probability, draws, causal=False)
 
 
-def captioning_loss(batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None) -> Tensor:
+def captioning_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:
     """Most tokens masked, every token sees the earlier ones only: the model learns to generate. Scalar."""
-    return _masked_loss(batch, settings.captioning_probability, generator, causal=True)
+    return _masked_loss(batch, settings.captioning_probability, draws, causal=True)
 
 
-def _masked_loss(batch: EncodedBatch, probability: float, generator: torch.Generator | None, *, causal: bool) -> Tensor:
+def _masked_loss(batch: EncodedBatch, probability: float, draws: Draws, *, causal: bool) -> Tensor:
     model = batch.model
     not_padding = model.not_padding(batch.ids)
     candidates = not_padding.clone()
     candidates[:, 0] = False
-    ids, labels = mask_tokens(
+    ids, labels = draws.masks(
         batch.ids,
         candidates,
         probability,
         mask_id=model.tokenizer.mask_id,
         vocabulary_size=model.tokenizer.vocabulary_size,
-        generator=generator,
     )
     mask = model.causal_mask(not_padding) if causal else not_padding
     hidden, _ = model.multimodal(ids, mask, batch.memory)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from cosa.config import ObjectiveSettings
 from cosa.distributed import gather, rank, world_size
+from cosa.draws import Draws
 from cosa.model import EncodedBatch
 from cosa.text import VideoMemory
 
@@ -14,22 +15,28 @@ FLOOR = 1e-4  # added to the softmax of similarities, so that every negative sta
 LAST_RESORT = 1e-12  # weight of rows that show the same media: drawn only when nothing else is left
 
 
-def matching_loss(
-    batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None, share: int = 1
-) -> Tensor:
+def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws, share: int = 1) -> Tensor:
     """Cross-entropy of matched pairs against pairs with a hard negative video and with a hard negative text, times itm_ratio.
 
     Args:
         batch: the encoded batch.
         settings: constants.
-        generator: source of the negatives, on the batch's device.
-        share: use only the first 1/share of the rows.
+        draws: source of the negatives.
+        share: use only the first 1/share of the rows, one at least.
 
     Returns:
-        scalar loss. Row order: matched, negative video, negative text.
+        scalar loss.
     """
-    rows = batch.ids.shape[0] // share
-    negative_videos, negative_texts = draw_negatives(batch, rows, generator)
+    logits = matching_logits(batch, draws, share)
+    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    labels[: len(logits) // 3] = 1
+    return settings.itm_ratio * F.cross_entropy(logits, labels)
+
+
+def matching_logits(batch: EncodedBatch, draws: Draws, share: int = 1) -> Tensor:
+    """(3 * rows, 2) logits of matched pairs, then pairs with a negative video, then pairs with a negative text."""
+    rows = max(1, batch.ids.shape[0] // share)
+    negative_videos, negative_texts = draw_negatives(batch, rows, draws)
     own = torch.arange(rows, device=batch.ids.device)
     ids, all_ids = batch.ids[:rows], _gather_padded(batch.ids, batch.model.tokenizer.pad_id)
     wrong_ids = all_ids[negative_texts]
@@ -39,38 +46,40 @@ def matching_loss(
     # Matched and negative-text rows of one video run together on its one set of keys and values.
     on_own = batch.model.matching_logits(torch.stack([ids, wrong_ids], dim=1).flatten(0, 1), memory).unflatten(0, (rows, 2))
     on_wrong = batch.model.matching_logits(ids, _memory_of(batch, negative_videos))
-    logits = torch.cat([on_own[:, 0], on_wrong, on_own[:, 1]]).float()  # (3 * rows, 2)
-    labels = torch.zeros(3 * rows, dtype=torch.long, device=logits.device)
-    labels[:rows] = 1
-    return settings.itm_ratio * F.cross_entropy(logits, labels)
+    return torch.cat([on_own[:, 0], on_wrong, on_own[:, 1]]).float()
 
 
-def matching_loss_on_concatenated(
-    batch: EncodedBatch, settings: ObjectiveSettings, generator: torch.Generator | None
-) -> Tensor:
+def matching_loss_on_concatenated(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:
     """`matching_loss` on the first third of the batch."""
-    return matching_loss(batch, settings, generator, share=SHARE_OF_CONCATENATED)
+    return matching_loss(batch, settings, draws, share=SHARE_OF_CONCATENATED)
 
 
-def draw_negatives(batch: EncodedBatch, rows: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def draw_negatives(batch: EncodedBatch, rows: int, draws: Draws) -> tuple[Tensor, Tensor]:
     """For the first `rows` rows, the index in the gathered batch of a negative video of the text and a negative text of the
     video, drawn in proportion to the softmax of the similarities. Each (rows,)."""
+    to_video, to_text = negative_weights(batch)
+    return draws.negatives(to_video[:rows]), draws.negatives(to_text[:rows])
+
+
+def negative_weights(batch: EncodedBatch) -> tuple[Tensor, Tensor]:
+    """Weights by which negative videos of the texts and negative texts of the videos are drawn, both (rows, rows of all)."""
     local = batch.ids.shape[0]
     own = torch.arange(local, device=batch.ids.device)
     same_media = batch.identities[:, None] == batch.all_identities[None]  # (local, all)
-    drawn = []
+    found = []
     # The similarities are made with their gradients, whoever asks first: the contrastive loss takes the same ones.
     for similarities in batch.similarities:
         weights = similarities.detach().float().softmax(1) + FLOOR
-        weights = torch.where(same_media, LAST_RESORT, weights)
+        if not batch.behaviour.same_media_negatives:
+            weights = torch.where(same_media, LAST_RESORT, weights)
         weights[own, own + rank() * local] = 0.0
-        drawn.append(torch.multinomial(weights[:rows], 1, generator=generator)[:, 0])
-    return drawn[0], drawn[1]
+        found.append(weights)
+    return found[0], found[1]
 
 
 def _memory_of(batch: EncodedBatch, indices: Tensor) -> VideoMemory:
-    """Memory of videos anywhere in the gathered batch; with one worker it is already there."""
-    if world_size() == 1:
+    """Memory of videos anywhere in the gathered batch; with one worker it is already there, unless as constants."""
+    if world_size() == 1 and not batch.behaviour.constant_keys:
         return batch.memory.select(indices)
     return batch.model.video_memory(batch.all_videos.select(indices))
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from cosa.config import ObjectiveSettings
-from cosa.masking import IGNORED, mask_tokens
+from cosa.draws import Draws
+from cosa.masking import IGNORED
 from cosa.model import COSA
 from cosa.objectives.masked_language import language_loss
 from cosa.text import VideoMemory
@@ -17,7 +18,7 @@ def question_answering_loss(
     answer_ids: Tensor,
     max_question_tokens: int,
     settings: ObjectiveSettings,
-    generator: torch.Generator | None,
+    draws: Draws,
 ) -> Tensor:
     """Masked-language loss on the answers.
 
@@ -28,17 +29,16 @@ def question_answering_loss(
         answer_ids: (rows, answer length) framed and padded.
         max_question_tokens: the answer's positions count on from here, so that trimming padding changes nothing.
         settings: constants.
-        generator: source of the masks, on the device.
+        draws: source of the masks.
     """
     candidates = model.not_padding(answer_ids)
     candidates[:, 0] = False
-    masked_answers, answer_labels = mask_tokens(
+    masked_answers, answer_labels = draws.masks(
         answer_ids,
         candidates,
         settings.answer_probability,
         mask_id=model.tokenizer.mask_id,
         vocabulary_size=model.tokenizer.vocabulary_size,
-        generator=generator,
     )
     length = question_ids.shape[1]
     hidden, _ = model.multimodal(

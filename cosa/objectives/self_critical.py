@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.draws import Draws
 from cosa.generation import generate, sample
 from cosa.model import COSA
 from cosa.text import VideoMemory
+from cosa.tokenizer import CaptionTokenizer
 
 LONGEST_NGRAM = 4
 SIGMA = 6.0  # of the penalty on length differences
@@ -24,7 +27,7 @@ class CiderReward:
     """CIDEr-D of token ids, with document frequencies over the clips of the training split."""
 
     def __init__(self, references: Mapping[str, Sequence[Sequence[int]]]):
-        """references: token ids of all captions of every training clip, without [CLS] and [SEP]."""
+        """references: token ids of all captions of every training clip, as `reference_ids` makes them."""
         self._frequency: Counter[tuple[int, ...]] = Counter()
         counted = {clip: [_ngrams(ids) for ids in captions] for clip, captions in references.items()}
         for captions in counted.values():
@@ -42,7 +45,7 @@ class CiderReward:
             self._score(self._vector(_ngrams(ids)), self._references[clip])
             for clip, ids in zip(media_ids, captions, strict=True)
         ]
-        return np.array(scores, dtype=np.float32)
+        return np.array(scores)
 
     def _vector(self, ngrams: Counter[tuple[int, ...]]) -> Vector:
         """tf-idf weights and their norms by n-gram length, and the caption's length (counted in bigrams, as published)."""
@@ -74,6 +77,12 @@ def _ngrams(ids: Sequence[int]) -> Counter[tuple[int, ...]]:
     return Counter(tuple(ids[start : start + n]) for n in range(1, LONGEST_NGRAM + 1) for start in range(len(ids) - n + 1))
 
 
+def reference_ids(caption: str, tokenizer: CaptionTokenizer, behaviour: Behaviour = DEFAULT) -> tuple[int, ...]:
+    """Token ids of a reference caption; published references have [CLS] and [SEP], which no generated caption has."""
+    ids = tokenizer.ids(caption)
+    return (tokenizer.start_id, *ids, tokenizer.end_id) if behaviour.references_with_special_tokens else ids
+
+
 @dataclass(frozen=True)
 class SelfCritical:
     """What self-critical training needs beside the model.
@@ -91,25 +100,27 @@ def self_critical_loss(
     memory: VideoMemory,
     media_ids: Sequence[str],
     settings: SelfCritical,
-    generator: torch.Generator | None,
+    draws: Draws,
+    behaviour: Behaviour = DEFAULT,
 ) -> tuple[Tensor, Tensor]:
     """Loss, and the mean reward of the sampled captions (for the record). Both scalars.
 
     Captions are sampled and searched without dropout; their log-probabilities are then computed in one pass with gradients.
     """
     was_training = model.training
-    model.eval()
     with torch.no_grad():
-        sampled = sample(model, memory, max_tokens=settings.max_tokens, generator=generator)
+        model.train(was_training and behaviour.sample_with_dropout)
+        sampled = sample(model, memory, max_tokens=settings.max_tokens, draws=draws)
+        model.eval()
         baseline = generate(model, memory, max_tokens=settings.max_tokens, beam_size=settings.beam_size)
     model.train(was_training)
     end_id = model.tokenizer.end_id
     texts = [ids[: ids.index(end_id)] if end_id in ids else ids for ids in sampled]
     rewards = settings.reward(media_ids, texts)
-    advantage = torch.from_numpy(rewards - settings.reward(media_ids, baseline)).to(memory.layers[0][0].device)
+    advantage = torch.from_numpy(rewards - settings.reward(media_ids, baseline)).float().to(memory.layers[0][0].device)
     log_probabilities, present = sequence_log_probabilities(model, memory, sampled)
     loss = -(log_probabilities * advantage[:, None] * present).sum() / present.sum()
-    return loss, torch.tensor(rewards.mean(), device=loss.device)
+    return loss, torch.tensor(rewards.mean(), dtype=torch.float32, device=loss.device)
 
 
 def sequence_log_probabilities(model: COSA, memory: VideoMemory, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.model import EncodedBatch
 from cosa.objectives.contrastive import contrastive_loss
 from cosa.objectives.masked_language import captioning_loss, masked_language_loss
 from cosa.objectives.matching import matching_loss, matching_loss_on_concatenated
 from cosa.objectives.names import ObjectiveName
 
-Loss = Callable[[EncodedBatch, ObjectiveSettings, torch.Generator | None], Tensor]
+Loss = Callable[[EncodedBatch, ObjectiveSettings, Draws], Tensor]
 
 
 @dataclass(frozen=True)

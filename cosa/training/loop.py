@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
+from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import differ_in_reach, set_learning_rate
@@ -46,12 +47,13 @@ class Trainer:
     """
 
     losses: StepLosses
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     batches: TrainingBatches
     optimizer_settings: OptimizerSettings
     loop_settings: LoopSettings
     seed: int
     device: torch.device
+    draws: Callable[[torch.Generator], Draws] = Draws  # makes a step's random draws of the objectives
     step: int = 0  # steps that are done
     scaler: torch.amp.GradScaler = field(init=False)
     _parallel: nn.Module = field(init=False)
@@ -90,7 +92,7 @@ class Trainer:
         self.losses.train()
         for batch in self._loader():
             meter.waited()
-            meter.add(self._train_step(batch), samples=len(batch.media_ids) * world_size())
+            meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
             if self.step % self.loop_settings.log_every == 0 or self.step in stops:
                 record = mean_of_workers(meter.record())
@@ -113,11 +115,12 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
 
-    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
-        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings.warmup_ratio)
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update; losses and what else is recorded, as scalars on the device."""
+        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
         generator = seed_step(self.seed, self.step, self.device)
         with self._autocast():
-            losses = self._parallel(batch.to(self.device), generator)
+            losses = self._parallel(batch.to(self.device), self.draws(generator))
         total = torch.stack([value for name, value in losses.items() if name.endswith("_loss")]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()

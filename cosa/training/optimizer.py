@@ -1,11 +1,16 @@
 """Parameter groups, AdamW and the learning-rate schedule."""
 
+import math
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import nn
 
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.checkpoints.names import published_name
 from cosa.model import COSA
+from cosa.training.published_adamw import PublishedAdamW
 from cosa.training.settings import OptimizerSettings
 
 CLIP_LEARNING_RATE = 5e-7  # published peak learning rate of a CLIP encoder with pretrained weights
@@ -26,6 +31,7 @@ _KIND_OF = {
 }  # fmt: skip
 
 _NOT_DECAYED = ("frame_embedding", "position_embeddings.weight", "pos_embed", "bias_table", "cls_token")
+_NOT_DECAYED_BY_NAME = ("bias", "LayerNorm.weight", "LayerNorm.bias")  # parts of published names
 
 
 def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
@@ -49,47 +55,86 @@ def differ_in_reach(objective_sets: Iterable[Iterable[str]]) -> bool:
     return len({frozenset(_KIND_OF[name] for name in objectives) for objectives in objective_sets}) > 1
 
 
-def build_optimizer(model: COSA, settings: OptimizerSettings) -> torch.optim.AdamW:
+def build_optimizer(model: COSA, settings: OptimizerSettings, behaviour: Behaviour = DEFAULT) -> torch.optim.Optimizer:
     """AdamW over the parameters that need gradients, in groups by learning rate and weight decay.
 
-    No decay on anything that is not a matrix (biases, norms, temperature), nor on learned positions. Each group remembers its
-    peak as `peak_learning_rate`.
+    No decay on anything that is not a matrix (biases, norms, temperature), nor on learned positions; by published names under
+    the published behaviour. Each group remembers its peak as `peak_learning_rate`.
     """
+    rates = _peak_rates(model, settings)
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = _part_of(name, settings), _is_decayed(name, parameter, model, behaviour)
+            groups.setdefault(key, []).append(parameter)
+    made = [
+        {
+            "params": parameters,
+            "lr": rates[part],
+            "peak_learning_rate": rates[part],
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+        }
+        for (part, decayed), parameters in groups.items()
+    ]
+    if behaviour.uncorrected_decay:
+        return PublishedAdamW(made, betas=settings.betas, eps=settings.epsilon)
+    return torch.optim.AdamW(made, betas=settings.betas, eps=settings.epsilon, fused=True)
+
+
+def _part_of(name: str, settings: OptimizerSettings) -> str:
+    if name.startswith(settings.new_parameters):
+        return "new"
+    return "vision" if name.startswith("vision.") else "other"
+
+
+def _peak_rates(model: COSA, settings: OptimizerSettings) -> dict[str, float]:
+    """Peak learning rate of each part of the model."""
     vision_rate = settings.vision_learning_rate
     if vision_rate is None:
         pretrained_clip = model.config.vision.family == "clip" and bool(model.config.vision.pretrained)
         vision_rate = CLIP_LEARNING_RATE if pretrained_clip else settings.learning_rate
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            decayed = parameter.dim() >= 2 and not name.endswith(_NOT_DECAYED)
-            groups.setdefault((name.startswith("vision."), decayed), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": vision_rate if is_vision else settings.learning_rate,
-                "peak_learning_rate": vision_rate if is_vision else settings.learning_rate,
-                "weight_decay": settings.weight_decay if decayed else 0.0,
-            }
-            for (is_vision, decayed), parameters in groups.items()
-        ],
-        betas=settings.betas,
-        eps=settings.epsilon,
-        fused=True,
-    )
+    return {
+        "vision": vision_rate,
+        "new": settings.new_learning_rate or settings.learning_rate,
+        "other": settings.learning_rate,
+    }
 
 
-def schedule(progress: float, warmup_ratio: float) -> float:
-    """Share of the peak learning rate at `progress` (0 to 1) of the run: linear up, then linearly down to 0."""
+def _is_decayed(name: str, parameter: nn.Parameter, model: COSA, behaviour: Behaviour) -> bool:
+    if behaviour.decay_by_name:
+        published = published_name(name, model.config.vision.family)
+        return not any(part in published for part in _NOT_DECAYED_BY_NAME)
+    return parameter.dim() >= 2 and not name.endswith(_NOT_DECAYED)
+
+
+def schedule(
+    progress: float,
+    warmup_ratio: float,
+    shape: Literal["linear", "cosine"] = "linear",
+    behaviour: Behaviour = DEFAULT,
+) -> float:
+    """Share of the peak learning rate at `progress` (0 to 1) of the run: linear up, then down to 0."""
     if progress < warmup_ratio:
         return progress / warmup_ratio
-    return max(0.0, (1.0 - progress) / (1.0 - warmup_ratio))
+    after = (progress - warmup_ratio) / (1.0 - warmup_ratio)  # 0 to 1 behind the warm-up
+    if shape == "linear":
+        return max(0.0, 1.0 - after)
+    return 0.5 * (1.0 + math.cos(math.pi * (progress if behaviour.cosine_ignores_warmup else after)))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, total_steps: int, warmup_ratio: float) -> float:
-    """Set every group's rate for step `step` (from 0) and return the share of the peak; the first step is already above 0."""
-    share = schedule((step + 1) / (total_steps + 1), warmup_ratio)
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    total_steps: int,
+    settings: OptimizerSettings,
+    behaviour: Behaviour = DEFAULT,
+) -> float:
+    """Set every group's rate for step `step` (from 0) and return the share of the peak; the first step is already above 0.
+
+    The last step is above 0 too, unless published behaviour is asked for.
+    """
+    progress = (step + 1) / (total_steps if behaviour.rate_ends_at_zero else total_steps + 1)
+    share = schedule(progress, settings.warmup_ratio, settings.schedule, behaviour)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_learning_rate"] * share
     return share

@@ -2,23 +2,34 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from cosa.config import Probability, Section
 
 
 class OptimizerSettings(Section):
-    """AdamW with linear warm-up and linear decay to 0 (paper, appendix; published defaults)."""
+    """AdamW with linear warm-up and decay to 0 (paper, appendix; published defaults)."""
 
     learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
     vision_learning_rate: float | None = Field(
         None, gt=0, description="peak learning rate of the vision encoder; left out: 5e-7 for CLIP weights, else learning_rate"
     )
+    new_parameters: tuple[str, ...] = Field(
+        (), description="beginnings of names of parameters that are trained at new_learning_rate, such as matching_head."
+    )
+    new_learning_rate: float | None = Field(None, gt=0, description="peak learning rate of new_parameters")
+    schedule: Literal["linear", "cosine"] = Field("linear", description="how the learning rate falls after the warm-up")
     warmup_ratio: Probability = Field(0.1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="on matrices; biases, norms and embeddings of positions have none")
     betas: tuple[Probability, Probability] = Field((0.9, 0.98), description="AdamW's decay rates of its two moments")
     epsilon: float = Field(1e-6, gt=0, description="AdamW's epsilon")
     gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+
+    @model_validator(mode="after")
+    def _new_parameters_have_a_rate(self) -> "OptimizerSettings":
+        if bool(self.new_parameters) != (self.new_learning_rate is not None):
+            raise ValueError("new_learning_rate: new_parameters and new_learning_rate belong together; give both or neither")
+        return self
 
 
 class LoopSettings(Section):

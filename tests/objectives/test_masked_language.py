@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.masking import mask_tokens
-from cosa.objectives import masked_language
 from cosa.objectives.masked_language import captioning_loss, language_loss, masked_language_loss
 from tests.support import FAMILIES, Family, encoded, tiny_model
 
@@ -16,7 +16,7 @@ SETTINGS = ObjectiveSettings()
 def test_equals_a_loop_over_rows_with_all_logits(family: Family, causal: bool) -> None:
     model = tiny_model(family)
     batch = encoded(model)
-    loss = (captioning_loss if causal else masked_language_loss)(batch, SETTINGS, torch.Generator().manual_seed(4))
+    loss = (captioning_loss if causal else masked_language_loss)(batch, SETTINGS, Draws(torch.Generator().manual_seed(4)))
     candidates = (batch.ids != 0) & (torch.arange(batch.ids.shape[1]) > 0)
     ids, labels = mask_tokens(
         batch.ids, candidates, 0.6 if causal else 0.15,
@@ -44,8 +44,8 @@ def test_first_token_and_padding_are_never_masked(loss: object, monkeypatch: pyt
         seen.append((candidates, probability))
         return mask_tokens(ids, candidates, probability, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(masked_language, "mask_tokens", spy)
-    loss(batch, SETTINGS, None)  # type: ignore[operator]
+    monkeypatch.setattr("cosa.draws.mask_tokens", spy)
+    loss(batch, SETTINGS, Draws())  # type: ignore[operator]
     [(candidates, probability)] = seen
     assert probability == (0.15 if loss is masked_language_loss else 0.6)
     assert not candidates[:, 0].any()
@@ -56,7 +56,7 @@ def test_a_caption_of_no_words_is_no_trouble() -> None:
     model = tiny_model()
     batch = encoded(model, 2)
     empty = type(batch)(model, model.tokenizer.batch(["", "a dog"], 10), batch.videos, batch.identities)
-    assert torch.isfinite(masked_language_loss(empty, SETTINGS, None))
+    assert torch.isfinite(masked_language_loss(empty, SETTINGS, Draws()))
 
 
 def test_language_loss_is_the_mean_over_masked_positions() -> None:

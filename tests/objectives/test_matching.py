@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.model import EncodedBatch
 from cosa.objectives import matching
 from cosa.objectives.contrastive import contrastive_loss
@@ -14,8 +15,8 @@ from tests.support import encoded, gradients, tiny_model
 SETTINGS = ObjectiveSettings(itm_ratio=0.5)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def draws(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
 
 
 def by_hand(batch: EncodedBatch, videos: list[int], texts: list[int]) -> torch.Tensor:
@@ -32,16 +33,16 @@ def by_hand(batch: EncodedBatch, videos: list[int], texts: list[int]) -> torch.T
 
 def test_equals_one_pass_a_pair() -> None:
     batch = encoded(tiny_model())
-    videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, 6, generator(3)))
-    torch.testing.assert_close(matching_loss(batch, SETTINGS, generator(3)), by_hand(batch, videos, texts))
+    videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, 6, draws(3)))
+    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws(3)), by_hand(batch, videos, texts))
 
 
 @pytest.mark.parametrize(("rows", "used"), [(3, 1), (6, 2), (8, 2)])
 def test_concatenated_samples_use_the_first_third(rows: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = encoded(tiny_model(), rows)
-    videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, used, generator(3)))
+    videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, used, draws(3)))
     assert len(videos) == len(texts) == used
-    loss = matching_loss_on_concatenated(batch, SETTINGS, generator(3))
+    loss = matching_loss_on_concatenated(batch, SETTINGS, draws(3))
     torch.testing.assert_close(loss, by_hand(batch, videos, texts))
 
 
@@ -50,8 +51,8 @@ def test_gradients_equal_those_of_one_pass_a_pair() -> None:
     for fast in (True, False):
         model = tiny_model()
         batch = encoded(model, 4)
-        drawn = [negatives.tolist() for negatives in draw_negatives(batch, 4, generator(1))]
-        loss = matching_loss(batch, SETTINGS, generator(1)) if fast else by_hand(batch, *drawn)
+        drawn = [negatives.tolist() for negatives in draw_negatives(batch, 4, draws(1))]
+        loss = matching_loss(batch, SETTINGS, draws(1)) if fast else by_hand(batch, *drawn)
         loss.backward()
         found.append(gradients(model))
     assert found[0].keys() == found[1].keys()
@@ -63,13 +64,13 @@ def test_gradients_equal_those_of_one_pass_a_pair() -> None:
 def test_negatives_are_never_the_row_or_its_media(seed: int) -> None:
     identities = [0, 0, 1, 2, 1, 3]
     batch = encoded(tiny_model(spread=0.5), identities=identities)
-    for drawn in draw_negatives(batch, 6, generator(seed)):
+    for drawn in draw_negatives(batch, 6, draws(seed)):
         assert all(identities[i] != identities[j] for i, j in enumerate(drawn.tolist()))
 
 
 def test_same_media_is_drawn_only_when_nothing_else_is_left() -> None:
     batch = encoded(tiny_model(), 4, identities=[0, 0, 0, 0])
-    for drawn in draw_negatives(batch, 4, generator()):
+    for drawn in draw_negatives(batch, 4, draws()):
         assert all(i != j for i, j in enumerate(drawn.tolist()))
 
 
@@ -77,14 +78,14 @@ def test_negatives_follow_the_similarities() -> None:
     batch, counts = encoded(tiny_model(), 3), Counter[tuple[int, int]]()
     scores = torch.tensor([[9.0, 1.0, 0.0], [0.0, 9.0, 2.0], [0.0, 0.0, 9.0]])
     batch.__dict__["similarities"] = (scores, scores.T)
-    draws = 4000
-    for seed in range(draws):
-        counts.update(enumerate(draw_negatives(batch, 3, generator(seed))[0].tolist()))
+    times = 4000
+    for seed in range(times):
+        counts.update(enumerate(draw_negatives(batch, 3, draws(seed))[0].tolist()))
     weights = scores.softmax(1) + 1e-4
     for i in range(3):
         weights[i, i] = 0
         for j in range(3):
-            assert counts[i, j] / draws == pytest.approx(float(weights[i, j] / weights[i].sum()), abs=0.04)
+            assert counts[i, j] / times == pytest.approx(float(weights[i, j] / weights[i].sum()), abs=0.04)
 
 
 @pytest.mark.parametrize("matching_first", [False, True])
@@ -92,7 +93,7 @@ def test_the_order_of_objectives_changes_no_gradient(matching_first: bool) -> No
     """Drawing negatives needs no gradient but the contrastive loss takes the same similarities."""
     model = tiny_model()
     batch = encoded(model, 4)
-    losses = [lambda: contrastive_loss(batch, SETTINGS, None), lambda: matching_loss(batch, SETTINGS, generator())]
+    losses = [lambda: contrastive_loss(batch, SETTINGS, draws()), lambda: matching_loss(batch, SETTINGS, draws())]
     sum(loss() for loss in (reversed(losses) if matching_first else losses)).backward()  # type: ignore[union-attr]
     assert gradients(model)["temperature"].abs() > 0
 
@@ -100,6 +101,6 @@ def test_the_order_of_objectives_changes_no_gradient(matching_first: bool) -> No
 def test_texts_of_other_lengths_are_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker's texts may be longer: padding the own ones changes nothing."""
     batch = encoded(tiny_model(), 4)
-    expected = matching_loss(batch, SETTINGS, generator())
+    expected = matching_loss(batch, SETTINGS, draws())
     monkeypatch.setattr(matching, "_gather_padded", lambda ids, pad: F.pad(ids, (0, 7), value=pad))
-    torch.testing.assert_close(matching_loss(batch, SETTINGS, generator()), expected)
+    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws()), expected)

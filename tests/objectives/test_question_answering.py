@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.masking import mask_tokens
 from cosa.objectives.question_answering import question_answer_mask, question_answering_loss
 from tests.support import FAMILIES, Family, random_frames, tiny_model
@@ -21,7 +22,7 @@ def test_equals_a_loop_over_rows_padded_to_the_limit(family: Family, padding: in
     memory = model.video_memory(model.encode_video(random_frames(3, 2)))
     questions, answers = (F.pad(model.tokenizer.batch(texts, limit), (0, padding)) for texts in (QUESTIONS, ANSWERS))
     loss = question_answering_loss(
-        model, memory, questions, answers, limit + padding, SETTINGS, torch.Generator().manual_seed(2)
+        model, memory, questions, answers, limit + padding, SETTINGS, Draws(torch.Generator().manual_seed(2))
     )
     candidates = (answers != 0) & (torch.arange(answers.shape[1]) > 0)
     masked, labels = mask_tokens(
@@ -57,7 +58,7 @@ def test_several_questions_share_a_video() -> None:
     memory = model.video_memory(model.encode_video(random_frames(1, 2)))
     questions, answers = (model.tokenizer.batch(texts, 12) for texts in (QUESTIONS, ANSWERS))
     shared, copied = (
-        question_answering_loss(model, m, questions, answers, 12, SETTINGS, torch.Generator().manual_seed(2))
+        question_answering_loss(model, m, questions, answers, 12, SETTINGS, Draws(torch.Generator().manual_seed(2)))
         for m in (memory, memory.select(torch.tensor([0, 0, 0])))
     )
     torch.testing.assert_close(shared, copied)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cosa.draws import Draws
 from cosa.generation import Decoder, sample
 from cosa.objectives.self_critical import CiderReward, SelfCritical, self_critical_loss, sequence_log_probabilities
 from tests.support import tiny_model
@@ -60,12 +61,12 @@ def test_one_pass_gives_the_log_probabilities_of_generation(family: str) -> None
 
 def test_the_loss_pushes_towards_the_rewarded_caption() -> None:
     model = tiny_model("swin")
-    generator = torch.Generator().manual_seed(0)
+    draws = Draws(torch.Generator().manual_seed(0))
     memory = memory_of(model)
-    drawn = sample(model.eval(), memory, max_tokens=5, generator=torch.Generator().manual_seed(0))
+    drawn = sample(model.eval(), memory, max_tokens=5, draws=Draws(torch.Generator().manual_seed(0)))
     references = {name: [ids] for name, ids in zip("abc", drawn, strict=True)}
     settings = SelfCritical(CiderReward(references), max_tokens=5, beam_size=2)
-    loss, reward = self_critical_loss(model, memory_of(model), list("abc"), settings, generator)
+    loss, reward = self_critical_loss(model, memory_of(model), list("abc"), settings, draws)
     assert float(reward) > 1.0  # the very captions that were drawn are the references
     loss.backward()
     gradient = model.multimodal.cls.predictions.transform.dense.weight.grad

@@ -7,6 +7,7 @@ import torch
 
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, seed_step
 from cosa.training.losses import StepLosses
@@ -98,7 +99,7 @@ def test_dropout_is_on_and_follows_the_step() -> None:
     totals = []
     for step in (3, 3, 4):
         generator = seed_step(5, step, CPU)
-        losses = trainer.losses(batch, generator)
+        losses = trainer.losses(batch, Draws(generator))
         totals.append(sum(float(loss.detach()) for loss in losses.values()))
     assert totals[0] == totals[1] != totals[2]
 
@@ -165,7 +166,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     free, clipped = make_trainer(steps=1, gradient_clip=1e9), make_trainer(steps=1, gradient_clip=1e-3)
     norms = []
     for trainer in (free, clipped):
-        record = trainer._train_step(trainer.batches[0])
+        record = trainer.train_step(trainer.batches[0])
         gradients = [p.grad for group in trainer.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norms.append((float(record["gradient_norm"]), math.sqrt(sum(float(g.square().sum()) for g in gradients))))
     assert norms[0][0] == pytest.approx(norms[0][1], rel=1e-4)

@@ -3,6 +3,7 @@ import torch
 
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
+from cosa.draws import Draws
 from cosa.objectives.table import OBJECTIVES
 from cosa.training.losses import StepLosses
 from tests.support import CAPTIONS, encoded, gradients, random_frames, tiny_model
@@ -27,21 +28,21 @@ def batch_of(objectives: tuple[str, ...], rows: int = 6) -> Batch:
     )
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def draws() -> Draws:
+    return Draws(torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_every_objective_is_taken_on_its_own_kind_of_sample(name: str) -> None:
     model = tiny_model()
     batch = batch_of((name,))
-    losses = StepLosses(model, SETTINGS, 20)(batch, generator())
+    losses = StepLosses(model, SETTINGS, 20)(batch, draws())
     single = encoded(model)
     assert batch.members is not None
     assert batch.concatenated_ids is not None
     joined = single.concatenated(batch.concatenated_ids, batch.members)
     objective = OBJECTIVES[name]  # type: ignore[index]
-    expected = objective.loss(joined if objective.on_concatenated else single, SETTINGS, generator())
+    expected = objective.loss(joined if objective.on_concatenated else single, SETTINGS, draws())
     assert list(losses) == [f"{name}_loss"]
     torch.testing.assert_close(losses[f"{name}_loss"], expected)
 
@@ -56,7 +57,7 @@ def test_every_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(frames)
 
     monkeypatch.setattr(model.vision, "forward", counted)
-    losses = StepLosses(model, SETTINGS, 20)(batch_of(ALL), generator())
+    losses = StepLosses(model, SETTINGS, 20)(batch_of(ALL), draws())
     assert images == [12]
     assert list(losses) == [f"{name}_loss" for name in ALL]
     assert all(torch.isfinite(loss) for loss in losses.values())
@@ -66,7 +67,7 @@ def test_the_order_of_objectives_changes_no_gradient_of_the_deterministic_ones()
     found = []
     for objectives in (("itm", "itc", "citm", "citc"), ("itc", "itm", "citc", "citm")):
         model = tiny_model()
-        losses = StepLosses(model, SETTINGS, 20)(batch_of(objectives), generator())
+        losses = StepLosses(model, SETTINGS, 20)(batch_of(objectives), draws())
         (losses["itc_loss"] + losses["citc_loss"]).backward()
         found.append(gradients(model))
     assert found[0].keys() == found[1].keys()
@@ -81,6 +82,6 @@ def test_questions() -> None:
         base.corpus, base.objectives, base.media_ids, base.frames, base.identities,
         question_ids=questions, answer_ids=answers,
     )  # fmt: skip
-    losses = StepLosses(model, SETTINGS, 20)(batch, generator())
+    losses = StepLosses(model, SETTINGS, 20)(batch, draws())
     assert list(losses) == ["qa_loss"]
     assert losses["qa_loss"] > 0

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosa.config import ObjectiveSettings
+from cosa.draws import Draws
 from cosa.objectives.names import LONG_NAMES
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import (
@@ -25,7 +26,7 @@ def test_exactly_what_gets_a_gradient_stays_trainable(family: Family, objectives
     """Nothing that is trained is frozen, and DDP finds a gradient for everything else in every step."""
     model = tiny_model(family)
     losses = StepLosses(model, ObjectiveSettings(), 20)
-    found = losses(batch_of(objectives), torch.Generator().manual_seed(0))
+    found = losses(batch_of(objectives), Draws(torch.Generator().manual_seed(0)))
     torch.stack(list(found.values())).sum().backward()
     reached = set(gradients(model))
     frozen = set(freeze_unused(model, objectives))
@@ -97,7 +98,7 @@ def test_schedule_is_a_triangle(progress: float, warmup: float) -> None:
 def test_rates_of_a_run() -> None:
     model = tiny_model("clip")
     optimizer = build_optimizer(model, OptimizerSettings(learning_rate=1.0, vision_learning_rate=0.1))
-    shares = [set_learning_rate(optimizer, step, 9, 0.2) for step in range(9)]
+    shares = [set_learning_rate(optimizer, step, 9, OptimizerSettings(warmup_ratio=0.2)) for step in range(9)]
     assert shares == pytest.approx([0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
     assert {round(group["lr"], 9) for group in optimizer.param_groups} == {0.125, 0.0125}
-    assert set_learning_rate(optimizer, 0, 9, 0.0) == pytest.approx(0.9)
+    assert set_learning_rate(optimizer, 0, 9, OptimizerSettings(warmup_ratio=0.0)) == pytest.approx(0.9)

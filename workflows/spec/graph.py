@@ -18,6 +18,7 @@ from workflows.spec.combinations import (
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.sections import (
     TASK_METRIC,
+    BehaviourMixin,
     DatasetSection,
     EvaluateSection,
     ExperimentSection,
@@ -222,6 +223,8 @@ class _Checker:
     def with_inherited(self, name: str, stages: dict[str, StageSection]) -> StageSection:
         """The stage with fields that it takes over from others written out."""
         stage = stages[name]
+        if isinstance(stage, BehaviourMixin) and "behaviour" not in stage.model_fields_set:
+            stage = stage.model_copy(update={"behaviour": self.section.behaviour})
         if isinstance(stage, FinetuneSection):
             split = validation_split(stage, self.section.datasets)
             update: dict[str, Any] = {"validation_split": split}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator, model_validator
 
+from cosa.behaviour import BehaviourName
 from cosa.config import ModelConfig, ObjectiveSettings, Section
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
@@ -148,12 +149,21 @@ class CorpusSection(Section):
         return objectives
 
 
-class TrainSection(StageSection, OptimizerSettings, LoopSettings, ClipSettings, ObjectiveSettings, WorkersMixin):
+class BehaviourMixin(Section):
+    """Whether a stage repeats what the published code does where that is a defect (docs/deviations.md)."""
+
+    behaviour: BehaviourName = Field("default", description="published: repeat the published code; left out: the experiment's")
+
+
+class TrainSection(
+    StageSection, OptimizerSettings, LoopSettings, ClipSettings, ObjectiveSettings, WorkersMixin, BehaviourMixin
+):
     """What pretraining and finetuning share."""
 
     init_from: str | None = Field(
         None,
-        description="a training stage, or a checkpoint's folder (a path with a slash); left out: the model section",
+        description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
+        "left out: the model section",
     )
     log_every: PositiveInt = no_effect(default=10, description="steps between two records of losses and speed")
     loader_workers: NonNegativeInt = no_effect(default=0, description="processes a worker that prepare batches; 0: itself")
@@ -223,7 +233,7 @@ class FinetuneSection(TrainSection, EvaluationSettings):
     eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
 
 
-class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin):
+class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin, BehaviourMixin):
     """Evaluate a checkpoint; straight from pretraining that is zero-shot.
 
     Fields of clips and evaluation that are left out are those of the stage that trained the checkpoint.
@@ -232,7 +242,9 @@ class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMix
     INHERITED: ClassVar[tuple[str, ...]] = (*ClipSettings.model_fields, *EvaluationSettings.model_fields)
 
     kind: Literal["evaluate"]
-    checkpoint: str = Field(description="a training stage, or the folder of a checkpoint (a path with a slash)")
+    checkpoint: str = Field(
+        description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash)"
+    )
     dataset: str = Field(description="name of a dataset")
     split: str = Field("test", description="split to evaluate on")
     tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate; each task once")
@@ -264,6 +276,9 @@ class ExperimentSection(Section):
     name: Name = Field(description="name of the experiment: folder in the storage, experiment in MLflow")
     description: str | None = Field(None, description="a line for people")
     seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
+    behaviour: BehaviourName = Field(
+        "default", description="published: repeat what the published code does where that is a defect (docs/deviations.md)"
+    )
     storage: str = Field("storage", description="folder of all results")
     paths: dict[Key, str] = Field(default_factory=dict, description="names for ${paths.NAME} in other fields")
     model: ModelConfig = Field(default_factory=ModelConfig, description="of stages that start from no checkpoint")

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import torch
 from pydantic import BaseModel
 
-from cosa.checkpoints.native import load_checkpoint
+from cosa.behaviour import BEHAVIOURS, DEFAULT, Behaviour
+from cosa.checkpoints.loading import load_model
 from cosa.config import ModelConfig, ObjectiveSettings
 from cosa.data.annotations import CaptionEntry, load_captions, load_questions, load_references, reject_duplicates
 from cosa.data.batches import Corpus, Sample, TrainingBatches
@@ -23,7 +24,7 @@ from cosa.evaluation.question_answering import evaluate_question_answering
 from cosa.evaluation.result import EvaluationResult
 from cosa.evaluation.retrieval import evaluate_retrieval
 from cosa.model import COSA
-from cosa.objectives.self_critical import CiderReward, SelfCritical
+from cosa.objectives.self_critical import CiderReward, SelfCritical, reference_ids
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused
@@ -91,7 +92,13 @@ def part(settings: type[Settings], section: Any) -> Settings:
 
 
 def clip_reader(
-    dataset: DatasetFiles, settings: ClipSettings, resolution: int, *, training: bool, cache_megabytes: int = 256
+    dataset: DatasetFiles,
+    settings: ClipSettings,
+    resolution: int,
+    *,
+    training: bool,
+    cache_megabytes: int = 256,
+    behaviour: Behaviour = DEFAULT,
 ) -> ClipReader:
     """Reader of a dataset's frames for training or evaluation."""
     folder = dataset.frames if dataset.media == "video" else dataset.root
@@ -105,6 +112,7 @@ def clip_reader(
         transforms=settings.transforms,
         training=training,
         cache_megabytes=cache_megabytes,
+        antialias=behaviour.antialias,
     )
 
 
@@ -155,12 +163,13 @@ def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str
 
 def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution: int) -> list[Corpus]:
     """What a stage trains on."""
+    behaviour = BEHAVIOURS[section.behaviour]
     if isinstance(section, PretrainSection):
         return [
             Corpus(
                 name=f"{corpus.dataset}/{corpus.split}",
                 samples=caption_samples(job.datasets[corpus.dataset], corpus.split),
-                clips=clip_reader(job.datasets[corpus.dataset], section, resolution, training=True),
+                clips=clip_reader(job.datasets[corpus.dataset], section, resolution, training=True, behaviour=behaviour),
                 objectives=tuple(corpus.objectives),
                 steps=corpus.steps,
                 batch_size=corpus.batch_size,
@@ -175,7 +184,7 @@ def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution:
         Corpus(
             name=f"{section.dataset}/{section.train_split}",
             samples=samples,
-            clips=clip_reader(dataset, section, resolution, training=True),
+            clips=clip_reader(dataset, section, resolution, training=True, behaviour=behaviour),
             objectives=("scst",) if section.self_critical else TASK_OBJECTIVES[section.task],
             steps=steps,
             batch_size=section.batch_size,
@@ -188,7 +197,7 @@ def build_model(job: Job, section: PretrainSection | FinetuneSection) -> COSA:
     joined = section.concatenate if isinstance(section, PretrainSection) else 1
     positions = section.train_frames * joined
     if job.checkpoint is not None:
-        return load_checkpoint(Path(job.checkpoint), resolution=section.resolution, frame_positions=positions)
+        return load_model(Path(job.checkpoint), resolution=section.resolution, frame_positions=positions)
     config = ModelConfig.model_validate(job.model)
     vision = config.vision.model_copy(update={"resolution": section.resolution or config.vision.resolution})
     torch.manual_seed(job.seed)
@@ -199,6 +208,7 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     """Model, data and optimizer of a training stage on this worker."""
     section = job.parsed()
     assert isinstance(section, PretrainSection | FinetuneSection)
+    behaviour = BEHAVIOURS[section.behaviour]
     model = build_model(job, section)
     corpora = corpora_of(job, section, model.config.vision.resolution)
     for corpus in corpora:
@@ -216,6 +226,7 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
         max_answer_tokens=section.max_answer_tokens,
         rank=rank(),
         workers=world_size(),
+        behaviour=behaviour,
     )
     freeze_unused(model, {name for corpus in corpora for name in corpus.objectives})
     model.set_gradient_checkpointing(section.gradient_checkpointing)
@@ -223,9 +234,13 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     optimizer_settings = part(OptimizerSettings, section)
     return Trainer(
         losses=StepLosses(
-            model, part(ObjectiveSettings, section), section.max_text_tokens, _self_critical(section, corpora, model)
+            model,
+            part(ObjectiveSettings, section),
+            section.max_text_tokens,
+            _self_critical(section, corpora, model),
+            behaviour,
         ),
-        optimizer=build_optimizer(model, optimizer_settings),
+        optimizer=build_optimizer(model, optimizer_settings, behaviour),
         batches=batches,
         optimizer_settings=optimizer_settings,
         loop_settings=part(LoopSettings, section),
@@ -240,7 +255,9 @@ def _self_critical(section: Any, corpora: list[Corpus], model: COSA) -> SelfCrit
         return None
     references: dict[str, list[tuple[int, ...]]] = {}
     for sample in corpora[0].samples:
-        references.setdefault(sample.media_id, []).append(model.tokenizer.ids(sample.caption))
+        references.setdefault(sample.media_id, []).append(
+            reference_ids(sample.caption, model.tokenizer, BEHAVIOURS[section.behaviour])
+        )
     return SelfCritical(CiderReward(references), section.max_caption_tokens, section.beam_size)
 
 
@@ -257,7 +274,8 @@ class Evaluator:
         self.clips = part(ClipSettings, section)
         self.settings = part(EvaluationSettings, section)
         self.submission = isinstance(section, EvaluateSection) and section.submission
-        self.reader = clip_reader(self.dataset, self.clips, resolution, training=False)
+        self.behaviour = BEHAVIOURS[section.behaviour]
+        self.reader = clip_reader(self.dataset, self.clips, resolution, training=False, behaviour=self.behaviour)
         self._cached: dict[str, Any] = {}
 
     def _read(self, name: str, function: Any) -> Any:
@@ -270,14 +288,18 @@ class Evaluator:
         if task == "retrieval":
             entries = self._read("entries", partial(caption_entries, self.dataset, self.split))
             self.reader.check(entry.video_id for entry in entries)
-            return evaluate_retrieval(model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device)
+            return evaluate_retrieval(
+                model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device, self.behaviour
+            )
         if task == "captioning":
             references = self._read("references", partial(caption_references, self.dataset, self.split))
             self.reader.check(references)
             return evaluate_captioning(model, references, self.reader, self.settings, self.device, caption_metrics)
         questions = self._read("questions", self._load_questions)
         self.reader.check(question.video_id for question in questions)
-        return evaluate_question_answering(model, questions, self.reader, self.settings, self.clips, self.device)
+        return evaluate_question_answering(
+            model, questions, self.reader, self.settings, self.clips, self.device, self.behaviour
+        )
 
     def _load_questions(self) -> Any:
         questions = load_questions(self.dataset.file(self.split, "questions"), require_answers=not self.submission)

@@ -116,7 +116,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     import torch
 
-    from cosa.checkpoints.native import load_checkpoint
+    from cosa.checkpoints.loading import load_model
     from cosa.distributed import rank, world_size
     from workflows.stages.jobs import Evaluator, Job
 
@@ -129,7 +129,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     else:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.set_num_threads(config["threads"])
-    model = load_checkpoint(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
+    model = load_model(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
     evaluator = Evaluator(job, section.dataset, section.split, model.config.vision.resolution, device)
     results = {}
     for task in section.tasks:

@@ -1,0 +1,117 @@
+"""Swin away from its native resolution, against transformers' own implementation with the same weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import SwinConfig, SwinModel
+
+from cosa.checkpoints.positions import fit_positions
+from cosa.config import VisionConfig
+from cosa.padded_swin import PaddedSwinBlock
+from cosa.vision import VisionEncoder
+from tests.support import random_frames
+
+SIZES = {"patch_size": 4, "embed_dim": 16, "depth": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4), "window_size": 7}
+
+
+def encoder(resolution: int) -> VisionEncoder:
+    torch.manual_seed(0)
+    config = VisionConfig.model_validate({"encoder": "swin_base_patch4_window7_224", "resolution": resolution, **SIZES})
+    made = VisionEncoder(config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return made
+
+
+def reference(ours: VisionEncoder, resolution: int) -> SwinModel:
+    """transformers' Swin with the weights of ours."""
+    config = SwinConfig(
+        image_size=resolution, patch_size=4, embed_dim=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 4], window_size=7,
+    )  # fmt: skip
+    model = SwinModel(config, add_pooling_layer=False).eval()
+    found = {theirs: value for name, value in ours.backbone.state_dict().items() for theirs, value in renamed(name, value)}
+    missing, unexpected = model.load_state_dict(found, strict=False)
+    assert not unexpected
+    assert not [name for name in missing if "relative_position_index" not in name]
+    return model
+
+
+def renamed(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
+    """transformers' name of a weight; queries, keys and values stand apart there."""
+    if name.startswith("patch_embed."):
+        part = {"proj": "patch_embeddings.projection", "norm": "norm"}[name.split(".")[1]]
+        return [(f"embeddings.{part}.{name.split('.')[2]}", value)]
+    if name.startswith("norm."):
+        return [(f"layernorm.{name.split('.')[1]}", value)]
+    _, stage, rest = name.split(".", 2)
+    if rest.startswith("downsample."):
+        return [(f"encoder.layers.{int(stage) - 1}.{rest}", value)]
+    for ours, theirs in {
+        "norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.o_proj",
+        "attn.relative_position_bias_table": "attention.relative_position_bias.relative_position_bias_table",
+    }.items():  # fmt: skip
+        rest = rest.replace(ours, theirs)
+    if "attn.qkv" in rest:
+        parts = zip("qkv", value.chunk(3), strict=True)
+        return [(f"encoder.layers.{stage}.{rest.replace('attn.qkv', f'attention.{part}_proj')}", v) for part, v in parts]
+    return [(f"encoder.layers.{stage}.{rest}", value)]
+
+
+@pytest.mark.parametrize("resolution", [224, 288, 384, 480])
+@torch.no_grad()
+def test_equals_another_implementation(resolution: int) -> None:
+    ours = encoder(resolution)
+    frames = random_frames(1, 1, resolution=resolution)[0]
+    pixels = (frames / 255 - ours.mean) / ours.std
+    expected = reference(ours, resolution)(pixel_values=pixels).last_hidden_state
+    found = ours(frames)
+    assert found.shape == (1, (resolution // 32) ** 2, 128)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
+
+
+def padded_blocks(model: nn.Module) -> int:
+    return sum(isinstance(module, PaddedSwinBlock) for module in model.modules())
+
+
+def test_only_blocks_that_pad_are_changed() -> None:
+    assert padded_blocks(encoder(224)) == 0
+    assert padded_blocks(encoder(384)) == 8  # 96, 48, 24 and 12 tokens a side
+    assert padded_blocks(encoder(448)) == 0
+
+
+@torch.no_grad()
+def test_opposite_edges_do_not_see_each_other() -> None:
+    """One stage: what the last rows show reaches no token of the first ones."""
+    sizes = {**SIZES, "depth": (2,), "num_heads": (1,)}
+    config = VisionConfig.model_validate({"encoder": "swin_base_patch4_window7_224", "resolution": 104, **sizes})
+    torch.manual_seed(0)
+    made = VisionEncoder(config).eval()
+    frames = random_frames(1, 1, resolution=104)[0]
+    changed = frames.clone()
+    changed[..., -8:, :] = 255 - changed[..., -8:, :]
+    first, second = (made(images).unflatten(1, (26, 26)) for images in (frames, changed))
+    moved = (first - second).abs().amax((0, 2, 3)) > 1e-5  # (26,) rows of tokens
+    assert moved[-2:].all()
+    assert not moved[:10].any()
+
+
+def test_weights_of_the_native_resolution_serve_others(tmp_path: Path) -> None:
+    native = encoder(224)
+    torch.save(native.backbone.state_dict(), tmp_path / "swin.pth")
+    for resolution in (384, 480):
+        config = VisionConfig.model_validate(
+            {
+                "encoder": "swin_base_patch4_window7_224",
+                "resolution": resolution,
+                "pretrained": str(tmp_path / "swin.pth"),
+                **SIZES,
+            }
+        )
+        other = VisionEncoder(config)
+        weights = dict(native.backbone.state_dict())
+        assert fit_positions(other.backbone.state_dict(), weights) == []
+        for name, value in other.backbone.state_dict().items():
+            assert torch.equal(value, weights[name]), name
