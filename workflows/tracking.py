@@ -18,7 +18,7 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.artifacts import write_atomically
 from workflows.console import Reporter
-from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError, first_line
+from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError, first_line, mask_passwords
 
 RETRY_SECONDS = 10.0
 
@@ -160,11 +160,12 @@ class Tracker:
             self.experiment_id = sender.experiment_id
         except ServerAwayError as error:
             if not self._away:
-                self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({error}); the run goes on, records wait")
+                reason = mask_passwords(str(error))
+                self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({reason}); the run goes on, records wait")
             return False
         except Exception as error:
             # A record that MLflow refuses must neither stop training nor hold up the ones behind it.
-            refusal = f"MLflow refused to record {operation['do']}: {first_line(error)}"
+            refusal = mask_passwords(f"MLflow refused to record {operation['do']}: {first_line(error)}")
             if refusal not in self._refused:
                 self._refused.add(refusal)
                 self.reporter.warn(refusal)

@@ -66,9 +66,9 @@ class ClipReader:
         """
         missing = self.source.missing(media_ids)
         if missing:
-            kind = "images" if isinstance(self.source, ImageFolder) else "clips' frames"
+            kind = "images" if isinstance(self.source, ImageFolder) else "folders of frames"
             raise DataError(
-                f"{len(missing)} {kind} are missing in {self.source.root}, the first for {', '.join(map(repr, missing[:3]))}; "
+                f"{len(missing)} {kind} missing in {self.source.root}, such as {', '.join(map(repr, missing[:3]))}; "
                 "provide them, or remove their annotations"
             )
 

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = "COSA_TEST_STORAGE"  # environment variable that all processes of a run inherit
 # The quickstart at a size that shows plumbing, not learning.
 SMALL_CORPUS = (
     "stages.corpus.options.images=96",
@@ -21,16 +22,22 @@ SMALL_CORPUS = (
     "stages.corpus.options.workers=1",
 )
 SMALL_TRAINING = (
-    "stages.pretrain.corpora.0.steps=4",
-    "stages.pretrain.corpora.0.batch_size=12",
+    "stages.pretrain.corpora.0.steps=2",
+    "stages.pretrain.corpora.0.batch_size=16",
     "stages.pretrain.corpora.1.steps=2",
-    "stages.pretrain.corpora.1.batch_size=8",
+    "stages.pretrain.corpora.1.batch_size=12",
+    "stages.pretrain.corpora.2.steps=2",
+    "stages.pretrain.corpora.2.batch_size=8",
     "stages.pretrain.log_every=1",
     "stages.retrieval.epochs=1",
     "stages.retrieval.batch_size=16",
     "stages.retrieval.log_every=1",
+    "stages.retrieval.evaluations_per_run=2",
+    "stages.retrieval.sweep.scheduler=asha",
     "stages.captioning.epochs=1",
     "stages.captioning.batch_size=16",
+    "stages.captioning.evaluations_per_run=3",  # all of CIDEr 0: the latest checkpoint of equal ones is kept
+    "stages.zero-shot.workers=2",
     "stages.answers.epochs=0.5",
     "stages.answers.batch_size=16",
 )
@@ -50,6 +57,11 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "cli.py"), *arguments]
 
 
+def storage_of(arguments: Sequence[str]) -> str:
+    """The storage folder that a command is given: its processes are known by it."""
+    return next((argument.removeprefix("storage=") for argument in arguments if argument.startswith("storage=")), "")
+
+
 def sets(*overrides: str) -> list[str]:
     """--set options."""
     return [part for override in overrides for part in ("--set", override)]
@@ -61,7 +73,7 @@ def run(*arguments: str, cwd: Path = ROOT, timeout: float = 600, **environment: 
     done = subprocess.run(
         command(*arguments),
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "160", **environment},
+        env={**os.environ, "COLUMNS": "160", MARK: storage_of(arguments), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -71,13 +83,20 @@ def run(*arguments: str, cwd: Path = ROOT, timeout: float = 600, **environment: 
     return Done(done.returncode, done.stdout, time.monotonic() - started)
 
 
-def run_until(condition: Callable[[], bool], sent: signal.Signals, *arguments: str, timeout: float = 300) -> Done:
+def run_until(condition: Callable[[], bool], sent: signal.Signals, *arguments: str) -> Done:
     """Run until a condition holds, then send a signal to the driver alone and wait for its end."""
+    return run_disturbed(condition, lambda driver: driver.send_signal(sent), *arguments)
+
+
+def run_disturbed(
+    condition: Callable[[], bool], disturb: Callable[[subprocess.Popen[str]], None], *arguments: str, timeout: float = 300
+) -> Done:
+    """Run until a condition holds, then disturb the run and wait for its end."""
     started = time.monotonic()
     with subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160", MARK: storage_of(arguments)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -88,30 +107,26 @@ def run_until(condition: Callable[[], bool], sent: signal.Signals, *arguments: s
                 process.kill()
                 raise AssertionError(f"the condition never held:\n{process.communicate()[0]}")
             time.sleep(0.1)
-        process.send_signal(sent)
-        output, _ = process.communicate(timeout=120)
+        disturb(process)
+        output, _ = process.communicate(timeout=timeout)
     return Done(process.returncode, output, time.monotonic() - started)
 
 
-def ray_processes_of(pids_before: set[int]) -> list[psutil.Process]:
-    """Ray's processes that were not there before."""
+def processes_of(storage: Path) -> list[psutil.Process]:
+    """Processes that descend from runs on a storage folder, also those that have left their parents."""
     found = []
-    for process in psutil.process_iter(["pid", "cmdline", "name"]):
-        line = " ".join(process.info["cmdline"] or [])
-        is_ray = "ray::" in line or "/ray/" in line or process.info["name"] in ("raylet", "gcs_server")
-        if is_ray and process.pid not in pids_before and process.pid != os.getpid():
-            found.append(process)
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(storage):
+                found.append(process)
+        except (psutil.Error, OSError):  # it has ended, or belongs to somebody else
+            continue
     return found
 
 
-def all_pids() -> set[int]:
-    """Processes that run now."""
-    return set(psutil.pids())
-
-
-def none_left(pids_before: set[int], seconds: float = 90) -> list[str]:
-    """Command lines of Ray processes that are still there after a while (its small agents linger for a minute)."""
+def none_left(storage: Path, seconds: float = 90) -> list[str]:
+    """Command lines of a run's processes that are still there after a while (Ray's small agents linger for a minute)."""
     deadline = time.monotonic() + seconds
-    while (left := ray_processes_of(pids_before)) and time.monotonic() < deadline:
+    while (left := processes_of(storage)) and time.monotonic() < deadline:
         time.sleep(0.5)
     return [" ".join(process.cmdline()) for process in left if process.is_running()]

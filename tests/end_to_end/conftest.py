@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, Done, all_pids, run, sets
+from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, Done, run, sets
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,6 @@ class SmallRun:
     done: Done
     storage: Path
     arguments: tuple[str, ...]
-    pids_before: set[int]
 
     @property
     def folder(self) -> Path:
@@ -29,5 +28,4 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     storage = tmp_path_factory.mktemp("storage")
     overrides = sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING)
     arguments = ("run-experiment", "experiments/quickstart.yaml", *overrides)
-    pids = all_pids()
-    return SmallRun(run(*arguments), storage, arguments, pids)
+    return SmallRun(run(*arguments), storage, arguments)

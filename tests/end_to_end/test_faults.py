@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.end_to_end.commands import ROOT, SMALL_CORPUS, SMALL_TRAINING, all_pids, none_left, run, run_until, sets
+from tests.end_to_end.commands import (
+    ROOT,
+    SMALL_CORPUS,
+    SMALL_TRAINING,
+    none_left,
+    processes_of,
+    run,
+    run_disturbed,
+    run_until,
+    sets,
+)
 from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow
@@ -29,8 +39,9 @@ PRETRAIN_ONLY = (
     *SMALL_TRAINING,
     *WITHOUT_FINETUNING,
     "stages.zero-shot=",
-    "stages.pretrain.corpora.0.steps=8",
+    "stages.pretrain.corpora.0.steps=4",
     "stages.pretrain.corpora.1.steps=4",
+    "stages.pretrain.corpora.2.steps=4",
     "stages.pretrain.evaluations_per_run=3",
 )
 
@@ -75,14 +86,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbed: Path, sent: signal.Signals) -> None:
-    pids = all_pids()
     stopped = run_until(lambda: has_step(prepared, 6), sent, *arguments(prepared))
     if sent == signal.SIGINT:
         assert stopped.code == 130
         assert "interrupted; what is done is kept. Go on with:" in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
-    assert none_left(pids) == []
+    assert none_left(prepared) == []
 
     resumed = run(*arguments(prepared))
     assert resumed.code == 0, resumed.output
@@ -90,6 +100,27 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbe
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_a_killed_worker_costs_no_result(prepared: Path, undisturbed: Path) -> None:
+
+    def kill_worker(_: object) -> None:
+        worker = next(p for p in processes_of(prepared) if "RayTrainWorker" in " ".join(p.cmdline()))
+        worker.kill()
+
+    done = run_disturbed(lambda: has_step(prepared, 6), kill_worker, *arguments(prepared))
+    assert done.code == 0, done.output
+    assert losses(result(prepared)) == losses(undisturbed)
+
+
+def test_a_missing_image_ends_training_before_its_first_step(prepared: Path) -> None:
+    (corpus,) = (prepared / "quickstart" / "corpus").iterdir()
+    (corpus / "images" / "image_00007.jpg").unlink()
+    refused = run(*arguments(prepared))
+    assert refused.code == 1
+    assert "1 images missing in" in refused.output
+    assert "image_00007" in refused.output
+    assert not any(record.kind == "train" for record in read_records(partial(prepared) or prepared))
 
 
 def test_an_unreadable_clip_is_named_and_can_be_allowed(tmp_path: Path, undisturbed: Path) -> None:
@@ -149,7 +180,7 @@ def test_a_dead_tracking_server_stops_nothing_and_gets_its_records_later(tmp_pat
     uri = f"http://127.0.0.1:{port}"
     done = run(*arguments(tmp_path, f"tracking.uri={uri}", "stages.pretrain=", "stages.frames="))
     assert done.code == 0, done.output
-    assert "does not answer" in done.output
+    assert "cannot be used" in done.output
     (unsent,) = (tmp_path / "quickstart").glob("unsent-*.jsonl")
     assert f"cosa sync {unsent}" in done.output.replace("\n", "")
 

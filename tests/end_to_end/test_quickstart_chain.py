@@ -25,7 +25,7 @@ def test_every_stage_succeeds_and_the_table_shows_baselines(small_run: SmallRun)
     for text in ("text-to-video R@1", "chance", "CIDEr", "constant caption", "QA accuracy", "most frequent answer"):
         assert text in small_run.done.output
     assert "compare-runs" in small_run.done.output
-    assert "dashboard was at http://127.0.0.1:" in small_run.done.output
+    assert "Ray dashboard: http://127.0.0.1:" in small_run.done.output
 
 
 def test_only_the_report_reaches_the_terminal(small_run: SmallRun) -> None:
@@ -34,7 +34,7 @@ def test_only_the_report_reaches_the_terminal(small_run: SmallRun) -> None:
 
 
 def test_no_process_is_left(small_run: SmallRun) -> None:
-    assert none_left(small_run.pids_before) == []
+    assert none_left(small_run.storage) == []
 
 
 def test_each_result_has_a_manifest_that_says_where_it_comes_from(small_run: SmallRun) -> None:
@@ -81,7 +81,7 @@ def test_an_unchanged_spec_runs_nothing_and_starts_no_ray(small_run: SmallRun) -
     again = run(*small_run.arguments)
     assert again.code == 0
     assert "Nothing to do" in again.output
-    assert "Ray:" not in again.output
+    assert "Ray dashboard" not in again.output
     assert "QA accuracy" in again.output
 
 
@@ -110,7 +110,7 @@ def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
 
     pretrain = stages["pretrain"]
     assert pretrain.data.params["concatenate"] == "3"
-    assert pretrain.data.params["corpora.0.batch_size"] == "12"
+    assert pretrain.data.params["corpora.0.batch_size"] == "16"
     assert pretrain.data.params["model.contrastive_dim"] == "128"
     assert pretrain.data.params["seed"] == "50"
     for name in ("loss", "citc_loss", "learning_rate", "samples_per_second", "data_wait_share"):

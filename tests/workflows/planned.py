@@ -47,6 +47,7 @@ SPEC: dict[str, Any] = {
             "init_from": "pretrain",
             "dataset": "own",
             "epochs": 2,
+            "batch_size": 2,
             "sweep": {"learning_rate": [1.0e-4, 1.0e-3]},
         },
         "test": {"kind": "evaluate", "checkpoint": "retrieval", "dataset": "own", "split": "val", "tasks": ["retrieval"]},

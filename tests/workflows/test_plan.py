@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cosa.errors import UserError
-from tests.workflows.planned import CAPTIONS, SPEC, STAGES, finish, lay_out, plan
+from tests.workflows.planned import CAPTIONS, SPEC, STAGES, finish, lay_out, plan, publish
 from workflows.plan import KIND_VERSIONS, Plan
 
 
@@ -162,10 +163,31 @@ def test_forced(here: Path) -> None:
     finish(plan())
     second = plan(force=("retrieval",))
     assert reasons(second) == {"retrieval": "forced", "test": "its input retrieval is forced"}
-    test = next(step for step in second.steps if step.name == "test")
-    assert test.reason == "done (its input retrieval gives the same result)"
     with pytest.raises(UserError, match="--force: no stage 'retreival'; did you mean 'retrieval'"):
         plan(force=("retreival",))
+
+
+def test_a_lost_result_is_made_again_without_what_builds_on_it(here: Path) -> None:
+    first = plan()
+    finish(first)
+    shutil.rmtree(first.result_of("retrieval"))
+    second = plan()
+    assert set(reasons(second)) == {"retrieval"}
+    test = next(step for step in second.steps if step.name == "test")
+    assert test.reason == "done (its input retrieval gives the same result)"
+
+
+def test_starting_over_hides_a_result_until_there_is_a_new_one(here: Path) -> None:
+    first = plan()
+    finish(first)
+    step = next(step for step in first.steps if step.name == "retrieval")
+    result = first.result_of("retrieval")
+    first.storage.start_over("retrieval", str(step.fingerprint))
+    assert set(reasons(plan())) == {"retrieval"}
+    assert [path.name for path in result.parent.iterdir()] == [f".{result.name}.replaced"]
+    publish(first, step)
+    assert plan().to_run == ()
+    assert list(result.parent.iterdir()) == [result]
 
 
 def test_interrupted(here: Path) -> None:
@@ -247,7 +269,7 @@ def test_order_of_keys_does_not_matter(here: Path, spec: dict[str, Any]) -> None
 
 
 def test_writing_out_a_default_does_not_matter(here: Path) -> None:
-    assert fingerprints(plan("stages.retrieval.batch_size=64", "seed=50", "model.vision.resolution=224")) == fingerprints(
+    assert fingerprints(plan("stages.retrieval.max_text_tokens=40", "seed=50", "model.vision.resolution=224")) == fingerprints(
         plan()
     )
 

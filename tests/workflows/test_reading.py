@@ -27,7 +27,8 @@ def test_annotations_are_fit_for_their_tasks(here: Path) -> None:
 
 def test_answers_may_lack_only_where_none_are_needed(here: Path) -> None:
     Path("q.json").write_text(json.dumps(QUESTIONS))
-    Path("t.json").write_text(json.dumps([{k: v for k, v in q.items() if k != "answer"} for q in QUESTIONS]))
+    asked = [{"video_id": q["video_id"], "question": q["question"], "question_id": i} for i, q in enumerate(QUESTIONS)]
+    Path("t.json").write_text(json.dumps(asked))
     overrides = [
         "stages.retrieval.task=question_answering",
         "stages.test.tasks=[question_answering]",
@@ -36,6 +37,9 @@ def test_answers_may_lack_only_where_none_are_needed(here: Path) -> None:
         "datasets.own.splits.server=t.json",
     ]
     check_annotations(plan(*overrides, "stages.test.submission=true"))
+    Path("t.json").write_text(json.dumps([{k: v for k, v in q.items() if k != "question_id"} for q in asked]))
+    with pytest.raises(UserError, match=r't\.json, line 1: field "question_id" is missing; the submission of stage test'):
+        check_annotations(plan(*overrides, "stages.test.submission=true"))
     with pytest.raises(UserError, match=r't\.json, line 1 \(entry 1\): field "answer" is missing'):
         check_annotations(plan(*overrides))
 
@@ -55,3 +59,28 @@ def test_annotations_of_finished_stages_are_not_read_again(here: Path) -> None:
         check_annotations(made)
     finish(made, "own-frames")
     check_annotations(plan())
+
+
+def test_a_split_must_fill_a_batch(here: Path) -> None:
+    with pytest.raises(UserError, match=r"own/train\.json has 3 samples, fewer than a batch of stage retrieval \(4\)"):
+        check_annotations(plan("stages.retrieval.batch_size=4"))
+
+
+def test_soft_accuracy_needs_several_answers(here: Path) -> None:
+    Path("q.json").write_text(json.dumps(QUESTIONS))
+    overrides = [
+        "stages.retrieval=",
+        "stages.test.checkpoint=pretrain",
+        "stages.test.tasks=[question_answering]",
+        *(f"datasets.own.splits.{split}.questions=q.json" for split in ("train", "val")),
+    ]
+    check_annotations(plan(*overrides))
+    with pytest.raises(UserError, match=r"q\.json, line 1: 1 answers, but the soft accuracy of stage test needs at least 4"):
+        check_annotations(plan(*overrides, "stages.test.soft_accuracy=true"))
+
+
+def test_references_cover_the_split(here: Path) -> None:
+    Path("r.json").write_text(json.dumps({"annotations": [{"video_id": "v0", "caption": "one"}]}))
+    overrides = ["stages.test.tasks=[captioning]", "datasets.own.splits.val={captions: own/val.json, references: r.json}"]
+    with pytest.raises(UserError, match=r"r\.json has no reference caption for 2 clips of own/val\.json, such as 'v1'"):
+        check_annotations(plan(*overrides))
