@@ -159,7 +159,7 @@ class Tracker:
             sender.send(operation)
             self.experiment_id = sender.experiment_id
         except ServerAwayError as error:
-            if not self._away:
+            if not self._away and not self._closing:
                 reason = mask_passwords(str(error))
                 self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({reason}); the run goes on, records wait")
             return False
