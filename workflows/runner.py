@@ -29,7 +29,7 @@ from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.registry import stage_function
-from workflows.tracking import RunRecorder, Tracker
+from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 
@@ -93,7 +93,6 @@ class _Run:
         self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
-        self.stage_runs: list[RunRecorder] = []
 
     def _say_dashboard(self, address: str) -> None:
         self.reporter.say(f"  [dim]Ray dashboard: {address} while this runs; its token: ray get-auth-token[/]")
@@ -130,7 +129,7 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.say(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
-            _show_addresses(self.plan, self.reporter, self.stage_runs, self.tracker.experiment_id)
+            _show_addresses(self.plan, self.reporter, self.tracker.comparable_runs(), self.tracker.experiment_id)
         finally:
             self.cluster.stop()
             self.tracker.close()
@@ -192,7 +191,7 @@ class _Run:
         """A run for the stage; the same one again if the stage was interrupted."""
         tags = {
             "cosa.stage": step.name,
-            "cosa.stage_kind": step.kind,
+            STAGE_KIND: step.kind,
             "cosa.fingerprint": str(step.fingerprint),
             **self._tags(),
         }
@@ -205,7 +204,6 @@ class _Run:
         )
         if step.model is not None:
             run.params({"model": step.model})
-        self.stage_runs.append(run)
         return run
 
     def _record(self, run: RunRecorder, outcome: StageOutcome) -> None:
@@ -309,7 +307,7 @@ def _show_metrics(plan: Plan, reporter: Reporter) -> None:
     reporter.metrics(result_rows(plan))
 
 
-def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[RunRecorder], experiment_id: str | None) -> None:
+def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experiment_id: str | None) -> None:
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
     base = place.without_password if is_server else UI_ADDRESS
@@ -318,10 +316,9 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[RunRecorder],
     if experiment_id is None:
         reporter.say(f"MLflow:    {base}{ui}")
     else:
-        ids = [run.mlflow_id for run in runs if run.mlflow_id is not None]
         reporter.say(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
-        if ids:
-            reporter.say(f"Compare:   {compare_url(base, ids, experiment_id)}")
+        if len(runs) > 1:
+            reporter.say(f"Compare:   {compare_url(base, runs, experiment_id)}")
 
 
 def ui_command(experiment: Experiment) -> str:

@@ -21,6 +21,8 @@ from workflows.console import Reporter
 from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError, first_line, mask_passwords
 
 RETRY_SECONDS = 10.0
+STAGE_KIND = "cosa.stage_kind"  # tag of a run: its kind of stage, or 'trial'
+COMPARED = ("trial", "pretrain", "finetune")
 
 
 class RunRecorder:
@@ -81,6 +83,7 @@ class Tracker:
         self.place, self.unsent, self.reporter = place, unsent, reporter
         self.mlflow_ids: dict[str, str] = {}
         self.experiment_id: str | None = None
+        self._kinds: dict[str, str] = {}
         self._pending: deque[Operation] = deque()
         self._changed = threading.Condition()  # guards _pending, _away and _closing
         self._away = False
@@ -104,6 +107,7 @@ class Tracker:
     ) -> RunRecorder:
         """A new run, nested in `parent`. Its MLflow id is kept in the file `note`; where that exists, its run goes on."""
         local_id = uuid.uuid4().hex
+        self._kinds[local_id] = (tags or {}).get(STAGE_KIND, "")
         self.put(
             {
                 "do": "create",
@@ -116,6 +120,12 @@ class Tracker:
             }
         )
         return RunRecorder(self, local_id)
+
+    def comparable_runs(self) -> list[str]:
+        """MLflow's ids of what a person would compare: the trials of sweeps, or else the stages that train, or else all."""
+        by_kind = {kind: [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) == kind] for kind in COMPARED}
+        training = by_kind["pretrain"] + by_kind["finetune"]
+        return by_kind["trial"] or training or list(self.mlflow_ids.values())
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent, at most `seconds`, and not at all for a server that is away. Whether it is."""

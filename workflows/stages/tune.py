@@ -25,7 +25,7 @@ from workflows.stages.train import (
     training_outcome,
 )
 from workflows.stages.workers import MISTAKE_FILE
-from workflows.tracking import RunRecorder
+from workflows.tracking import STAGE_KIND, RunRecorder
 
 TRIALS_FOLDER = "trials"
 
@@ -55,7 +55,7 @@ def _trial_run(context: StageContext, name: str, learning_rate: float) -> RunRec
     """The MLflow run of a trial; the same one again if the sweep was interrupted."""
     folder = context.folder / TRIALS_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    tags = {"cosa.stage": context.step.name, "cosa.stage_kind": "trial"}
+    tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
     run = context.run.tracker.new_run(f"{context.step.name} {name}", context.run, tags, folder / RUN_NOTE)
     run.params({"learning_rate": learning_rate})
     return run
