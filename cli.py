@@ -15,6 +15,7 @@ app = typer.Typer(
     help="COSA experiments: a YAML spec says what to run; what is done already is skipped.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help: importing rich for it costs a third of the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
