@@ -75,6 +75,11 @@ class Cluster:
             if port is not None:
                 require_free_port(port, "cluster.dashboard_port")
             extra = {"dashboard_port": port} if port is not None else {}
+            # Part of Ray looks for "the" cluster of the machine and gives up when there are two. Then it frees no resources of
+            # stopped trials: tell all its processes which one is theirs.
+            own_port = _free_port()
+            os.environ["RAY_GCS_SERVER_PORT"] = str(own_port)
+            os.environ["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{own_port}"
             context = ray.init(
                 address="local",
                 num_cpus=self.section.cpus,
@@ -103,6 +108,9 @@ class Cluster:
 
         ray.shutdown()
         self._started = False
+        if self._session is not None:
+            for name in ("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
+                os.environ.pop(name, None)
         if self._session is not None:
             shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes these itself
 
@@ -143,6 +151,13 @@ def require_free_port(port: int, field: str) -> None:
             raise UserError(
                 f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there"
             ) from error
+
+
+def _free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 def _require_answer(address: str) -> None:
