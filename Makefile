@@ -25,7 +25,7 @@ quickstart: $(STAMP)  ## run the whole chain on a generated corpus (about 5 minu
 
 test: $(STAMP)  ## run all tests, with coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## ruff, mypy, import contracts
 	@$(BIN)/ruff check .

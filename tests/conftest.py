@@ -1,3 +1,17 @@
+"""Tests run in two processes (`make test`): a file stays in one, and so do all files that start Ray."""
+
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)  # the models of the tests are tiny: more threads only wait for one another
+
+STARTS_RAY = Path(__file__).parent / "end_to_end"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two Ray clusters at once on two cores take longer than one after the other, and may time out."""
+    for item in items:
+        group = STARTS_RAY if item.path.is_relative_to(STARTS_RAY) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
