@@ -9,6 +9,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from workflows.mlflow_store import mask_passwords
+
 PACKAGES = (
     "cosa-experiments",
     "torch",
@@ -57,8 +59,7 @@ def git_state() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """The command as typed, ready to be typed again."""
+    """The command as typed, ready to be typed again, but for passwords in addresses."""
     program = Path(sys.argv[0]).name
-    return shlex.join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]]).replace(
-        "'python cli.py'", "python cli.py"
-    )
+    start = ["python", program] if program.endswith(".py") else [program]
+    return mask_passwords(shlex.join([*start, *sys.argv[1:]]))

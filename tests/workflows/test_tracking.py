@@ -15,6 +15,7 @@ import pytest
 from cosa.errors import UserError
 from workflows.console import Reporter
 from workflows.mlflow_store import Place, local_store, mask_passwords
+from workflows.provenance import command_line
 from workflows.tracking import Tracker, flat, sync_files
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,11 @@ def test_passwords_are_masked() -> None:
     assert mask_passwords('{"uri": "http://me:secret@host:5000/x"}') == '{"uri": "http://***@host:5000/x"}'
     assert mask_passwords("see https://host/a@b") == "see https://host/a@b"
     assert Place("http://me:secret@host", "demo", None).without_password == "http://host"
+
+
+def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/x/cli.py", "plan", "a.yaml", "--set", "tracking.uri=http://me:secret@host"])
+    assert command_line() == "python cli.py plan a.yaml --set tracking.uri=http://***@host"
 
 
 def test_an_interrupted_run_goes_on_in_the_same_run(tmp_path: Path, place: Place) -> None:
@@ -93,6 +99,7 @@ def test_two_runs_at_once_make_one_whole_store(tmp_path: Path) -> None:
 from pathlib import Path
 from workflows.console import Reporter
 from workflows.mlflow_store import Place, local_store
+from workflows.provenance import command_line
 from workflows.tracking import Tracker
 folder = Path({str(tmp_path)!r})
 one = Tracker(Place(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
