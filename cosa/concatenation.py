@@ -1,9 +1,13 @@
 """Concatenated samples: the idea of COSA (paper, section 3.2). Every sample is joined with others drawn at random from the
 global batch: their frames along time, their captions with spaces."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the spec is checked without numpy
+    import numpy as np
 
 
 def draw_partners(

@@ -1,6 +1,6 @@
 """What a COSA model is made of. A spec's `model` section is `ModelConfig`; it is saved as config.json next to the weights."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -11,6 +11,11 @@ class Section(BaseModel):
     """Base of every configuration model: unknown keys are errors, values never change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def no_effect(*default: Any, **keywords: Any) -> Any:
+    """A field that does not change what a stage computes: it stays out of fingerprints."""
+    return Field(*default, json_schema_extra={"affects_result": False}, **keywords)
 
 
 class VisionConfig(Section):

@@ -13,7 +13,7 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
 from cosa.model import COSA
-from cosa.text import KeysValues, VideoMemory
+from cosa.text import KeysValues, Reading, VideoMemory
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,10 @@ class Decoder:
         corner = torch.ones(2, 2, dtype=torch.bool, device=ids.device).tril()
         mask = torch.cat([self.visible[:, None].expand(-1, 2, -1), corner.expand(self.rows, 2, 2)], dim=2)
         positions = torch.tensor([self.position, self.position + 1], device=ids.device)
-        hidden, new = self.model.multimodal(ids, mask, self.memory, positions=positions, past=self.past)
-        kept = [(k[:, :, :1], v[:, :, :1]) for k, v in new]  # the [MASK]'s own keys and values are forgotten
+        on_mask = torch.ones_like(ids[:, :1])  # the [MASK] alone is asked for what comes next
+        reading = Reading(ids, mask, self.memory, wanted=on_mask, positions=positions, past=self.past)
+        [read] = self.model.multimodal.read([reading])
+        kept = [(k[:, :, :1], v[:, :, :1]) for k, v in read.keys_values]  # the [MASK]'s own keys and values are forgotten
         self.past = (
             kept
             if self.past is None
@@ -66,7 +68,7 @@ class Decoder:
         )
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
-        return self.model.multimodal.language_logits(hidden[:, 1]).float()
+        return self.model.multimodal.language_logits(read.hidden[:, 0]).float()
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with copies of the given rows (rows,)."""

@@ -1,5 +1,9 @@
 """Random masking of tokens for masked-language modelling, captioning and question answering (BERT's 80/10/10 rule)."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -50,3 +54,33 @@ def mask_tokens(
     random_ids = torch.randint(FIRST_RANDOM_ID, vocabulary_size, ids.shape, generator=generator, device=device)
     replacement = torch.where(kind < 0.8, torch.full_like(ids, mask_id), torch.where(kind < 0.9, random_ids, ids))
     return torch.where(chosen, replacement, ids), torch.where(chosen, ids, torch.full_like(ids, IGNORED))
+
+
+@dataclass(frozen=True)
+class MaskedTexts:
+    """Masked texts, and where in them something is to be predicted.
+
+    Made on the host, where the number of masked tokens is known: the device never has to be asked for it.
+
+    ids: (rows, length) masked token ids. places: (rows, most masked) positions of masked tokens; rows with fewer are filled up
+    with others. predicted: (masked,) which of the flattened `places` are masked. targets: (masked,) their original ids.
+    """
+
+    ids: Tensor
+    places: Tensor
+    predicted: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, ids: Tensor, labels: Tensor) -> MaskedTexts:
+        """From masked ids and labels as `mask_tokens` gives them, both (rows, length) on the host."""
+        masked = labels != IGNORED
+        most = int(masked.sum(1).max())
+        places = masked.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+        is_masked = masked.gather(1, places)
+        return cls(ids, places, is_masked.flatten().nonzero()[:, 0], labels.gather(1, places)[is_masked])
+
+    def to(self, device: torch.device) -> MaskedTexts:
+        """The same on a device."""
+        moved = (x.to(device, non_blocking=True) for x in (self.ids, self.places, self.predicted, self.targets))
+        return MaskedTexts(*moved)

@@ -4,6 +4,7 @@ Two rules keep it fast. Every image is encoded once a step: concatenated samples
 and values of a video are computed once a layer (`VideoMemory`) and shared by every pass that looks at it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.checkpoints.positions import nearest_frames
 from cosa.config import ModelConfig
-from cosa.distributed import gather, gather_constant
-from cosa.text import MultimodalEncoder, VideoMemory
+from cosa.distributed import gather, gather_constant, world_size
+from cosa.text import FrameKeys, MultimodalEncoder, Reading, VideoMemory
 from cosa.tokenizer import CaptionTokenizer
 from cosa.vision import VisionEncoder
 
@@ -129,15 +130,24 @@ class COSA(nn.Module):
 
     def text_contrastive(self, ids: Tensor) -> Tensor:
         """(texts, length) ids to (texts, contrastive_dim), unit length: the [CLS] state of a pass without video."""
-        hidden, _ = self.multimodal(ids, self.not_padding(ids))
+        [read] = self.multimodal.read([self.text_alone(ids)])
+        return self.text_vector(read.hidden)
+
+    def text_alone(self, ids: Tensor) -> Reading:
+        """Read texts (texts, length) without videos, for their [CLS] states."""
+        return Reading(ids, self.not_padding(ids), wanted=torch.zeros_like(ids[:, :1]))
+
+    def text_vector(self, hidden: Tensor) -> Tensor:
+        """[CLS] states (texts, 1, hidden) of `text_alone` to (texts, contrastive_dim), unit length."""
         return F.normalize(self.text_contrastive_head(hidden[:, 0]), dim=-1)
 
     # -- both -------------------------------------------------------------------------------------------------------
 
     def matching_logits(self, ids: Tensor, memory: VideoMemory) -> Tensor:
         """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see MultimodalEncoder)."""
-        hidden, _ = self.multimodal(ids, self.not_padding(ids), memory)
-        return self.matching_head(hidden[:, 0])
+        reading = Reading(ids, self.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
+        [read] = self.multimodal.read([reading])
+        return self.matching_head(read.hidden[:, 0])
 
     @staticmethod
     def causal_mask(not_padding: Tensor) -> Tensor:
@@ -153,7 +163,8 @@ class EncodedBatch:
 
     ids: (rows, length) captions. videos: features of as many videos. identities: (rows,) equal where two rows show the same
     media: such pairs are no negatives of each other. behaviour: ours or the published one. tokens: (rows, frames, tokens,
-    vision_dim) visual tokens, kept only where the behaviour makes constants of them (`keeps_tokens`).
+    vision_dim) visual tokens, kept only where the behaviour makes constants of them (`keeps_tokens`). host_ids: `ids` on the
+    CPU, when there is such a copy. joins: the batch and the members (rows, n) in it that this one was concatenated of.
     """
 
     model: COSA
@@ -162,23 +173,45 @@ class EncodedBatch:
     identities: Tensor
     behaviour: Behaviour = DEFAULT
     tokens: Tensor | None = None
+    host_ids: Tensor | None = None
+    joins: "tuple[EncodedBatch, Tensor] | None" = None
 
     @classmethod
-    def encode(cls, model: COSA, ids: Tensor, frames: Tensor, identities: Tensor, behaviour: Behaviour) -> "EncodedBatch":
+    def encode(
+        cls, model: COSA, ids: Tensor, frames: Tensor, identities: Tensor, behaviour: Behaviour, host_ids: Tensor | None = None
+    ) -> "EncodedBatch":
         """Encode frames (rows, frames, 3, height, width)."""
-        tokens = model.encode_frames(frames)
-        return cls.of_tokens(model, ids, tokens, identities, behaviour)
+        return cls.of_tokens(model, ids, model.encode_frames(frames), identities, behaviour, host_ids)
 
     @classmethod
-    def of_tokens(cls, model: COSA, ids: Tensor, tokens: Tensor, identities: Tensor, behaviour: Behaviour) -> "EncodedBatch":
+    def of_tokens(
+        cls, model: COSA, ids: Tensor, tokens: Tensor, identities: Tensor, behaviour: Behaviour, host_ids: Tensor | None = None
+    ) -> "EncodedBatch":
         """From visual tokens (rows, frames, tokens, vision_dim)."""
         keeps_tokens = behaviour.constant_keys or behaviour.concatenated_videos == "own_features"
-        return cls(model, ids, model.features_of(tokens), identities, behaviour, tokens if keeps_tokens else None)
+        return cls(model, ids, model.features_of(tokens), identities, behaviour, tokens if keeps_tokens else None, host_ids)
+
+    @property
+    def ids_on_host(self) -> Tensor:
+        """`ids` on the CPU."""
+        return self.ids.cpu() if self.host_ids is None else self.host_ids
+
+    @cached_property
+    def frame_keys(self) -> FrameKeys:
+        """Keys and values of the frames, computed once for a frame however many videos it is part of."""
+        if self.joins is not None:
+            whole, members = self.joins
+            if world_size() == 1:
+                return whole.frame_keys.concatenate(members)
+            if members.shape[1] > world_size():  # fewer frames in the batches of all workers than in the concatenated ones
+                return self.model.multimodal.frame_keys(whole.all_videos.projected).concatenate(members)
+        return self.model.multimodal.frame_keys(self.videos.projected)
 
     @cached_property
     def memory(self) -> VideoMemory:
         """Keys and values of the videos."""
-        return self.model.video_memory(self.videos)
+        embeddings = self.model.frame_embeddings(self.videos.projected.shape[1])
+        return self.model.multimodal.memory_of_frames(self.frame_keys, embeddings)
 
     @cached_property
     def all_videos(self) -> VideoFeatures:
@@ -211,15 +244,25 @@ class EncodedBatch:
         """(rows of all workers,)."""
         return gather(self.identities)
 
-    def concatenated(self, ids: Tensor, members: Tensor) -> "EncodedBatch":
+    def concatenated(self, ids: Tensor, members: Tensor, host_ids: Tensor | None = None) -> "EncodedBatch":
         """The batch of concatenated samples: row i joins the videos at `members[i]` of all workers' videos, itself first.
 
-        ids: (rows, longer length) joined captions. members: (rows, n).
+        ids: (rows, longer length) joined captions. members: (rows, n). host_ids: `ids` on the CPU, if there is such a copy.
         """
         if self.tokens is None:
-            return EncodedBatch(self.model, ids, self.all_videos.concatenate(members), self.identities, self.behaviour)
+            videos = self.all_videos.concatenate(members)
+            joins = (self, members)
+            return EncodedBatch(self.model, ids, videos, self.identities, self.behaviour, None, host_ids, joins)
         own_only = self.behaviour.concatenated_videos == "own_features"
         joined = (gather_constant if own_only else gather)(self.tokens)[members]  # (rows, n, frames, tokens, vision_dim)
         if own_only:
             joined = torch.cat([self.tokens[:, None], joined[:, 1:]], dim=1)
-        return EncodedBatch.of_tokens(self.model, ids, joined.flatten(1, 2), self.identities, self.behaviour)
+        return EncodedBatch.of_tokens(self.model, ids, joined.flatten(1, 2), self.identities, self.behaviour, host_ids)
+
+
+def read_texts(batches: Sequence[EncodedBatch]) -> None:
+    """Compute the text features of batches of one model in one pass; without it each computes its own when asked."""
+    model = batches[0].model
+    reads = model.multimodal.read([model.text_alone(batch.ids) for batch in batches])
+    for batch, read in zip(batches, reads, strict=True):
+        batch.__dict__["text_features"] = model.text_vector(read.hidden)  # where the cached property keeps its value

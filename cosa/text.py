@@ -4,6 +4,8 @@ The modules and their weights are transformers' own (so that its files load); th
 keys and values of a video are computed once per layer and shared by every pass and decoding step that looks at it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,9 +41,74 @@ class VideoMemory:
         """Number of videos."""
         return self.layers[0][0].shape[0]
 
-    def select(self, indices: Tensor) -> "VideoMemory":
+    def select(self, indices: Tensor) -> VideoMemory:
         """Memory of the videos at `indices` (rows,), in that order, repeats allowed; gradients flow back."""
         return VideoMemory(tuple((k.index_select(0, indices), v.index_select(0, indices)) for k, v in self.layers))
+
+    def slice(self, start: int, stop: int) -> VideoMemory:
+        """Memory of the videos from `start` to before `stop`; nothing is copied."""
+        return VideoMemory(tuple((k[start:stop], v[start:stop]) for k, v in self.layers))
+
+
+@dataclass(frozen=True)
+class FrameKeys:
+    """Keys and values of frames before frame embeddings are added, one pair a layer, each (videos, frames, tokens, hidden).
+
+    Keys and values are linear in their input: a frame's are computed once, whatever videos it is joined into and at whatever
+    place it stands there; the part of the frame embedding is added to them.
+    """
+
+    layers: tuple[KeysValues, ...]
+
+    def concatenate(self, members: Tensor) -> FrameKeys:
+        """Of new videos that join the frames of the videos at `members` (rows, n): frames become n * frames."""
+        rows, n = members.shape
+
+        def joined(x: Tensor) -> Tensor:
+            return x.index_select(0, members.flatten()).unflatten(0, (rows, n)).flatten(1, 2)
+
+        return FrameKeys(tuple((joined(keys), joined(values)) for keys, values in self.layers))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Texts that the encoder shall read, alone or while they look at videos.
+
+    Args:
+        ids: (rows, length) token ids.
+        mask: bool, true where a query may look: (rows, past + length) for all queries alike, or (rows, length, past + length).
+        memory: videos to attend to. `rows` is a multiple g of its videos; rows v*g to v*g+g-1 look at video v, and their
+            cross-attention runs together, so that nothing of the video is copied.
+        wanted: (rows, k) the positions whose hidden states are asked for: the last layer computes no others. All if left out.
+        positions: (length,) or (rows, length) position numbers; counted from 0 when left out.
+        past: keys and values of earlier positions, one pair a layer.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    memory: VideoMemory | None = None
+    wanted: Tensor | None = None
+    positions: Tensor | None = None
+    past: Sequence[KeysValues] | None = None
+
+    def position_numbers(self) -> Tensor:
+        """(rows, length)."""
+        positions = self.positions
+        if positions is None:
+            positions = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return positions.expand_as(self.ids)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading gave.
+
+    hidden: (rows, length or k, hidden) states after the last layer. keys_values: of the texts, one pair a layer (without the
+    past).
+    """
+
+    hidden: Tensor
+    keys_values: list[KeysValues]
 
 
 class MultimodalEncoder(nn.Module):
@@ -119,6 +186,20 @@ class MultimodalEncoder(nn.Module):
             layers.append((self.split_heads(attention.key(video_input)), self.split_heads(attention.value(video_input))))
         return VideoMemory(tuple(layers))
 
+    def frame_keys(self, projected: Tensor) -> FrameKeys:
+        """Of frames (videos, frames, tokens, hidden) without their frame embeddings."""
+        attentions = [layer.crossattention.self for layer in self.layers]
+        return FrameKeys(tuple((attention.key(projected), attention.value(projected)) for attention in attentions))
+
+    def memory_of_frames(self, keys: FrameKeys, frame_embeddings: Tensor) -> VideoMemory:
+        """The memory of videos whose frames have these embeddings (frames, hidden): `video_memory` of their sum."""
+        layers = []
+        for layer, pair in zip(self.layers, keys.layers, strict=True):
+            linears = (layer.crossattention.self.key, layer.crossattention.self.value)
+            added = [x + F.linear(frame_embeddings, linear.weight)[:, None] for x, linear in zip(pair, linears, strict=True)]
+            layers.append((self.split_heads(added[0].flatten(1, 2)), self.split_heads(added[1].flatten(1, 2))))
+        return VideoMemory(tuple(layers))
+
     def forward(
         self,
         ids: Tensor,
@@ -128,66 +209,134 @@ class MultimodalEncoder(nn.Module):
         positions: Tensor | None = None,
         past: Sequence[KeysValues] | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
-        """Hidden states after the last layer.
+        """`read` of one reading: hidden states (rows, length, hidden), and keys and values of `ids`, one pair a layer."""
+        [read] = self.read([Reading(ids, attention_mask, memory, positions=positions, past=past)])
+        return read.hidden, read.keys_values
 
-        Args:
-            ids: (rows, length) token ids.
-            attention_mask: bool, true where a query may look: (rows, past + length) for all queries alike, or
-                (rows, length, past + length).
-            memory: videos to attend to. `rows` is a multiple g of its videos; rows v*g to v*g+g-1 look at video v, and their
-                cross-attention runs together, so that nothing of the video is copied.
-            positions: (length,) or (rows, length) position numbers; counted from 0 when left out.
-            past: keys and values of earlier positions, one pair a layer.
+    def read(self, readings: Sequence[Reading]) -> list[Read]:
+        """Read several groups of texts in one pass; they need not be of one length, nor all look at videos.
 
-        Returns:
-            hidden states (rows, length, hidden), and the keys and values of `ids`, one pair a layer (without the past).
+        Linear layers see the tokens of all groups as rows of one matrix, so that the weights of a layer (and in the backward
+        pass their gradients) travel through memory once. Attention stays within each group.
         """
-        if attention_mask.dim() == 2:
-            attention_mask = attention_mask[:, None]
-        attention_mask = attention_mask[:, None]  # (rows, 1, length or 1, past + length)
-        if positions is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)
-        if positions.dim() == 1:
-            positions = positions[None]
-        hidden = self.bert.embeddings(input_ids=ids, position_ids=positions)
-        new: list[KeysValues] = []
+        order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first
+        packed = _Packed([readings[i] for i in order])
+        ids = packed.ids[None]
+        types = torch.zeros_like(ids)  # BERT's segments: there is only the first
+        hidden = self.bert.embeddings(input_ids=ids, token_type_ids=types, position_ids=packed.positions[None])[0]
+        # hidden: (tokens, hidden), through all layers
+        keys_values: list[list[KeysValues]] = []
         for index, layer in enumerate(self.layers):
-            video = memory.layers[index] if memory is not None else None
-            before = past[index] if past is not None else None
+            step = self._last_layer if index + 1 == len(self.layers) else self._layer
             if self.gradient_checkpointing and self.training:
-                hidden, keys_values = checkpoint(self._layer, layer, hidden, attention_mask, video, before, use_reentrant=False)
+                hidden, new = checkpoint(step, layer, hidden, packed, index, use_reentrant=False)
             else:
-                hidden, keys_values = self._layer(layer, hidden, attention_mask, video, before)
-            new.append(keys_values)
-        return hidden, new
+                hidden, new = step(layer, hidden, packed, index)
+            keys_values.append(new)
+        reads: list[Read | None] = [None] * len(readings)
+        for place, (group, states) in enumerate(zip(order, hidden.split(packed.wanted_sizes), strict=True)):
+            rows = readings[group].ids.shape[0]
+            reads[group] = Read(states.unflatten(0, (rows, -1)), [of_layer[place] for of_layer in keys_values])
+        return [read for read in reads if read is not None]
 
     def _layer(
-        self, layer: BertLayer, hidden: Tensor, mask: Tensor, video: KeysValues | None, past: KeysValues | None
-    ) -> tuple[Tensor, KeysValues]:
+        self, layer: BertLayer, hidden: Tensor, packed: _Packed, index: int, *, wanted: Tensor | None = None
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to go on with; all when left out."""
         attention = layer.attention.self
-        keys, values = self.split_heads(attention.key(hidden)), self.split_heads(attention.value(hidden))
-        all_keys = keys if past is None else torch.cat([past[0], keys], dim=2)
-        all_values = values if past is None else torch.cat([past[1], values], dim=2)
-        context = self._attend(self.split_heads(attention.query(hidden)), all_keys, all_values, mask)
-        hidden = layer.attention.output(context, hidden)
-        if video is not None:
-            hidden = self._look_at_video(layer, hidden, video)
-        return layer.feed_forward_chunk(hidden), (keys, values)
+        asking = hidden if wanted is None else hidden.index_select(0, wanted)
+        sizes = packed.sizes if wanted is None else packed.wanted_sizes
+        parts = zip(
+            packed.readings,
+            attention.query(asking).split(sizes),
+            attention.key(hidden).split(packed.sizes),
+            attention.value(hidden).split(packed.sizes),
+            packed.masks if wanted is None else packed.wanted_masks,
+            strict=True,
+        )
+        contexts: list[Tensor] = []
+        new: list[KeysValues] = []
+        for reading, query, key, value, mask in parts:
+            rows = reading.ids.shape[0]
+            keys, values = self._of_rows(key, rows), self._of_rows(value, rows)
+            new.append((keys, values))
+            if reading.past is not None:
+                keys = torch.cat([reading.past[index][0], keys], dim=2)
+                values = torch.cat([reading.past[index][1], values], dim=2)
+            contexts.append(self._attend(self._of_rows(query, rows), keys, values, mask))
+        asking = layer.attention.output(_joined(contexts), asking)
+        asking = self._look_at_videos(layer, asking, sizes, packed, index)
+        return layer.feed_forward_chunk(asking), new
 
-    def _look_at_video(self, layer: BertLayer, hidden: Tensor, video: KeysValues) -> Tensor:
-        rows, length, _ = hidden.shape
-        videos = video[0].shape[0]
-        query = layer.crossattention.self.query(hidden)
-        # No mask hides any part of a video, so all rows of one video are one long row of queries.
-        query = self.split_heads(query.reshape(videos, rows // videos * length, -1))
-        context = self._attend(query, *video, None).reshape(rows, length, -1)
-        return layer.crossattention.output(context, hidden)
+    def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: _Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
+        """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
+        return self._layer(layer, hidden, packed, index, wanted=packed.wanted)
+
+    def _look_at_videos(self, layer: BertLayer, hidden: Tensor, sizes: list[int], packed: _Packed, index: int) -> Tensor:
+        looking = [reading.memory for reading in packed.readings if reading.memory is not None]
+        if not looking:
+            return hidden
+        tokens = sum(sizes[: len(looking)])
+        first = hidden[:tokens]
+        contexts = []
+        for memory, query in zip(looking, layer.crossattention.self.query(first).split(sizes[: len(looking)]), strict=True):
+            # No mask hides any part of a video, so all rows of one video are one long row of queries.
+            keys, values = memory.layers[index]
+            contexts.append(self._attend(self._of_rows(query, memory.videos), keys, values, None))
+        looked = layer.crossattention.output(_joined(contexts), first)
+        return looked if tokens == len(hidden) else torch.cat([looked, hidden[tokens:]])
+
+    def _of_rows(self, x: Tensor, rows: int) -> Tensor:
+        """(tokens, hidden) to (rows, heads, positions, head_dim)."""
+        return self.split_heads(x.unflatten(0, (rows, -1)))
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of each row, as packed tokens (tokens, hidden)."""
         dropout = self.config.dropout if self.training else 0.0
         context = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
-        return context.transpose(1, 2).flatten(2)  # (rows, length, hidden)
+        return context.transpose(1, 2).flatten(0, 1).flatten(1)
 
     def language_logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocabulary). Call it with the positions that matter only: it is the widest layer of all."""
         return self.cls(hidden)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class _Packed:
+    """The tokens of all readings as rows of one matrix, reading after reading.
+
+    sizes, wanted_sizes: tokens of each reading. ids, positions: (tokens,). wanted: (wanted tokens,) rows of the matrix, None if
+    all are wanted. masks: (rows, 1, length or 1, past + length) of each reading; wanted_masks: of the wanted tokens.
+    """
+
+    def __init__(self, readings: Sequence[Reading]):
+        self.readings = readings
+        self.sizes = [reading.ids.numel() for reading in readings]
+        self.ids = _joined([reading.ids.flatten() for reading in readings])
+        self.positions = _joined([reading.position_numbers().flatten() for reading in readings])
+        self.masks = [reading.mask[:, None, None] if reading.mask.dim() == 2 else reading.mask[:, None] for reading in readings]
+        self.wanted: Tensor | None = None
+        self.wanted_sizes, self.wanted_masks = self.sizes, self.masks
+        if any(reading.wanted is not None for reading in readings):
+            self._choose_wanted()
+
+    def _choose_wanted(self) -> None:
+        rows_wanted: list[Tensor] = []
+        self.wanted_masks = []
+        start = 0
+        for reading, mask, size in zip(self.readings, self.masks, self.sizes, strict=True):
+            rows, length = reading.ids.shape
+            wanted, wanted_mask = reading.wanted, mask
+            if wanted is None:
+                wanted = torch.arange(length, device=reading.ids.device).expand(rows, -1)
+            elif mask.shape[2] > 1:
+                wanted_mask = mask.take_along_dim(wanted[:, None, :, None], dim=2)
+            offsets = start + length * torch.arange(rows, device=wanted.device)
+            rows_wanted.append((wanted + offsets[:, None]).flatten())
+            self.wanted_masks.append(wanted_mask)
+            start += size
+        self.wanted_sizes = [len(chosen) for chosen in rows_wanted]
+        self.wanted = _joined(rows_wanted)

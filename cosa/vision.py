@@ -15,7 +15,7 @@ from cosa.checkpoints.published_vision import is_published_vision, load_publishe
 from cosa.checkpoints.reading import read_weights
 from cosa.config import VisionConfig
 from cosa.errors import UserError
-from cosa.padded_swin import pad_before_shifting
+from cosa.swin_blocks import improve_blocks
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
             f"give {config.resolution // patch * patch or patch} or {(config.resolution // patch + 1) * patch}"
         )
     if config.family == "swin":
-        pad_before_shifting(backbone)
+        improve_blocks(backbone)
     if load_pretrained and config.pretrained is True:
         _load_from_hub(backbone, config.encoder)
     elif load_pretrained and isinstance(config.pretrained, str):

@@ -10,6 +10,7 @@ torch.set_num_threads(1)  # the models of the tests are tiny: more threads only 
 STARTS_RAY = Path(__file__).parent / "end_to_end"
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two Ray clusters at once on two cores take longer than one after the other, and may time out."""
     for item in items:

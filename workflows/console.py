@@ -122,12 +122,15 @@ class Reporter:
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
         """The live line while a stage runs."""
-        line = StageLine(name, width, None if self.console.is_terminal else self.console.print)
+        line = StageLine(name, width, None if self.console.is_terminal else self._print_line)
         if self.console.is_terminal:
             with Live(line, console=self.console, refresh_per_second=4, transient=True):
                 yield line
         else:
             yield line
+
+    def _print_line(self, line: Text) -> None:
+        self.console.print(line, soft_wrap=True)
 
     def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
         """A finished stage."""

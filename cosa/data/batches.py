@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.errors import DataError
+from cosa.objectives.names import CONCATENATED
 from cosa.tokenizer import CaptionTokenizer
 
 # Purposes of random streams: each gets its own, so that adding one never shifts another.
@@ -70,6 +72,12 @@ class Batch:
     concatenated_ids: Tensor | None = None  # (rows, longer length) joined captions
     question_ids: Tensor | None = None  # (rows, question length)
     answer_ids: Tensor | None = None  # (rows, answer length)
+    original: "Batch | None" = None  # the batch on the host that this one on a device was copied from
+
+    @property
+    def host(self) -> "Batch":
+        """The batch on the CPU: where sizes that depend on its contents are found without waiting for a device."""
+        return self if self.original is None else self.original
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
@@ -78,7 +86,7 @@ class Batch:
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, original=self.host, **moved)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the data loader)."""
@@ -112,7 +120,10 @@ class TrainingBatches(Dataset[Batch]):
             if corpus.batch_size % workers:
                 raise ValueError(f"{corpus.name}: batch of {corpus.batch_size} cannot be split over {workers} workers")
             if len(corpus.samples) < corpus.batch_size:
-                raise ValueError(f"{corpus.name}: {len(corpus.samples)} samples are fewer than a batch of {corpus.batch_size}")
+                raise DataError(
+                    f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; "
+                    "lower batch_size"
+                )
         self.corpora = tuple(corpora)
         self.tokenizer = tokenizer
         self.seed, self.rank, self.workers = seed, rank, workers
@@ -183,7 +194,7 @@ class TrainingBatches(Dataset[Batch]):
         tokens = [self.tokenizer.ids(caption) for caption in captions]
         frame = self.tokenizer.frame
         batch = replace(batch, ids=self.tokenizer.pad([frame(tokens[row], self.max_text_tokens) for row in rows]))
-        if self.concatenate == 1 or not any(name.startswith("c") and name != "cap" for name in batch.objectives):
+        if self.concatenate == 1 or not CONCATENATED.intersection(batch.objectives):
             return batch
         members = np.stack([self._members(row, len(captions), step) for row in rows])  # (rows, concatenated)
         limit = concatenated_text_limit(self.max_text_tokens, self.concatenate)

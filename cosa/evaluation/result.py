@@ -1,6 +1,6 @@
 """What evaluating one task gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,18 +23,13 @@ class EvaluationResult:
 
 
 @torch.no_grad()
-def encode_clips(
+def encode_batches(
     model: COSA, media_ids: Sequence[str], clips: ClipSource, batch_size: int, device: torch.device
-) -> VideoFeatures:
-    """Features of clips in evaluation (middle frames), encoded `batch_size` at a time and kept on the CPU."""
-    parts = []
+) -> Iterator[VideoFeatures]:
+    """Features of clips in evaluation (middle frames), `batch_size` at a time, on the device."""
     for start in range(0, len(media_ids), batch_size):
         frames = torch.stack([clips(media_id, None) for media_id in media_ids[start : start + batch_size]])
-        features = model.encode_video(frames.to(device, non_blocking=True))
-        parts.append((features.projected.cpu(), features.pooled.cpu()))
-    if not parts:  # a worker may have nothing to do
-        return VideoFeatures(torch.empty(0), torch.empty(0))
-    return VideoFeatures(torch.cat([p for p, _ in parts]), torch.cat([p for _, p in parts]))
+        yield model.encode_video(frames.to(device, non_blocking=True))
 
 
 def share_of_worker(count: int, rank: int, workers: int) -> np.ndarray:

@@ -1,36 +1,46 @@
 """Text-to-video retrieval: contrastive similarity ranks all videos, matching re-ranks the best (paper, section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import CaptionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.result import EvaluationResult, encode_clips, share_of_worker
+from cosa.evaluation.feature_store import FeatureStore
+from cosa.evaluation.result import EvaluationResult, encode_batches, share_of_worker
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
+from cosa.evaluation.scores import Reranked, Similarities, best_columns, chunks
 from cosa.model import COSA, VideoFeatures
-from cosa.text import VideoMemory
+from cosa.text import Reading, VideoMemory
 from cosa.training.settings import EvaluationSettings
 
 TOP = 10  # videos named per text in the predictions
+# What re-ranking holds at once: visual tokens, whose keys and values of all layers are kept, and tokens of texts in a pass.
+VISUAL_TOKENS_AT_ONCE = 8192
+TEXT_TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class RetrievalScores:
     """Higher is a better match.
 
-    similarities: (texts, videos) contrastive similarity. candidates: (texts, k) videos that matching re-scored, best first.
-    reranked: (texts, videos) match probability of the candidates; the others stand behind them.
+    similarities: (texts, videos) contrastive similarity. reranked: (texts, videos) match probability of the candidates; the
+    others stand behind them. Both are made in blocks when they are asked for.
     """
 
-    similarities: np.ndarray
-    candidates: np.ndarray
-    reranked: np.ndarray
+    similarities: Similarities
+    reranked: Reranked
+
+    @property
+    def candidates(self) -> NDArray[np.integer]:
+        """(texts, k) videos that matching re-scored, the most similar first."""
+        return self.reranked.candidates
 
 
 @torch.no_grad()
@@ -43,7 +53,10 @@ def evaluate_retrieval(
     device: torch.device,
     behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
-    """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result."""
+    """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result.
+
+    Memory grows with the number of videos and of texts, not with their product, nor with frames.
+    """
     video_ids = [entry.video_id for entry in entries]
     texts = [caption for entry in entries for caption in entry.captions]
     found = score_retrieval(model, video_ids, texts, clips, settings, max_text_tokens, device, behaviour)
@@ -51,16 +64,18 @@ def evaluate_retrieval(
     metrics = retrieval_metrics(found.reranked, owner, video_to_text=settings.video_to_text, ties=behaviour.ties)
     contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
     metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
-    order = np.argsort(-found.reranked, axis=1, kind="stable")[:, :TOP]
-    predictions = [
-        {
-            "text": text,
-            "video_id": video_ids[owner[row]],
-            "ranked": [video_ids[i] for i in order[row]],
-            "scores": [round(float(found.reranked[row, i]), 4) for i in order[row]],
-        }
-        for row, text in enumerate(texts)
-    ]
+    predictions = []
+    for rows, scores in chunks(found.reranked):
+        best = best_columns(scores, TOP)
+        for row, columns in enumerate(best, start=rows.start):
+            predictions.append(
+                {
+                    "text": texts[row],
+                    "video_id": video_ids[owner[row]],
+                    "ranked": [video_ids[i] for i in columns],
+                    "scores": [round(float(scores[row - rows.start, i]), 4) for i in columns],
+                }
+            )
     return EvaluationResult(metrics, predictions)
 
 
@@ -78,82 +93,109 @@ def score_retrieval(
     """Scores of all texts and videos, the same on all workers."""
     model.eval()
     mine = share_of_worker(len(video_ids), rank(), world_size())
-    features = encode_clips(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device)
-    video_vectors = model.video_contrastive(_to(features, device)).cpu() if len(mine) else torch.empty(0)
     ids = model.tokenizer.batch(texts, max_text_tokens)
     text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
-    all_videos = torch.cat([part for part in gather_objects(video_vectors) if len(part)])
-    if behaviour.half_features:
-        text_vectors, all_videos = text_vectors.half().float(), all_videos.half().float()
-    similarities = (text_vectors @ all_videos.T).numpy()  # (texts, videos)
-
-    candidates = np.argsort(-similarities, axis=1, kind="stable")[:, : settings.rerank]  # (texts, k) video indices
-    match = _match_scores(model, ids, features, mine, candidates, settings.eval_batch_size, device, behaviour)
-    # Re-scored videos stand before all others, in the order of their match probability (0 to 1); the others (-1 to 1) keep
-    # theirs: in float64 the shift makes no two different float32 similarities equal unless both are below 1e-7.
-    scores = similarities.astype(np.float64) - 10.0
-    if behaviour.unranked_score_zero:
-        scores[:] = 0.0
-    for part in gather_objects(match):
-        texts_of_part, videos_of_part, values = part
-        scores[texts_of_part, videos_of_part] = values
-    return RetrievalScores(similarities, candidates, scores)
-
-
-def _to(features: VideoFeatures, device: torch.device) -> VideoFeatures:
-    return VideoFeatures(features.projected.to(device), features.pooled.to(device))
+    with FeatureStore(len(mine)) as store:
+        vectors = [torch.empty(0, text_vectors.shape[1])]  # a worker may have no videos
+        for features in encode_batches(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device):
+            vectors.append(model.video_contrastive(features).float().cpu())
+            store.add(features.projected)
+        video_vectors = torch.cat(gather_objects(torch.cat(vectors)))
+        if behaviour.half_features:
+            text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
+        similarities = Similarities(text_vectors.numpy(), video_vectors.numpy())
+        candidates = np.concatenate([best_columns(scores, settings.rerank) for _, scores in chunks(similarities)])
+        mine_matched = _match_scores(model, ids, store, mine, candidates, device, behaviour)
+    match = np.zeros(candidates.shape)
+    for text_index, place, values in gather_objects(mine_matched):
+        match[text_index, place] = values
+    return RetrievalScores(similarities, Reranked(similarities, candidates, match, others_zero=behaviour.unranked_score_zero))
 
 
-def _trim(ids: Tensor, pad_id: int) -> Tensor:
-    return ids[:, : int((ids != pad_id).any(0).nonzero().max()) + 1]
+def _lengths(ids: Tensor, pad_id: int) -> np.ndarray:
+    """(texts, length) to (texts,): tokens up to the last one that is not padding."""
+    places = torch.arange(1, ids.shape[1] + 1)
+    return ((ids != pad_id) * places).amax(1).numpy()
 
 
 def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
-    """(texts, contrastive_dim) on the CPU; every worker encodes its share of the texts."""
+    """(texts, contrastive_dim) on the CPU; every worker encodes its share of the texts, those of like length together."""
     share = share_of_worker(len(ids), rank(), world_size())
-    parts = [
-        model.text_contrastive(_trim(ids[chunk], model.tokenizer.pad_id).to(device)).cpu()
-        for chunk in np.array_split(share, max(1, -(-len(share) // batch_size)))
-        if len(chunk)
-    ]
-    return torch.cat([part for worker in gather_objects(parts) for part in worker])
+    lengths = _lengths(ids, model.tokenizer.pad_id)[share]
+    vectors = torch.empty(len(share), model.config.contrastive_dim)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        chosen = ids[share[rows], : lengths[rows].max()]
+        vectors[rows] = model.text_contrastive(chosen.to(device)).float().cpu()
+    return torch.cat(gather_objects(vectors))
 
 
 def _match_scores(
     model: COSA,
     ids: Tensor,
-    features: VideoFeatures,
+    store: FeatureStore,
     mine: np.ndarray,
     candidates: np.ndarray,
-    batch_size: int,
     device: torch.device,
     behaviour: Behaviour,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Match probabilities of the candidate pairs whose video this worker holds: text index, video index, probability.
+    """Match probabilities of the candidate pairs whose video this worker holds: text index, place among the text's candidates,
+    probability.
 
-    Pairs are taken video by video, so that keys and values of a video are computed once for all its texts.
+    Pairs are taken video by video, so that keys and values of a video are computed once for all its texts and never copied,
+    and by length within a video, so that nothing is padded.
     """
     text_index, place = np.nonzero(np.isin(candidates, mine))
     video_index = candidates[text_index, place]
-    order = np.argsort(video_index, kind="stable")
-    text_index, video_index = text_index[order], video_index[order]
-    values = np.zeros(len(order), dtype=np.float64)
+    lengths = _lengths(ids, model.tokenizer.pad_id)[text_index]
+    order = np.lexsort((lengths, video_index))
+    text_index, place, video_index, lengths = (x[order] for x in (text_index, place, video_index, lengths))
     local = {int(video): row for row, video in enumerate(mine)}
-    videos, starts = np.unique(video_index, return_index=True)
-    stops = np.append(starts[1:], len(order))
-    for chunk in range(0, len(videos), batch_size):
-        held = videos[chunk : chunk + batch_size]
-        video_input = model.video_input(_to(features.select(torch.tensor([local[int(v)] for v in held])), device))
+    values = np.zeros(len(order))
+    for held, pairs in _blocks(video_index, store.tokens_of_one):
+        features = store.select([local[int(video)] for video in held]).to(device)  # (videos, frames, tokens, hidden)
+        video_input = model.video_input(VideoFeatures(features, features[..., 0, :]))
         memory = model.multimodal.video_memory(video_input.half().float() if behaviour.half_features else video_input)
-        begin, end = starts[chunk], stops[min(chunk + batch_size, len(videos)) - 1]
-        row_of = {int(video): row for row, video in enumerate(held)}
-        for start in range(begin, end, batch_size):
-            pairs = slice(start, min(start + batch_size, end))
-            rows = torch.tensor([row_of[int(v)] for v in video_index[pairs]], device=device)
-            values[pairs] = _match(model, ids[text_index[pairs]], memory, rows, device)
-    return text_index, video_index, values
+        of_video = {int(video): memory.slice(row, row + 1) for row, video in enumerate(held)}
+        for part in _passes(pairs, video_index, lengths):
+            readings = [
+                _pairs_of_one_video(
+                    model, ids[text_index[run], : lengths[run.start]].to(device), of_video[video_index[run.start]]
+                )
+                for run in part
+            ]
+            hidden = torch.cat([read.hidden[:, 0] for read in model.multimodal.read(readings)])
+            # float32 would round many sure matches to 1 and so tie them.
+            values[part[0].start : part[-1].stop] = model.matching_head(hidden).cpu().double().softmax(-1)[:, 1].numpy()
+    return text_index, place, values
 
 
-def _match(model: COSA, ids: Tensor, memory: VideoMemory, rows: Tensor, device: torch.device) -> np.ndarray:
-    logits = model.matching_logits(_trim(ids, model.tokenizer.pad_id).to(device), memory.select(rows))
-    return logits.cpu().double().softmax(-1)[:, 1].numpy()  # float32 would round many sure matches to 1 and so tie them
+def _pairs_of_one_video(model: COSA, ids: Tensor, memory: VideoMemory) -> Reading:
+    """ids: (texts, length) of one length."""
+    return Reading(ids, model.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
+
+
+def _blocks(video_index: np.ndarray, tokens_of_video: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Sorted video indices of pairs in blocks: the videos that are held at once, and their pairs."""
+    videos, first = np.unique(video_index, return_index=True)
+    bounds = np.append(first, len(video_index))
+    at_once = max(1, VISUAL_TOKENS_AT_ONCE // tokens_of_video) if len(videos) else 1
+    for start in range(0, len(videos), at_once):
+        stop = min(start + at_once, len(videos))
+        yield videos[start:stop], slice(int(bounds[start]), int(bounds[stop]))
+
+
+def _passes(pairs: slice, video_index: np.ndarray, lengths: np.ndarray) -> Iterator[list[slice]]:
+    """Runs of pairs of one video and one length, as many as make a pass."""
+    changes = np.flatnonzero((np.diff(video_index[pairs]) != 0) | (np.diff(lengths[pairs]) != 0)) + 1 + pairs.start
+    part: list[slice] = []
+    tokens = 0
+    for start, stop in zip([pairs.start, *changes.tolist()], [*changes.tolist(), pairs.stop], strict=True):
+        part.append(slice(start, stop))
+        tokens += (stop - start) * int(lengths[start])
+        if tokens >= TEXT_TOKENS_AT_ONCE:
+            yield part
+            part, tokens = [], 0
+    if part:
+        yield part

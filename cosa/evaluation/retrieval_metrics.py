@@ -7,16 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.errors import DataError
+from cosa.evaluation.scores import Dense, Scores, chunks
 
 RECALL_AT = (1, 5, 10)
-# Cells compared at once: bounds the temporary arrays to a few tens of megabytes, whatever the size of the matrix.
-CELLS_PER_CHUNK = 4_000_000
 
 Ties = Literal["pessimistic", "index"]
 
 
 def retrieval_metrics(
-    scores: NDArray[np.floating],
+    scores: NDArray[np.floating] | Scores,
     text_to_video: NDArray[np.integer],
     *,
     video_to_text: bool = False,
@@ -25,8 +24,8 @@ def retrieval_metrics(
     """Text-to-video retrieval metrics and, on request, video-to-text ones.
 
     Args:
-        scores: (texts, videos), higher is a better match. After re-ranking, cells outside a text's candidates are 0:
-            a right video that is no candidate then ties with all of them. -inf is allowed, NaN is not.
+        scores: (texts, videos), higher is a better match; an array, or scores that are made in blocks. -inf is allowed, NaN
+            is not.
         text_to_video: (texts,) column of the right video of each text; several texts may share a video.
         video_to_text: also rank the texts of each video; a video's rank is the best one among its own texts.
         ties: `pessimistic` ranks the right item behind all wrong items of equal score, so that constant scores earn
@@ -55,13 +54,13 @@ def retrieval_chance(num_videos: int, ks: Sequence[int] = RECALL_AT) -> dict[str
 
 
 def text_to_video_ranks(
-    scores: NDArray[np.floating], text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
+    scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
 ) -> NDArray[np.int64]:
     """Rank, from 1, of the right video among all videos: (texts,). Arguments and errors as in `retrieval_metrics`."""
     scores, text_to_video = _checked(scores, text_to_video)
-    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks = np.empty(scores.shape[0], dtype=np.int64)
     columns = np.arange(scores.shape[1])
-    for rows, chunk in _chunks(scores):
+    for rows, chunk in _sound_chunks(scores):
         right = text_to_video[rows, None]  # (rows, 1)
         own = np.take_along_axis(chunk, right, axis=1)  # (rows, 1)
         equal = chunk == own
@@ -74,7 +73,7 @@ def text_to_video_ranks(
 
 
 def video_to_text_ranks(
-    scores: NDArray[np.floating], text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
+    scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.integer], *, ties: Ties = "pessimistic"
 ) -> NDArray[np.int64]:
     """Rank, from 1, of the best of a video's own texts among all texts: (videos,). As in `retrieval_metrics`."""
     scores, text_to_video = _checked(scores, text_to_video)
@@ -86,7 +85,9 @@ def video_to_text_ranks(
             f"{int((texts_of == 0).sum())} of {num_videos} videos have no text (first: column {first}); video-to-text "
             "retrieval needs at least one text for every video."
         )
-    own = scores[np.arange(num_texts), text_to_video]  # (texts,)
+    own = np.concatenate(
+        [np.take_along_axis(chunk, text_to_video[rows, None], axis=1)[:, 0] for rows, chunk in _sound_chunks(scores)]
+    )  # (texts,)
     best = np.full(num_videos, -np.inf, dtype=np.result_type(own, np.float16))  # (videos,)
     np.maximum.at(best, text_to_video, own)
     is_best = own == best[text_to_video]  # (texts,)
@@ -94,7 +95,7 @@ def video_to_text_ranks(
     np.minimum.at(first_best, text_to_video[is_best], np.flatnonzero(is_best))
 
     ranks = np.ones(num_videos, dtype=np.int64)
-    for rows, chunk in _chunks(scores):
+    for rows, chunk in _sound_chunks(scores):
         equal = chunk == best
         if ties == "index":
             equal &= np.arange(rows.start, rows.stop)[:, None] < first_best
@@ -104,19 +105,21 @@ def video_to_text_ranks(
     return ranks
 
 
-def _checked(
-    scores: NDArray[np.floating], text_to_video: NDArray[np.integer]
-) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    scores, text_to_video = np.asarray(scores), np.asarray(text_to_video)
-    if scores.ndim != 2 or 0 in scores.shape or scores.dtype.kind not in "fiu":
-        raise DataError(
-            f"Retrieval scores of shape {scores.shape} and type {scores.dtype}; expected a non-empty matrix of real "
-            "numbers, (texts, videos)."
-        )
-    if text_to_video.shape != scores.shape[:1] or text_to_video.dtype.kind not in "iu":
+def _checked(scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.integer]) -> tuple[Scores, NDArray[np.integer]]:
+    if isinstance(scores, np.ndarray):
+        if scores.ndim != 2 or scores.dtype.kind not in "fiu":
+            raise DataError(
+                f"Retrieval scores of shape {scores.shape} and type {scores.dtype}; expected a non-empty matrix of real "
+                "numbers, (texts, videos)."
+            )
+        scores = Dense(scores)
+    if 0 in scores.shape:
+        raise DataError(f"Retrieval scores of shape {scores.shape}; expected a non-empty matrix, (texts, videos).")
+    text_to_video = np.asarray(text_to_video)
+    if text_to_video.shape != (scores.shape[0],) or text_to_video.dtype.kind not in "iu":
         raise DataError(
             f"text_to_video of shape {text_to_video.shape} and type {text_to_video.dtype}; expected one integer, the "
-            f"column of the right video, for each of the {len(scores)} texts."
+            f"column of the right video, for each of the {scores.shape[0]} texts."
         )
     outside = np.flatnonzero((text_to_video < 0) | (text_to_video >= scores.shape[1]))
     if outside.size:
@@ -127,16 +130,13 @@ def _checked(
     return scores, text_to_video.astype(np.intp)
 
 
-def _chunks(scores: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+def _sound_chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]]:
     """Blocks of whole rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
-    num_rows = max(1, CELLS_PER_CHUNK // scores.shape[1])
-    for start in range(0, len(scores), num_rows):
-        rows = slice(start, min(start + num_rows, len(scores)))
-        chunk = scores[rows]
+    for rows, chunk in chunks(scores):
         if np.isnan(chunk).any():
             row, column = np.argwhere(np.isnan(chunk))[0]
             raise DataError(
-                f"The retrieval score of text {start + row} and video {column} is NaN; the model that made it has "
+                f"The retrieval score of text {rows.start + row} and video {column} is NaN; the model that made it has "
                 "diverged or its inputs are broken."
             )
         yield rows, chunk

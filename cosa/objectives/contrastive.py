@@ -8,10 +8,19 @@ from cosa.config import ObjectiveSettings
 from cosa.distributed import rank
 from cosa.draws import Draws
 from cosa.model import EncodedBatch
+from cosa.objectives.pending import Pending
 
 
-def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:  # noqa: ARG001
-    """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch. Scalar."""
+def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:  # noqa: ARG001
+    """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch.
+
+    Its texts are read without videos, before all others: matching draws its negatives by their similarities.
+    """
+    loss = _contrastive(batch, settings)
+    return Pending([], lambda _: loss)
+
+
+def _contrastive(batch: EncodedBatch, settings: ObjectiveSettings) -> Tensor:
     to_video, to_text = batch.similarities
     rows = to_video.shape[0]
     targets = torch.arange(rows, device=to_video.device) + rank() * rows

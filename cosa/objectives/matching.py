@@ -1,5 +1,7 @@
 """ITM: does a text belong to a video? With one hard negative of each kind a row (paper, section 3.2)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,15 +9,16 @@ from torch import Tensor
 from cosa.config import ObjectiveSettings
 from cosa.distributed import gather, rank, world_size
 from cosa.draws import Draws
-from cosa.model import EncodedBatch
-from cosa.text import VideoMemory
+from cosa.model import COSA, EncodedBatch
+from cosa.objectives.pending import Pending
+from cosa.text import Reading, VideoMemory
 
 SHARE_OF_CONCATENATED = 3  # on concatenated samples only the first third of the batch is matched (published code)
 FLOOR = 1e-4  # added to the softmax of similarities, so that every negative stays possible
 LAST_RESORT = 1e-12  # weight of rows that show the same media: drawn only when nothing else is left
 
 
-def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws, share: int = 1) -> Tensor:
+def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws, share: int = 1) -> Pending:
     """Cross-entropy of matched pairs against pairs with a hard negative video and with a hard negative text, times itm_ratio.
 
     Args:
@@ -23,33 +26,46 @@ def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws
         settings: constants.
         draws: source of the negatives.
         share: use only the first 1/share of the rows, one at least.
-
-    Returns:
-        scalar loss.
     """
-    logits = matching_logits(batch, draws, share)
-    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-    labels[: len(logits) // 3] = 1
-    return settings.itm_ratio * F.cross_entropy(logits, labels)
+
+    def loss(hidden: Sequence[Tensor]) -> Tensor:
+        logits = matching_logits(batch.model, hidden)
+        labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        labels[: len(logits) // 3] = 1
+        return settings.itm_ratio * F.cross_entropy(logits, labels)
+
+    return Pending(matching_pairs(batch, draws, share), loss)
 
 
-def matching_logits(batch: EncodedBatch, draws: Draws, share: int = 1) -> Tensor:
-    """(3 * rows, 2) logits of matched pairs, then pairs with a negative video, then pairs with a negative text."""
-    rows = max(1, batch.ids.shape[0] // share)
+def matching_pairs(batch: EncodedBatch, draws: Draws, share: int = 1) -> list[Reading]:
+    """The pairs to be read: matched ones and those with a negative text, row by row, then those with a negative video."""
+    model, rows = batch.model, max(1, batch.ids.shape[0] // share)
     negative_videos, negative_texts = draw_negatives(batch, rows, draws)
-    own = torch.arange(rows, device=batch.ids.device)
-    ids, all_ids = batch.ids[:rows], _gather_padded(batch.ids, batch.model.tokenizer.pad_id)
-    wrong_ids = all_ids[negative_texts]
-    ids = F.pad(ids, (0, wrong_ids.shape[1] - ids.shape[1]), value=batch.model.tokenizer.pad_id)
-
-    memory = batch.memory if share == 1 else batch.memory.select(own)
+    pad_id = model.tokenizer.pad_id
+    wrong_ids = _gather_padded(batch.ids, pad_id)[negative_texts]
+    ids = F.pad(batch.ids[:rows], (0, wrong_ids.shape[1] - batch.ids.shape[1]), value=pad_id)
     # Matched and negative-text rows of one video run together on its one set of keys and values.
-    on_own = batch.model.matching_logits(torch.stack([ids, wrong_ids], dim=1).flatten(0, 1), memory).unflatten(0, (rows, 2))
-    on_wrong = batch.model.matching_logits(ids, _memory_of(batch, negative_videos))
-    return torch.cat([on_own[:, 0], on_wrong, on_own[:, 1]]).float()
+    on_own = torch.stack([ids, wrong_ids], dim=1).flatten(0, 1)  # (2 * rows, length)
+    return [
+        _first_state(model, on_own, batch.memory.slice(0, rows)),
+        _first_state(model, ids, _memory_of(batch, negative_videos)),
+    ]
 
 
-def matching_loss_on_concatenated(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Tensor:
+def _first_state(model: COSA, ids: Tensor, memory: VideoMemory) -> Reading:
+    return Reading(ids, model.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
+
+
+def matching_logits(model: COSA, hidden: Sequence[Tensor]) -> Tensor:
+    """(3 * rows, 2) logits of matched pairs, then pairs with a negative video, then pairs with a negative text.
+
+    hidden: of `matching_pairs`, (2 * rows, 1, hidden) and (rows, 1, hidden).
+    """
+    on_own, on_wrong = hidden[0].unflatten(0, (-1, 2)), hidden[1]  # (rows, 2, 1, hidden), (rows, 1, hidden)
+    return model.matching_head(torch.cat([on_own[:, 0], on_wrong, on_own[:, 1]])[:, 0]).float()
+
+
+def matching_loss_on_concatenated(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """`matching_loss` on the first third of the batch."""
     return matching_loss(batch, settings, draws, share=SHARE_OF_CONCATENATED)
 

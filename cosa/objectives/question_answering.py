@@ -5,10 +5,10 @@ from torch import Tensor
 
 from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
-from cosa.masking import IGNORED
 from cosa.model import COSA
-from cosa.objectives.masked_language import language_loss
-from cosa.text import VideoMemory
+from cosa.objectives.masked_language import language_loss, masked_texts
+from cosa.objectives.pending import Pending
+from cosa.text import Reading, VideoMemory
 
 
 def question_answering_loss(
@@ -19,36 +19,28 @@ def question_answering_loss(
     max_question_tokens: int,
     settings: ObjectiveSettings,
     draws: Draws,
-) -> Tensor:
+) -> Pending:
     """Masked-language loss on the answers.
 
     Args:
         model: the model.
         memory: keys and values of the videos, one a question (or questions grouped by video).
         question_ids: (rows, question length) framed and padded.
-        answer_ids: (rows, answer length) framed and padded.
+        answer_ids: (rows, answer length) framed and padded, on the host.
         max_question_tokens: the answer's positions count on from here, so that trimming padding changes nothing.
         settings: constants.
         draws: source of the masks.
     """
-    candidates = model.not_padding(answer_ids)
-    candidates[:, 0] = False
-    masked_answers, answer_labels = draws.masks(
-        answer_ids,
-        candidates,
-        settings.answer_probability,
-        mask_id=model.tokenizer.mask_id,
-        vocabulary_size=model.tokenizer.vocabulary_size,
-    )
-    length = question_ids.shape[1]
-    hidden, _ = model.multimodal(
-        torch.cat([question_ids, masked_answers], dim=1),
-        question_answer_mask(model.not_padding(question_ids), model.not_padding(answer_ids)),
+    device, length = question_ids.device, question_ids.shape[1]
+    answers = masked_texts(model, answer_ids, settings.answer_probability, draws).to(device)
+    reading = Reading(
+        torch.cat([question_ids, answers.ids], dim=1),
+        question_answer_mask(model.not_padding(question_ids), model.not_padding(answer_ids).to(device)),
         memory,
-        positions=question_answer_positions(length, answer_ids.shape[1], max_question_tokens, question_ids.device),
+        wanted=answers.places + length,
+        positions=question_answer_positions(length, answer_ids.shape[1], max_question_tokens, device),
     )
-    labels = torch.cat([torch.full_like(question_ids, IGNORED), answer_labels], dim=1)
-    return language_loss(model, hidden, labels)
+    return Pending([reading], language_loss(model, answers))
 
 
 def question_answer_mask(question: Tensor, answer: Tensor) -> Tensor:

@@ -1,9 +1,6 @@
-"""All objectives in one table. To add one: a file beside this with a function of `EncodedBatch`, and a line here."""
+"""All objectives in one table. To add one: a file beside this with a function of `EncodedBatch`, a line here and its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import Tensor
 
 from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
@@ -12,25 +9,18 @@ from cosa.objectives.contrastive import contrastive_loss
 from cosa.objectives.masked_language import captioning_loss, masked_language_loss
 from cosa.objectives.matching import matching_loss, matching_loss_on_concatenated
 from cosa.objectives.names import ObjectiveName
+from cosa.objectives.pending import Pending
 
-Loss = Callable[[EncodedBatch, ObjectiveSettings, Draws], Tensor]
+Objective = Callable[[EncodedBatch, ObjectiveSettings, Draws], Pending]
 
-
-@dataclass(frozen=True)
-class Objective:
-    """A loss and whether it is taken on the sample itself or on the concatenated one."""
-
-    loss: Loss
-    on_concatenated: bool = False
-
-
+# `CONCATENATED` in names.py says which of them get concatenated samples.
 OBJECTIVES: dict[ObjectiveName, Objective] = {
-    "itc": Objective(contrastive_loss),
-    "itm": Objective(matching_loss),
-    "mlm": Objective(masked_language_loss),
-    "cap": Objective(captioning_loss),
-    "citc": Objective(contrastive_loss, on_concatenated=True),
-    "citm": Objective(matching_loss_on_concatenated, on_concatenated=True),
-    "cmlm": Objective(masked_language_loss, on_concatenated=True),
-    "ccap": Objective(captioning_loss, on_concatenated=True),
+    "itc": contrastive_loss,
+    "itm": matching_loss,
+    "mlm": masked_language_loss,
+    "cap": captioning_loss,
+    "citc": contrastive_loss,
+    "citm": matching_loss_on_concatenated,
+    "cmlm": masked_language_loss,
+    "ccap": captioning_loss,
 }

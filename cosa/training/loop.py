@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
@@ -38,6 +38,22 @@ class _StepsFrom(Sampler[int]):
         return self.stop - self.start
 
 
+class _Told(Dataset[Batch | UserError]):
+    """Batches, or the user's mistake in place of one: an error out of a loader's process is wrapped in its traceback."""
+
+    def __init__(self, batches: TrainingBatches):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> Batch | UserError:
+        try:
+            return self.batches[step]
+        except UserError as error:
+            return error
+
+
 @dataclass
 class Trainer:
     """Everything a training run consists of; `run` is the loop.
@@ -53,7 +69,7 @@ class Trainer:
     loop_settings: LoopSettings
     seed: int
     device: torch.device
-    draws: Callable[[torch.Generator], Draws] = Draws  # makes a step's random draws of the objectives
+    draws: Callable[[torch.Generator, torch.Generator], Draws] = Draws  # makes a step's random draws of the objectives
     step: int = 0  # steps that are done
     scaler: torch.amp.GradScaler = field(init=False)
     _parallel: nn.Module = field(init=False)
@@ -91,6 +107,8 @@ class Trainer:
         meter = _Meter(self.device)
         self.losses.train()
         for batch in self._loader():
+            if isinstance(batch, UserError):
+                raise batch
             meter.waited()
             meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
@@ -104,10 +122,10 @@ class Trainer:
                 self.losses.train()
                 meter.restart()
 
-    def _loader(self) -> DataLoader[Batch]:
+    def _loader(self) -> DataLoader[Batch | UserError]:
         workers = self.loop_settings.loader_workers
         return DataLoader(
-            self.batches,
+            _Told(self.batches),
             batch_size=None,
             sampler=_StepsFrom(self.step, self.total_steps),
             num_workers=workers,
@@ -118,17 +136,17 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
-        generator = seed_step(self.seed, self.step, self.device)
+        generators = seed_step(self.seed, self.step, self.device)
         with self._autocast():
-            losses = self._parallel(batch.to(self.device), self.draws(generator))
+            losses = self._parallel(batch.to(self.device), self.draws(*generators))
         total = torch.stack([value for name, value in losses.items() if name.endswith("_loss")]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
         rate = torch.tensor(share * self.optimizer_settings.learning_rate)
         return {
             "loss": total.detach(),
@@ -152,13 +170,17 @@ class Trainer:
             )
 
 
-def seed_step(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """Seed PyTorch's own generators (dropout, stochastic depth) for a step, and give one for masks and negatives."""
+def seed_step(seed: int, step: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
+    """Seed PyTorch's own generators (dropout, stochastic depth) for a step, and give two others.
+
+    One on the device for negatives, one on the host for masks: the host has to know how many tokens are masked.
+    """
     key = (seed * 1_000_003 + step) * 1_000_003 + rank()
     torch.manual_seed(key % 2**63)
-    generator = torch.Generator(device)
+    generator, host_generator = torch.Generator(device), torch.Generator()
     generator.manual_seed((key * 31 + 17) % 2**63)
-    return generator
+    host_generator.manual_seed((key * 31 + 18) % 2**63)
+    return generator, host_generator
 
 
 class _Meter:

@@ -9,11 +9,14 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
 from cosa.draws import Draws
-from cosa.model import COSA, EncodedBatch
-from cosa.objectives.names import ObjectiveName
+from cosa.model import COSA, EncodedBatch, read_texts
+from cosa.objectives.names import CONCATENATED, ObjectiveName
+from cosa.objectives.pending import Pending, finish_together
 from cosa.objectives.question_answering import question_answering_loss
 from cosa.objectives.self_critical import SelfCritical, self_critical_loss
 from cosa.objectives.table import OBJECTIVES
+
+BY_SIMILARITY = ("itc", "itm", "citc", "citm")  # objectives that compare texts which are read without videos
 
 
 class StepLosses(nn.Module):
@@ -37,32 +40,41 @@ class StepLosses(nn.Module):
     def forward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Scalars by name. The training loss is the plain sum of those that end in `_loss`; others are for the record."""
         if batch.question_ids is not None:
-            assert batch.answer_ids is not None
-            memory = self.model.video_memory(self.model.encode_video(batch.frames))
-            loss = question_answering_loss(
-                self.model, memory, batch.question_ids, batch.answer_ids, self.max_question_tokens, self.settings, draws
-            )
-            return {"qa_loss": loss}
+            return finish_together(self.model, {"qa_loss": self._questions(batch, draws)})
         if self.self_critical is not None:
             memory = self.model.video_memory(self.model.encode_video(batch.frames))
             loss, reward = self_critical_loss(self.model, memory, batch.media_ids, self.self_critical, draws, self.behaviour)
             return {"scst_loss": loss, "reward": reward}
-        assert batch.ids is not None
-        single = EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour)
+        single = self._single(batch)
         joined = self._joined(single, batch)
-        losses = {}
-        for name in batch.objectives:
-            objective = OBJECTIVES[cast(ObjectiveName, name)]
-            target = joined if objective.on_concatenated else single
+        targets = {name: joined if name in CONCATENATED else single for name in batch.objectives}
+        by_similarity = [target for name, target in targets.items() if name in BY_SIMILARITY and target is not None]
+        if by_similarity:
+            read_texts(list({id(target): target for target in by_similarity}.values()))
+        pending = {}
+        for name, target in targets.items():
             assert target is not None, f"{name} needs concatenated samples"
-            losses[f"{name}_loss"] = objective.loss(target, self.settings, draws)
-        return losses
+            pending[f"{name}_loss"] = OBJECTIVES[cast(ObjectiveName, name)](target, self.settings, draws)
+        return finish_together(self.model, pending)
+
+    def _questions(self, batch: Batch, draws: Draws) -> Pending:
+        assert batch.question_ids is not None
+        assert batch.host.answer_ids is not None
+        memory = self.model.video_memory(self.model.encode_video(batch.frames))
+        return question_answering_loss(
+            self.model, memory, batch.question_ids, batch.host.answer_ids, self.max_question_tokens, self.settings, draws
+        )
+
+    def _single(self, batch: Batch) -> EncodedBatch:
+        assert batch.ids is not None
+        return EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour, batch.host.ids)
 
     def _joined(self, single: EncodedBatch, batch: Batch) -> EncodedBatch | None:
         """The concatenated samples, if the batch has any."""
-        if batch.members is None or batch.concatenated_ids is None:
+        ids, host_ids = batch.concatenated_ids, batch.host.concatenated_ids
+        if batch.members is None or ids is None:
             return None
         if self.behaviour.concatenated_videos != "pixels":
-            return single.concatenated(batch.concatenated_ids, batch.members)
+            return single.concatenated(ids, batch.members, host_ids)
         frames = gather_constant(batch.frames)[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
-        return EncodedBatch.encode(self.model, batch.concatenated_ids, frames, batch.identities, self.behaviour)
+        return EncodedBatch.encode(self.model, ids, frames, batch.identities, self.behaviour, host_ids)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from cosa.config import Probability, Section
+from cosa.config import Probability, Section, no_effect
 
 
 class OptimizerSettings(Section):
@@ -39,11 +39,13 @@ class LoopSettings(Section):
         "float32", description="arithmetic of the forward pass; float16 scales the loss and needs a GPU"
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
-    log_every: PositiveInt = Field(10, description="steps between two records of losses and speed")
+    log_every: PositiveInt = no_effect(10, description="steps between two records of losses and speed")
     evaluations_per_run: NonNegativeInt = Field(
         1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"
     )
-    loader_workers: NonNegativeInt = Field(0, description="processes that prepare batches; 0: the training process itself")
+    loader_workers: NonNegativeInt = no_effect(
+        0, description="processes of a worker that prepare batches; 0: the worker itself"
+    )
 
 
 class ClipSettings(Section):
@@ -69,7 +71,7 @@ class ClipSettings(Section):
 class EvaluationSettings(Section):
     """How the tasks are evaluated (paper, section 4; published defaults)."""
 
-    eval_batch_size: PositiveInt = Field(64, description="clips encoded at once")
+    eval_batch_size: PositiveInt = no_effect(64, description="clips encoded at once in evaluation")
     rerank: PositiveInt = Field(50, description="videos of every text that matching re-scores")
     video_to_text: bool = Field(False, description="also rank texts for every video")
     beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches, random_stream
+from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 
 TOKENIZER = CaptionTokenizer()
@@ -170,7 +171,7 @@ def test_a_batch_moves_whole() -> None:
 def test_impossible_batches_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be split over 3 workers"):
         batches([corpus()], workers=3)
-    with pytest.raises(ValueError, match="3 samples are fewer than a batch of 4"):
+    with pytest.raises(DataError, match="has 3 samples, fewer than batch_size 4; lower batch_size"):
         batches([corpus(samples=3)])
 
 

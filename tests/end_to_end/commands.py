@@ -101,6 +101,7 @@ def run_disturbed(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509 -- it only sets a signal
     ) as process:
         while not condition():
             if process.poll() is not None or time.monotonic() - started > timeout:
@@ -110,6 +111,11 @@ def run_disturbed(
         disturb(process)
         output, _ = process.communicate(timeout=timeout)
     return Done(process.returncode, output, time.monotonic() - started)
+
+
+def _hear_interrupts() -> None:
+    """Background jobs of a shell are started deaf to SIGINT, and so would be what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_of(storage: Path) -> list[psutil.Process]:

@@ -74,7 +74,9 @@ def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int
     assert len(vectors[:, 0].unique()) == 4
     monkeypatch.setattr(model, "video_contrastive", lambda features: vectors)
     monkeypatch.setattr(model, "text_contrastive", lambda ids: torch.tensor([[1.0, 0.0]]))
-    monkeypatch.setattr(model, "matching_logits", lambda ids, memory: torch.tensor([[0.0, 20.0 + i] for i in range(len(ids))]))
+    monkeypatch.setattr(model, "config", model.config.model_copy(update={"contrastive_dim": 2}))
+    scores = torch.tensor([[0.0, 20.0 + i] for i in range(4)])
+    monkeypatch.setattr(model.matching_head, "forward", lambda hidden: scores[: len(hidden)])
     entries = [CaptionEntry("v0", ("a dog",), 0), *(CaptionEntry(f"v{i}", (), i) for i in (1, 2, 3))]
     result = evaluate_retrieval(model, entries, random_clips, EvaluationSettings(rerank=rerank), 8, CPU)
     assert result.predictions[0]["ranked"] == ["v3", "v2", "v1", "v0"]
@@ -82,7 +84,7 @@ def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int
 
 def test_padding_in_the_middle_of_a_text_is_not_the_end() -> None:
     ids = torch.tensor([[101, 0, 5, 102, 0], [101, 102, 0, 0, 0]])
-    assert retrieval._trim(ids, 0).shape == (2, 4)
+    assert retrieval._lengths(ids, 0).tolist() == [4, 2]
 
 
 def test_shares_cover_everything_once() -> None:

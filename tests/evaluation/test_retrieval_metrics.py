@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cosa.errors import DataError
-from cosa.evaluation import retrieval_metrics as module
+from cosa.evaluation import scores as module
 from cosa.evaluation.retrieval_metrics import (
     Ties,
     retrieval_chance,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cosa.draws import Draws
+from cosa.masking import MaskedTexts
 
 
 class RecordedDraws(Draws):
@@ -30,14 +31,14 @@ class RecordedDraws(Draws):
         assert (weights.gather(1, chosen[:, None]) > 0).all(), "a recorded negative has no chance of being drawn"
         return chosen
 
-    def masks(self, ids: Tensor, candidates: Tensor, probability: float, **rest: Any) -> tuple[Tensor, Tensor]:
+    def masks(self, ids: Tensor, candidates: Tensor, probability: float, **rest: Any) -> MaskedTexts:
         masked, labels = self._masks.pop(0)
         length = ids.shape[1]
         assert (labels[:, length:] == -100).all(), "a label is recorded where there is no text"
         masked, labels = masked[:, :length], labels[:, :length]
         assert torch.equal(torch.where(labels == -100, masked, labels), ids), "the masks belong to another text"
         assert not ((labels != -100) & ~candidates).any(), "something is masked that may not be"
-        return masked, labels
+        return MaskedTexts.of(masked, labels)
 
     def tokens(self, probabilities: Tensor) -> Tensor:
         return self._tokens.pop(0)

@@ -10,7 +10,8 @@ from cosa.behaviour import PUBLISHED, Behaviour
 from cosa.checkpoints.names import published_name
 from cosa.concatenation import concatenated_text_limit, join_tokens
 from cosa.data.batches import Batch
-from cosa.model import COSA
+from cosa.model import COSA, EncodedBatch
+from cosa.objectives import matching
 from cosa.training.losses import StepLosses
 from tests.golden import golden
 from tests.golden.recorded import RecordedDraws
@@ -81,6 +82,12 @@ def with_questions(batch: Batch, model: COSA, questions: list[str], answers: lis
 def step_losses(model: COSA, behaviour: Behaviour) -> StepLosses:
     """The losses of a step with the set's constants."""
     return StepLosses(model, golden.settings(), golden.option("max_text_tokens"), behaviour=behaviour)
+
+
+def matching_logits(batch: EncodedBatch, draws: RecordedDraws, share: int = 1) -> Tensor:
+    """(3 * rows, 2) logits of the pairs that the matching loss takes."""
+    reads = batch.model.multimodal.read(matching.matching_pairs(batch, draws, share))
+    return matching.matching_logits(batch.model, [read.hidden for read in reads])
 
 
 def total_of(losses: dict[str, Tensor]) -> Tensor:

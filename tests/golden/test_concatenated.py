@@ -11,9 +11,9 @@ from cosa.behaviour import DEFAULT, PUBLISHED
 from cosa.concatenation import concatenated_text_limit, join_tokens
 from cosa.data.batches import Batch
 from cosa.model import EncodedBatch
-from cosa.objectives.matching import SHARE_OF_CONCATENATED, matching_logits
+from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.training.losses import StepLosses
-from tests.golden import golden
+from tests.golden import golden, steps
 from tests.golden.golden import Encoder
 from tests.golden.language import recorded_arithmetic, same_logits
 from tests.golden.recorded import RecordedDraws
@@ -95,7 +95,7 @@ def test_videos(encoder: Encoder, case: str) -> None:
 def test_matching(encoder: Encoder, case: str) -> None:
     expected = golden.record(encoder, case)
     draws = RecordedDraws(negatives=[expected["neg_video_idx"], expected["neg_text_idx"]])
-    golden.close(matching_logits(joined_of(encoder, expected), draws, SHARE_OF_CONCATENATED), expected["itm_logits"])
+    golden.close(steps.matching_logits(joined_of(encoder, expected), draws, SHARE_OF_CONCATENATED), expected["itm_logits"])
     assert expected["itm_rows_used"] == expected["batch"] // SHARE_OF_CONCATENATED
 
 

@@ -5,8 +5,8 @@ import torch
 
 from cosa.behaviour import PUBLISHED
 from cosa.objectives.contrastive import contrastive_loss
-from cosa.objectives.matching import matching_logits, matching_loss, negative_weights
-from tests.golden import golden
+from cosa.objectives.matching import matching_loss, negative_weights
+from tests.golden import golden, steps
 from tests.golden.golden import Encoder
 from tests.golden.recorded import RecordedDraws
 
@@ -30,7 +30,7 @@ def test_contrastive(encoder: Encoder) -> None:
     golden.close(model.temperature, expected["contra_temp"])
     golden.close(batch.similarities[0], expected["sim_t2i"])
     golden.close(batch.similarities[1], expected["sim_i2t"])
-    loss = contrastive_loss(batch, golden.settings(), RecordedDraws())
+    loss = contrastive_loss(batch, golden.settings(), RecordedDraws()).loss(model)
     assert float(loss) == golden.loss(expected["losses"]["itc_loss_origin"])
 
 
@@ -47,11 +47,11 @@ def test_matching(encoder: Encoder, padded: bool) -> None:
     golden.close(to_video, expected["neg_video_weights"])
     golden.close(to_text, expected["neg_text_weights"])
     recorded = [expected["neg_video_idx"], expected["neg_text_idx"]]
-    logits = matching_logits(batch, RecordedDraws(negatives=recorded))
+    logits = steps.matching_logits(batch, RecordedDraws(negatives=recorded))
     golden.close(logits, expected["itm_logits"])
     settings = golden.settings().model_copy(update={"itm_ratio": expected["itm_ratio"]})
     draws = RecordedDraws(negatives=recorded)
-    assert float(matching_loss(batch, settings, draws)) == golden.loss(expected["losses"]["itm_loss_origin"])
+    assert float(matching_loss(batch, settings, draws).loss(model)) == golden.loss(expected["losses"]["itm_loss_origin"])
     assert draws.used_up()
     rows = torch.arange(len(ids))
     videos = torch.cat([rows, torch.tensor(expected["neg_video_idx"]), rows])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cosa.objectives.masked_language import captioning_loss, language_loss, masked_language_loss
+from cosa.objectives.masked_language import captioning_loss, masked_language_loss
 from cosa.objectives.question_answering import (
     question_answer_mask,
     question_answer_positions,
@@ -11,7 +11,7 @@ from cosa.objectives.question_answering import (
 )
 from tests.golden import golden
 from tests.golden.golden import Encoder
-from tests.golden.language import same_logits, same_loss
+from tests.golden.language import language_loss, same_logits, same_loss
 from tests.golden.recorded import RecordedDraws
 
 pytestmark = pytest.mark.golden
@@ -35,7 +35,7 @@ def test_one_caption_a_video(encoder: Encoder, name: str, loss: object) -> None:
     trimmed = golden.batch_of(encoder, ids[:, : int((ids != 0).sum(1).max())])
     for one in (batch, trimmed):
         draws = RecordedDraws(masks=[(masked, labels)])
-        found = float(loss(one, golden.settings(), draws))  # type: ignore[operator]
+        found = float(loss(one, golden.settings(), draws).loss(model))  # type: ignore[operator]
         assert found == pytest.approx(float(language_loss(model, hidden, labels)), rel=1e-5)
     same_loss(model, hidden, labels, expected["loss"])
 
@@ -82,5 +82,5 @@ def test_question_answering(encoder: Encoder) -> None:
     same_loss(model, hidden, expected["encoder_labels"], expected["loss"])
     for texts in ((questions, answers), tuple(t[:, : int((t != 0).sum(1).max())] for t in (questions, answers))):
         draws = RecordedDraws(masks=[(masked, labels)])
-        loss = question_answering_loss(model, memory, *texts, limit, golden.settings(), draws)
+        loss = question_answering_loss(model, memory, *texts, limit, golden.settings(), draws).loss(model)
         assert float(loss) == pytest.approx(float(language_loss(model, hidden, expected["encoder_labels"])), rel=1e-5)

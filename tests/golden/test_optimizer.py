@@ -84,7 +84,7 @@ def trainer_of(encoder: Encoder, expected: dict[str, Any], model: COSA, draws: I
         loop_settings=LoopSettings(),
         seed=0,
         device=torch.device("cpu"),
-        draws=lambda _: next(draws),
+        draws=lambda *_: next(draws),
     )
 
 

@@ -12,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from cosa.behaviour import PUBLISHED
 from cosa.distributed import gather_constant
 from cosa.model import COSA, EncodedBatch
-from cosa.objectives.matching import matching_logits
 from tests.golden import golden, steps
 from tests.golden.golden import ENCODERS, Encoder
 from tests.golden.language import recorded_arithmetic
@@ -91,7 +90,7 @@ def features(rank: int, encoder: Encoder) -> dict[str, Any]:
     model = golden.model_of(encoder)
     batch, draws, _ = step_of("ret", recorded(encoder, rank), rank, model)
     one = EncodedBatch.encode(model, batch.ids, batch.frames, batch.identities, PUBLISHED)
-    return {"text": one.text_features, "video": one.video_features, "matching": matching_logits(one, draws)}
+    return {"text": one.text_features, "video": one.video_features, "matching": steps.matching_logits(one, draws)}
 
 
 @pytest.fixture(scope="module", params=ENCODERS)

@@ -27,13 +27,13 @@ def by_hand(batch: EncodedBatch, smoothing: float) -> float:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_equals_loops_over_all_pairs(smoothing: float) -> None:
     batch = encoded(tiny_model())
-    loss = contrastive_loss(batch, ObjectiveSettings(label_smoothing=smoothing), Draws())
+    loss = contrastive_loss(batch, ObjectiveSettings(label_smoothing=smoothing), Draws()).loss(batch.model)
     assert float(loss.detach()) == pytest.approx(by_hand(batch, smoothing), rel=1e-5)
 
 
 def test_gradient_reaches_both_sides_and_the_temperature() -> None:
     model = tiny_model()
-    contrastive_loss(encoded(model), ObjectiveSettings(), Draws()).backward()
+    contrastive_loss(encoded(model), ObjectiveSettings(), Draws()).loss(model).backward()
     found = gradients(model)
     for name in ("temperature", "text_contrastive_head.weight", "video_contrastive_head.weight"):
         assert found[name].abs().max() > 0
@@ -44,4 +44,6 @@ def test_gradient_reaches_both_sides_and_the_temperature() -> None:
 def test_equal_pairs_that_stand_out_have_no_loss() -> None:
     batch = encoded(tiny_model(), 4)
     batch.__dict__["similarities"] = (100 * torch.eye(4), 100 * torch.eye(4))
-    assert float(contrastive_loss(batch, ObjectiveSettings(label_smoothing=0), Draws())) == pytest.approx(0, abs=1e-6)
+    assert float(contrastive_loss(batch, ObjectiveSettings(label_smoothing=0), Draws()).loss(batch.model)) == pytest.approx(
+        0, abs=1e-6
+    )

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
-from cosa.masking import mask_tokens
+from cosa.masking import MaskedTexts, mask_tokens
 from cosa.objectives.masked_language import captioning_loss, language_loss, masked_language_loss
 from tests.support import FAMILIES, Family, encoded, tiny_model
 
@@ -16,7 +16,8 @@ SETTINGS = ObjectiveSettings()
 def test_equals_a_loop_over_rows_with_all_logits(family: Family, causal: bool) -> None:
     model = tiny_model(family)
     batch = encoded(model)
-    loss = (captioning_loss if causal else masked_language_loss)(batch, SETTINGS, Draws(torch.Generator().manual_seed(4)))
+    objective = captioning_loss if causal else masked_language_loss
+    loss = objective(batch, SETTINGS, Draws(torch.Generator().manual_seed(4))).loss(model)
     candidates = (batch.ids != 0) & (torch.arange(batch.ids.shape[1]) > 0)
     ids, labels = mask_tokens(
         batch.ids, candidates, 0.6 if causal else 0.15,
@@ -56,7 +57,7 @@ def test_a_caption_of_no_words_is_no_trouble() -> None:
     model = tiny_model()
     batch = encoded(model, 2)
     empty = type(batch)(model, model.tokenizer.batch(["", "a dog"], 10), batch.videos, batch.identities)
-    assert torch.isfinite(masked_language_loss(empty, SETTINGS, Draws()))
+    assert torch.isfinite(masked_language_loss(empty, SETTINGS, Draws()).loss(model))
 
 
 def test_language_loss_is_the_mean_over_masked_positions() -> None:
@@ -64,4 +65,6 @@ def test_language_loss_is_the_mean_over_masked_positions() -> None:
     labels = torch.tensor([[-100, 5, -100], [7, -100, 8]])
     logits = model.multimodal.cls(hidden)
     expected = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
-    torch.testing.assert_close(language_loss(model, hidden, labels), expected)
+    texts = MaskedTexts.of(torch.zeros_like(labels), labels)
+    at_places = hidden.take_along_dim(texts.places[..., None], dim=1)
+    torch.testing.assert_close(language_loss(model, texts)([at_places]), expected)

@@ -34,7 +34,7 @@ def by_hand(batch: EncodedBatch, videos: list[int], texts: list[int]) -> torch.T
 def test_equals_one_pass_a_pair() -> None:
     batch = encoded(tiny_model())
     videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, 6, draws(3)))
-    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws(3)), by_hand(batch, videos, texts))
+    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws(3)).loss(batch.model), by_hand(batch, videos, texts))
 
 
 @pytest.mark.parametrize(("rows", "used"), [(3, 1), (6, 2), (8, 2)])
@@ -42,7 +42,7 @@ def test_concatenated_samples_use_the_first_third(rows: int, used: int, monkeypa
     batch = encoded(tiny_model(), rows)
     videos, texts = (drawn.tolist() for drawn in draw_negatives(batch, used, draws(3)))
     assert len(videos) == len(texts) == used
-    loss = matching_loss_on_concatenated(batch, SETTINGS, draws(3))
+    loss = matching_loss_on_concatenated(batch, SETTINGS, draws(3)).loss(batch.model)
     torch.testing.assert_close(loss, by_hand(batch, videos, texts))
 
 
@@ -52,7 +52,7 @@ def test_gradients_equal_those_of_one_pass_a_pair() -> None:
         model = tiny_model()
         batch = encoded(model, 4)
         drawn = [negatives.tolist() for negatives in draw_negatives(batch, 4, draws(1))]
-        loss = matching_loss(batch, SETTINGS, draws(1)) if fast else by_hand(batch, *drawn)
+        loss = matching_loss(batch, SETTINGS, draws(1)).loss(model) if fast else by_hand(batch, *drawn)
         loss.backward()
         found.append(gradients(model))
     assert found[0].keys() == found[1].keys()
@@ -93,7 +93,10 @@ def test_the_order_of_objectives_changes_no_gradient(matching_first: bool) -> No
     """Drawing negatives needs no gradient but the contrastive loss takes the same similarities."""
     model = tiny_model()
     batch = encoded(model, 4)
-    losses = [lambda: contrastive_loss(batch, SETTINGS, draws()), lambda: matching_loss(batch, SETTINGS, draws())]
+    losses = [
+        lambda: contrastive_loss(batch, SETTINGS, draws()).loss(model),
+        lambda: matching_loss(batch, SETTINGS, draws()).loss(model),
+    ]
     sum(loss() for loss in (reversed(losses) if matching_first else losses)).backward()  # type: ignore[union-attr]
     assert gradients(model)["temperature"].abs() > 0
 
@@ -101,6 +104,6 @@ def test_the_order_of_objectives_changes_no_gradient(matching_first: bool) -> No
 def test_texts_of_other_lengths_are_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker's texts may be longer: padding the own ones changes nothing."""
     batch = encoded(tiny_model(), 4)
-    expected = matching_loss(batch, SETTINGS, draws())
+    expected = matching_loss(batch, SETTINGS, draws()).loss(batch.model)
     monkeypatch.setattr(matching, "_gather_padded", lambda ids, pad: F.pad(ids, (0, 7), value=pad))
-    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws()), expected)
+    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws()).loss(batch.model), expected)

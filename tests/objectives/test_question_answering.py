@@ -23,7 +23,7 @@ def test_equals_a_loop_over_rows_padded_to_the_limit(family: Family, padding: in
     questions, answers = (F.pad(model.tokenizer.batch(texts, limit), (0, padding)) for texts in (QUESTIONS, ANSWERS))
     loss = question_answering_loss(
         model, memory, questions, answers, limit + padding, SETTINGS, Draws(torch.Generator().manual_seed(2))
-    )
+    ).loss(model)
     candidates = (answers != 0) & (torch.arange(answers.shape[1]) > 0)
     masked, labels = mask_tokens(
         answers, candidates, 0.7, mask_id=103, vocabulary_size=4161, generator=torch.Generator().manual_seed(2)
@@ -58,7 +58,7 @@ def test_several_questions_share_a_video() -> None:
     memory = model.video_memory(model.encode_video(random_frames(1, 2)))
     questions, answers = (model.tokenizer.batch(texts, 12) for texts in (QUESTIONS, ANSWERS))
     shared, copied = (
-        question_answering_loss(model, m, questions, answers, 12, SETTINGS, Draws(torch.Generator().manual_seed(2)))
+        question_answering_loss(model, m, questions, answers, 12, SETTINGS, Draws(torch.Generator().manual_seed(2))).loss(model)
         for m in (memory, memory.select(torch.tensor([0, 0, 0])))
     )
     torch.testing.assert_close(shared, copied)

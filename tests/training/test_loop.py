@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.draws import Draws
-from cosa.errors import UserError
+from cosa.errors import DataError, UserError
 from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, seed_step
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
@@ -98,8 +99,7 @@ def test_dropout_is_on_and_follows_the_step() -> None:
     trainer.losses.train()
     totals = []
     for step in (3, 3, 4):
-        generator = seed_step(5, step, CPU)
-        losses = trainer.losses(batch, Draws(generator))
+        losses = trainer.losses(batch, Draws(*seed_step(5, step, CPU)))
         totals.append(sum(float(loss.detach()) for loss in losses.values()))
     assert totals[0] == totals[1] != totals[2]
 
@@ -162,13 +162,20 @@ def test_a_loss_that_is_not_finite_stops_with_a_message() -> None:
     assert issubclass(NonFiniteLossError, UserError)
 
 
+def norm_of(optimizer: torch.optim.Optimizer) -> float:
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return math.sqrt(sum(float(g.square().sum()) for g in gradients))
+
+
 def test_gradients_are_clipped_to_the_norm() -> None:
     free, clipped = make_trainer(steps=1, gradient_clip=1e9), make_trainer(steps=1, gradient_clip=1e-3)
     norms = []
     for trainer in (free, clipped):
+        seen: list[float] = []
+        trainer.optimizer.register_step_pre_hook(lambda optimizer, *_, seen=seen: seen.append(norm_of(optimizer)))
         record = trainer.train_step(trainer.batches[0])
-        gradients = [p.grad for group in trainer.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norms.append((float(record["gradient_norm"]), math.sqrt(sum(float(g.square().sum()) for g in gradients))))
+        norms.append((float(record["gradient_norm"]), seen[0]))
+        assert norm_of(trainer.optimizer) == 0.0  # gradients are gone before the next step's activations come
     assert norms[0][0] == pytest.approx(norms[0][1], rel=1e-4)
     assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-4)  # what is reported is the norm before clipping
     assert norms[1][1] == pytest.approx(1e-3, rel=1e-3)
@@ -176,6 +183,17 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 
 def test_batches_from_loader_processes_are_the_same() -> None:
     assert without_speed(train(make_trainer(loader_workers=2, steps=2))) == without_speed(train(make_trainer(steps=2)))
+
+
+@pytest.mark.parametrize("loader_workers", [0, 1])
+def test_a_mistake_in_the_data_is_told_as_it_is(loader_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(media_id: str, generator: object) -> torch.Tensor:
+        raise DataError(f"{media_id}.jpg is no image")
+
+    trainer = make_trainer(loader_workers=loader_workers)
+    monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=broken) for c in trainer.batches.corpora))
+    with pytest.raises(DataError, match=r"^clip\d\.jpg is no image$"):
+        train(trainer)
 
 
 def test_precision_and_gradient_checkpointing_change_little() -> None:

@@ -4,6 +4,7 @@ import torch
 from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.draws import Draws
+from cosa.objectives.names import CONCATENATED
 from cosa.objectives.table import OBJECTIVES
 from cosa.training.losses import StepLosses
 from tests.support import CAPTIONS, encoded, gradients, random_frames, tiny_model
@@ -42,7 +43,7 @@ def test_every_objective_is_taken_on_its_own_kind_of_sample(name: str) -> None:
     assert batch.concatenated_ids is not None
     joined = single.concatenated(batch.concatenated_ids, batch.members)
     objective = OBJECTIVES[name]  # type: ignore[index]
-    expected = objective.loss(joined if objective.on_concatenated else single, SETTINGS, draws())
+    expected = objective(joined if name in CONCATENATED else single, SETTINGS, draws()).loss(model)
     assert list(losses) == [f"{name}_loss"]
     torch.testing.assert_close(losses[f"{name}_loss"], expected)
 

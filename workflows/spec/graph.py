@@ -16,6 +16,7 @@ from workflows.spec.combinations import (
     warnings_of,
 )
 from workflows.spec.errors import Problem, did_you_mean
+from workflows.spec.lengths import check_lengths
 from workflows.spec.sections import (
     TASK_METRIC,
     BehaviourMixin,
@@ -93,6 +94,7 @@ def connect(
     for name in resolved:
         resolved[name] = checker.with_inherited(name, resolved)
     check_submissions(resolved, section.datasets, checker.report)
+    check_lengths(resolved, section.model.text.max_position_embeddings, checker.report)
     warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
     return Experiment(section, resolved, inputs, file, tuple(warnings), root)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator, model_validator
 
 from cosa.behaviour import BehaviourName
-from cosa.config import ModelConfig, ObjectiveSettings, Section
+from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
 
@@ -22,11 +22,6 @@ TASK_METRIC: dict[str, str] = {"retrieval": "text_to_video_r1", "captioning": "c
 TASK_OBJECTIVES: dict[str, tuple[str, ...]] = {
     "retrieval": ("itc", "itm"), "captioning": ("cap",), "question_answering": ("qa",),
 }  # fmt: skip
-
-
-def no_effect(**keywords: Any) -> Any:
-    """A field that does not change what a stage computes: it stays out of fingerprints."""
-    return Field(json_schema_extra={"affects_result": False}, **keywords)
 
 
 class SplitSection(Section):
@@ -165,8 +160,6 @@ class TrainSection(
         description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
         "left out: the model section",
     )
-    log_every: PositiveInt = no_effect(default=10, description="steps between two records of losses and speed")
-    loader_workers: NonNegativeInt = no_effect(default=0, description="processes a worker that prepare batches; 0: itself")
 
 
 class PretrainSection(TrainSection):
@@ -230,7 +223,6 @@ class FinetuneSection(TrainSection, EvaluationSettings):
     )
     zero_shot_first: bool = Field(False, description="validate once before training")
     sweep: SweepSection | None = Field(None, description="try several learning rates")
-    eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
 
 
 class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin, BehaviourMixin):
@@ -249,7 +241,6 @@ class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMix
     split: str = Field("test", description="split to evaluate on")
     tasks: tuple[Task, ...] = Field(min_length=1, description="what to evaluate; each task once")
     baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
-    eval_batch_size: PositiveInt = no_effect(default=64, description="clips encoded at once in evaluation")
     submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
     published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
 

@@ -29,6 +29,7 @@ from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.spec.lengths import refuse_long_texts
 from workflows.spec.sections import (
     TASK_METRIC,
     TASK_OBJECTIVES,
@@ -210,12 +211,9 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     assert isinstance(section, PretrainSection | FinetuneSection)
     behaviour = BEHAVIOURS[section.behaviour]
     model = build_model(job, section)
+    refuse_long_texts(section, model.config.text.max_position_embeddings)
     corpora = corpora_of(job, section, model.config.vision.resolution)
     for corpus in corpora:
-        if len(corpus.samples) < corpus.batch_size:
-            raise DataError(
-                f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; lower batch_size"
-            )
         corpus.clips.check(sample.media_id for sample in corpus.samples)
     batches = TrainingBatches(
         corpora,

@@ -118,6 +118,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
 
     from cosa.checkpoints.loading import load_model
     from cosa.distributed import rank, world_size
+    from workflows.spec.lengths import refuse_long_texts
     from workflows.stages.jobs import Evaluator, Job
 
     job = Job.from_plain(config["job"])
@@ -130,6 +131,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.set_num_threads(config["threads"])
     model = load_model(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
+    refuse_long_texts(section, model.config.text.max_position_embeddings)
     evaluator = Evaluator(job, section.dataset, section.split, model.config.vision.resolution, device)
     results = {}
     for task in section.tasks:

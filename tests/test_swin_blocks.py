@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import DropPath
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
 
 from cosa.checkpoints.positions import fit_positions
 from cosa.config import VisionConfig
-from cosa.padded_swin import PaddedSwinBlock
+from cosa.swin_blocks import SwinBlock, with_branch
 from cosa.vision import VisionEncoder
 from tests.support import random_frames
 
@@ -72,14 +74,59 @@ def test_equals_another_implementation(resolution: int) -> None:
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
 
 
-def padded_blocks(model: nn.Module) -> int:
-    return sum(isinstance(module, PaddedSwinBlock) for module in model.modules())
+def test_without_padding_nothing_differs_from_timm() -> None:
+    ours = encoder(224)
+    blocks = [module for module in ours.modules() if isinstance(module, SwinTransformerBlock)]
+    assert len(blocks) == 8
+    assert all(type(block) is SwinBlock for block in blocks)
+    frames = random_frames(2, 1, resolution=224)[:, 0]
+    with torch.no_grad():
+        found = ours(frames)
+        for block in blocks:
+            block.__class__ = SwinTransformerBlock
+        assert torch.equal(ours(frames), found)
 
 
-def test_only_blocks_that_pad_are_changed() -> None:
-    assert padded_blocks(encoder(224)) == 0
-    assert padded_blocks(encoder(384)) == 8  # 96, 48, 24 and 12 tokens a side
-    assert padded_blocks(encoder(448)) == 0
+# -- stochastic depth -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.9])
+def test_dropped_branches_are_not_computed(rate: float) -> None:
+    """By many draws: what timm's expression gives on average, from the images that were kept alone."""
+    x, weight = torch.arange(1.0, 9.0)[:, None].requires_grad_(), torch.tensor(3.0, requires_grad=True)
+    drop_path, computed, total, rounds = DropPath(rate).train(), [], torch.zeros(8, 1), 2000
+    torch.manual_seed(0)
+    for _ in range(rounds):
+
+        def branch(kept: Tensor) -> Tensor:
+            computed.append(len(kept))
+            return kept * weight
+
+        found = with_branch(x, branch, drop_path)
+        kept = (found != x)[:, 0]
+        torch.testing.assert_close(found[kept], (x + x * weight / (1 - rate))[kept])
+        assert computed[-1] == max(1, int(kept.sum()))
+        total += found.detach()
+    assert sum(computed) / rounds == pytest.approx(8 * (1 - rate), rel=0.05, abs=rate**8 + 0.05)
+    torch.testing.assert_close(total / rounds, (x + x * weight).detach(), rtol=0.15, atol=0)
+
+
+def test_a_branch_that_no_image_keeps_has_gradients_of_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.ones(4, 2, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    with_branch(x, lambda kept: kept * weight, DropPath(0.5).train()).sum().backward()
+    assert weight.grad == 0
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.ones(4, 2))
+
+
+def test_nothing_is_dropped_in_evaluation() -> None:
+    x = torch.randn(4, 2)
+    assert torch.equal(with_branch(x, torch.sin, DropPath(0.5).eval()), x + x.sin())
+    assert torch.equal(with_branch(x, torch.sin, nn.Identity()), x + x.sin())
+
+
+# -- resolutions ------------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()

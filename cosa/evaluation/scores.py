@@ -1,0 +1,108 @@
+"""Matrices of retrieval scores that are made a few rows at a time: texts x videos need never be in memory at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Cells made at once: bounds all temporary arrays to some tens of megabytes, whatever the size of the matrix.
+CELLS_PER_CHUNK = 4_000_000
+BEHIND = 10.0  # what re-ranking takes off the similarities (-1 to 1) of videos that it did not look at
+
+
+class Scores(Protocol):
+    """A matrix (texts, videos); higher is a better match."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        ...
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """Rows from `start` to before `stop`. The same call gives the same bits."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Scores that are in memory: (texts, videos)."""
+
+    values: NDArray[np.floating]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        return self.values.shape[0], self.values.shape[1]
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """A view."""
+        return self.values[start:stop]
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """Dot products of texts (texts, dim) and videos (videos, dim)."""
+
+    texts: NDArray[np.float32]
+    videos: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        return len(self.texts), len(self.videos)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """(rows, videos) float32."""
+        return self.texts[start:stop] @ self.videos.T
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Candidates of every text stand before all other videos, by their match probability (0 to 1).
+
+    candidates, match: (texts, k). The others keep the order of `similarities`; with `others_zero` their score is 0.
+    """
+
+    similarities: Scores
+    candidates: NDArray[np.integer]
+    match: NDArray[np.float64]
+    others_zero: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        return self.similarities.shape
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """(rows, videos) float64: the shift makes no two different float32 similarities equal unless both are below 1e-7."""
+        if self.others_zero:
+            scores = np.zeros((min(stop, self.shape[0]) - start, self.shape[1]))
+        else:
+            scores = self.similarities.rows(start, stop).astype(np.float64) - BEHIND
+        np.put_along_axis(scores, self.candidates[start:stop], self.match[start:stop], axis=1)
+        return scores
+
+
+def chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+    """All rows in blocks of at most `CELLS_PER_CHUNK` cells (one row at least)."""
+    texts, videos = scores.shape
+    step = max(1, CELLS_PER_CHUNK // videos)
+    for start in range(0, texts, step):
+        rows = slice(start, min(start + step, texts))
+        yield rows, scores.rows(rows.start, rows.stop)
+
+
+def best_columns(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
+    """Columns of the k highest scores of every row (rows, columns), best first, equal ones in index order: (rows, k)."""
+    rows, columns = scores.shape
+    if k >= columns:
+        return np.argsort(-scores, axis=1, kind="stable")
+    worst = np.partition(scores, columns - k, axis=1)[:, columns - k, None]  # (rows, 1) the k-th highest
+    above, equal = scores > worst, scores == worst
+    missing = k - above.sum(axis=1, keepdims=True)
+    chosen = above | (equal & (equal.cumsum(axis=1) <= missing))  # k a row
+    found = np.nonzero(chosen)[1].reshape(rows, k)
+    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)

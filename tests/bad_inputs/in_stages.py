@@ -1,0 +1,234 @@
+"""Mistakes in how stages refer to each other, and in fields that do not go together."""
+
+from __future__ import annotations
+
+from tests.bad_inputs.cases import CLIPS, QUESTIONS, SPEC, Case, pretrain, said, sweep
+
+STAGES = [
+    Case(
+        "stages in a cycle",
+        ("error: spec.yaml:8:3: stages form a cycle: retrieval -> again -> retrieval",),
+        overrides=(
+            "stages.again={kind: finetune, task: retrieval, dataset: pictures, epochs: 1, init_from: retrieval}",
+            "stages.retrieval.init_from=again",
+        ),
+    ),
+    Case(
+        "unknown stage",
+        ("error: spec.yaml:9:38: stages.test.checkpoint: no stage 'retrievel'; did you mean 'retrieval'?",),
+        spec=SPEC.replace("checkpoint: retrieval", "checkpoint: retrievel"),
+    ),
+    Case(
+        "stage of the wrong kind",
+        ("stages.retrieval.init_from: stage 'test' is of kind evaluate; expected a stage that trains (pretrain or finetune)",),
+        overrides=("stages.retrieval.init_from=test",),
+    ),
+    Case(
+        "unknown kind of stage",
+        ("error: spec.yaml:8:21: stage 'retrieval': unknown kind 'finetuen'; did you mean 'finetune'?",),
+        spec=SPEC.replace("kind: finetune", "kind: finetuen"),
+    ),
+    Case(
+        "stage without a kind",
+        (
+            "error: spec.yaml:10:3: stage 'tests' has no kind; expected one of prepare, extract, pretrain, finetune, evaluate "
+            "(or did you mean stage 'test'?)",
+        ),
+        spec=SPEC + "  tests: {split: val}\n",
+    ),
+    Case(
+        "stage removed that another needs",
+        ("error: spec.yaml:9:38: stages.test.checkpoint: no stage 'retrieval'; known: test",),
+        overrides=("stages.retrieval=",),
+    ),
+    Case(
+        "unknown dataset, said once although the reference is used twice",
+        said(
+            "error: spec.yaml:8:57: stages.retrieval.dataset: no dataset 'picture'; did you mean 'pictures'?",
+            "  8 |   retrieval: {kind: finetune, task: retrieval, dataset: picture, epochs: 1, batch_size: 2}",
+            "    |                                                         ^",
+            "",
+        ),
+        spec=SPEC.replace("dataset: pictures, split", 'dataset: "${stages.retrieval.dataset}", split').replace(
+            "dataset: pictures,", "dataset: picture,"
+        ),
+    ),
+    Case(
+        "unknown split",
+        ("error: spec.yaml:9:75: stages.test.split: dataset 'pictures' has no split 'vall'; did you mean 'val'?",),
+        spec=SPEC.replace("split: val,", "split: vall,"),
+    ),
+    Case(
+        "split without the annotations",
+        ("error: spec.yaml:9:75: stages.test.split: split 'val' of dataset 'pictures' has no captions: file",),
+        spec=SPEC.replace("val: val.json", "val: {questions: questions.json}"),
+    ),
+    Case(
+        "unknown baseline split",
+        ("stages.test.baseline_split: dataset 'pictures' has no split 'trian'; did you mean 'train'?",),
+        overrides=("stages.test.baseline_split=trian",),
+    ),
+    Case(
+        "nothing makes frames of clips",
+        (
+            "error: spec.yaml:3:3: datasets.clips: nothing makes frames of its clips; add a stage {kind: extract, dataset: "
+            "clips}, or give datasets.clips.frames",
+        ),
+        spec=CLIPS,
+    ),
+    Case(
+        "clips extracted twice",
+        ("error: spec.yaml:3:3: datasets.clips: its clips are extracted by a and b; keep one",),
+        spec=CLIPS + "  a: {kind: extract, dataset: clips}\n  b: {kind: extract, dataset: clips}\n",
+    ),
+    Case(
+        "frames of images",
+        ("error: spec.yaml:10:36: stages.frames.dataset: dataset 'pictures' holds images; only clips have frames to extract",),
+        spec=SPEC + "  frames: {kind: extract, dataset: pictures}\n",
+    ),
+    Case(
+        "unknown converter",
+        ("error: spec.yaml:10:36: stages.data.converter: no converter 'demos'; did you mean 'demo'?",),
+        spec=SPEC + "  data: {kind: prepare, converter: demos}\n",
+    ),
+    Case(
+        "unknown option of a converter",
+        ("stages.data.options.test_clip: unknown option; did you mean 'test_clips'?",),
+        overrides=("stages.data={kind: prepare, converter: demo, options: {test_clip: 3}}",),
+    ),
+]
+
+COMBINATIONS = [
+    Case(
+        "text longer than the encoder reads",
+        (
+            "stages.retrieval.max_text_tokens: a text may take 600 tokens, but the text encoder has 512 positions; lower it, "
+            "or raise model.text.max_position_embeddings",
+        ),
+        overrides=("stages.retrieval.max_text_tokens=600",),
+    ),
+    Case(
+        "joined captions longer than the encoder reads",
+        ("stages.pre.max_text_tokens: the caption of 4 concatenated samples may take 600 tokens",),
+        overrides=(*pretrain("ccap", batch_size=4, concatenate=4), "stages.pre.max_text_tokens=300"),
+    ),
+    Case(
+        "generated caption longer than the encoder reads",
+        ("stages.test.max_caption_tokens: a generated caption may take 513 tokens",),
+        overrides=("stages.test.tasks=[captioning]", "stages.test.max_caption_tokens=512"),
+    ),
+    Case(
+        "early stopping without anything to go by",
+        ("stages.retrieval.sweep.scheduler: asha stops bad trials at validations before the last one; give",),
+        overrides=sweep(scheduler="asha"),
+    ),
+    Case("task twice", ("stages.test.tasks: a task stands twice",), overrides=("stages.test.tasks=[retrieval, retrieval]",)),
+    Case(
+        "batch too small for matching",
+        ("error: spec.yaml:8:90: stages.retrieval.batch_size: 1 is too small: matching needs another sample as a negative",),
+        spec=SPEC.replace("batch_size: 2", "batch_size: 1"),
+    ),
+    Case(
+        "pretraining batch too small for matching",
+        ("stages.pre.corpora.0.batch_size: 1 is too small: matching needs another sample as a negative",),
+        overrides=pretrain("itm", batch_size=1),
+    ),
+    Case(
+        "more samples joined than a batch has",
+        ("stages.pre.corpora.0: batch_size 4 is smaller than needed to concatenate 8 samples",),
+        overrides=pretrain("ccap", batch_size=4, concatenate=8),
+    ),
+    Case(
+        "objective twice",
+        ("stages.pre.corpora.0.objectives: objective 'itc' is listed twice",),
+        overrides=pretrain("itc, itc", batch_size=4),
+    ),
+    Case(
+        "unknown objective",
+        ("stages.pre.corpora.0.objectives.0: 'itn' is not possible; did you mean 'itm'?",),
+        overrides=pretrain("itn", batch_size=4),
+    ),
+    Case(
+        "vision encoder of another family",
+        (
+            "error: spec.yaml:10:17: model.vision: encoder 'resnet50' is neither a Swin nor a CLIP vision transformer; "
+            "expected a timm name such as 'swin_base_patch4_window7_224' or 'vit_base_patch16_clip_quickgelu_224'",
+        ),
+        spec=SPEC + "model: {vision: {encoder: resnet50}}\n",
+    ),
+    Case(
+        "width that heads cannot share",
+        ("model.text: hidden_size 100 is not a multiple of num_attention_heads 12",),
+        overrides=("model.text.hidden_size=100",),
+    ),
+    Case(
+        "self-critical retrieval",
+        ("stages.retrieval.self_critical: only captioning can be trained self-critically; the task is retrieval",),
+        overrides=("stages.retrieval.self_critical=true",),
+    ),
+    Case(
+        "soft accuracy of retrieval",
+        ("stages.test.soft_accuracy: it belongs to question_answering; the tasks are retrieval",),
+        overrides=("stages.test.soft_accuracy=true",),
+    ),
+    Case(
+        "submission of retrieval",
+        ("stages.test.submission: it belongs to question_answering; the tasks are retrieval",),
+        overrides=("stages.test.submission=true",),
+    ),
+    Case(
+        "submission on the split that chooses the checkpoint",
+        (
+            "stages.test.submission: split 'val' has no answers, but answers chooses its checkpoint by it; give "
+            "stages.answers.validation_split, or leave out submission",
+        ),
+        spec=QUESTIONS,
+        overrides=("stages.test.submission=true",),
+    ),
+    Case(
+        "sweep without a split to choose by",
+        (
+            "stages.retrieval.sweep: a sweep needs a split to choose by, and dataset 'pictures' has none of validation, val, "
+            "test with captions; give validation_split",
+        ),
+        spec=SPEC.replace(" val: ", " held: ").replace("split: val,", "split: held,"),
+        overrides=sweep(),
+    ),
+    Case(
+        "zero shot first without a split",
+        ("stages.retrieval.zero_shot_first: there is no split to validate on: dataset 'pictures' has none of validation, val",),
+        spec=SPEC.replace(" val: ", " held: ").replace("split: val,", "split: held,"),
+        overrides=("stages.retrieval.zero_shot_first=true",),
+    ),
+    Case(
+        "unknown metric of a sweep",
+        (
+            "stages.retrieval.sweep.metric: validation of retrieval gives no metric 'text_to_video_r_1'; did you mean "
+            "'text_to_video_r1'?",
+        ),
+        overrides=sweep(metric="text_to_video_r_1"),
+    ),
+    Case(
+        "metric of a sweep that is not computed",
+        ("stages.retrieval.sweep.metric: video_to_text_r1 is only computed with video_to_text: true",),
+        overrides=sweep(metric="video_to_text_r1"),
+    ),
+    Case(
+        "sweep for the worst rank",
+        ("stages.retrieval.sweep.mode: the best text_to_video_median_rank is the lowest one; write mode: min",),
+        overrides=sweep(metric="text_to_video_median_rank"),
+    ),
+    Case(
+        "sweep for the worst recall",
+        ("stages.retrieval.sweep.mode: the best text_to_video_r1 is the highest one; write mode: max",),
+        overrides=sweep(mode="min"),
+    ),
+    Case(
+        "unknown published metric",
+        (
+            "stages.test.published.text_to_video_r2: evaluation gives no metric 'text_to_video_r2'; did you mean "
+            "'text_to_video_r5'?",
+        ),
+        overrides=("stages.test.published={text_to_video_r2: 3}",),
+    ),
+]

@@ -1,0 +1,158 @@
+"""Mistakes in annotations, folders, results and arguments."""
+
+from __future__ import annotations
+
+from tests.bad_inputs.cases import ANSWERS, CAPTIONS, OLD_RESULT, QUESTIONS, SPEC, Case
+
+ANNOTATIONS = [
+    Case("no entries", ("error: train.json holds no entries; expected at least one",), files={"train.json": "[]"}, code=1),
+    Case(
+        "empty file",
+        ("error: train.json is empty; expected a JSON list of entries",),
+        files={"train.json": ""},
+        code=1,
+    ),
+    Case(
+        "not text",
+        ("error: train.json is not UTF-8 text (byte 0); expected a JSON list of entries",),
+        files={"train.json": "\udcff"},
+        code=1,
+    ),
+    Case(
+        "invalid JSON",
+        ("error: train.json, line 2: invalid JSON, found '\"desc\": \"x\"}]' (Expecting ',' delimiter)",),
+        files={"train.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v1" "desc": "x"}]'},
+        code=1,
+    ),
+    Case(
+        "field of an entry missing",
+        ('error: train.json, line 2 (entry 2): field "desc" (or "caption") is missing; found the fields \'text, video_id\'',),
+        files={"train.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v1", "text": "x"}]'},
+        code=1,
+    ),
+    Case(
+        "name that leaves the media folder",
+        (
+            'error: train.json, line 1 (entry 1): field "video_id" \'../v0\' leads out of the media folder (part ".."); '
+            "expected a relative name such as video7 or a/b",
+        ),
+        files={"train.json": '[{"video_id": "../v0", "desc": "x"}]'},
+        code=1,
+    ),
+    Case(
+        "clip twice in evaluation",
+        ("error: val.json, line 2: video_id 'v0' was already used in line 1; an evaluation split needs each video_id once",),
+        files={"val.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v0", "desc": "y"}]'},
+        code=1,
+    ),
+    Case(
+        "captions where questions belong",
+        (
+            "error: questions.json holds captions, but stage answers needs questions; give "
+            "datasets.pictures.splits.train.questions",
+        ),
+        spec=QUESTIONS,
+        files={"questions.json": CAPTIONS},
+        code=1,
+    ),
+    Case(
+        "questions where captions belong",
+        ("error: val.json holds questions, but stage retrieval needs captions; give datasets.pictures.splits.val.captions",),
+        files={"val.json": ANSWERS},
+        code=1,
+    ),
+]
+
+RUN = ("run-experiment", "spec.yaml")
+ELSEWHERE = (
+    SPEC.replace("root: images", "root: ${paths.data}/p/images")
+    .replace("train: train.json", 'train: "${paths.data}/p/train.json"')
+    .replace("val: val.json", 'val: "${paths.data}/p/val.json"')
+    + "paths: {data: '${env:COSA_TEST_UNSET:-data}'}\n"
+)
+SURROUNDINGS = [
+    Case(
+        "media folder missing",
+        (
+            "missing: datasets.pictures.root: no folder {tmp}/pictures\nerror: 1 thing is missing; nothing was run",
+            "blocked  missing: data of pictures",
+        ),
+        overrides=("datasets.pictures.root=pictures",),
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "annotation file missing, said once although two stages read it",
+        ("missing: datasets.pictures.splits.val: no file {tmp}/val.json\nerror: 1 thing is missing; nothing was run",),
+        files={"val.json": None},
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "whole dataset missing: one line",
+        (
+            "missing: datasets.pictures: no folder data/p (root, train and val annotations); put the data there or set "
+            "COSA_TEST_UNSET / --set paths.data=FOLDER\nerror: 1 thing is missing; nothing was run",
+        ),
+        spec=ELSEWHERE,
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "checkpoint missing",
+        (
+            "missing: stages.retrieval.init_from: no checkpoint {tmp}/nowhere (expected model.safetensors in it, or a "
+            "published checkpoint)",
+        ),
+        overrides=("stages.retrieval.init_from=./nowhere",),
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "file of weights missing",
+        ("missing: model.vision.pretrained: no file {tmp}/swin.pth",),
+        overrides=("model.vision.pretrained=swin.pth",),
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "storage cannot be written",
+        (
+            "error: storage: {tmp}/val.json/bad cannot be written (Not a directory); choose another folder with `storage:` in "
+            "the spec or --set storage=FOLDER",
+        ),
+        overrides=("storage=val.json",),
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "manifest damaged",
+        (f"error: {OLD_RESULT}/manifest.json is damaged (", f"; remove {OLD_RESULT} and run again"),
+        files={f"{OLD_RESULT}/manifest.json": '{"kind": '},
+        arguments=RUN,
+        code=1,
+    ),
+    Case(
+        "manifest of something else",
+        (f"error: {OLD_RESULT}/manifest.json is damaged (", f"; remove {OLD_RESULT} and run again"),
+        files={f"{OLD_RESULT}/manifest.json": "[]"},
+        code=1,
+    ),
+    Case(
+        "unknown stage to force",
+        ("error: --force: no stage 'tset'; did you mean 'test'?",),
+        arguments=(*RUN, "--force", "tset"),
+        code=1,
+    ),
+    Case(
+        "nothing recorded for the UI",
+        ("error: no MLflow records in {tmp}/storage (no mlflow.db); run an experiment first, or give --storage",),
+        arguments=("ui",),
+        code=1,
+    ),
+    Case(
+        "no such section", ("error: no section 'finetun'; did you mean 'finetune'?",), arguments=("schema", "finetun"), code=1
+    ),
+    Case("unknown command", ("No such command 'run'.",), arguments=("run", "spec.yaml")),
+    Case("unknown option", ("No such option: --sett",), arguments=("plan", "spec.yaml", "--sett", "a=1")),
+]
