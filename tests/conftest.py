@@ -16,3 +16,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = STARTS_RAY if item.path.is_relative_to(STARTS_RAY) else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups are part of the names that workers report; a release of pytest in which they are not would go unnoticed."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist does not group the tests"
