@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: quickstart test lint ui clean setup
+.PHONY: quickstart test lint ui clean setup benchmark
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,13 +25,16 @@ quickstart: $(STAMP)  ## run the whole chain on a generated corpus (about 5 minu
 
 test: $(STAMP)  ## run all tests, with coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 12 --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## ruff, mypy, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+benchmark: $(STAMP)  ## time the model's work, beside a plain formulation (about 8 minutes; leave the machine alone)
+	@$(BIN)/python -m benchmarks.model --json benchmarks/latest.json
 
 ui: $(STAMP)  ## open the MLflow UI on the results in storage/
 	@$(BIN)/python cli.py ui

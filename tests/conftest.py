@@ -13,6 +13,7 @@ STARTS_RAY = Path(__file__).parent / "end_to_end"
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two Ray clusters at once on two cores take longer than one after the other, and may time out."""
+    items.sort(key=lambda item: not item.path.is_relative_to(STARTS_RAY))  # the longest first
     for item in items:
         group = STARTS_RAY if item.path.is_relative_to(STARTS_RAY) else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))

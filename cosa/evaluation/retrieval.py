@@ -105,7 +105,7 @@ def score_retrieval(
             text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
         similarities = Similarities(text_vectors.numpy(), video_vectors.numpy())
         candidates = np.concatenate([best_columns(scores, settings.rerank) for _, scores in chunks(similarities)])
-        mine_matched = _match_scores(model, ids, store, mine, candidates, device, behaviour)
+        mine_matched = match_probabilities(model, ids, store, mine, candidates, device, behaviour)
     match = np.zeros(candidates.shape)
     for text_index, place, values in gather_objects(mine_matched):
         match[text_index, place] = values
@@ -131,14 +131,15 @@ def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.devic
     return torch.cat(gather_objects(vectors))
 
 
-def _match_scores(
+@torch.no_grad()
+def match_probabilities(
     model: COSA,
     ids: Tensor,
     store: FeatureStore,
     mine: np.ndarray,
     candidates: np.ndarray,
     device: torch.device,
-    behaviour: Behaviour,
+    behaviour: Behaviour = DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Match probabilities of the candidate pairs whose video this worker holds: text index, place among the text's candidates,
     probability.

@@ -86,6 +86,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbed: Path, sent: signal.Signals) -> None:
+    """And a worker that is killed while it goes on costs no result either."""
     stopped = run_until(lambda: has_step(prepared, 6), sent, *arguments(prepared))
     if sent == signal.SIGINT:
         assert stopped.code == 130
@@ -94,23 +95,23 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbe
         assert "Traceback" not in stopped.output
     assert none_left(prepared) == []
 
-    resumed = run(*arguments(prepared))
+    killed: list[int] = []
+
+    def kill_worker(_: object) -> None:
+        worker = next(p for p in processes_of(prepared) if "RayTrainWorker" in " ".join(p.cmdline()))
+        killed.append(worker.pid)
+        worker.kill()
+
+    if sent == signal.SIGKILL:
+        resumed = run_disturbed(lambda: has_step(prepared, 9), kill_worker, *arguments(prepared))
+        assert killed
+    else:
+        resumed = run(*arguments(prepared))
     assert resumed.code == 0, resumed.output
     assert "interrupted: goes on where it stopped" in resumed.output
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
-
-
-def test_a_killed_worker_costs_no_result(prepared: Path, undisturbed: Path) -> None:
-
-    def kill_worker(_: object) -> None:
-        worker = next(p for p in processes_of(prepared) if "RayTrainWorker" in " ".join(p.cmdline()))
-        worker.kill()
-
-    done = run_disturbed(lambda: has_step(prepared, 6), kill_worker, *arguments(prepared))
-    assert done.code == 0, done.output
-    assert losses(result(prepared)) == losses(undisturbed)
 
 
 def test_a_missing_image_ends_training_before_its_first_step(prepared: Path) -> None:
@@ -149,18 +150,6 @@ def test_an_unreadable_clip_is_named_and_can_be_allowed(tmp_path: Path, undistur
     allowed = run("run-experiment", str(spec), *sets("stages.frames.max_unreadable=1"))
     assert allowed.code == 0, allowed.output
     assert "1 unreadable left out" in allowed.output
-
-
-def test_workers_that_cannot_share_a_batch_are_refused(prepared: Path) -> None:
-    refused = run(*arguments(prepared, "stages.pretrain.corpora.0.batch_size=13"))
-    assert refused.code == 1
-    assert "stages.pretrain.corpora.0.batch_size: 13 cannot be split evenly over 2 workers" in refused.output
-
-
-def test_more_workers_than_cores_are_refused(prepared: Path) -> None:
-    refused = run(*arguments(prepared, "cluster.cpus=2", "stages.pretrain.workers=3"))
-    assert refused.code == 1
-    assert "3 workers x 1 CPU" in refused.output
 
 
 def test_a_taken_dashboard_port_is_named(tmp_path: Path) -> None:
@@ -235,8 +224,8 @@ def test_the_real_clips_run_from_real_mp4_files(tmp_path: Path) -> None:
     done = run(
         "run-experiment",
         str(ROOT / "experiments" / "real-clips.yaml"),
-        *sets(f"storage={tmp_path}", "stages.pretrain.corpora.0.steps=2", *WITHOUT_FINETUNING),
+        *sets(f"storage={tmp_path}", "stages.pretrain.corpora.0.steps=2", "stages.zero-shot=", *WITHOUT_FINETUNING),
     )
     assert done.code == 0, done.output
     assert "frames of 15 clips" in done.output
-    assert "zero-shot" in done.output
+    assert "2 steps, loss" in done.output

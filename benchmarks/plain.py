@@ -1,0 +1,178 @@
+"""The same losses, texts and scores without anything clever: the oracle of tests, and what the benchmarks compare with.
+
+Concatenated samples are joined as pixels and encoded again; every pass gets its own copy of the video and computes keys and
+values anew; everything is padded to the limits; the language head runs at all positions; each generated token costs a pass
+through all tokens before it. Passes go through transformers' own BERT.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cosa.concatenation import concatenated_text_limit
+from cosa.config import ObjectiveSettings
+from cosa.data.batches import Batch
+from cosa.draws import Draws
+from cosa.masking import IGNORED, MaskedTexts
+from cosa.model import COSA, EncodedBatch
+from cosa.objectives.masked_language import masked_texts
+from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
+from cosa.objectives.question_answering import question_answer_mask
+
+
+def encode(model: COSA, ids: Tensor, mask: Tensor, video_input: Tensor | None = None) -> Tensor:
+    """Hidden states (rows, length, hidden). mask: bool (rows, length) or (rows, length, length)."""
+    mask = (mask[:, None] if mask.dim() == 2 else mask)[:, None].expand(-1, -1, ids.shape[1], -1)
+    additive = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
+    bert = model.multimodal.bert
+    return bert(input_ids=ids, attention_mask=additive, encoder_hidden_states=video_input, use_cache=False).last_hidden_state
+
+
+def padded(ids: Tensor, length: int) -> Tensor:
+    """Ids (rows, shorter) with padding up to a length."""
+    return F.pad(ids, (0, length - ids.shape[1]))
+
+
+class PlainLosses:
+    """All losses of a step, with the same draws as `StepLosses`."""
+
+    def __init__(self, model: COSA, settings: ObjectiveSettings, max_text_tokens: int, max_answer_tokens: int = 10):
+        self.model, self.settings = model, settings
+        self.max_text_tokens, self.max_answer_tokens = max_text_tokens, max_answer_tokens
+
+    def __call__(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        """Scalars by name, as `StepLosses` gives them."""
+        if batch.question_ids is not None:
+            return {"qa_loss": self._answers(batch, draws)}
+        losses: dict[str, Tensor] = {}
+        for name in batch.objectives:
+            joined = name in ("citc", "citm", "cmlm", "ccap")
+            losses[f"{name}_loss"] = self._loss(name.removeprefix("c") if joined else name, batch, joined, draws)
+        return losses
+
+    def _loss(self, name: str, batch: Batch, joined: bool, draws: Draws) -> Tensor:
+        ids, frames, limit = batch.ids, batch.frames, self.max_text_tokens
+        if joined:
+            assert batch.members is not None
+            ids, frames = batch.concatenated_ids, frames[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
+            limit = concatenated_text_limit(limit, batch.members.shape[1])
+        assert ids is not None
+        if name == "itc":
+            return self._contrastive(padded(ids, limit), frames)
+        if name == "itm":
+            return self._matching(ids, limit, frames, batch.identities, SHARE_OF_CONCATENATED if joined else 1, draws)
+        return self._masked(ids, limit, frames, draws, causal=name == "cap")
+
+    def _similarities(self, ids: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        model = self.model
+        first = encode(model, ids, model.not_padding(ids))[:, 0]
+        texts = F.normalize(model.text_contrastive_head(first), dim=-1)
+        videos = model.video_contrastive(model.encode_video(frames))
+        to_video = texts @ videos.T / model.temperature
+        return to_video, to_video.T
+
+    def _contrastive(self, ids: Tensor, frames: Tensor) -> Tensor:
+        targets = torch.arange(len(ids))
+        both = [
+            F.cross_entropy(s, targets, label_smoothing=self.settings.label_smoothing) for s in self._similarities(ids, frames)
+        ]
+        return (both[0] + both[1]) / 2
+
+    def _matching(self, ids: Tensor, limit: int, frames: Tensor, identities: Tensor, share: int, draws: Draws) -> Tensor:
+        model, rows = self.model, max(1, len(ids) // share)
+        ids = padded(ids, limit)
+        batch = EncodedBatch(model, ids, model.encode_video(frames), identities)
+        batch.__dict__["similarities"] = self._similarities(ids, frames)
+        videos, texts = draw_negatives(batch, rows, draws)
+        own = torch.arange(rows)
+        video_input = model.video_input(model.encode_video(frames))
+        pairs = [(own, own), (own, videos), (texts, own)]
+        hidden = torch.cat([
+            encode(model, ids[text], model.not_padding(ids[text]), video_input[video])[:, 0] for text, video in pairs
+        ])  # fmt: skip
+        labels = torch.zeros(3 * rows, dtype=torch.long)
+        labels[:rows] = 1
+        return self.settings.itm_ratio * F.cross_entropy(model.matching_head(hidden), labels)
+
+    def _masked(self, ids: Tensor, limit: int, frames: Tensor, draws: Draws, *, causal: bool) -> Tensor:
+        model = self.model
+        probability = self.settings.captioning_probability if causal else self.settings.mlm_probability
+        masked = masked_texts(model, ids, probability, draws)
+        not_padding = model.not_padding(padded(ids, limit))
+        mask = model.causal_mask(not_padding) if causal else not_padding
+        hidden = encode(model, padded(masked.ids, limit), mask, model.video_input(model.encode_video(frames)))
+        return self._language_loss(hidden, labels_of(masked, limit))
+
+    def _language_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        logits = self.model.multimodal.language_logits(hidden)  # (rows, length, vocabulary)
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+    def _answers(self, batch: Batch, draws: Draws) -> Tensor:
+        assert batch.question_ids is not None
+        assert batch.answer_ids is not None
+        model, limit = self.model, self.max_answer_tokens
+        questions = padded(batch.question_ids, self.max_text_tokens)
+        masked = masked_texts(model, batch.answer_ids, self.settings.answer_probability, draws)
+        mask = question_answer_mask(model.not_padding(questions), model.not_padding(padded(batch.answer_ids, limit)))
+        ids = torch.cat([questions, padded(masked.ids, limit)], dim=1)
+        hidden = encode(model, ids, mask, model.video_input(model.encode_video(batch.frames)))
+        return self._language_loss(hidden[:, self.max_text_tokens :], labels_of(masked, limit))
+
+
+def labels_of(masked: MaskedTexts, length: int) -> Tensor:
+    """(rows, length) original ids where masked, -100 elsewhere."""
+    rows, most = masked.places.shape
+    labels = torch.full((rows, length), IGNORED)
+    flat = torch.full((rows * most,), IGNORED)
+    flat[masked.predicted] = masked.targets
+    is_masked = torch.zeros(rows * most, dtype=torch.bool)
+    is_masked[masked.predicted] = True
+    row = torch.arange(rows).repeat_interleave(most)
+    labels[row[is_masked], masked.places.flatten()[is_masked]] = flat[is_masked]
+    return labels
+
+
+class PlainDecoder:
+    """Stands in for `cosa.generation.Decoder`: every step reads all tokens of every beam again."""
+
+    def __init__(self, model: COSA, video_input: Tensor, group: int, question_ids: Tensor | None = None):
+        """question_ids: (rows, limit) padded to the longest question."""
+        self.model = model
+        self.videos = len(video_input)
+        self.video_input = video_input.repeat_interleave(group, 0)
+        self.rows = len(self.video_input)
+        empty = torch.zeros(self.rows, 0, dtype=torch.long)
+        self.question_ids = empty if question_ids is None else question_ids.repeat_interleave(group, 0)
+        self.ids = empty
+        self.visible = torch.ones(self.rows, 0, dtype=torch.bool)
+
+    @property
+    def memory(self) -> "PlainDecoder":
+        """A search asks its decoder's memory how many videos there are."""
+        return self
+
+    def next_log_probabilities(self, newest: Tensor) -> Tensor:
+        """As the real one."""
+        model = self.model
+        self.ids = torch.cat([self.ids, newest[:, None]], dim=1)
+        answer = torch.cat([self.ids, torch.full_like(newest[:, None], model.tokenizer.mask_id)], dim=1)
+        mask = question_answer_mask(model.not_padding(self.question_ids), torch.ones_like(answer, dtype=torch.bool))
+        hidden = encode(model, torch.cat([self.question_ids, answer], dim=1), mask, self.video_input)
+        return model.multimodal.language_logits(hidden)[:, -1].log_softmax(-1)
+
+    def reorder(self, rows: Tensor) -> None:
+        """As the real one."""
+        self.ids, self.question_ids = self.ids[rows], self.question_ids[rows]
+
+
+@torch.no_grad()
+def match_scores(model: COSA, ids: Tensor, video_input: Tensor, pairs: Sequence[tuple[int, int]], batch_size: int) -> Tensor:
+    """Match probabilities of (text, video) pairs: (pairs,). ids: padded to the limit."""
+    found = []
+    for start in range(0, len(pairs), batch_size):
+        texts, videos = (torch.tensor(side) for side in zip(*pairs[start : start + batch_size], strict=True))
+        hidden = encode(model, ids[texts], model.not_padding(ids[texts]), video_input[videos])
+        found.append(model.matching_head(hidden[:, 0]).softmax(-1)[:, 1])
+    return torch.cat(found)

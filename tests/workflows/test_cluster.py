@@ -1,0 +1,91 @@
+"""What a cluster can hold, and how batches are divided over workers, without starting Ray."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+from cosa.errors import UserError
+from workflows.cluster import Cluster
+from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection
+from workflows.stages.train import check_batch
+
+
+@pytest.fixture
+def has(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def say(**resources: float) -> None:
+        monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+
+    monkeypatch.setattr(Cluster, "start", lambda self: None)
+    return say
+
+
+def resources(stage_workers: int | None = None, **section: Any) -> Any:
+    return Cluster(ClusterSection.model_validate(section), lambda url: None).resources_for(stage_workers)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "section", "workers", "gpus"),
+    [
+        ({"CPU": 2}, {}, 2, 0),
+        ({"CPU": 1}, {}, 1, 0),
+        ({"CPU": 64}, {}, 2, 0),
+        ({"CPU": 64}, {"cpus_per_worker": 40}, 1, 0),
+        ({"CPU": 64, "GPU": 8}, {}, 8, 1),
+        ({"CPU": 64, "GPU": 2}, {"gpus_per_worker": 0.5}, 4, 0.5),
+        ({"CPU": 8, "GPU": 2}, {"workers": 3, "gpus_per_worker": 0}, 3, 0),
+    ],
+)
+def test_workers_follow_from_spec_and_cluster(
+    has: Any, cluster: dict[str, float], section: dict[str, Any], workers: int, gpus: float
+) -> None:
+    has(**cluster)
+    found = resources(**section)
+    assert (found.workers, found.gpus) == (workers, gpus)
+
+
+def test_a_stage_has_the_last_word(has: Any) -> None:
+    has(CPU=4)
+    assert resources(3, workers=1).workers == 3
+
+
+@pytest.mark.parametrize(
+    ("cluster", "stage", "section", "message"),
+    [
+        ({"CPU": 2}, 3, {}, r"3 workers x 1 CPU, 0 GPU need more than the cluster's 2 CPU, 0 GPU; lower cluster.workers"),
+        ({"CPU": 8}, 1, {"gpus_per_worker": 1}, r"1 workers x 1 CPU, 1 GPU need more than the cluster's 8 CPU, 0 GPU"),
+        ({"CPU": 8, "GPU": 1}, 2, {}, r"2 workers x 1 CPU, 1 GPU need more"),
+    ],
+)
+def test_more_than_the_cluster_has_is_refused(
+    has: Any, cluster: dict[str, float], stage: int, section: dict[str, Any], message: str
+) -> None:
+    has(**cluster)
+    with pytest.raises(UserError, match=message):
+        resources(stage, **section)
+
+
+def pretraining(objectives: str, batch: int) -> Any:
+    corpus = {"dataset": "d", "objectives": objectives.split(), "steps": 1, "batch_size": batch}
+    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus]})
+    return SimpleNamespace(section=section, step=SimpleNamespace(name="pre"))
+
+
+def test_batches_are_divided_evenly() -> None:
+    check_batch(pretraining("itc citm", 12), 4)
+    with pytest.raises(UserError, match=r"stages.pre.corpora.0.batch_size: 13 cannot be split evenly over 2 workers; choose a"):
+        check_batch(pretraining("itc", 13), 2)
+    with pytest.raises(UserError, match=r"8 is too small for matching on concatenated samples .* at least 12 with 4 workers"):
+        check_batch(pretraining("citm", 8), 4)
+    section = FinetuneSection.model_validate(
+        {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 6}
+    )
+    with pytest.raises(UserError, match=r"stages.tune.batch_size: 6 cannot be split evenly over 4 workers"):
+        check_batch(SimpleNamespace(section=section, step=SimpleNamespace(name="tune")), 4)  # type: ignore[arg-type]
+
+
+def test_a_dead_address_is_known_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cluster.address: nothing answers at 127.0.0.1:9 .*ray start --head"):
+        Cluster(ClusterSection(address="127.0.0.1:9"), lambda url: None).start()
