@@ -95,7 +95,7 @@ class _Run:
         self.git, self.versions = git_state(), package_versions()
 
     def _say_dashboard(self, address: str) -> None:
-        self.reporter.say(f"  [dim]Ray dashboard: {address} while this runs; its token: ray get-auth-token[/]")
+        self.reporter.say(f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray())} get-auth-token[/]")
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -332,3 +332,10 @@ def resume_command(spec: Path, overrides: Sequence[str]) -> str:
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     return shlex.join([*start.split(), "run-experiment", str(spec), *(part for o in overrides for part in ("--set", o))])
+
+
+def _ray() -> str:
+    """How to call the `ray` command of this environment."""
+    program = Path(sys.executable).with_name("ray")
+    here = Path.cwd()
+    return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
