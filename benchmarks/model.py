@@ -85,10 +85,11 @@ def model_config(size: str) -> ModelConfig:
 
 
 def timed(call: Callable[[], object], rounds: int) -> Timed:
-    """Median of some calls after one that warms up, in which operations are counted."""
+    """Median of some calls after one in which operations are counted; without rounds that one is timed itself."""
+    start = time.perf_counter()
     with FlopCounterMode(display=False) as counter:
         call()
-    seconds = []
+    seconds = [] if rounds else [time.perf_counter() - start]
     for _ in range(rounds):
         start = time.perf_counter()
         call()
@@ -209,7 +210,7 @@ def run_row(name: str, size: str, precision: str, rounds: int, with_plain: bool)
     ours, plainly = ours_and_plain(name, model_config(size), precision)
     found = {"ours": asdict(timed(ours, rounds))}
     if with_plain:
-        found["plain"] = asdict(timed(plainly, 1))
+        found["plain"] = asdict(timed(plainly, 0))  # it takes long, and what it lacks is no warming up
     return found
 
 
@@ -220,7 +221,7 @@ def measured(machine: Machine, row: Row, size: str, precision: str, rounds: int,
     command = [sys.executable, "-m", "benchmarks.model", *options, *([] if with_plain else ["--without-plain"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise SystemExit(f"{row.name} failed:\n{done.stderr}")
+        raise SystemExit(f"{row.name} failed with code {done.returncode} (-9: out of memory):\n{done.stderr}")
     peak, unit = machine.gemm_gflops(), (before + machine.unit()) / 2
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     for result in found.values():
@@ -256,7 +257,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=[row.name for row in ROWS], help="only these")
     parser.add_argument("--size", choices=["base", "demo"], help="only this size")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="only this; left out: what the machine multiplies")
-    parser.add_argument("--rounds", type=int, default=3, help="timed calls a row")
+    parser.add_argument("--rounds", type=int, default=2, help="timed calls a row")
     parser.add_argument("--without-plain", action="store_true", help="leave the plain formulation out")
     parser.add_argument("--json", type=Path, help="also write the figures to a file")
     options = parser.parse_args()
@@ -280,6 +281,7 @@ def main() -> None:
             for row in ROWS:
                 if not options.rows or row.name in options.rows:
                     with_plain = not options.without_plain and precision == "float32"
+                    console.print(f"[dim]{size}, {precision}: {row.title}[/]")
                     results.append(measured(machine, row, size, precision, options.rounds, with_plain))
         show(console, [r for r in results if r["size"] == size])
     if options.json:

@@ -6,6 +6,7 @@ through all tokens before it. Passes go through transformers' own BERT.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +17,10 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.draws import Draws
 from cosa.masking import IGNORED, MaskedTexts
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA, EncodedBatch, VideoFeatures
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
+from cosa.objectives.names import CONCATENATED
 from cosa.objectives.question_answering import question_answer_mask
 
 
@@ -35,6 +37,34 @@ def padded(ids: Tensor, length: int) -> Tensor:
     return F.pad(ids, (0, length - ids.shape[1]))
 
 
+@dataclass
+class Samples:
+    """Samples of a batch, single or concatenated: their captions padded to the limit, and their videos encoded anew.
+
+    trimmed: (rows, length) captions without the padding, for which masks are drawn.
+    """
+
+    model: COSA
+    trimmed: Tensor
+    ids: Tensor
+    features: VideoFeatures
+    similarities: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def video_input(self) -> Tensor:
+        """(rows, frames * tokens, hidden)."""
+        return self.model.video_input(self.features)
+
+    def compare(self) -> tuple[Tensor, Tensor]:
+        """Text-to-video and video-to-text similarities, both (rows, rows)."""
+        if self.similarities is None:
+            first = encode(self.model, self.ids, self.model.not_padding(self.ids))[:, 0]
+            texts = F.normalize(self.model.text_contrastive_head(first), dim=-1)
+            to_video = texts @ self.model.video_contrastive(self.features).T / self.model.temperature
+            self.similarities = to_video, to_video.T
+        return self.similarities
+
+
 class PlainLosses:
     """All losses of a step, with the same draws as `StepLosses`."""
 
@@ -46,63 +76,55 @@ class PlainLosses:
         """Scalars by name, as `StepLosses` gives them."""
         if batch.question_ids is not None:
             return {"qa_loss": self._answers(batch, draws)}
+        made: dict[bool, Samples] = {}
         losses: dict[str, Tensor] = {}
         for name in batch.objectives:
-            joined = name in ("citc", "citm", "cmlm", "ccap")
-            losses[f"{name}_loss"] = self._loss(name.removeprefix("c") if joined else name, batch, joined, draws)
+            joined = name in CONCATENATED
+            if joined not in made:
+                made[joined] = self._joined(batch) if joined else self._single(batch)
+            losses[f"{name}_loss"] = self._loss(name.removeprefix("c") if joined else name, made[joined], batch, joined, draws)
         return losses
 
-    def _loss(self, name: str, batch: Batch, joined: bool, draws: Draws) -> Tensor:
-        ids, frames, limit = batch.ids, batch.frames, self.max_text_tokens
-        if joined:
-            assert batch.members is not None
-            ids, frames = batch.concatenated_ids, frames[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
-            limit = concatenated_text_limit(limit, batch.members.shape[1])
-        assert ids is not None
+    def _single(self, batch: Batch) -> Samples:
+        assert batch.ids is not None
+        ids = padded(batch.ids, self.max_text_tokens)
+        return Samples(self.model, batch.ids, ids, self.model.encode_video(batch.frames))
+
+    def _joined(self, batch: Batch) -> Samples:
+        assert batch.members is not None
+        assert batch.concatenated_ids is not None
+        frames = batch.frames[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
+        ids = padded(batch.concatenated_ids, concatenated_text_limit(self.max_text_tokens, batch.members.shape[1]))
+        return Samples(self.model, batch.concatenated_ids, ids, self.model.encode_video(frames))
+
+    def _loss(self, name: str, samples: Samples, batch: Batch, joined: bool, draws: Draws) -> Tensor:
         if name == "itc":
-            return self._contrastive(padded(ids, limit), frames)
+            targets, smoothing = torch.arange(len(samples.ids)), self.settings.label_smoothing
+            both = [F.cross_entropy(scores, targets, label_smoothing=smoothing) for scores in samples.compare()]
+            return (both[0] + both[1]) / 2
         if name == "itm":
-            return self._matching(ids, limit, frames, batch.identities, SHARE_OF_CONCATENATED if joined else 1, draws)
-        return self._masked(ids, limit, frames, draws, causal=name == "cap")
+            return self._matching(samples, batch.identities, SHARE_OF_CONCATENATED if joined else 1, draws)
+        return self._masked(samples, draws, causal=name == "cap")
 
-    def _similarities(self, ids: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        model = self.model
-        first = encode(model, ids, model.not_padding(ids))[:, 0]
-        texts = F.normalize(model.text_contrastive_head(first), dim=-1)
-        videos = model.video_contrastive(model.encode_video(frames))
-        to_video = texts @ videos.T / model.temperature
-        return to_video, to_video.T
-
-    def _contrastive(self, ids: Tensor, frames: Tensor) -> Tensor:
-        targets = torch.arange(len(ids))
-        both = [
-            F.cross_entropy(s, targets, label_smoothing=self.settings.label_smoothing) for s in self._similarities(ids, frames)
-        ]
-        return (both[0] + both[1]) / 2
-
-    def _matching(self, ids: Tensor, limit: int, frames: Tensor, identities: Tensor, share: int, draws: Draws) -> Tensor:
-        model, rows = self.model, max(1, len(ids) // share)
-        ids = padded(ids, limit)
-        batch = EncodedBatch(model, ids, model.encode_video(frames), identities)
-        batch.__dict__["similarities"] = self._similarities(ids, frames)
+    def _matching(self, samples: Samples, identities: Tensor, share: int, draws: Draws) -> Tensor:
+        model, ids, rows = self.model, samples.ids, max(1, len(samples.ids) // share)
+        batch = EncodedBatch(model, ids, samples.features, identities)
+        batch.__dict__["similarities"] = samples.compare()
         videos, texts = draw_negatives(batch, rows, draws)
         own = torch.arange(rows)
-        video_input = model.video_input(model.encode_video(frames))
-        pairs = [(own, own), (own, videos), (texts, own)]
-        hidden = torch.cat([
-            encode(model, ids[text], model.not_padding(ids[text]), video_input[video])[:, 0] for text, video in pairs
-        ])  # fmt: skip
+        text, video = torch.cat([own, own, texts]), torch.cat([own, videos, own])
+        hidden = encode(model, ids[text], model.not_padding(ids[text]), samples.video_input[video])[:, 0]
         labels = torch.zeros(3 * rows, dtype=torch.long)
         labels[:rows] = 1
         return self.settings.itm_ratio * F.cross_entropy(model.matching_head(hidden), labels)
 
-    def _masked(self, ids: Tensor, limit: int, frames: Tensor, draws: Draws, *, causal: bool) -> Tensor:
-        model = self.model
+    def _masked(self, samples: Samples, draws: Draws, *, causal: bool) -> Tensor:
+        model, limit = self.model, samples.ids.shape[1]
         probability = self.settings.captioning_probability if causal else self.settings.mlm_probability
-        masked = masked_texts(model, ids, probability, draws)
-        not_padding = model.not_padding(padded(ids, limit))
+        masked = masked_texts(model, samples.trimmed, probability, draws)
+        not_padding = model.not_padding(samples.ids)
         mask = model.causal_mask(not_padding) if causal else not_padding
-        hidden = encode(model, padded(masked.ids, limit), mask, model.video_input(model.encode_video(frames)))
+        hidden = encode(model, padded(masked.ids, limit), mask, samples.video_input)
         return self._language_loss(hidden, labels_of(masked, limit))
 
     def _language_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:

@@ -71,11 +71,13 @@ class Trainer:
     device: torch.device
     draws: Callable[[torch.Generator, torch.Generator], Draws] = Draws  # makes a step's random draws of the objectives
     step: int = 0  # steps that are done
+    precision: str = field(init=False)  # float32, bfloat16 or float16
     scaler: torch.amp.GradScaler = field(init=False)
     _parallel: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.loop_settings.precision == "float16")
+        self.precision = resolved_precision(self.loop_settings.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self._parallel = self.losses
         if world_size() > 1:
             self._parallel = DistributedDataParallel(
@@ -156,9 +158,9 @@ class Trainer:
         }
 
     def _autocast(self) -> Any:
-        if self.loop_settings.precision == "float32":
+        if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.loop_settings.precision))
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
     def _check_finite(self, record: LogRecord, batch: Batch) -> None:
         bad = [name for name, value in record.items() if name.endswith("loss") and not math.isfinite(value)]
@@ -168,6 +170,13 @@ class Trainer:
                 f"{batch.corpus}, samples {', '.join(batch.media_ids[:4])}, ...); lower learning_rate, or use bfloat16 "
                 "instead of float16"
             )
+
+
+def resolved_precision(asked: str, device: torch.device) -> str:
+    """What `auto` means on a device."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 def seed_step(seed: int, step: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:

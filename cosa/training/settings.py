@@ -35,8 +35,10 @@ class OptimizerSettings(Section):
 class LoopSettings(Section):
     """Precision, memory and rhythm of the training loop."""
 
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="arithmetic of the forward pass; float16 scales the loss and needs a GPU"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="arithmetic of the forward pass; auto: bfloat16 on a GPU that has it, else float32; float16 scales "
+        "the loss and needs a GPU",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
     log_every: PositiveInt = no_effect(10, description="steps between two records of losses and speed")

@@ -245,7 +245,9 @@ def test_training(row: Row) -> None:
     assert float(row["vision_clip_lr"]) == 5e-7  # what a left-out vision_learning_rate means for CLIP encoders
     assert stage.vision_learning_rate is None
     assert stage.gradient_checkpointing == _is_true(row["gradient_checkpointing"])
-    assert stage.precision == ("float16" if _is_true(row["fp16"]) else "float32")
+    assert stage.precision == ("float16" if _is_true(row["fp16"]) else "float32"), (
+        "precision: auto would leave it to the machine"
+    )
     if row["itm_ratio"]:
         assert stage.itm_ratio == float(row["itm_ratio"])
 

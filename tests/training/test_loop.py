@@ -10,7 +10,7 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.draws import Draws
 from cosa.errors import DataError, UserError
-from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, seed_step
+from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, resolved_precision, seed_step
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
 from cosa.training.settings import LoopSettings, OptimizerSettings
@@ -194,6 +194,14 @@ def test_a_mistake_in_the_data_is_told_as_it_is(loader_workers: int, monkeypatch
     monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=broken) for c in trainer.batches.corpora))
     with pytest.raises(DataError, match=r"^clip\d\.jpg is no image$"):
         train(trainer)
+
+
+def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_trainer().precision == "float32"
+    for has_it, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation, has_it=has_it: has_it)
+        assert resolved_precision("auto", torch.device("cuda")) == expected
+    assert resolved_precision("float16", torch.device("cuda")) == "float16"
 
 
 def test_precision_and_gradient_checkpointing_change_little() -> None:
