@@ -85,16 +85,22 @@ def model_config(size: str) -> ModelConfig:
 
 
 def timed(call: Callable[[], object], rounds: int) -> Timed:
-    """Median of some calls after one in which operations are counted; without rounds that one is timed itself."""
-    start = time.perf_counter()
-    with FlopCounterMode(display=False) as counter:
+    """Median of some calls after one that warms up, then one in which operations are counted.
+
+    Without rounds a single call is counted and timed.
+    """
+    if rounds:
         call()
-    seconds = [] if rounds else [time.perf_counter() - start]
+    seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    start = time.perf_counter()
+    with FlopCounterMode(display=False) as counter:
+        call()
+    seconds = seconds or [time.perf_counter() - start]
     return Timed(float(np.median(seconds)), counter.get_total_flops() / 1e9, peak)
 
 
@@ -214,20 +220,22 @@ def run_row(name: str, size: str, precision: str, rounds: int, with_plain: bool)
     return found
 
 
-def measured(machine: Machine, row: Row, size: str, precision: str, rounds: int, with_plain: bool) -> dict[str, Any]:
-    """A row in a process, between two measurements of the machine."""
-    before = machine.unit()
+def measured(
+    machine: Machine, before: float, row: Row, size: str, precision: str, rounds: int, with_plain: bool
+) -> dict[str, Any]:
+    """A row in a process, between two measurements of the machine; `before` is the first."""
     options = ["--row", row.name, "--size", size, "--precision", precision, "--rounds", str(rounds)]
     command = [sys.executable, "-m", "benchmarks.model", *options, *([] if with_plain else ["--without-plain"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise SystemExit(f"{row.name} failed with code {done.returncode} (-9: out of memory):\n{done.stderr}")
-    peak, unit = machine.gemm_gflops(), (before + machine.unit()) / 2
+    peak, after = machine.gemm_gflops(), machine.unit()
+    unit = (before + after) / 2
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     for result in found.values():
         result["mu"] = result["seconds"] / unit
         result["share_of_peak"] = result["gflops"] / result["seconds"] / peak[precision]
-    return {"row": row.name, "size": size, "precision": precision, "unit": unit, "gemm_gflops": peak, **found}
+    return {"row": row.name, "size": size, "precision": precision, "unit": unit, "after": after, "gemm_gflops": peak, **found}
 
 
 def show(console: Console, results: Sequence[dict[str, Any]]) -> None:
@@ -275,14 +283,15 @@ def main() -> None:
         precisions.append("bfloat16")
     elif not options.precision:
         console.print("bfloat16 is left out: this processor has no instructions for it (--precision bfloat16 runs it anyway)\n")
-    results = []
+    results: list[dict[str, Any]] = []
     for size in [options.size] if options.size else ["base", "demo"]:
         for precision in precisions:
             for row in ROWS:
                 if not options.rows or row.name in options.rows:
                     with_plain = not options.without_plain and precision == "float32"
                     console.print(f"[dim]{size}, {precision}: {row.title}[/]")
-                    results.append(measured(machine, row, size, precision, options.rounds, with_plain))
+                    before = results[-1]["after"] if results else machine.unit()
+                    results.append(measured(machine, before, row, size, precision, options.rounds, with_plain))
         show(console, [r for r in results if r["size"] == size])
     if options.json:
         options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -13,7 +13,7 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
 from cosa.model import COSA
-from cosa.text import KeysValues, Reading, VideoMemory
+from cosa.text import KeysValues, KeyValueCache, Reading, VideoMemory
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,21 @@ class Prompt:
 
 
 class Decoder:
-    """Steps through the positions of a batch of rows, `group` rows a video, keeping keys and values."""
+    """Steps through at most `max_tokens` positions of a batch of rows, `group` rows a video, keeping keys and values."""
 
-    def __init__(self, model: COSA, memory: VideoMemory, prompt: Prompt | None, group: int = 1):
+    def __init__(self, model: COSA, memory: VideoMemory, prompt: Prompt | None, max_tokens: int, group: int = 1):
         self.model = model
         self.memory = memory
         self.rows = memory.videos * group
         self.position = 0
-        self.past: list[KeysValues] | None = None
+        past: list[KeysValues] = []
         device = memory.layers[0][0].device
         self.visible = torch.ones(self.rows, 0, dtype=torch.bool, device=device)
         if prompt is not None:
-            self.past = [(k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)) for k, v in prompt.keys_values]
+            past = [(k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)) for k, v in prompt.keys_values]
             self.visible = prompt.visible.repeat_interleave(group, 0)
             self.position = prompt.position
+        self.cache = KeyValueCache(self.visible.shape[1] + max_tokens + 1, past)
 
     def next_log_probabilities(self, newest: Tensor) -> Tensor:
         """Take the newest token of every row (rows,) in, give log-probabilities of the token behind it (rows, vocabulary)."""
@@ -58,21 +59,16 @@ class Decoder:
         mask = torch.cat([self.visible[:, None].expand(-1, 2, -1), corner.expand(self.rows, 2, 2)], dim=2)
         positions = torch.tensor([self.position, self.position + 1], device=ids.device)
         on_mask = torch.ones_like(ids[:, :1])  # the [MASK] alone is asked for what comes next
-        reading = Reading(ids, mask, self.memory, wanted=on_mask, positions=positions, past=self.past)
+        reading = Reading(ids, mask, self.memory, wanted=on_mask, positions=positions, cache=self.cache)
         [read] = self.model.multimodal.read([reading])
-        kept = [(k[:, :, :1], v[:, :, :1]) for k, v in read.keys_values]  # the [MASK]'s own keys and values are forgotten
-        self.past = (
-            kept
-            if self.past is None
-            else [(torch.cat([a, c], 2), torch.cat([b, d], 2)) for (a, b), (c, d) in zip(self.past, kept, strict=True)]
-        )
+        self.cache.keep(1)  # the [MASK]'s own keys and values are forgotten
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
         return self.model.multimodal.language_logits(read.hidden[:, 0]).float()
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with copies of the given rows (rows,)."""
-        self.past = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.past or []]
+        self.cache.select(rows)
         self.visible = self.visible.index_select(0, rows)
 
 
@@ -108,9 +104,11 @@ def generate(
         behaviour: whether a prompt counts as length.
     """
     if beam_size == 1:
-        return _greedy(model, Decoder(model, memory, prompt), max_tokens)
+        return _greedy(model, Decoder(model, memory, prompt, max_tokens), max_tokens)
     before = prompt.position if prompt is not None and behaviour.prompt_counts_as_length else 0
-    return _beam_search(model, Decoder(model, memory, prompt, group=beam_size), max_tokens, beam_size, length_penalty, before)
+    return _beam_search(
+        model, Decoder(model, memory, prompt, max_tokens, group=beam_size), max_tokens, beam_size, length_penalty, before
+    )
 
 
 @torch.no_grad()
@@ -120,7 +118,7 @@ def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, draws: Draws) -
     def draw(scores: Tensor) -> Tensor:
         return draws.tokens(scores.exp())
 
-    rows = _step_through(model, Decoder(model, memory, None), max_tokens, draw)
+    rows = _step_through(model, Decoder(model, memory, None, max_tokens), max_tokens, draw)
     end_id = model.tokenizer.end_id
     return [row[: row.index(end_id) + 1] if end_id in row else row for row in rows]
 
@@ -208,7 +206,9 @@ def _beam_search(
         newest = torch.tensor([token for _, _, token in chosen], device=device)
         if all(result.done for result in results):
             break
-        decoder.reorder(torch.tensor([beam for _, beam, _ in chosen], device=device))
+        beams = [beam for _, beam, _ in chosen]
+        if beams != list(range(len(beams))):
+            decoder.reorder(torch.tensor(beams, device=device))
     else:
         final, running_scores = prompt_length + max_tokens, scores.flatten().tolist()
         for row, result in enumerate(results):

@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForMaskedLM
 from cosa.config import TextConfig
 from cosa.errors import UserError
 from cosa.model import COSA
-from cosa.text import MultimodalEncoder
+from cosa.text import KeyValueCache, MultimodalEncoder
 from tests.support import CAPTIONS, gradients, tiny_config, tiny_model
 
 
@@ -69,7 +69,8 @@ def test_going_on_from_the_past_equals_one_pass(model: COSA, ids: Tensor, cut: i
     mask, memory = model.causal_mask(visible), encoder.video_memory(VIDEO)
     whole, keys_values = encoder(ids, mask, memory)
     first, past = encoder(ids[:, :cut], mask[:, :cut, :cut], memory)
-    rest, new = encoder(ids[:, cut:], mask[:, cut:], memory, positions=torch.arange(cut, ids.shape[1]), past=past)
+    cache = KeyValueCache(ids.shape[1] + 3, past)
+    rest, new = encoder(ids[:, cut:], mask[:, cut:], memory, positions=torch.arange(cut, ids.shape[1]), cache=cache)
     torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
     for (keys, values), (k1, v1), (k2, v2) in zip(keys_values, past, new, strict=True):
         torch.testing.assert_close(torch.cat([k1, k2], 2), keys, atol=1e-5, rtol=0)

@@ -75,7 +75,7 @@ def same_step(logits: Tensor, step: dict[str, Any]) -> None:
 @torch.no_grad()
 def follow(encoder: Encoder, expected: dict[str, Any], memory: VideoMemory, prompt: Prompt | None, first: int) -> int:
     """Go along the recorded ids and compare every step's logits; the number of steps compared."""
-    decoder = Decoder(golden.model_of(encoder), memory, prompt)
+    decoder = Decoder(golden.model_of(encoder), memory, prompt, max_tokens=100)
     for place, step in enumerate(expected["steps"]):
         newest = expected["ids"][:, first + place]
         if "input_ids" in step:

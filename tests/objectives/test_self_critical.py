@@ -51,7 +51,7 @@ def test_one_pass_gives_the_log_probabilities_of_generation(family: str) -> None
         ours, present = sequence_log_probabilities(model, memory, texts)
         assert present.sum(1).tolist() == [3, 2, 1]
         for row, text in enumerate(texts):
-            decoder = Decoder(model, memory.select(torch.tensor([row])), None)
+            decoder = Decoder(model, memory.select(torch.tensor([row])), None, max_tokens=4)
             newest = torch.tensor([model.tokenizer.start_id])
             for place, token in enumerate(text):
                 expected = decoder.next_log_probabilities(newest)[0, token]
