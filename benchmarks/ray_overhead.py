@@ -74,15 +74,15 @@ def ray_worker(config: dict[str, Any]) -> None:
 
 def under_ray(steps: int, folder: Path) -> float:
     """Seconds of a step under Ray Train, on a cluster as an experiment starts it."""
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
     from workflows.cluster import Cluster
     from workflows.spec.sections import ClusterSection
 
     found = folder / "ray.json"
     cluster = Cluster(ClusterSection(), _nothing)
-    cluster.start()
+    cluster.start()  # before the import below: Ray reads its environment once
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
     try:
         TorchTrainer(
             ray_worker,

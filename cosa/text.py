@@ -338,7 +338,7 @@ class MultimodalEncoder(nn.Module):
         """(..., hidden) to (..., vocabulary). Call it with the positions that matter only: it is the widest layer of all."""
         if not (hidden.is_cpu and hidden.dim() == 2 and len(hidden) <= FEW_ROWS) or torch.is_grad_enabled():
             return self.cls(hidden)
-        # Each step of generation is limited by reading the vocabulary's weights: with them on the left it is up to 4 times faster.
+        # A step of generation waits for the vocabulary's weights: with them on the left it is up to 4 times faster.
         head = self.cls.predictions
         return torch.mm(head.decoder.weight, head.transform(hidden).T).T + head.bias
 
