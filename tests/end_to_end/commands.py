@@ -135,4 +135,12 @@ def none_left(storage: Path, seconds: float = 90) -> list[str]:
     deadline = time.monotonic() + seconds
     while (left := processes_of(storage)) and time.monotonic() < deadline:
         time.sleep(0.5)
-    return [" ".join(process.cmdline()) for process in left if process.is_running()]
+    return [line for process in left if (line := command_line_of(process))]
+
+
+def command_line_of(process: psutil.Process) -> str:
+    """The command line of a process; nothing if it is ending."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -20,6 +20,7 @@ from tests.end_to_end.commands import (
     ROOT,
     SMALL_CORPUS,
     SMALL_TRAINING,
+    command_line_of,
     none_left,
     processes_of,
     run,
@@ -87,7 +88,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training_workers(storage: Path) -> list[psutil.Process]:
-    return [process for process in processes_of(storage) if "RayTrainWorker" in " ".join(process.cmdline())]
+    return [process for process in processes_of(storage) if "RayTrainWorker" in command_line_of(process)]
 
 
 def kill_a_worker(storage: Path) -> Callable[[object], None]:
