@@ -29,7 +29,7 @@ from cosa.config import ModelConfig, ObjectiveSettings
 from cosa.draws import Draws
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.retrieval import match_probabilities
-from cosa.generation import _beam_search, _greedy, generate, question_prompt
+from cosa.generation import beam_search, generate, greedy, question_prompt
 from cosa.model import COSA
 from cosa.training.loop import seed_step
 
@@ -179,7 +179,7 @@ def _captions(model: COSA) -> tuple[Callable[[], object], Callable[[], object]]:
 
     def plainly() -> object:
         decoder: Any = plain.PlainDecoder(model, video_input, BEAMS)
-        return _beam_search(model, decoder, CAPTION_TOKENS, BEAMS, 1.0, 0)
+        return beam_search(model, decoder, CAPTION_TOKENS, BEAMS, 1.0, 0)
 
     return ours, plainly
 
@@ -197,7 +197,7 @@ def _answers(model: COSA) -> tuple[Callable[[], object], Callable[[], object]]:
 
     def plainly() -> object:
         decoder: Any = plain.PlainDecoder(model, video_input, 1, plain.padded(ids, work.MAX_TEXT_TOKENS))
-        return _greedy(model, decoder, ANSWER_TOKENS)
+        return greedy(model, decoder, ANSWER_TOKENS)
 
     return ours, plainly
 

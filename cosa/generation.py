@@ -12,15 +12,16 @@ from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
+from cosa.memory import KeysValues, KeyValueCache, VideoMemory
 from cosa.model import COSA
-from cosa.text import KeysValues, KeyValueCache, Reading, VideoMemory
+from cosa.reading import Reading
 
 
 @dataclass(frozen=True)
 class Prompt:
     """What stands before the generated text.
 
-    ids: (rows, length); captions start with nothing. keys_values: its keys and values, one pair a layer.
+    keys_values: its keys and values, one pair a layer, each (rows, heads, length, head_dim); captions have no prompt.
     visible: (rows, length) true where generated tokens may look. position: position number of the first generated token,
     which is also what the published length penalty counts before it.
     """
@@ -104,9 +105,9 @@ def generate(
         behaviour: whether a prompt counts as length.
     """
     if beam_size == 1:
-        return _greedy(model, Decoder(model, memory, prompt, max_tokens), max_tokens)
+        return greedy(model, Decoder(model, memory, prompt, max_tokens), max_tokens)
     before = prompt.position if prompt is not None and behaviour.prompt_counts_as_length else 0
-    return _beam_search(
+    return beam_search(
         model, Decoder(model, memory, prompt, max_tokens, group=beam_size), max_tokens, beam_size, length_penalty, before
     )
 
@@ -123,7 +124,8 @@ def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, draws: Draws) -
     return [row[: row.index(end_id) + 1] if end_id in row else row for row in rows]
 
 
-def _greedy(model: COSA, decoder: Decoder, max_tokens: int) -> list[list[int]]:
+def greedy(model: COSA, decoder: Decoder, max_tokens: int) -> list[list[int]]:
+    """The likeliest token at every step; ids of every row, without [CLS] and [SEP]."""
     rows = _step_through(model, decoder, max_tokens, lambda scores: scores.argmax(-1))
     return [_until_end(row, model.tokenizer.end_id) for row in rows]
 
@@ -170,9 +172,13 @@ class _Hypotheses:
         self.done = self.done or (full and self.kept[-1][0] >= best_running / length**self.length_penalty)
 
 
-def _beam_search(
+def beam_search(
     model: COSA, decoder: Decoder, max_tokens: int, beam_size: int, length_penalty: float, counted_before: int
 ) -> list[list[int]]:
+    """The best text of every video by beam search, see `generate`; ids without [CLS] and [SEP].
+
+    decoder: with beam_size rows a video. counted_before: tokens that the length penalty counts before the text.
+    """
     tokenizer, rows = model.tokenizer, decoder.memory.videos
     device = decoder.visible.device
     prompt_length = 1 + counted_before

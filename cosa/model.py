@@ -16,7 +16,9 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.checkpoints.positions import nearest_frames
 from cosa.config import ModelConfig
 from cosa.distributed import gather, gather_constant, world_size
-from cosa.text import FrameKeys, MultimodalEncoder, Reading, VideoMemory
+from cosa.memory import FrameKeys, VideoMemory
+from cosa.reading import Reading
+from cosa.text import MultimodalEncoder
 from cosa.tokenizer import CaptionTokenizer
 from cosa.vision import VisionEncoder
 
@@ -130,23 +132,22 @@ class COSA(nn.Module):
 
     def text_contrastive(self, ids: Tensor) -> Tensor:
         """(texts, length) ids to (texts, contrastive_dim), unit length: the [CLS] state of a pass without video."""
-        [read] = self.multimodal.read([self.text_alone(ids)])
+        [read] = self.multimodal.read([self.for_first_state(ids)])
         return self.text_vector(read.hidden)
 
-    def text_alone(self, ids: Tensor) -> Reading:
-        """Read texts (texts, length) without videos, for their [CLS] states."""
-        return Reading(ids, self.not_padding(ids), wanted=torch.zeros_like(ids[:, :1]))
+    def for_first_state(self, ids: Tensor, memory: VideoMemory | None = None) -> Reading:
+        """Read texts (rows, length), alone or with their videos (grouped, see `Reading`), for their [CLS] states alone."""
+        return Reading(ids, self.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
 
     def text_vector(self, hidden: Tensor) -> Tensor:
-        """[CLS] states (texts, 1, hidden) of `text_alone` to (texts, contrastive_dim), unit length."""
+        """[CLS] states (texts, 1, hidden) of texts that were read alone to (texts, contrastive_dim), unit length."""
         return F.normalize(self.text_contrastive_head(hidden[:, 0]), dim=-1)
 
     # -- both -------------------------------------------------------------------------------------------------------
 
     def matching_logits(self, ids: Tensor, memory: VideoMemory) -> Tensor:
-        """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see MultimodalEncoder)."""
-        reading = Reading(ids, self.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
-        [read] = self.multimodal.read([reading])
+        """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see `Reading`)."""
+        [read] = self.multimodal.read([self.for_first_state(ids, memory)])
         return self.matching_head(read.hidden[:, 0])
 
     @staticmethod
@@ -263,6 +264,6 @@ class EncodedBatch:
 def read_texts(batches: Sequence[EncodedBatch]) -> None:
     """Compute the text features of batches of one model in one pass; without it each computes its own when asked."""
     model = batches[0].model
-    reads = model.multimodal.read([model.text_alone(batch.ids) for batch in batches])
+    reads = model.multimodal.read([model.for_first_state(batch.ids) for batch in batches])
     for batch, read in zip(batches, reads, strict=True):
         batch.__dict__["text_features"] = model.text_vector(read.hidden)  # where the cached property keeps its value

@@ -7,7 +7,6 @@ keys and values of a video are computed once per layer and shared by every pass 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,8 @@ from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
 
 from cosa.config import TextConfig
 from cosa.errors import UserError
+from cosa.memory import FrameKeys, KeysValues, KeyValueCache, VideoMemory
+from cosa.reading import Packed, Read, Reading, joined
 
 # Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
 _SIZES = {
@@ -28,126 +29,6 @@ _SIZES = {
 } | {"vocab_size": "vocabulary_size"}  # fmt: skip
 
 FEW_ROWS = 16  # on a CPU; of more rows the usual order of factors is as fast
-
-KeysValues = tuple[Tensor, Tensor]  # each (rows, heads, positions, head_dim)
-
-
-@dataclass(frozen=True)
-class VideoMemory:
-    """Cross-attention keys and values of videos, one pair a layer, each (videos, heads, positions, head_dim)."""
-
-    layers: tuple[KeysValues, ...]
-
-    @property
-    def videos(self) -> int:
-        """Number of videos."""
-        return self.layers[0][0].shape[0]
-
-    def select(self, indices: Tensor) -> VideoMemory:
-        """Memory of the videos at `indices` (rows,), in that order, repeats allowed; gradients flow back."""
-        return VideoMemory(tuple((k.index_select(0, indices), v.index_select(0, indices)) for k, v in self.layers))
-
-    def slice(self, start: int, stop: int) -> VideoMemory:
-        """Memory of the videos from `start` to before `stop`; nothing is copied."""
-        return VideoMemory(tuple((k[start:stop], v[start:stop]) for k, v in self.layers))
-
-
-@dataclass(frozen=True)
-class FrameKeys:
-    """Keys and values of frames before frame embeddings are added, one pair a layer, each (videos, frames, tokens, hidden).
-
-    Keys and values are linear in their input: a frame's are computed once, whatever videos it is joined into and at whatever
-    place it stands there; the part of the frame embedding is added to them.
-    """
-
-    layers: tuple[KeysValues, ...]
-
-    def concatenate(self, members: Tensor) -> FrameKeys:
-        """Of new videos that join the frames of the videos at `members` (rows, n): frames become n * frames."""
-        rows, n = members.shape
-
-        def joined(x: Tensor) -> Tensor:
-            return x.index_select(0, members.flatten()).unflatten(0, (rows, n)).flatten(1, 2)
-
-        return FrameKeys(tuple((joined(keys), joined(values)) for keys, values in self.layers))
-
-
-class KeyValueCache:
-    """Keys and values of the tokens before those that are read, with room for more: generation writes to it step by step.
-
-    What a pass appends counts only once it is kept: the [MASK] at the end of a text is forgotten and written over.
-    """
-
-    def __init__(self, capacity: int, past: Sequence[KeysValues] = ()):
-        """capacity: positions that it has room for. past: one pair a layer, each (rows, heads, positions, head_dim)."""
-        self.capacity, self.length = capacity, 0
-        self._layers: list[KeysValues] = []
-        for index, (keys, values) in enumerate(past):
-            self.append(index, keys, values)
-        if past:
-            self.keep(past[0][0].shape[2])
-
-    def append(self, index: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Write what layer `index` made of new tokens behind what is kept; everything up to there is given back."""
-        rows, heads, positions, head_dim = keys.shape
-        if index == len(self._layers):
-            shape = (rows, heads, self.capacity, head_dim)
-            self._layers.append((keys.new_empty(shape), values.new_empty(shape)))
-        stop = self.length + positions
-        found = self._layers[index]
-        for buffer, new in zip(found, (keys, values), strict=True):
-            buffer[:, :, self.length : stop] = new
-        return found[0][:, :, :stop], found[1][:, :, :stop]
-
-    def keep(self, positions: int) -> None:
-        """Keep that many of the positions that were appended last in all layers."""
-        self.length += positions
-
-    def select(self, rows: Tensor) -> None:
-        """Go on with copies of the given rows (rows,)."""
-        for buffer in (buffer for pair in self._layers for buffer in pair):
-            buffer[:, :, : self.length] = buffer[:, :, : self.length].index_select(0, rows)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Texts that the encoder shall read, alone or while they look at videos.
-
-    Args:
-        ids: (rows, length) token ids.
-        mask: bool, true where a query may look: (rows, past + length) for all queries alike, or (rows, length, past + length).
-        memory: videos to attend to. `rows` is a multiple g of its videos; rows v*g to v*g+g-1 look at video v, and their
-            cross-attention runs together, so that nothing of the video is copied.
-        wanted: (rows, k) the positions whose hidden states are asked for: the last layer computes no others. All if left out.
-        positions: (length,) or (rows, length) position numbers; counted from 0 when left out.
-        cache: keys and values of earlier positions; those of `ids` are appended.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    memory: VideoMemory | None = None
-    wanted: Tensor | None = None
-    positions: Tensor | None = None
-    cache: KeyValueCache | None = None
-
-    def position_numbers(self) -> Tensor:
-        """(rows, length)."""
-        positions = self.positions
-        if positions is None:
-            positions = torch.arange(self.ids.shape[1], device=self.ids.device)
-        return positions.expand_as(self.ids)
-
-
-@dataclass(frozen=True)
-class Read:
-    """What reading gave.
-
-    hidden: (rows, length or k, hidden) states after the last layer. keys_values: of the texts, one pair a layer (without the
-    past).
-    """
-
-    hidden: Tensor
-    keys_values: list[KeysValues]
 
 
 class MultimodalEncoder(nn.Module):
@@ -259,7 +140,7 @@ class MultimodalEncoder(nn.Module):
         pass their gradients) travel through memory once. Attention stays within each group.
         """
         order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first
-        packed = _Packed([readings[i] for i in order])
+        packed = Packed([readings[i] for i in order])
         ids = packed.ids[None]
         types = torch.zeros_like(ids)  # BERT's segments: there is only the first
         hidden = self.bert.embeddings(input_ids=ids, token_type_ids=types, position_ids=packed.positions[None])[0]
@@ -279,7 +160,7 @@ class MultimodalEncoder(nn.Module):
         return [read for read in reads if read is not None]
 
     def _layer(
-        self, layer: BertLayer, hidden: Tensor, packed: _Packed, index: int, *, wanted: Tensor | None = None
+        self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int, *, wanted: Tensor | None = None
     ) -> tuple[Tensor, list[KeysValues]]:
         """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to go on with; all when left out."""
         attention = layer.attention.self
@@ -302,15 +183,15 @@ class MultimodalEncoder(nn.Module):
             if reading.cache is not None:
                 keys, values = reading.cache.append(index, keys, values)
             contexts.append(self._attend(self._of_rows(query, rows), keys, values, mask))
-        asking = layer.attention.output(_joined(contexts), asking)
+        asking = layer.attention.output(joined(contexts), asking)
         asking = self._look_at_videos(layer, asking, sizes, packed, index)
         return layer.feed_forward_chunk(asking), new
 
-    def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: _Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
+    def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
         """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
         return self._layer(layer, hidden, packed, index, wanted=packed.wanted)
 
-    def _look_at_videos(self, layer: BertLayer, hidden: Tensor, sizes: list[int], packed: _Packed, index: int) -> Tensor:
+    def _look_at_videos(self, layer: BertLayer, hidden: Tensor, sizes: list[int], packed: Packed, index: int) -> Tensor:
         looking = [reading.memory for reading in packed.readings if reading.memory is not None]
         if not looking:
             return hidden
@@ -321,7 +202,7 @@ class MultimodalEncoder(nn.Module):
             # No mask hides any part of a video, so all rows of one video are one long row of queries.
             keys, values = memory.layers[index]
             contexts.append(self._attend(self._of_rows(query, memory.videos), keys, values, None))
-        looked = layer.crossattention.output(_joined(contexts), first)
+        looked = layer.crossattention.output(joined(contexts), first)
         return looked if tokens == len(hidden) else torch.cat([looked, hidden[tokens:]])
 
     def _of_rows(self, x: Tensor, rows: int) -> Tensor:
@@ -341,44 +222,3 @@ class MultimodalEncoder(nn.Module):
         # A step of generation waits for the vocabulary's weights: with them on the left it is up to 4 times faster.
         head = self.cls.predictions
         return torch.mm(head.decoder.weight, head.transform(hidden).T).T + head.bias
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-class _Packed:
-    """The tokens of all readings as rows of one matrix, reading after reading.
-
-    sizes, wanted_sizes: tokens of each reading. ids, positions: (tokens,). wanted: (wanted tokens,) rows of the matrix, None if
-    all are wanted. masks: (rows, 1, length or 1, past + length) of each reading; wanted_masks: of the wanted tokens.
-    """
-
-    def __init__(self, readings: Sequence[Reading]):
-        self.readings = readings
-        self.sizes = [reading.ids.numel() for reading in readings]
-        self.ids = _joined([reading.ids.flatten() for reading in readings])
-        self.positions = _joined([reading.position_numbers().flatten() for reading in readings])
-        self.masks = [reading.mask[:, None, None] if reading.mask.dim() == 2 else reading.mask[:, None] for reading in readings]
-        self.wanted: Tensor | None = None
-        self.wanted_sizes, self.wanted_masks = self.sizes, self.masks
-        if any(reading.wanted is not None for reading in readings):
-            self._choose_wanted()
-
-    def _choose_wanted(self) -> None:
-        rows_wanted: list[Tensor] = []
-        self.wanted_masks = []
-        start = 0
-        for reading, mask, size in zip(self.readings, self.masks, self.sizes, strict=True):
-            rows, length = reading.ids.shape
-            wanted, wanted_mask = reading.wanted, mask
-            if wanted is None:
-                wanted = torch.arange(length, device=reading.ids.device).expand(rows, -1)
-            elif mask.shape[2] > 1:
-                wanted_mask = mask.take_along_dim(wanted[:, None, :, None], dim=2)
-            offsets = start + length * torch.arange(rows, device=wanted.device)
-            rows_wanted.append((wanted + offsets[:, None]).flatten())
-            self.wanted_masks.append(wanted_mask)
-            start += size
-        self.wanted_sizes = [len(chosen) for chosen in rows_wanted]
-        self.wanted = _joined(rows_wanted)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cosa.behaviour import DEFAULT, PUBLISHED, Behaviour
 from cosa.generation import Prompt, generate, question_prompt
+from cosa.memory import VideoMemory
 from cosa.model import COSA
 from cosa.objectives.question_answering import question_answer_mask, question_answer_positions
-from cosa.text import VideoMemory
 from tests.support import FAMILIES, Family, random_frames, tiny_model
 
 QUESTIONS = ["what is the man doing", "who", "how many dogs play on the grass", "where is the red ball"]

@@ -12,7 +12,7 @@ from cosa.data.batches import Batch
 from cosa.draws import Draws
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.retrieval import match_probabilities
-from cosa.generation import _beam_search, _greedy, generate, question_prompt
+from cosa.generation import beam_search, generate, greedy, question_prompt
 from cosa.training.losses import StepLosses
 from tests.support import CAPTIONS, FAMILIES, Family, gradients, random_frames, tiny_model
 from tests.training.test_losses import batch_of
@@ -54,7 +54,7 @@ def test_captions(beams: int) -> None:
     model = tiny_model(spread=0.3)
     video_input = model.video_input(model.encode_video(random_frames(4, 2)))
     decoder: Any = PlainDecoder(model, video_input, beams)
-    expected = _greedy(model, decoder, 8) if beams == 1 else _beam_search(model, decoder, 8, beams, 0.6, 0)
+    expected = greedy(model, decoder, 8) if beams == 1 else beam_search(model, decoder, 8, beams, 0.6, 0)
     memory = model.multimodal.video_memory(video_input)
     assert generate(model, memory, max_tokens=8, beam_size=beams, length_penalty=0.6) == expected
 
@@ -67,7 +67,7 @@ def test_answers() -> None:
     decoder: Any = PlainDecoder(model, video_input, 1, padded(ids, LIMIT))
     memory = model.multimodal.video_memory(video_input)
     prompt = question_prompt(model, memory, ids, LIMIT)
-    assert generate(model, memory, max_tokens=6, prompt=prompt) == _greedy(model, decoder, 6)
+    assert generate(model, memory, max_tokens=6, prompt=prompt) == greedy(model, decoder, 6)
 
 
 @pytest.mark.parametrize(("visual_tokens", "text_tokens"), [(1, 1), (100, 30), (10_000, 10_000)])

@@ -7,8 +7,9 @@ from transformers import BertConfig, BertForMaskedLM
 
 from cosa.config import TextConfig
 from cosa.errors import UserError
+from cosa.memory import KeyValueCache
 from cosa.model import COSA
-from cosa.text import KeyValueCache, MultimodalEncoder
+from cosa.text import MultimodalEncoder
 from tests.support import CAPTIONS, gradients, tiny_config, tiny_model
 
 

@@ -95,7 +95,9 @@ class _Run:
         self.git, self.versions = git_state(), package_versions()
 
     def _say_dashboard(self, address: str) -> None:
-        self.reporter.say(f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray())} get-auth-token[/]")
+        self.reporter.say(
+            f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
+        )
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -334,7 +336,7 @@ def resume_command(spec: Path, overrides: Sequence[str]) -> str:
     return shlex.join([*start.split(), "run-experiment", str(spec), *(part for o in overrides for part in ("--set", o))])
 
 
-def _ray() -> str:
+def _ray_command() -> str:
     """How to call the `ray` command of this environment."""
     program = Path(sys.executable).with_name("ray")
     here = Path.cwd()

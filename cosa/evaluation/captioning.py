@@ -7,7 +7,8 @@ import torch
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.caption_metrics import caption_metrics
-from cosa.evaluation.result import EvaluationResult, encode_batches, share_of_worker
+from cosa.evaluation.encoding import encode_batches, share_of_worker
+from cosa.evaluation.result import EvaluationResult
 from cosa.generation import generate
 from cosa.model import COSA
 from cosa.training.settings import EvaluationSettings
@@ -27,8 +28,7 @@ def evaluate_captioning(
     video_ids = list(references)
     mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
     captions: dict[str, str] = {}
-    for number, features in enumerate(encode_batches(model, mine, clips, settings.eval_batch_size, device)):
-        chunk = mine[number * settings.eval_batch_size :][: len(features)]
+    for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
         memory = model.video_memory(features)
         texts = generate(
             model,

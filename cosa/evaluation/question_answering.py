@@ -9,7 +9,8 @@ from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
-from cosa.evaluation.result import EvaluationResult, encode_batches, share_of_worker
+from cosa.evaluation.encoding import encode_batches, share_of_worker
+from cosa.evaluation.result import EvaluationResult
 from cosa.generation import generate, question_prompt
 from cosa.model import COSA
 from cosa.training.settings import ClipSettings, EvaluationSettings
@@ -34,8 +35,7 @@ def evaluate_question_answering(
         if question.video_id in of_video:
             of_video[question.video_id].append(index)
     answers: dict[int, str] = {}
-    for number, features in enumerate(encode_batches(model, mine, clips, settings.eval_batch_size, device)):
-        chunk = mine[number * settings.eval_batch_size :][: len(features)]
+    for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
         memory = model.video_memory(features)
         pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
         for begin in range(0, len(pairs), settings.eval_batch_size):

@@ -12,12 +12,12 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import CaptionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
+from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.feature_store import FeatureStore
-from cosa.evaluation.result import EvaluationResult, encode_batches, share_of_worker
+from cosa.evaluation.result import EvaluationResult
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
 from cosa.evaluation.scores import Reranked, Similarities, best_columns, chunks
 from cosa.model import COSA, VideoFeatures
-from cosa.text import Reading, VideoMemory
 from cosa.training.settings import EvaluationSettings
 
 TOP = 10  # videos named per text in the predictions
@@ -97,7 +97,7 @@ def score_retrieval(
     text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
     with FeatureStore(len(mine)) as store:
         vectors = [torch.empty(0, text_vectors.shape[1])]  # a worker may have no videos
-        for features in encode_batches(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device):
+        for _, features in encode_batches(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device):
             vectors.append(model.video_contrastive(features).float().cpu())
             store.add(features.projected)
         video_vectors = torch.cat(gather_objects(torch.cat(vectors)))
@@ -161,20 +161,13 @@ def match_probabilities(
         of_video = {int(video): memory.slice(row, row + 1) for row, video in enumerate(held)}
         for part in _passes(pairs, video_index, lengths):
             readings = [
-                _pairs_of_one_video(
-                    model, ids[text_index[run], : lengths[run.start]].to(device), of_video[video_index[run.start]]
-                )
+                model.for_first_state(ids[text_index[run], : lengths[run.start]].to(device), of_video[video_index[run.start]])
                 for run in part
             ]
             hidden = torch.cat([read.hidden[:, 0] for read in model.multimodal.read(readings)])
             # float32 would round many sure matches to 1 and so tie them.
             values[part[0].start : part[-1].stop] = model.matching_head(hidden).cpu().double().softmax(-1)[:, 1].numpy()
     return text_index, place, values
-
-
-def _pairs_of_one_video(model: COSA, ids: Tensor, memory: VideoMemory) -> Reading:
-    """ids: (texts, length) of one length."""
-    return Reading(ids, model.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
 
 
 def _blocks(video_index: np.ndarray, tokens_of_video: int) -> Iterator[tuple[np.ndarray, slice]]:

@@ -10,7 +10,7 @@ from cosa.draws import Draws
 from cosa.masking import MaskedTexts
 from cosa.model import COSA, EncodedBatch
 from cosa.objectives.pending import Pending
-from cosa.text import Reading
+from cosa.reading import Reading
 
 
 def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:

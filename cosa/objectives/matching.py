@@ -9,9 +9,10 @@ from torch import Tensor
 from cosa.config import ObjectiveSettings
 from cosa.distributed import gather, rank, world_size
 from cosa.draws import Draws
+from cosa.memory import VideoMemory
 from cosa.model import COSA, EncodedBatch
 from cosa.objectives.pending import Pending
-from cosa.text import Reading, VideoMemory
+from cosa.reading import Reading
 
 SHARE_OF_CONCATENATED = 3  # on concatenated samples only the first third of the batch is matched (published code)
 FLOOR = 1e-4  # added to the softmax of similarities, so that every negative stays possible
@@ -47,13 +48,9 @@ def matching_pairs(batch: EncodedBatch, draws: Draws, share: int = 1) -> list[Re
     # Matched and negative-text rows of one video run together on its one set of keys and values.
     on_own = torch.stack([ids, wrong_ids], dim=1).flatten(0, 1)  # (2 * rows, length)
     return [
-        _first_state(model, on_own, batch.memory.slice(0, rows)),
-        _first_state(model, ids, _memory_of(batch, negative_videos)),
+        model.for_first_state(on_own, batch.memory.slice(0, rows)),
+        model.for_first_state(ids, _memory_of(batch, negative_videos)),
     ]
-
-
-def _first_state(model: COSA, ids: Tensor, memory: VideoMemory) -> Reading:
-    return Reading(ids, model.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
 
 
 def matching_logits(model: COSA, hidden: Sequence[Tensor]) -> Tensor:

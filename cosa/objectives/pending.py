@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cosa.model import COSA
-from cosa.text import Reading
+from cosa.reading import Reading
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from torch import Tensor
 
 from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
+from cosa.memory import VideoMemory
 from cosa.model import COSA
 from cosa.objectives.masked_language import language_loss, masked_texts
 from cosa.objectives.pending import Pending
-from cosa.text import Reading, VideoMemory
+from cosa.reading import Reading
 
 
 def question_answering_loss(

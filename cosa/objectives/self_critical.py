@@ -12,8 +12,8 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
 from cosa.generation import generate, sample
+from cosa.memory import VideoMemory
 from cosa.model import COSA
-from cosa.text import VideoMemory
 from cosa.tokenizer import CaptionTokenizer
 
 LONGEST_NGRAM = 4

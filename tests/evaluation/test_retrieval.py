@@ -4,7 +4,8 @@ import torch
 
 from cosa.data.annotations import CaptionEntry
 from cosa.evaluation import retrieval
-from cosa.evaluation.result import EvaluationResult, share_of_worker
+from cosa.evaluation.encoding import share_of_worker
+from cosa.evaluation.result import EvaluationResult
 from cosa.evaluation.retrieval import evaluate_retrieval
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
 from cosa.model import COSA

@@ -12,8 +12,8 @@ from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import QuestionEntry
 from cosa.evaluation.question_answering import evaluate_question_answering
 from cosa.generation import Decoder, Prompt, generate, question_prompt
+from cosa.memory import VideoMemory
 from cosa.objectives.question_answering import question_answer_mask
-from cosa.text import VideoMemory
 from cosa.training.settings import ClipSettings, EvaluationSettings
 from tests.golden import golden
 from tests.golden.golden import Encoder
