@@ -11,8 +11,9 @@ import numpy as np
 from cosa.errors import UserError
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import DatasetFiles, StageContext, StageOutcome
+from workflows.stages.entries import caption_entries, caption_references, evaluated_clips, question_entries
 from workflows.stages.fit import POLL_SECONDS, fit_in_background, told, trainer_of
-from workflows.stages.jobs import Job, caption_entries, caption_references, caption_samples, question_samples
+from workflows.stages.job import Job
 from workflows.stages.plots import plot_retrieved
 from workflows.stages.train import RAY_FOLDER, checkpoint_folder
 
@@ -87,7 +88,7 @@ def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tu
     if task == "retrieval":
         from cosa.evaluation.retrieval_metrics import retrieval_chance
 
-        chance = retrieval_chance(len(caption_entries(dataset, section.split)))
+        chance = retrieval_chance(len(evaluated_clips(dataset, section.split)))
         return chance, "chance", {}
     wanted = "questions" if task == "question_answering" else "captions"
     if dataset.splits.get(section.baseline_split, {}).get(wanted) is None:
@@ -95,18 +96,16 @@ def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tu
     if task == "captioning":
         from cosa.evaluation.caption_metrics import constant_caption_baseline
 
-        captions = [sample.caption for sample in caption_samples(dataset, section.baseline_split)]
+        captions = [text for entry in caption_entries(dataset, section.baseline_split) for text in entry.captions]
         cheap = [metric for metric in section.caption_metrics if metric != "meteor"]
         caption, metrics = constant_caption_baseline(captions, caption_references(dataset, section.split), cheap)
         return metrics, "constant caption", {"constant_caption": caption}
     if section.submission:
         return {}, "", {}
-    from cosa.data.annotations import load_questions
     from cosa.evaluation.answer_metrics import most_frequent_answer_baseline, vqa_accuracy
 
-    asked = [q for q in load_questions(dataset.file(section.split, "questions")) if q.video_id not in dataset.unreadable]
-    train_answers = [sample.answer for sample in question_samples(dataset, section.baseline_split)]
-    answers = [question.answers for question in asked]
+    train_answers = [entry.answers[0] for entry in question_entries(dataset, section.baseline_split)]
+    answers = [entry.answers for entry in question_entries(dataset, section.split)]
     answer, metrics = most_frequent_answer_baseline(train_answers, answers)
     if section.soft_accuracy:
         metrics = {"accuracy": vqa_accuracy([answer] * len(answers), answers)["vqa_accuracy"]}

@@ -12,9 +12,10 @@ from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.context import StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, kept_checkpoints, trainer_of
+from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
-from workflows.stages.workers import MISTAKE_FILE
+from workflows.stages.workers import MISTAKE_FILE, raise_mistake
 
 RAY_FOLDER = "ray"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -47,6 +48,7 @@ def train_once(context: StageContext) -> StageOutcome:
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
     fit_in_background(trainer, lambda: forward.all(follower))
+    raise_mistake(context.folder)
     records = read_records(context.folder)
     kept = kept_checkpoints(context.folder / RAY_FOLDER / run_name(context))
     best = best_evaluation(records, selection_metric(context), kept)
@@ -59,8 +61,6 @@ def train_once(context: StageContext) -> StageOutcome:
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
     """The job of a training stage as plain data; `changes` replace fields of the section."""
-    from workflows.stages.jobs import Job
-
     section: TrainSection = context.section
     (folder / MISTAKE_FILE).unlink(missing_ok=True)
     model = None

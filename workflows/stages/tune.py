@@ -24,7 +24,7 @@ from workflows.stages.train import (
     selection_metric,
     training_outcome,
 )
-from workflows.stages.workers import MISTAKE_FILE
+from workflows.stages.workers import MISTAKE_FILE, raise_mistake
 from workflows.tracking import STAGE_KIND, RunRecorder
 
 TRIALS_FOLDER = "trials"
@@ -130,6 +130,7 @@ def run_trial(config: dict[str, Any]) -> None:
         mode=config["mode"],
         callbacks=[TuneReportCallback()],
     ).fit()
+    raise_mistake(Path(config["jobs"][config["trial"]]["job"]["folder"]))
 
 
 class _Followers:

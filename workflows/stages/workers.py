@@ -10,26 +10,38 @@ from typing import Any
 
 from workflows.stages.progress import ProgressWriter, read_records
 
-MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training; Ray would only restart the workers to meet it again
+MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
 
 
 def training_worker(config: dict[str, Any]) -> None:
     """One worker of a training stage. config: {'job': Job.plain()}.
 
     Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
-    from the latest one.
+    from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`): after
+    an error Ray would start the workers again, only to meet it again.
     """
+    from cosa.distributed import world_size
     from cosa.errors import UserError
 
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
     if mistake.is_file():
-        raise UserError(mistake.read_text(encoding="utf-8"))
+        return
     try:
         _train(config)
     except UserError as error:
         mistake.parent.mkdir(parents=True, exist_ok=True)
         mistake.write_text(str(error), encoding="utf-8")
-        raise
+        if world_size() > 1:
+            raise  # the others may wait for this worker: all are started once more, and return at once
+
+
+def raise_mistake(folder: Path) -> None:
+    """Raise UserError if a mistake ended the training that wrote to a folder."""
+    from cosa.errors import UserError
+
+    mistake = folder / MISTAKE_FILE
+    if mistake.is_file():
+        raise UserError(mistake.read_text(encoding="utf-8"))
 
 
 def _train(config: dict[str, Any]) -> None:
@@ -38,7 +50,8 @@ def _train(config: dict[str, Any]) -> None:
 
     from cosa.distributed import rank
     from workflows.spec.sections import FinetuneSection
-    from workflows.stages.jobs import Evaluator, Job, build_trainer, validate
+    from workflows.stages.building import Evaluator, build_trainer, validate
+    from workflows.stages.job import Job
 
     job = Job.from_plain(config["job"])
     section = job.parsed()
@@ -119,7 +132,8 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     from cosa.checkpoints.loading import load_model
     from cosa.distributed import rank, world_size
     from workflows.spec.lengths import refuse_long_texts
-    from workflows.stages.jobs import Evaluator, Job
+    from workflows.stages.building import Evaluator
+    from workflows.stages.job import Job
 
     job = Job.from_plain(config["job"])
     section: Any = job.parsed()

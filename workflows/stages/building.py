@@ -1,9 +1,7 @@
-"""What Ray workers are sent, and how they build a trainer from it: plain data in, pure PyTorch inside, also without Ray."""
+"""How Ray workers build a trainer or an evaluator from a job: plain data in, pure PyTorch inside, also without Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +12,9 @@ from pydantic import BaseModel
 from cosa.behaviour import BEHAVIOURS, DEFAULT, Behaviour
 from cosa.checkpoints.loading import load_model
 from cosa.config import ModelConfig, ObjectiveSettings
-from cosa.data.annotations import CaptionEntry, load_captions, load_questions, load_references, reject_duplicates
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.data.clips import ClipReader
 from cosa.distributed import rank, world_size
-from cosa.errors import DataError
 from cosa.evaluation.captioning import evaluate_captioning
 from cosa.evaluation.question_answering import evaluate_question_answering
 from cosa.evaluation.result import EvaluationResult
@@ -36,52 +32,12 @@ from workflows.spec.sections import (
     EvaluateSection,
     FinetuneSection,
     PretrainSection,
-    StageSection,
 )
 from workflows.stages.context import DatasetFiles
+from workflows.stages.entries import caption_entries, caption_references, evaluated_clips, question_entries
+from workflows.stages.job import Job
 
 Settings = TypeVar("Settings", bound=BaseModel)
-
-SECTIONS: dict[str, type[StageSection]] = {
-    "pretrain": PretrainSection,
-    "finetune": FinetuneSection,
-    "evaluate": EvaluateSection,
-}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training or evaluation as plain data.
-
-    section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration to
-    build when there is none. folder: where worker 0 writes progress.
-    """
-
-    section: dict[str, Any]
-    datasets: dict[str, DatasetFiles]
-    seed: int
-    folder: str
-    checkpoint: str | None = None
-    model: dict[str, Any] | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON-ready data."""
-        plain = asdict(self)
-        for dataset in plain["datasets"].values():
-            dataset["unreadable"] = sorted(dataset["unreadable"])
-        return plain
-
-    @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> Job:
-        """Back from `plain`."""
-        datasets = {
-            name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
-        }
-        return cls(**{**data, "datasets": datasets})
-
-    def parsed(self) -> StageSection:
-        """The section as its model."""
-        return SECTIONS[self.section["kind"]].model_validate(self.section)
 
 
 def part(settings: type[Settings], section: Any) -> Settings:
@@ -119,44 +75,15 @@ def clip_reader(
 
 def caption_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
     """One sample a caption of a split."""
-    return [
-        Sample(entry.video_id, caption=caption)
-        for entry in load_captions(dataset.file(split, "captions"))
-        if entry.video_id not in dataset.unreadable
-        for caption in entry.captions
-    ]
+    entries = caption_entries(dataset, split)
+    return [Sample(entry.video_id, caption=caption) for entry in entries for caption in entry.captions]
 
 
 def question_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
     """One sample a question of a split, with its first answer."""
     return [
-        Sample(entry.video_id, question=entry.question, answer=entry.answers[0])
-        for entry in load_questions(dataset.file(split, "questions"))
-        if entry.video_id not in dataset.unreadable
+        Sample(entry.video_id, question=entry.question, answer=entry.answers[0]) for entry in question_entries(dataset, split)
     ]
-
-
-def caption_entries(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
-    """Clips of an evaluation split with all their captions; a clip must not stand twice."""
-    path = dataset.file(split, "captions")
-    entries = load_captions(path)
-    reject_duplicates(entries, path)
-    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
-
-
-def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:
-    """References of the clips of an evaluation split: from its references file, or else its own captions."""
-    entries = caption_entries(dataset, split)
-    if dataset.splits[split]["references"] is None:
-        return {entry.video_id: entry.captions for entry in entries}
-    references = load_references(dataset.file(split, "references"))
-    lacking = [entry.video_id for entry in entries if entry.video_id not in references]
-    if lacking:
-        raise DataError(
-            f"{dataset.file(split, 'references')} has no reference caption for {len(lacking)} clips of the split, such as "
-            f"{lacking[0]!r}"
-        )
-    return {entry.video_id: references[entry.video_id] for entry in entries}
 
 
 # -- training ---------------------------------------------------------------------------------------------------------
@@ -284,7 +211,7 @@ class Evaluator:
     def run(self, model: COSA, task: str, caption_metrics: tuple[str, ...] | None = None) -> EvaluationResult:
         """Evaluate one task; `caption_metrics` replaces the section's choice (validation leaves out the slow ones)."""
         if task == "retrieval":
-            entries = self._read("entries", partial(caption_entries, self.dataset, self.split))
+            entries = self._read("entries", partial(evaluated_clips, self.dataset, self.split))
             self.reader.check(entry.video_id for entry in entries)
             return evaluate_retrieval(
                 model, entries, self.reader, self.settings, self.clips.max_text_tokens, self.device, self.behaviour
@@ -293,15 +220,12 @@ class Evaluator:
             references = self._read("references", partial(caption_references, self.dataset, self.split))
             self.reader.check(references)
             return evaluate_captioning(model, references, self.reader, self.settings, self.device, caption_metrics)
-        questions = self._read("questions", self._load_questions)
+        read_questions = partial(question_entries, self.dataset, self.split, require_answers=not self.submission)
+        questions = self._read("questions", read_questions)
         self.reader.check(question.video_id for question in questions)
         return evaluate_question_answering(
             model, questions, self.reader, self.settings, self.clips, self.device, self.behaviour
         )
-
-    def _load_questions(self) -> Any:
-        questions = load_questions(self.dataset.file(self.split, "questions"), require_answers=not self.submission)
-        return [question for question in questions if question.video_id not in self.dataset.unreadable]
 
 
 def validate(evaluator: Evaluator, model: COSA, task: str) -> dict[str, float]:

@@ -14,8 +14,9 @@ from cosa.training.published_adamw import PublishedAdamW
 from tests.checkpoints.published import published_folder
 from tests.support import CAPTIONS, tiny_model
 from workflows.spec.load import load_spec
+from workflows.stages.building import Evaluator, build_trainer
 from workflows.stages.context import DatasetFiles
-from workflows.stages.jobs import Evaluator, Job, build_trainer
+from workflows.stages.job import Job
 from workflows.stages.workers import evaluation_worker
 
 CPU = torch.device("cpu")
