@@ -30,6 +30,7 @@ Force = Annotated[
     typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done, and all stages that build on it."),
 ]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
+OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
 
 
 @app.command("run-experiment")
@@ -37,6 +38,7 @@ def run_experiment(
     spec: Spec,
     overrides: Overrides = None,
     force: Force = None,
+    storage: OtherStorage = None,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.console import Reporter
@@ -44,19 +46,20 @@ def run_experiment(
     from workflows.runner import run_experiment as run
     from workflows.spec.load import load_spec
 
-    experiment = load_spec(spec, overrides or [])
-    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(spec, overrides or []))
+    changes = _with_storage(overrides, storage)
+    experiment = load_spec(spec, changes)
+    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(spec, changes))
     run(experiment, Reporter(), options)
 
 
 @app.command()
-def plan(spec: Spec, overrides: Overrides = None, force: Force = None) -> None:
+def plan(spec: Spec, overrides: Overrides = None, force: Force = None, storage: OtherStorage = None) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
     from workflows.console import Reporter
     from workflows.plan import check_annotations, make_plan
     from workflows.spec.load import load_spec
 
-    made = make_plan(load_spec(spec, overrides or []), force=force or ())
+    made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or ())
     check_annotations(made)
     Reporter().plan(made)
 
@@ -148,6 +151,11 @@ def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Fi
     from workflows.tracking import sync_files
 
     sync_files(files)
+
+
+def _with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
+    """Overrides with the one that --storage stands for."""
+    return [*(overrides or []), *([f"storage={storage}"] if storage is not None else [])]
 
 
 def main() -> None:

@@ -233,8 +233,6 @@ def _question_id(item: _Item, value: object) -> str | None:
 
 def _texts(item: _Item, name: str, value: object) -> tuple[str, ...]:
     """A non-blank string, or a non-empty list of them, as a tuple."""
-    if isinstance(value, str) and value.strip():
-        return (value,)
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple):
         item.fail(f'field "{name}" is {_kind(value)}, expected a string or a list of strings')
@@ -245,6 +243,8 @@ def _texts(item: _Item, name: str, value: object) -> tuple[str, ...]:
             item.fail(f'field "{name}" holds {_kind(text)}, expected a string')
         if not text or text.isspace():
             item.fail(f'field "{name}" is empty, expected text; correct or remove the entry')
+        if not text.isascii() and _SURROGATE.search(text):
+            item.fail(f'field "{name}" {_show(text)} is not valid Unicode text (half of a character above U+FFFF); correct it')
     return tuple(texts)
 
 

@@ -200,6 +200,11 @@ VALUES = [
         overrides=("stages.retrieval.epochs",),
     ),
     Case(
+        "--set of what is inherited",
+        ("error: --set extends=other.yaml: extends is read before any --set; write it into a spec file and run that",),
+        overrides=("extends=other.yaml",),
+    ),
+    Case(
         "--set below a number",
         ("error: --set stages.retrieval.epochs.x=1: stages.retrieval.epochs is a single value; it has no field 'x'",),
         overrides=("stages.retrieval.epochs.x=1",),

@@ -40,6 +40,15 @@ ANNOTATIONS = [
         code=1,
     ),
     Case(
+        "half a character in a caption",
+        (
+            "error: train.json, line 1 (entry 1): field \"desc\" 'a \\ud83d smile' is not valid Unicode text (half of a "
+            "character above U+FFFF); correct it",
+        ),
+        files={"train.json": '[{"video_id": "v0", "desc": "a \\ud83d smile"}]'},
+        code=1,
+    ),
+    Case(
         "clip twice in evaluation",
         ("error: val.json, line 2: video_id 'v0' was already used in line 1; an evaluation split needs each video_id once",),
         files={"val.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v0", "desc": "y"}]'},

@@ -62,6 +62,8 @@ def _apply(root: Node, override: str, place: Place) -> list[str]:
     steps = name.strip().split(".")
     if not equals or not all(steps):
         raise SpecError([Problem("expected NAME=VALUE, such as stages.retrieval.epochs=2", place)])
+    if steps[0] == "extends":
+        raise SpecError([Problem("extends is read before any --set; write it into a spec file and run that", place)])
     try:
         value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
     except SpecError as error:
