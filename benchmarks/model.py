@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from benchmarks import plain, work
 from benchmarks.machine_unit import Machine
@@ -82,6 +83,11 @@ def model_config(size: str) -> ModelConfig:
         return ModelConfig()
     spec = yaml.safe_load((ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8"))
     return ModelConfig.model_validate(spec["model"])
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def _flops_of_linear(x_shape: Sequence[int], weight_shape: Sequence[int], *_: object, **__: object) -> int:
+    return 2 * prod(x_shape) * weight_shape[0]
 
 
 def timed(call: Callable[[], object], rounds: int) -> Timed:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
+from cosa.linear import packed_weights
 from cosa.memory import KeysValues, KeyValueCache, VideoMemory
 from cosa.model import COSA
 from cosa.reading import Reading
@@ -104,12 +105,13 @@ def generate(
         prompt: question to answer.
         behaviour: whether a prompt counts as length.
     """
-    if beam_size == 1:
-        return greedy(model, Decoder(model, memory, prompt, max_tokens), max_tokens)
-    before = prompt.position if prompt is not None and behaviour.prompt_counts_as_length else 0
-    return beam_search(
-        model, Decoder(model, memory, prompt, max_tokens, group=beam_size), max_tokens, beam_size, length_penalty, before
-    )
+    with packed_weights(model.multimodal):
+        if beam_size == 1:
+            return greedy(model, Decoder(model, memory, prompt, max_tokens), max_tokens)
+        before = prompt.position if prompt is not None and behaviour.prompt_counts_as_length else 0
+        return beam_search(
+            model, Decoder(model, memory, prompt, max_tokens, group=beam_size), max_tokens, beam_size, length_penalty, before
+        )
 
 
 @torch.no_grad()
@@ -119,7 +121,8 @@ def sample(model: COSA, memory: VideoMemory, *, max_tokens: int, draws: Draws) -
     def draw(scores: Tensor) -> Tensor:
         return draws.tokens(scores.exp())
 
-    rows = _step_through(model, Decoder(model, memory, None, max_tokens), max_tokens, draw)
+    with packed_weights(model.multimodal):
+        rows = _step_through(model, Decoder(model, memory, None, max_tokens), max_tokens, draw)
     end_id = model.tokenizer.end_id
     return [row[: row.index(end_id) + 1] if end_id in row else row for row in rows]
 

@@ -16,6 +16,7 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.checkpoints.positions import nearest_frames
 from cosa.config import ModelConfig
 from cosa.distributed import gather, gather_constant, world_size
+from cosa.linear import use_fast_linear
 from cosa.memory import FrameKeys, VideoMemory
 from cosa.reading import Reading
 from cosa.text import MultimodalEncoder
@@ -88,6 +89,7 @@ class COSA(nn.Module):
         self.video_contrastive_head = nn.Linear(self.vision.output_dim, config.contrastive_dim, bias=False)
         self.temperature = nn.Parameter(torch.tensor(0.07))  # divides similarities
         self.matching_head = MatchingHead(hidden)
+        use_fast_linear(self)
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them, in both encoders."""

@@ -16,6 +16,8 @@ from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
+from cosa.linear import feed_forward
+
 
 class SwinBlock(SwinTransformerBlock):
     """A block of a Swin transformer."""
@@ -40,7 +42,7 @@ class SwinBlock(SwinTransformerBlock):
     def forward(self, x: Tensor) -> Tensor:
         """(images, rows, columns, dim) to the same shape."""
         x = with_branch(x, lambda kept: self._attn(self.norm1(kept)), self.drop_path1)
-        return with_branch(x, lambda kept: self.mlp(self.norm2(kept)), self.drop_path2)
+        return with_branch(x, lambda kept: feed_forward(self.norm2(kept), self.mlp.fc1, self.mlp.fc2), self.drop_path2)
 
 
 def with_branch(x: Tensor, branch: Callable[[Tensor], Tensor], drop_path: nn.Module) -> Tensor:

@@ -7,6 +7,7 @@ keys and values of a video are computed once per layer and shared by every pass 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
 
+from cosa.attention import attend
 from cosa.config import TextConfig
+from cosa.dropout import dropout
 from cosa.errors import UserError
+from cosa.linear import feed_forward
 from cosa.memory import FrameKeys, KeysValues, KeyValueCache, VideoMemory
 from cosa.reading import Packed, Read, Reading, joined
 
@@ -27,8 +31,6 @@ _SIZES = {
         "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings",
     )
 } | {"vocab_size": "vocabulary_size"}  # fmt: skip
-
-FEW_ROWS = 16  # on a CPU; of more rows the usual order of factors is as fast
 
 
 class MultimodalEncoder(nn.Module):
@@ -183,9 +185,10 @@ class MultimodalEncoder(nn.Module):
             if reading.cache is not None:
                 keys, values = reading.cache.append(index, keys, values)
             contexts.append(self._attend(self._of_rows(query, rows), keys, values, mask))
-        asking = layer.attention.output(joined(contexts), asking)
+        asking = self._merged(layer.attention.output, layer.attention.output.dense(joined(contexts)), asking)
         asking = self._look_at_videos(layer, asking, sizes, packed, index)
-        return layer.feed_forward_chunk(asking), new
+        wide = feed_forward(asking, layer.intermediate.dense, layer.output.dense)
+        return self._merged(layer.output, wide, asking), new
 
     def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
         """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
@@ -202,8 +205,15 @@ class MultimodalEncoder(nn.Module):
             # No mask hides any part of a video, so all rows of one video are one long row of queries.
             keys, values = memory.layers[index]
             contexts.append(self._attend(self._of_rows(query, memory.videos), keys, values, None))
-        looked = layer.crossattention.output(joined(contexts), first)
+        looked = self._merged(layer.crossattention.output, layer.crossattention.output.dense(joined(contexts)), first)
         return looked if tokens == len(hidden) else torch.cat([looked, hidden[tokens:]])
+
+    def _merged(self, output: Any, branch: Tensor, hidden: Tensor) -> Tensor:
+        """What a branch of a layer gave, joined to what went in: dropout, sum, norm. output: the module of the branch's end."""
+        if self.training:
+            branch = dropout(branch, self.config.dropout)
+        merged: Tensor = output.LayerNorm(branch + hidden)
+        return merged
 
     def _of_rows(self, x: Tensor, rows: int) -> Tensor:
         """(tokens, hidden) to (rows, heads, positions, head_dim)."""
@@ -211,14 +221,10 @@ class MultimodalEncoder(nn.Module):
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of each row, as packed tokens (tokens, hidden)."""
-        dropout = self.config.dropout if self.training else 0.0
-        context = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
+        context = attend(query, keys, values, mask, self.config.dropout if self.training else 0.0)
         return context.transpose(1, 2).flatten(0, 1).flatten(1)
 
     def language_logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocabulary). Call it with the positions that matter only: it is the widest layer of all."""
-        if not (hidden.is_cpu and hidden.dim() == 2 and len(hidden) <= FEW_ROWS) or torch.is_grad_enabled():
-            return self.cls(hidden)
-        # A step of generation waits for the vocabulary's weights: with them on the left it is up to 4 times faster.
-        head = self.cls.predictions
-        return torch.mm(head.decoder.weight, head.transform(hidden).T).T + head.bias
+        logits: Tensor = self.cls(hidden)
+        return logits

@@ -10,6 +10,7 @@ from cosa.evaluation.caption_metrics import caption_metrics
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.result import EvaluationResult
 from cosa.generation import generate
+from cosa.linear import packed_weights
 from cosa.model import COSA
 from cosa.training.settings import EvaluationSettings
 
@@ -28,16 +29,17 @@ def evaluate_captioning(
     video_ids = list(references)
     mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
     captions: dict[str, str] = {}
-    for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
-        memory = model.video_memory(features)
-        texts = generate(
-            model,
-            memory,
-            max_tokens=settings.max_caption_tokens,
-            beam_size=settings.beam_size,
-            length_penalty=settings.length_penalty,
-        )
-        captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
+    with packed_weights(model.multimodal):
+        for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
+            memory = model.video_memory(features)
+            texts = generate(
+                model,
+                memory,
+                max_tokens=settings.max_caption_tokens,
+                beam_size=settings.beam_size,
+                length_penalty=settings.length_penalty,
+            )
+            captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
     merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
     # Scoring needs no model: worker 0 does it once and tells the others.
     scores = caption_metrics(merged, references, metrics or settings.caption_metrics) if rank() == 0 else {}

@@ -12,6 +12,7 @@ from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.result import EvaluationResult
 from cosa.generation import generate, question_prompt
+from cosa.linear import packed_weights
 from cosa.model import COSA
 from cosa.training.settings import ClipSettings, EvaluationSettings
 
@@ -35,16 +36,17 @@ def evaluate_question_answering(
         if question.video_id in of_video:
             of_video[question.video_id].append(index)
     answers: dict[int, str] = {}
-    for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
-        memory = model.video_memory(features)
-        pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
-        for begin in range(0, len(pairs), settings.eval_batch_size):
-            part = pairs[begin : begin + settings.eval_batch_size]
-            rows = memory.select(torch.tensor([row for row, _ in part], device=device))
-            ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(device)
-            prompt = question_prompt(model, rows, ids, clip_settings.max_text_tokens)
-            texts = generate(model, rows, max_tokens=clip_settings.max_answer_tokens, prompt=prompt)
-            answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
+    with packed_weights(model.multimodal):
+        for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
+            memory = model.video_memory(features)
+            pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
+            for begin in range(0, len(pairs), settings.eval_batch_size):
+                part = pairs[begin : begin + settings.eval_batch_size]
+                rows = memory.select(torch.tensor([row for row, _ in part], device=device))
+                ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(device)
+                prompt = question_prompt(model, rows, ids, clip_settings.max_text_tokens)
+                texts = generate(model, rows, max_tokens=clip_settings.max_answer_tokens, prompt=prompt)
+                answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
     merged = {index: text for part in gather_objects(answers) for index, text in part.items()}
     ordered = [merged[index] for index in range(len(questions))]
     predictions = [
