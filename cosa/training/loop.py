@@ -16,15 +16,12 @@ from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
 from cosa.draws import Draws
 from cosa.errors import UserError
+from cosa.training.guard import FiniteGuard
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import differ_in_reach, set_learning_rate
 from cosa.training.settings import LoopSettings, OptimizerSettings
 
 LogRecord = dict[str, float]
-
-
-class NonFiniteLossError(UserError):
-    """A loss became NaN or infinite: going on would only destroy the weights."""
 
 
 class _StepsFrom(Sampler[int]):
@@ -73,11 +70,13 @@ class Trainer:
     step: int = 0  # steps that are done
     precision: str = field(init=False)  # float32, bfloat16 or float16
     scaler: torch.amp.GradScaler = field(init=False)
+    guard: FiniteGuard = field(init=False)
     _parallel: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         self.precision = resolved_precision(self.loop_settings.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        self.guard = FiniteGuard(self.loop_settings.max_skipped_steps, self.device)
         self._parallel = self.losses
         if world_size() > 1:
             self._parallel = DistributedDataParallel(
@@ -115,8 +114,7 @@ class Trainer:
             meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
             if self.step % self.loop_settings.log_every == 0 or self.step in stops:
-                record = mean_of_workers(meter.record())
-                self._check_finite(record, batch)
+                record = self._record(meter)
                 if rank() == 0:
                     on_log(self.step, record)
             if self.step in stops:
@@ -141,11 +139,15 @@ class Trainer:
         generators = seed_step(self.seed, self.step, self.device)
         with self._autocast():
             losses = self._parallel(batch.to(self.device), self.draws(*generators))
-        total = torch.stack([value for name, value in losses.items() if name.endswith("_loss")]).sum()
+        summed = [value for name, value in losses.items() if name.endswith("_loss")]
+        total = torch.stack(summed).sum()
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip)
+        leave_out = self.guard.judge(summed, norm, self.step)
+        if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
+            self.optimizer.found_inf = leave_out  # type: ignore[attr-defined]  # how PyTorch tells an optimizer, without waiting
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
@@ -162,14 +164,23 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
-    def _check_finite(self, record: LogRecord, batch: Batch) -> None:
-        bad = [name for name, value in record.items() if name.endswith("loss") and not math.isfinite(value)]
-        if bad:
-            raise NonFiniteLossError(
-                f"{', '.join(bad)} became non-finite by step {self.step} (learning rate {record['learning_rate']:.2g}, corpus "
-                f"{batch.corpus}, samples {', '.join(batch.media_ids[:4])}, ...); lower learning_rate, or use bfloat16 "
-                "instead of float16"
-            )
+    def _record(self, meter: "_Meter") -> LogRecord:
+        """Means of all workers since the last record.
+
+        Raises:
+            NonFiniteLossError: too many steps had to be left out.
+        """
+        values, bad = meter.record()
+        means = mean_of_workers({**values, "skipped_steps": float(self.guard.count)})
+        if means.pop("skipped_steps") > 0:
+            skipped = self.guard.check(bad, self._samples_of, values["learning_rate"])
+            means = {name: value for name, value in means.items() if math.isfinite(value)}
+            means["skipped_steps"] = float(skipped)
+        return means
+
+    def _samples_of(self, step: int) -> tuple[str, tuple[str, ...]]:
+        batch = self.batches[step]
+        return batch.corpus, tuple(batch.media_ids)
 
 
 def resolved_precision(asked: str, device: torch.device) -> str:
@@ -201,7 +212,8 @@ class _Meter:
 
     def restart(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, Tensor] = {}
+        self.bad: dict[str, Tensor] = {}
         self.samples, self.waiting = 0, 0.0
         self.started = self.mark = time.perf_counter()
 
@@ -210,15 +222,20 @@ class _Meter:
 
     def add(self, values: dict[str, Tensor], samples: int) -> None:
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=value.device)) + value.float()
-            self.counts[name] = self.counts.get(name, 0) + 1
+            finite = value.isfinite()
+            zero = torch.zeros((), device=value.device)
+            self.sums[name] = self.sums.get(name, zero) + torch.where(finite, value.float(), zero)
+            self.counts[name] = self.counts.get(name, zero) + finite
+            self.bad[name] = self.bad.get(name, zero) + ~finite
         self.samples += samples
         self.mark = time.perf_counter()
 
-    def record(self) -> LogRecord:
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+    def record(self) -> tuple[LogRecord, list[str]]:
+        """Means of what was finite, NaN if nothing was; and the losses that were not always finite."""
+        means = {name: float(total / self.counts[name]) for name, total in self.sums.items()}
+        bad = [name for name, count in self.bad.items() if name.endswith("_loss") and count > 0]
         seconds = max(time.perf_counter() - self.started, 1e-9)
         means["samples_per_second"] = self.samples / seconds
         means["data_wait_share"] = self.waiting / seconds
         self.restart()
-        return means
+        return means, bad

@@ -20,6 +20,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         "total_steps": trainer.total_steps,
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
+        "skipped_steps": int(trainer.guard.count),
     }
     torch.save(state, folder / STATE)
 
@@ -36,7 +37,7 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
         raise UserError(
             f"{folder / STATE} is missing or damaged ({type(error).__name__}); remove {folder} to go on from an earlier one"
         ) from error
-    if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler"} <= set(state):
+    if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler", "skipped_steps"} <= set(state):
         raise UserError(f"{folder / STATE} is no training state; remove {folder} to go on from an earlier one")
     if state["total_steps"] != trainer.total_steps:
         raise UserError(f"{folder} was saved in a run of {state['total_steps']} steps, not {trainer.total_steps}")
@@ -44,4 +45,5 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
     trainer.losses.model.load_state_dict(saved.state_dict())
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.scaler.load_state_dict(state["scaler"])
+    trainer.guard.count.fill_(state["skipped_steps"])
     trainer.step = state["step"]

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from cosa.behaviour import BEHAVIOURS
 from cosa.config import ObjectiveSettings
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches
 from cosa.draws import Draws
 from cosa.errors import DataError, UserError
-from cosa.training.loop import LogRecord, NonFiniteLossError, Trainer, resolved_precision, seed_step
+from cosa.training.guard import NonFiniteLossError
+from cosa.training.loop import LogRecord, Trainer, resolved_precision, seed_step
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
 from cosa.training.settings import LoopSettings, OptimizerSettings
@@ -153,13 +156,69 @@ def test_evaluating_in_between_changes_nothing() -> None:
     assert without_speed(records) == without_speed(expected)
 
 
-def test_a_loss_that_is_not_finite_stops_with_a_message() -> None:
-    trainer = make_trainer()
-    with torch.no_grad():
-        trainer.losses.model.temperature.fill_(float("nan"))
-    with pytest.raises(NonFiniteLossError, match=r"itc_loss.* became non-finite by step 1 .*corpus\d, samples clip"):
+def break_losses(trainer: Trainer, steps: Sequence[int]) -> None:
+    """Make the first loss of these steps NaN."""
+    whole = trainer.losses.forward
+
+    def forward(batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        losses = whole(batch, draws)
+        if trainer.step in steps:
+            name = next(iter(losses))
+            losses[name] = losses[name] * float("nan")
+        return losses
+
+    trainer.losses.forward = forward  # type: ignore[method-assign]
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in trainer.losses.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("behaviour", ["default", "published"])
+def test_a_step_that_is_not_finite_stops_training_and_is_named(behaviour: str) -> None:
+    """Also when the record comes some steps later; the weights are still good."""
+    trainer, reference = make_trainer(log_every=3), make_trainer(log_every=3)
+    if behaviour == "published":
+        for t in (trainer, reference):
+            t.optimizer = build_optimizer(t.losses.model, t.optimizer_settings, BEHAVIOURS["published"])
+    break_losses(trainer, [1])
+    expected = trainer.batches[1]
+    with pytest.raises(NonFiniteLossError) as told:
         train(trainer)
+    assert f"{expected.objectives[0]}_loss became non-finite in step 2 (learning rate" in str(told.value)
+    assert f"corpus {expected.corpus}, samples {', '.join(expected.media_ids[:8])}" in str(told.value)
+    assert "max_skipped_steps (0 now)" in str(told.value)
+    assert all(value.isfinite().all() for value in weights(trainer).values())
     assert issubclass(NonFiniteLossError, UserError)
+
+
+def test_an_update_that_is_left_out_changes_nothing() -> None:
+    trainer = make_trainer()
+    break_losses(trainer, [0])
+    before = weights(trainer)
+    trainer.train_step(trainer.batches[0])
+    for name, value in weights(trainer).items():
+        assert torch.equal(value, before[name]), name
+    trainer.step += 1
+    trainer.train_step(trainer.batches[1])
+    assert any(not torch.equal(value, before[name]) for name, value in weights(trainer).items())
+
+
+def test_some_steps_may_be_left_out(tmp_path: Path) -> None:
+    """They are counted, also across a checkpoint; one more than allowed ends training."""
+    trainer = make_trainer(log_every=1, max_skipped_steps=2)
+    break_losses(trainer, [1, 3])
+    records = train(trainer)
+    assert [records[step].get("skipped_steps") for step in (1, 2, 3, 4)] == [None, 1.0, 1.0, 2.0]
+    assert all(math.isfinite(value) for record in records.values() for value in record.values())
+    save_state(trainer, tmp_path)
+    resumed = make_trainer(log_every=1, max_skipped_steps=2)
+    restore_state(resumed, tmp_path)
+    assert int(resumed.guard.count) == 2
+    one_more = make_trainer(log_every=1, max_skipped_steps=1)
+    break_losses(one_more, [1, 3])
+    with pytest.raises(NonFiniteLossError, match=r"in step 2 and 1 more steps"):
+        train(one_more)
 
 
 def norm_of(optimizer: torch.optim.Optimizer) -> float:
