@@ -29,6 +29,12 @@ Force = Annotated[
     list[str] | None,
     typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done, and all stages that build on it."),
 ]
+First = Annotated[
+    list[str] | None,
+    typer.Option("--from", metavar="STAGE", help="Only this stage and those that build on it."),
+]
+Until = Annotated[list[str] | None, typer.Option("--until", metavar="STAGE", help="Only this stage and those it needs.")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
 
@@ -38,30 +44,52 @@ def run_experiment(
     spec: Spec,
     overrides: Overrides = None,
     force: Force = None,
+    first: First = None,
+    until: Until = None,
+    only: Only = None,
     storage: OtherStorage = None,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.console import Reporter
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
+    from workflows.selection import Selection
     from workflows.spec.load import load_spec
 
     changes = _with_storage(overrides, storage)
     experiment = load_spec(spec, changes)
-    options = RunOptions(force=tuple(force or ()), resume_command=resume_command(spec, changes))
+    selection = Selection(tuple(first or ()), tuple(until or ()), tuple(only or ()))
+    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection))
     run(experiment, Reporter(), options)
 
 
 @app.command()
-def plan(spec: Spec, overrides: Overrides = None, force: Force = None, storage: OtherStorage = None) -> None:
+def plan(
+    spec: Spec,
+    overrides: Overrides = None,
+    force: Force = None,
+    first: First = None,
+    until: Until = None,
+    only: Only = None,
+    storage: OtherStorage = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, for programs.")] = False,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A diagram, as GitHub and editors draw it.")] = False,
+) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
     from workflows.console import Reporter
+    from workflows.drawing import as_json as json_of
+    from workflows.drawing import mermaid
     from workflows.plan import check_annotations, make_plan
+    from workflows.selection import Selection
     from workflows.spec.load import load_spec
 
-    made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or ())
+    selection = Selection(tuple(first or ()), tuple(until or ()), tuple(only or ()))
+    made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or (), selection=selection)
     check_annotations(made)
-    Reporter().plan(made)
+    if as_json or as_mermaid:
+        print(json_of(made) if as_json else mermaid(made))
+    else:
+        Reporter().plan(made)
 
 
 @app.command()
@@ -132,6 +160,14 @@ def ui(
     from workflows.ui import serve_ui
 
     serve_ui(storage, port)
+
+
+@app.command()
+def doctor(storage: StorageFolder = Path("storage")) -> None:
+    """Try every part of the installation: torch, video, Java, MLflow, Ray. Says what to do if one fails."""
+    from workflows.doctor import run_doctor
+
+    run_doctor(storage)
 
 
 @app.command()

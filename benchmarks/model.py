@@ -291,7 +291,7 @@ def main() -> None:
         console.print("bfloat16 is left out: this processor has no instructions for it (--precision bfloat16 runs it anyway)\n")
     results: list[dict[str, Any]] = []
     for size in [options.size] if options.size else ["base", "demo"]:
-        for precision in precisions:
+        for precision in precisions if size == "base" or options.precision else ["float32"]:
             for row in ROWS:
                 if not options.rows or row.name in options.rows:
                     with_plain = not options.without_plain and precision == "float32"

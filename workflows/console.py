@@ -13,9 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from workflows.drawing import tree
 from workflows.plan import Plan
 
-SYMBOLS = {"run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]"}
+SYMBOLS = {
+    "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
+}  # fmt: skip
+CHANGES_SHOWN = 6  # of a stage; `plan --json` has all
 METRIC_NAMES = {
     "text_to_video_r1": "text-to-video R@1", "text_to_video_r5": "text-to-video R@5", "text_to_video_r10": "text-to-video R@10",
     "video_to_text_r1": "video-to-text R@1", "video_to_text_r5": "video-to-text R@5", "video_to_text_r10": "video-to-text R@10",
@@ -98,12 +102,17 @@ class Reporter:
             self.console = before
 
     def plan(self, plan: Plan) -> None:
-        """The plan as a table: stage, kind, run or skip, why."""
+        """The plan as a tree in a table: stage, kind, run or skip, why, and every field that changed."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  stage", "kind", "", "why"):
             table.add_column(column)
-        for step in plan.steps:
-            table.add_row(f"  {step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+        for branches, step in tree(plan):
+            table.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+            further = step.changes[1:] if step.action == "run" else ()
+            for change in further[: CHANGES_SHOWN - 1]:
+                table.add_row("", "", "", f"[dim]{escape(change)}[/]")
+            if len(further) >= CHANGES_SHOWN:
+                table.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
         self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})")
         self.console.print(table)
         for warning in plan.experiment.warnings:

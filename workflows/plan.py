@@ -18,8 +18,8 @@ from workflows.artifacts import Manifest, Storage, read_manifest
 from workflows.digests import FileDigests
 from workflows.missing import Missing, missing_lines
 from workflows.reading import annotation_files, datasets_of, splits_of
+from workflows.selection import Selection, check_names
 from workflows.spec.combinations import is_path
-from workflows.spec.errors import did_you_mean
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import (
     DatasetSection,
@@ -33,15 +33,16 @@ from workflows.spec.sections import (
 # Raise a number when a kind of stage would compute something else from the same section and inputs.
 KIND_VERSIONS = {"prepare": 1, "extract": 1, "pretrain": 1, "finetune": 1, "evaluate": 1}
 
-Action = Literal["run", "skip", "blocked"]
+EVERYTHING = Selection()
+Action = Literal["run", "skip", "blocked", "left out"]
 
 
 @dataclass(frozen=True)
 class Step:
     """One stage of the plan.
 
-    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs, or is skipped. forced:
-    it runs although its result exists.
+    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs, or is skipped. changes: all
+    that differs from its newest result, when that is why it runs. forced: it runs although its result exists.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Step:
     version: int = 1
     resumes: bool = False
     forced: bool = False
+    changes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -74,8 +76,8 @@ class Plan:
 
     @property
     def to_run(self) -> tuple[Step, ...]:
-        """The steps that are not skipped."""
-        return tuple(step for step in self.steps if step.action != "skip")
+        """The steps that are neither done nor left out."""
+        return tuple(step for step in self.steps if step.action in ("run", "blocked"))
 
     def result_of(self, stage: str) -> Path:
         """Where the result of a stage is, or will be."""
@@ -85,27 +87,31 @@ class Plan:
         return self.storage.result(stage, step.fingerprint)
 
 
-def make_plan(experiment: Experiment, *, force: Collection[str] = ()) -> Plan:
+def make_plan(experiment: Experiment, *, force: Collection[str] = (), selection: Selection = EVERYTHING) -> Plan:
     """Decide for every stage whether its result exists already.
 
     Args:
         experiment: a checked spec.
         force: stages to run even if their result exists; so do all that build on them.
+        selection: stages to run; others are left out, but their results are used.
 
     Raises:
-        UserError: a stage to force does not exist, a file cannot be read, or a result's manifest is damaged.
+        UserError: a given stage does not exist, a chosen one needs one that is left out and has no result, a file cannot be
+            read, or a result's manifest is damaged.
     """
-    for name in force:
-        if name not in experiment.stages:
-            raise UserError(f"--force: no stage {name!r}{did_you_mean(name, experiment.stages)}")
-    return _Planner(experiment, force).plan()
+    check_names("--force", force, experiment)
+    return _Planner(experiment, force, selection).plan()
 
 
 class _Planner:
     """Plans stage after stage; knows what was decided about those before."""
 
-    def __init__(self, experiment: Experiment, force: Collection[str]):
+    def __init__(self, experiment: Experiment, force: Collection[str], selection: Selection):
         self.experiment, self.force = experiment, force
+        self.selection, self.chosen = selection, selection.stages(experiment)
+        idle = [name for name in force if name not in self.chosen]
+        if idle:
+            raise UserError(f"--force: stage {idle[0]} is left out by {selection.as_options()}")
         self.storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
         self.digests = FileDigests(self.storage.root / ".cache" / "file-digests.json")
         self.missing: list[Missing] = []
@@ -114,10 +120,24 @@ class _Planner:
     def plan(self) -> Plan:
         """Plan all stages."""
         for name in self.experiment.stages:
-            self.steps[name] = self._plan_stage(name)
+            before = len(self.missing)
+            step = self._plan_stage(name)
+            if name not in self.chosen:
+                del self.missing[before:]
+                step = _left_out(step, self.selection)
+            self.steps[name] = step
+            self._check_inputs(step)
         self.digests.save()
         missing = missing_lines(self.missing, self.experiment)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
+
+    def _check_inputs(self, step: Step) -> None:
+        lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
+        if lacking and step.action in ("run", "blocked"):
+            raise UserError(
+                f"stage {step.name} needs {', '.join(lacking)}, which {self.selection.as_options()} leaves out and which has "
+                "no result yet; run it first, or leave it in"
+            )
 
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
@@ -145,18 +165,30 @@ class _Planner:
         if name in self.force or forced_inputs:
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
-        action, reason, resumes = self._decide(step, fingerprint)
-        return replace(step, fingerprint=fingerprint, action=action, reason=reason, resumes=resumes)
+        return replace(self._decide(step, fingerprint), fingerprint=fingerprint)
 
-    def _decide(self, step: Step, fingerprint: str) -> tuple[Action, str, bool]:
+    def _decide(self, step: Step, fingerprint: str) -> Step:
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
         if read_manifest(self.storage.result(step.name, fingerprint)) is not None:
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
-            return "skip", "done" if not rerun else f"done (its input {rerun[0]} gives the same result)", False
+            reason = "done" if not rerun else f"done (its input {rerun[0]} gives the same result)"
+            return replace(step, action="skip", reason=reason)
         if resumes:
-            return "run", "interrupted: goes on where it stopped", True
+            return replace(step, reason="interrupted: goes on where it stopped", resumes=True)
         previous = self.storage.latest_manifest(step.name)
-        return "run", "new" if previous is None else next(_changes(step, previous)), False
+        if previous is None:
+            return replace(step, reason="new")
+        changes = tuple(_changes(step, previous)) or ("spec changed: datasets",)
+        fields = [change for change in changes if change.startswith(f"spec changed: stages.{step.name}.")]
+        more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
+        return replace(step, reason=changes[0] + more, changes=changes)
+
+
+def _left_out(step: Step, selection: Selection) -> Step:
+    """What becomes of a step that was not asked for: its result is used, if it has one."""
+    if step.action == "skip":
+        return step
+    return replace(step, action="left out", reason=f"by {selection.as_options()}", forced=False)
 
 
 def _model_of(section: StageSection, experiment: Experiment) -> dict[str, Any] | None:
@@ -188,14 +220,11 @@ def _fingerprint(step: Step, experiment: Experiment) -> str:
 
 
 def _changes(step: Step, previous: Manifest) -> Iterator[str]:
-    """Why the newest earlier result of the stage does not serve, a line each, what explains most first."""
+    """Why the newest earlier result of the stage does not serve: a line a field, what explains most first."""
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
-    changes = list(_differences(_without_no_effect(step.section, previous.section), result_fields(step.section)))
-    if changes:
-        field_name, old, new = changes[0]
-        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}{more}"
+    for field_name, old, new in _differences(_without_no_effect(step.section, previous.section), result_fields(step.section)):
+        yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
     for field_name, old, new in _differences(previous.model or {}, step.model or {}):
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
@@ -209,7 +238,6 @@ def _changes(step: Step, previous: Manifest) -> Iterator[str]:
             yield f"{what} changed: {', '.join(names)}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
-    yield "spec changed: datasets"
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -22,9 +22,10 @@ from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
-from workflows.plan import Plan, Step, check_annotations, make_plan
+from workflows.plan import EVERYTHING, Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
+from workflows.selection import Selection
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
@@ -39,6 +40,7 @@ class RunOptions:
     """Choices of one invocation. resume_command: what a person types to go on after a failure."""
 
     force: tuple[str, ...] = ()
+    selection: Selection = EVERYTHING
     resume_command: str = ""
 
 
@@ -61,7 +63,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     Raises:
         UserError: with what is wrong and, if stages ran, how to go on.
     """
-    plan = make_plan(experiment, force=options.force)
+    plan = make_plan(experiment, force=options.force, selection=options.selection)
     if plan.missing:
         reporter.plan(plan)
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
@@ -73,7 +75,8 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
                 plan.storage.start_over(step.name, step.fingerprint)
         reporter.plan(plan)
         if not plan.to_run:
-            reporter.say("\nNothing to do: every result exists.")
+            left_out = any(step.action == "left out" for step in plan.steps)
+            reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
             _show_metrics(plan, reporter)
             _show_addresses(plan, reporter, [], None)
             return plan
@@ -150,6 +153,8 @@ class _Run:
         return {f"cosa.git_{key}": value for key, value in self.git.items()} | {"cosa.command": command_line()}
 
     def _step(self, step: Step) -> None:
+        if step.action == "left out":
+            return
         if step.action == "skip":
             self.reporter.skipped(step.name, self.width, step.reason)
             assert step.fingerprint is not None
@@ -285,7 +290,7 @@ def result_rows(plan: Plan) -> list[dict[str, Any]]:
 
     rows = []
     for step in plan.steps:
-        if not isinstance(step.section, EvaluateSection) or step.fingerprint is None:
+        if not isinstance(step.section, EvaluateSection) or step.fingerprint is None or step.action == "left out":
             continue
         manifest = read_manifest(plan.result_of(step.name))
         shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in SHOWN]
@@ -329,11 +334,12 @@ def ui_command(experiment: Experiment) -> str:
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
-def resume_command(spec: Path, overrides: Sequence[str]) -> str:
+def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING) -> str:
     """The command that continues a run. Without --force: what was forced and is done need not run again."""
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
-    return shlex.join([*start.split(), "run-experiment", str(spec), *(part for o in overrides for part in ("--set", o))])
+    changes = [part for override in overrides for part in ("--set", override)]
+    return shlex.join([*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()])
 
 
 def _ray_command() -> str:

@@ -97,14 +97,27 @@ class Trainer:
         count = max(1, min(self.loop_settings.evaluations_per_run, self.total_steps))
         return [math.ceil(self.total_steps * (i + 1) / count) for i in range(count)]
 
-    def run(self, on_log: Callable[[int, LogRecord], None], on_evaluation: Callable[[int], None]) -> None:
+    def checkpoint_steps(self) -> set[int]:
+        """Numbers of steps done at which the run saves without validating."""
+        every = self.loop_settings.checkpoint_every
+        return set(range(every, self.total_steps, every)) - set(self.evaluation_steps()) if every else set()
+
+    def run(
+        self,
+        on_log: Callable[[int, LogRecord], None],
+        on_evaluation: Callable[[int], None],
+        on_checkpoint: Callable[[int], None] | None = None,
+    ) -> None:
         """Train from `step` to the end.
 
         Args:
-            on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed.
+            on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed. Every stop has
+                one, so that a run that goes on from there makes the same records.
             on_evaluation: called on all workers at `evaluation_steps`.
+            on_checkpoint: called on all workers at `checkpoint_steps`.
         """
-        stops = set(self.evaluation_steps())
+        evaluations, checkpoints = set(self.evaluation_steps()), self.checkpoint_steps()
+        stops = evaluations | checkpoints
         meter = _Meter(self.device)
         self.losses.train()
         for batch in self._loader():
@@ -117,9 +130,12 @@ class Trainer:
                 record = self._record(meter)
                 if rank() == 0:
                     on_log(self.step, record)
-            if self.step in stops:
+            if self.step in evaluations:
                 on_evaluation(self.step)
                 self.losses.train()
+            elif self.step in checkpoints and on_checkpoint is not None:
+                on_checkpoint(self.step)
+            if self.step in stops:
                 meter.restart()
 
     def _loader(self) -> DataLoader[Batch | UserError]:

@@ -45,6 +45,9 @@ class LoopSettings(Section):
     evaluations_per_run: NonNegativeInt = Field(
         1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"
     )
+    checkpoint_every: PositiveInt | None = no_effect(
+        None, description="steps between checkpoints to go on from, besides those of evaluations; left out: only those"
+    )
     max_skipped_steps: NonNegativeInt = Field(
         0, description="updates that are left out because a loss or gradient is not finite before training stops"
     )

@@ -1,5 +1,8 @@
 """What a training checkpoint holds: the model in native form, and what is needed to go on exactly where it stopped."""
 
+import hashlib
+import json
+import os
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -10,6 +13,11 @@ from cosa.errors import UserError
 from cosa.training.loop import Trainer
 
 STATE = "training_state.pt"
+CHECKSUMS = "checksums.json"  # written last: a folder that has it is complete
+
+
+class DamagedStateError(UserError):
+    """Files of a checkpoint are missing or not as they were written."""
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
@@ -23,20 +31,43 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         "skipped_steps": int(trainer.guard.count),
     }
     torch.save(state, folder / STATE)
+    sums = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
+def check_state(folder: Path) -> None:
+    """Read a saved state through.
+
+    Raises:
+        DamagedStateError: something is missing or differs from what was written.
+    """
+    try:
+        sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        bad = [name for name, expected in sums.items() if _checksum(folder / name) != expected]
+    except (OSError, ValueError, AttributeError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        raise DamagedStateError(
+            f"checkpoint {folder} is not whole ({reason}); remove it to go on from an earlier one"
+        ) from error
+    if bad:
+        raise DamagedStateError(
+            f"checkpoint {folder} is damaged: {', '.join(bad)} differs from what was written; remove it to go on from an "
+            "earlier one"
+        )
 
 
 def restore_state(trainer: Trainer, folder: Path) -> None:
     """Put a saved state into a trainer that was built in the same way.
 
     Raises:
-        UserError: the state is damaged or belongs to a run of another length.
+        DamagedStateError: files are missing or not as they were written.
+        UserError: the state belongs to a run of another length, or was made by another version.
     """
+    check_state(folder)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise UserError(
-            f"{folder / STATE} is missing or damaged ({type(error).__name__}); remove {folder} to go on from an earlier one"
-        ) from error
+        raise DamagedStateError(f"{folder / STATE} cannot be read ({type(error).__name__}); remove {folder}") from error
     if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler", "skipped_steps"} <= set(state):
         raise UserError(f"{folder / STATE} is no training state; remove {folder} to go on from an earlier one")
     if state["total_steps"] != trainer.total_steps:
@@ -47,3 +78,8 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
     trainer.scaler.load_state_dict(state["scaler"])
     trainer.guard.count.fill_(state["skipped_steps"])
     trainer.step = state["step"]
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

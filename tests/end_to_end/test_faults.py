@@ -28,6 +28,7 @@ from tests.end_to_end.commands import (
     run_until,
     sets,
 )
+from workflows.stages.fit import kept_checkpoints
 from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ WITHOUT_FINETUNING = (
     *(f"stages.{name}=" for name in ("retrieval", "captioning", "answers")),
     *(f"stages.test-{name}=" for name in ("retrieval", "captioning", "answers")),
 )
-# Only the corpus, its frames and pretraining, in twelve steps with three checkpoints.
+# Only the corpus, its frames and pretraining, in twelve steps with six checkpoints.
 PRETRAIN_ONLY = (
     *SMALL_CORPUS,
     *SMALL_TRAINING,
@@ -46,6 +47,7 @@ PRETRAIN_ONLY = (
     "stages.pretrain.corpora.1.steps=4",
     "stages.pretrain.corpora.2.steps=4",
     "stages.pretrain.evaluations_per_run=3",
+    "stages.pretrain.checkpoint_every=2",
 )
 
 
@@ -91,6 +93,16 @@ def training_workers(storage: Path) -> list[psutil.Process]:
     return [process for process in processes_of(storage) if "RayTrainWorker" in command_line_of(process)]
 
 
+def truncate_latest_checkpoint(storage: Path) -> Path:
+    folder = partial(storage)
+    assert folder is not None
+    (run_folder,) = (folder / "ray").iterdir()
+    newest = max(kept_checkpoints(run_folder).items())[1]
+    state = newest / "training_state.pt"
+    os.truncate(state, state.stat().st_size // 2)
+    return newest
+
+
 def workers_ended(storage: Path, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while training_workers(storage):
@@ -108,7 +120,7 @@ def kill_a_worker(storage: Path) -> Callable[[object], None]:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbed: Path, sent: signal.Signals) -> None:
-    """And a worker that is killed while it goes on costs no result either."""
+    """A worker that is killed while it goes on costs no result either, nor does a damaged checkpoint."""
     stopped = run_until(lambda: has_step(prepared, 6), sent, *arguments(prepared))
     if sent == signal.SIGINT:
         assert stopped.code == 130
@@ -117,7 +129,10 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbe
         assert "Traceback" not in stopped.output
     if sent == signal.SIGKILL:
         workers_ended(prepared)  # one of the killed run must not be taken for one of the next
+        damaged = truncate_latest_checkpoint(prepared)
         resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
+        assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
+        assert "no checkpoint is whole" not in resumed.output
     else:
         resumed = run(*arguments(prepared))
     assert resumed.code == 0, resumed.output

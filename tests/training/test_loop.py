@@ -143,6 +143,22 @@ def test_evaluations_are_spread_evenly_and_the_last_is_the_end(count: int, expec
     assert trainer.losses.training
 
 
+def test_checkpoints_between_evaluations() -> None:
+    """They are where they were asked for, cost no evaluation, and change nothing."""
+    plain, trainer = make_trainer(log_every=3), make_trainer(log_every=3, checkpoint_every=2, evaluations_per_run=2)
+    expected = train(plain)
+    evaluated: list[int] = []
+    saved: list[int] = []
+    records: dict[int, LogRecord] = {}
+    trainer.run(records.__setitem__, evaluated.append, saved.append)
+    assert evaluated == [4, 8]
+    assert saved == [2, 6]
+    assert set(records) == {2, 3, 4, 6, 8}
+    assert without_speed(records)[8]["learning_rate"] == without_speed(expected)[8]["learning_rate"]
+    for ours, theirs in zip(trainer.losses.model.parameters(), plain.losses.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_evaluating_in_between_changes_nothing() -> None:
     plain, disturbed = make_trainer(), make_trainer(evaluations_per_run=4)
     expected = train(plain)

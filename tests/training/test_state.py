@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 
 from cosa.checkpoints.native import CONFIG, WEIGHTS
 from cosa.errors import UserError
-from cosa.training.state import STATE, restore_state, save_state
+from cosa.training.state import CHECKSUMS, STATE, DamagedStateError, restore_state, save_state
 from tests.training.test_loop import make_trainer, train
 
 
@@ -18,7 +19,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_what_a_state_holds(saved: Path) -> None:
-    assert {path.name for path in saved.iterdir()} == {STATE, WEIGHTS, CONFIG, "vocab.txt"}
+    assert {path.name for path in saved.iterdir()} == {STATE, WEIGHTS, CONFIG, "vocab.txt", CHECKSUMS}
     trainer = make_trainer(steps=1)
     restore_state(trainer, saved)
     assert trainer.step == 2
@@ -28,20 +29,30 @@ def test_what_a_state_holds(saved: Path) -> None:
     assert all(float(state["step"]) >= 1 and state["exp_avg_sq"].abs().max() >= 0 for state in moments.values())
 
 
-@pytest.mark.parametrize("content", [b"", b"not a file of torch", None])
-def test_a_damaged_state_is_told(saved: Path, content: bytes | None) -> None:
-    whole = (saved / STATE).read_bytes()
-    (saved / STATE).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(UserError, match=f"{STATE} is missing or damaged .*remove"):
-        restore_state(make_trainer(steps=1), saved)
-    (saved / STATE).unlink()
-    with pytest.raises(UserError, match="is missing or damaged"):
-        restore_state(make_trainer(steps=1), saved)
+@pytest.mark.parametrize("name", [STATE, WEIGHTS, CONFIG, CHECKSUMS])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "one byte", "missing"])
+def test_a_damaged_state_is_told(saved: Path, name: str, damage: str) -> None:
+    path = saved / name
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        path.write_bytes({"empty": b"", "truncated": whole[:middle], "one byte": flipped}[damage])
+    trainer = make_trainer(steps=1)
+    before = {n: v.clone() for n, v in trainer.losses.model.state_dict().items()}
+    with pytest.raises(DamagedStateError, match="remove it to go on from an earlier one"):
+        restore_state(trainer, saved)
+    assert trainer.step == 0
+    assert all(torch.equal(value, before[n]) for n, value in trainer.losses.model.state_dict().items())
 
 
 def test_a_state_of_something_else_is_told(saved: Path) -> None:
     with pytest.raises(UserError, match="was saved in a run of 2 steps, not 4"):
         restore_state(make_trainer(steps=2), saved)
     torch.save({"epoch": 3}, saved / STATE)
+    sums = json.loads((saved / CHECKSUMS).read_text())
+    (saved / CHECKSUMS).write_text(json.dumps({name: sum_ for name, sum_ in sums.items() if name != STATE}))
     with pytest.raises(UserError, match="is no training state"):
         restore_state(make_trainer(steps=1), saved)

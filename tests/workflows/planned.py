@@ -9,6 +9,7 @@ import yaml
 
 from workflows.artifacts import Manifest
 from workflows.plan import Plan, Step, make_plan
+from workflows.spec.graph import Experiment
 from workflows.spec.load import load_spec
 
 CAPTIONS = [{"video_id": f"v{i}", "desc": f"caption {i}"} for i in range(3)]
@@ -69,9 +70,14 @@ def lay_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def load(*overrides: str) -> Experiment:
+    """Load spec.yaml."""
+    return load_spec(Path("spec.yaml"), overrides, environment={})
+
+
 def plan(*overrides: str, force: tuple[str, ...] = ()) -> Plan:
     """Plan spec.yaml."""
-    return make_plan(load_spec(Path("spec.yaml"), overrides, environment={}), force=force)
+    return make_plan(load(*overrides), force=force)
 
 
 def finish(made: Plan, *names: str) -> None:

@@ -45,3 +45,15 @@ def test_repeated_and_torn_records_are_read_once(tmp_path: Path) -> None:
     assert [(record.step, record.values["loss"]) for record in follower.new()] == [(2, 1.0)]
     assert [record.values["loss"] for record in read_records(tmp_path)] == [2.0, 1.0]
     assert json.loads(writer.path.read_text().splitlines()[-1])["total"] == 4
+
+
+def test_warnings_are_records_too(tmp_path: Path) -> None:
+    writer = ProgressWriter(tmp_path, 4)
+    writer.warn("checkpoint 3 is damaged")
+    writer.warn("checkpoint 2 is damaged")
+    writer.warn("checkpoint 2 is damaged")  # of a restarted worker
+    found = read_records(tmp_path)
+    assert [(record.kind, record.text) for record in found] == [
+        ("warning", "checkpoint 3 is damaged"), ("warning", "checkpoint 2 is damaged"),
+    ]  # fmt: skip
+    assert best_evaluation(found, "r1", {0}) is None

@@ -46,7 +46,7 @@ def trainer_of(
             callbacks=callbacks or [],
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=2),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute=score, checkpoint_score_order=mode if score else "max"
+                num_to_keep=2, checkpoint_score_attribute=score, checkpoint_score_order=mode if score else "max"
             ),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
@@ -61,7 +61,8 @@ def kept_checkpoints(run: Path) -> dict[int, Path]:
         kept = Result.from_path(str(run)).best_checkpoints
     except RuntimeError:  # the run's folder holds no snapshot
         return {}
-    return {int(metrics["step"]): Path(checkpoint.path) for checkpoint, metrics in kept or []}
+    found = sorted((int(metrics["step"]), checkpoint.path) for checkpoint, metrics in kept or [])
+    return {step: Path(path) for step, path in found}  # of one step the last: the one before was damaged
 
 
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any]) -> Any:

@@ -18,13 +18,14 @@ PROGRESS_FILE = "progress.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """kind: 'train' or 'evaluation'. step: steps done. seconds: time since the epoch."""
+    """kind: 'train', 'evaluation' or 'warning'. step: steps done. seconds: time since the epoch. text: of a warning."""
 
     kind: str
     step: int
     total: int
     values: dict[str, float]
     seconds: float
+    text: str = ""
 
 
 class ProgressWriter:
@@ -36,7 +37,14 @@ class ProgressWriter:
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append a record."""
-        line = {"kind": kind, "step": step, "total": self.total, "values": dict(values), "seconds": time.time()}
+        self._append({"kind": kind, "step": step, "total": self.total, "values": dict(values), "seconds": time.time()})
+
+    def warn(self, text: str) -> None:
+        """Append what a person should read."""
+        now = time.time()
+        self._append({"kind": "warning", "step": 0, "total": self.total, "values": {}, "seconds": now, "text": text})
+
+    def _append(self, line: Mapping[str, object]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -70,8 +78,9 @@ class Follower:
                 record = Record(**json.loads(line))
             except (ValueError, TypeError):
                 continue  # the torn line of a worker that was killed; the step is repeated
-            if (record.kind, record.step) not in self._seen:
-                self._seen.add((record.kind, record.step))
+            key = (record.kind + record.text, record.step)
+            if key not in self._seen:
+                self._seen.add(key)
                 yield record
 
 

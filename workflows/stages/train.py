@@ -130,7 +130,14 @@ def run_name(context: StageContext) -> str:
 
 
 def keep_checkpoint(source: Path, folder: Path) -> Path:
-    """Copy the model of a Ray checkpoint to the stage's folder, without the training state."""
+    """Copy the model of a Ray checkpoint to the stage's folder, without the training state.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    from cosa.training.state import check_state
+
+    check_state(source)
     target = folder / CHECKPOINT_FOLDER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -153,6 +160,9 @@ class RecordForwarder:
 
     def __call__(self, record: Record) -> None:
         """Forward one record."""
+        if record.kind == "warning":
+            self.context.run.tracker.reporter.warn(f"{self.context.step.name}: {record.text}")
+            return
         self.latest = record
         if record.kind == "evaluation":
             values = {f"validation/{name}": value for name, value in record.values.items()}

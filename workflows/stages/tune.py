@@ -118,8 +118,15 @@ def concurrent_trials(resources: WorkerResources, trials: int) -> int:
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """One trial, in a Ray Tune actor: a Ray Train run whose reports go on to Tune."""
+    """One trial, in a Ray Tune actor: a Ray Train run whose evaluations go on to Tune."""
     from ray.tune.integration.ray_train import TuneReportCallback
+
+    class ReportEvaluations(TuneReportCallback):
+        """Checkpoints between evaluations come without the metric, which Tune insists on."""
+
+        def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+            if config["score"] in metrics[0]:
+                super().after_report(run_context, metrics, checkpoint)
 
     trainer_of(
         config["jobs"][config["trial"]],
@@ -128,7 +135,7 @@ def run_trial(config: dict[str, Any]) -> None:
         storage=Path(config["storage"]),
         score=config["score"],
         mode=config["mode"],
-        callbacks=[TuneReportCallback()],
+        callbacks=[ReportEvaluations()],
     ).fit()
     raise_mistake(Path(config["jobs"][config["trial"]]["job"]["folder"]))
 

@@ -62,7 +62,7 @@ def _train(config: dict[str, Any]) -> None:
         resolution = trainer.losses.model.config.vision.resolution
         evaluator = Evaluator(job, section.dataset, section.validation_split, resolution, device)
     progress = ProgressWriter(Path(job.folder), trainer.total_steps)
-    _restore(trainer)
+    suffix = _restore(trainer, progress)
 
     def evaluate() -> dict[str, float]:
         if evaluator is None or not isinstance(section, FinetuneSection):
@@ -73,7 +73,7 @@ def _train(config: dict[str, Any]) -> None:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", step, metrics)
-        _report(trainer, {"step": step, **metrics})
+        _report(trainer, {"step": step, **metrics}, suffix)
 
     if trainer.step == 0 and isinstance(section, FinetuneSection) and section.zero_shot_first:
         metrics = evaluate()
@@ -83,27 +83,65 @@ def _train(config: dict[str, Any]) -> None:
         last = [record for record in read_records(Path(job.folder)) if record.kind == "evaluation"][-1]
         ray.train.report({"step": trainer.step, **finite(last.values)})
         return
-    trainer.run(lambda step, record: progress.write("train", step, record), stop)
+    trainer.run(
+        lambda step, record: progress.write("train", step, record), stop, lambda step: _report(trainer, {"step": step}, suffix)
+    )
 
 
-def _restore(trainer: Any) -> None:
+def _restore(trainer: Any, progress: ProgressWriter) -> str:
+    """Go on from the latest checkpoint that is whole, if there is any; one that is not is told in the progress file.
+
+    Returns:
+        what to put behind the names of checkpoints from here on: steps that are repeated because a checkpoint was damaged
+        must not take its name, which Ray still has in its books.
+    """
     import ray.train
 
-    from cosa.training.state import restore_state
+    from cosa.distributed import rank
+    from cosa.training.state import DamagedStateError, restore_state
 
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            restore_state(trainer, Path(folder))
+    latest = ray.train.get_checkpoint()
+    if latest is None:
+        return ""
+    with latest.as_directory() as folder:
+        suffix = next_suffix(Path(folder).parent)
+        for candidate in earlier_checkpoints(Path(folder)):
+            try:
+                restore_state(trainer, candidate)
+            except DamagedStateError as error:
+                if rank() == 0:
+                    progress.warn(str(error))
+            else:
+                return suffix if candidate != Path(folder) else current_suffix(candidate)
+    if rank() == 0:
+        progress.warn("no checkpoint is whole: training starts again from its first step")
+    return suffix
 
 
-def _report(trainer: Any, metrics: Mapping[str, float]) -> None:
+def earlier_checkpoints(latest: Path) -> list[Path]:
+    """A checkpoint and those beside it that were saved before it, the newest first."""
+    older = sorted(path for path in latest.parent.glob("checkpoint_[0-9]*") if path.name < latest.name)
+    return [latest, *reversed(older)]
+
+
+def current_suffix(checkpoint: Path) -> str:
+    """What stands behind the step in a checkpoint's name."""
+    return checkpoint.name.removeprefix(checkpoint_name(0)[:-8])[8:]
+
+
+def next_suffix(folder: Path) -> str:
+    """One that no checkpoint in a folder has: _1, _2, ..."""
+    used = [current_suffix(path).removeprefix("_") for path in folder.glob("checkpoint_[0-9]*")]
+    return f"_{1 + max((int(number) for number in used if number.isdigit()), default=0)}"
+
+
+def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
     import ray.train
 
     from cosa.distributed import rank
     from cosa.training.state import save_state
 
-    name = checkpoint_name(trainer.step)
+    name = checkpoint_name(trainer.step) + suffix
     if rank() != 0:
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return

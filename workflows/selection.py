@@ -1,0 +1,75 @@
+"""Which stages of an experiment a person asked for: --from, --until, --only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from cosa.errors import UserError
+from workflows.spec.errors import did_you_mean
+from workflows.spec.graph import Experiment
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Names of stages, as given. first: these and all that build on them. until: these and all they need. only: just these.
+
+    Given together, a stage has to be in all of them.
+    """
+
+    first: tuple[str, ...] = ()
+    until: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def stages(self, experiment: Experiment) -> frozenset[str]:
+        """The chosen stages.
+
+        Raises:
+            UserError: there is no stage of a given name, or none is left.
+        """
+        chosen = set(experiment.stages)
+        for option, names, reach in (
+            ("--from", self.first, building_on),
+            ("--until", self.until, needed_for),
+            ("--only", self.only, lambda _, names: set(names)),
+        ):
+            check_names(option, names, experiment)
+            if names:
+                chosen &= reach(experiment, names)
+        if not chosen:
+            raise UserError(f"no stage is in all of {self.as_options()}; the stages are {', '.join(experiment.stages)}")
+        return frozenset(chosen)
+
+    def as_options(self) -> str:
+        """As on the command line."""
+        return " ".join(self.arguments())
+
+    def arguments(self) -> list[str]:
+        """As on the command line, word by word."""
+        given = (("--from", self.first), ("--until", self.until), ("--only", self.only))
+        return [word for option, names in given for name in names for word in (option, name)]
+
+
+def check_names(option: str, names: Iterable[str], experiment: Experiment) -> None:
+    """Raise UserError if an option names a stage that does not exist."""
+    for name in names:
+        if name not in experiment.stages:
+            raise UserError(f"{option}: no stage {name!r}{did_you_mean(name, experiment.stages)}")
+
+
+def building_on(experiment: Experiment, names: Collection[str]) -> set[str]:
+    """These stages and all that read their results, directly or not."""
+    found = set(names)
+    for stage in experiment.stages:  # in an order in which they can run
+        if found.intersection(experiment.inputs[stage]):
+            found.add(stage)
+    return found
+
+
+def needed_for(experiment: Experiment, names: Collection[str]) -> set[str]:
+    """These stages and all whose results they read, directly or not."""
+    found = set(names)
+    for stage in reversed(list(experiment.stages)):
+        if stage in found:
+            found.update(experiment.inputs[stage])
+    return found
