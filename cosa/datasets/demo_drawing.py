@@ -63,7 +63,8 @@ def save_clip(frames: list[Image.Image], path: Path, frames_per_second: int, fra
         stream.pix_fmt = "yuv420p"
         stream.gop_size = frames_per_scene
         stream.thread_count = 1
-        stream.options = {"preset": "ultrafast", "crf": _VIDEO_QUALITY}
+        # Otherwise x264's vector code for AVX-512 gives bytes that depend on where in memory a frame lies.
+        stream.options = {"preset": "ultrafast", "crf": _VIDEO_QUALITY, "x264-params": "cpu-independent=1"}
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode(None))

