@@ -15,7 +15,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dro
 
     mask: bool, true where a query may look; every query may look somewhere. dropout: of the attention weights.
     """
-    if dropout and query.device.type == "cpu":
+    if dropout and query.device.type == "cpu" and not torch.compiler.is_compiling():
         result: Tensor = _Attention.apply(query, keys, values, mask, dropout)
         return result
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)

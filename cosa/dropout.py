@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 def dropout(x: Tensor, rate: float) -> Tensor:
     """Zero a share of the values and scale the others, for training."""
-    if rate and x.device.type == "cpu":
+    if rate and x.device.type == "cpu" and not torch.compiler.is_compiling():
         result: Tensor = _Dropout.apply(x, rate)
         return result
     return F.dropout(x, rate)

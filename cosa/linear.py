@@ -71,9 +71,10 @@ def feed_forward(x: Tensor, first: nn.Linear, second: nn.Linear) -> Tensor:
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether the product of these is oneDNN's: float32 on a CPU, and no autocast."""
+    """Whether the product of these is oneDNN's: float32 on a CPU, no autocast, and not compiled, which chooses itself."""
     return (
         AVAILABLE
+        and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0

@@ -4,6 +4,7 @@ Two rules keep it fast. Every image is encoded once a step: concatenated samples
 and values of a video are computed once a layer (`VideoMemory`) and shared by every pass that looks at it.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.checkpoints.positions import nearest_frames
 from cosa.config import ModelConfig
 from cosa.distributed import gather, gather_constant, world_size
+from cosa.errors import UserError
 from cosa.linear import use_fast_linear
 from cosa.memory import FrameKeys, VideoMemory
 from cosa.reading import Reading
@@ -95,6 +97,18 @@ class COSA(nn.Module):
         """Recompute activations in the backward pass instead of keeping them, in both encoders."""
         self.multimodal.gradient_checkpointing = enabled
         self.vision.backbone.set_grad_checkpointing(enabled)
+
+    def compile_encoders(self, backend: str = "inductor") -> None:
+        """Compile the passes of both encoders, each a graph without breaks; what is around them depends on the data.
+
+        Raises:
+            UserError: on a CPU, torch.compile needs a C++ compiler, and there is none.
+        """
+        on_cpu = self.temperature.device.type == "cpu"
+        if backend == "inductor" and on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+            raise UserError("compile: torch.compile needs a C++ compiler on a CPU; install g++, or leave compile out")
+        self.vision.compile(backend=backend, fullgraph=True)
+        self.multimodal.compile_reading(backend)
 
     # -- video ------------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ class LoopSettings(Section):
         "the loss and needs a GPU",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
+    compile: bool = Field(False, description="compile both encoders with torch.compile: slow to start, pays on GPUs")
     log_every: PositiveInt = no_effect(10, description="steps between two records of losses and speed")
     evaluations_per_run: NonNegativeInt = Field(
         1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"

@@ -156,6 +156,8 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     freeze_unused(model, {name for corpus in corpora for name in corpus.objectives})
     model.set_gradient_checkpointing(section.gradient_checkpointing)
     model.to(device)
+    if section.compile:
+        model.compile_encoders()
     optimizer_settings = part(OptimizerSettings, section)
     return Trainer(
         losses=StepLosses(
