@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from workflows.plan import Plan
 
 app = typer.Typer(
     name="cosa",
@@ -34,6 +38,10 @@ First = Annotated[
     typer.Option("--from", metavar="STAGE", help="Only this stage and those that build on it."),
 ]
 Until = Annotated[list[str] | None, typer.Option("--until", metavar="STAGE", help="Only this stage and those it needs.")]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option("--sweep", metavar="NAME=V1,V2", help="One run for every value; stages they share run once."),
+]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
@@ -47,6 +55,7 @@ def run_experiment(
     first: First = None,
     until: Until = None,
     only: Only = None,
+    sweep: Sweep = None,
     storage: OtherStorage = None,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
@@ -55,12 +64,21 @@ def run_experiment(
     from workflows.runner import run_experiment as run
     from workflows.selection import Selection
     from workflows.spec.load import load_spec
+    from workflows.variants import run_variants, variants_of
 
     changes = _with_storage(overrides, storage)
-    experiment = load_spec(spec, changes)
     selection = Selection(tuple(first or ()), tuple(until or ()), tuple(only or ()))
-    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection))
-    run(experiment, Reporter(), options)
+    reporter = Reporter()
+
+    def run_one(variant: tuple[str, ...]) -> Plan:
+        chosen = [*changes, *variant]
+        options = RunOptions(tuple(force or ()), selection, resume_command(spec, chosen, selection))
+        return run(load_spec(spec, chosen), reporter, options)
+
+    if sweep:
+        run_variants(variants_of(sweep), run_one, reporter)
+    else:
+        run_one(())
 
 
 @app.command()
@@ -191,23 +209,24 @@ def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Fi
 
 def _with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
     """Overrides with the one that --storage stands for."""
-    return [*(overrides or []), *([f"storage={storage}"] if storage is not None else [])]
+    return [*(overrides or []), *([f"storage={json.dumps(storage)}"] if storage is not None else [])]
 
 
 def main() -> None:
     """Run a command; a user's mistake is one clear message, not a traceback."""
     from cosa.errors import UserError
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    signal.signal(signal.SIGTERM, _preempt)
     try:
         code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as interruption:
+        code = getattr(interruption, "exit_code", 130)
+        print("asked to end (SIGTERM)" if code != 130 else "interrupted", file=sys.stderr)
+        raise SystemExit(code) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -219,9 +238,17 @@ def main() -> None:
 
 
 def _interrupt(number: int, _: object) -> None:
-    """Treat being ended like Ctrl-C: children are stopped, records are sent, and the way to go on is printed."""
+    """Treat being left alone like Ctrl-C: children are stopped, records are sent, and the way to go on is printed."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _preempt(number: int, _: object) -> None:
+    """The same when the machine is about to be taken away; training saves first."""
+    from workflows.preemption import Preempted
+
+    signal.signal(number, signal.SIG_IGN)
+    raise Preempted
 
 
 def _show_usage_error(error: Exception) -> None:

@@ -98,8 +98,12 @@ class COSA(nn.Module):
         self.multimodal.gradient_checkpointing = enabled
         self.vision.backbone.set_grad_checkpointing(enabled)
 
-    def compile_encoders(self, backend: str = "inductor") -> None:
+    def compile_encoders(self, backend: str = "inductor", *, fullgraph: bool = False) -> None:
         """Compile the passes of both encoders, each a graph without breaks; what is around them depends on the data.
+
+        Args:
+            backend: torch.compile's.
+            fullgraph: a break, or too many different graphs, is an error; otherwise it only costs time.
 
         Raises:
             UserError: on a CPU, torch.compile needs a C++ compiler, and there is none.
@@ -107,8 +111,8 @@ class COSA(nn.Module):
         on_cpu = self.temperature.device.type == "cpu"
         if backend == "inductor" and on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
             raise UserError("compile: torch.compile needs a C++ compiler on a CPU; install g++, or leave compile out")
-        self.vision.compile(backend=backend, fullgraph=True)
-        self.multimodal.compile_reading(backend)
+        self.vision.compile(backend=backend, fullgraph=fullgraph)
+        self.multimodal.compile_reading(backend, fullgraph=fullgraph)
 
     # -- video ------------------------------------------------------------------------------------------------------
 

@@ -63,9 +63,9 @@ class MultimodalEncoder(nn.Module):
         self.gradient_checkpointing = False
         self._compiled: Callable[[Sequence[Reading]], list[Read]] | None = None
 
-    def compile_reading(self, backend: str) -> None:
+    def compile_reading(self, backend: str, *, fullgraph: bool) -> None:
         """Compile `read` for training: one graph for all lengths. Generation, which keeps a cache, stays as it is."""
-        self._compiled = torch.compile(self._read, backend=backend, fullgraph=True, dynamic=True)
+        self._compiled = torch.compile(self._read, backend=backend, fullgraph=fullgraph, dynamic=True)
 
     def _load_pretrained(self) -> None:
         """Weights through transformers: cross-attention layers are new and stay at their random start."""
@@ -146,7 +146,9 @@ class MultimodalEncoder(nn.Module):
         Linear layers see the tokens of all groups as rows of one matrix, so that the weights of a layer (and in the backward
         pass their gradients) travel through memory once. Attention stays within each group.
         """
-        return self._read(readings) if self._compiled is None or not self.training else self._compiled(readings)
+        if self._compiled is None or not self.training or any(reading.cache is not None for reading in readings):
+            return self._read(readings)
+        return self._compiled(readings)
 
     def _read(self, readings: Sequence[Reading]) -> list[Read]:
         order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first

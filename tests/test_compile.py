@@ -19,7 +19,7 @@ def test_losses_and_gradients_are_the_same(family: Family, objectives: tuple[str
         torch._dynamo.reset()
         model = tiny_model(family, dropout=0.0)
         if compiled:
-            model.compile_encoders(backend="aot_eager")
+            model.compile_encoders(backend="aot_eager", fullgraph=True)
         model.train()
         model.vision.eval()  # no stochastic depth: draws differ
         for rows in (4, 6) if objectives == ("qa",) else (4,):

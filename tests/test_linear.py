@@ -89,6 +89,16 @@ def test_feed_forward(shape: tuple[int, ...]) -> None:
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("sizes", [(7, 11), (11, 7)])
+def test_gradients_that_are_one_number_seen_often(sizes: tuple[int, int]) -> None:
+    plain, ours = pair(sizes=sizes)
+    x = torch.randn(5, sizes[0])
+    for layer in (plain, ours):
+        layer(x).sum().backward()
+    for expected, found in zip(plain.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, atol=1e-5, rtol=1e-5)
+
+
 def test_frozen_weights_get_no_gradient() -> None:
     _, ours = pair()
     ours.weight.requires_grad_(False)

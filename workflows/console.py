@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -154,6 +154,21 @@ class Reporter:
     def failed(self, name: str, width: int, seconds: float) -> None:
         """A failed stage."""
         self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
+
+    def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
+        """Metrics of several variants side by side: rows of stage, metric, and a value (or none) of each variant."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("  stage", "metric"):
+            table.add_column(column)
+        for variant in variants:
+            table.add_column(escape(variant), justify="right")
+        previous = None
+        for stage, metric, values in rows:
+            shown = ["" if value is None else f"{value:.1f}" for value in values]
+            table.add_row(f"  {stage}" if stage != previous else "", metric, *shown)
+            previous = stage
+        self.console.print()
+        self.console.print(table)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Final metrics beside their baselines: rows of stage, metric, value, baseline, baseline_name, published."""

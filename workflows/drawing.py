@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 
 from workflows.plan import Plan, Step
 
+_ENTITIES = str.maketrans({'"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "})
 _COLOURS = {"run": "#fde68a", "skip": "#bbf7d0", "blocked": "#fecaca", "left out": "#e5e7eb"}
 
 
@@ -38,7 +38,7 @@ def mermaid(plan: Plan) -> str:
     names = {step.name: f"s{place}" for place, step in enumerate(plan.steps)}
     lines = ["flowchart TD"]
     for step in plan.steps:
-        why = re.sub(r'["<>\n]', "'", step.reason)
+        why = step.reason.translate(_ENTITIES)
         lines.append(
             f'  {names[step.name]}["<b>{step.name}</b> ({step.kind})<br/>{step.action}: {why}"]:::{_class(step.action)}'
         )

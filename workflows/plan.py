@@ -124,12 +124,21 @@ class _Planner:
             step = self._plan_stage(name)
             if name not in self.chosen:
                 del self.missing[before:]
-                step = _left_out(step, self.selection)
+                step = self._left_out(step)
             self.steps[name] = step
             self._check_inputs(step)
         self.digests.save()
         missing = missing_lines(self.missing, self.experiment)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
+
+    def _left_out(self, step: Step) -> Step:
+        """What becomes of a step that was not asked for: its result is used, if it has one."""
+        if step.action == "skip":
+            return step
+        if step.forced and step.fingerprint and read_manifest(self.storage.result(step.name, step.fingerprint)) is not None:
+            reason = f"done before, and left out by {self.selection.as_options()} though {step.reason}"
+            return replace(step, action="skip", reason=reason, forced=False)
+        return replace(step, action="left out", reason=f"by {self.selection.as_options()}", forced=False)
 
     def _check_inputs(self, step: Step) -> None:
         lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
@@ -182,13 +191,6 @@ class _Planner:
         fields = [change for change in changes if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
         return replace(step, reason=changes[0] + more, changes=changes)
-
-
-def _left_out(step: Step, selection: Selection) -> Step:
-    """What becomes of a step that was not asked for: its result is used, if it has one."""
-    if step.action == "skip":
-        return step
-    return replace(step, action="left out", reason=f"by {selection.as_options()}", forced=False)
 
 
 def _model_of(section: StageSection, experiment: Experiment) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from cosa.distributed import gather_objects
 from cosa.errors import UserError
 
+SAMPLES_NAMED = 8
+
 
 class NonFiniteLossError(UserError):
     """Losses or gradients became NaN or infinite more often than is allowed."""
@@ -25,12 +27,21 @@ class FiniteGuard:
         """allowed: steps that may be left out."""
         self.allowed = allowed
         self.count = torch.zeros((), device=device)  # on this worker
-        self.first = torch.full((), -1, device=device)  # the first such step, counted from 0
+        self.first = torch.full((), -1, device=device)  # the first such step since the last check, counted from 0
 
-    def judge(self, losses: Sequence[Tensor], norm: Tensor, step: int) -> Tensor:
-        """1.0 if the update must be left out, else 0.0. losses: this worker's scalars. norm: of all gradients."""
+    def judge(self, losses: Sequence[Tensor], norm: Tensor, step: int, *, scaled: bool) -> Tensor:
+        """1.0 if the update must be left out, else 0.0.
+
+        Args:
+            losses: this worker's scalars.
+            norm: of all gradients.
+            step: from 0.
+            scaled: the loss was scaled up for float16: gradients then overflow now and then, which is no fault.
+        """
         leave_out = ~norm.isfinite()
-        bad = leave_out | ~torch.stack([loss.detach() for loss in losses]).isfinite().all()
+        bad = ~torch.stack([loss.detach() for loss in losses]).isfinite().all()
+        if not scaled:
+            bad = bad | leave_out
         self.first = torch.where(bad & (self.first < 0), step, self.first)
         self.count = self.count + bad
         return leave_out.float()
@@ -39,7 +50,7 @@ class FiniteGuard:
         """Steps that were left out so far; all workers call it together, after one of them counted some.
 
         Args:
-            names: losses of this worker that were not finite since the last record.
+            names: losses of this worker that were not finite since the last check.
             samples_of: corpus and media of a step on this worker.
             rate: the learning rate, for the message.
 
@@ -47,19 +58,22 @@ class FiniteGuard:
             NonFiniteLossError: there were more than are allowed.
         """
         mine = int(self.first)
-        told = samples_of(mine) if mine >= 0 else ("", ())
-        found = [f for f in gather_objects((int(self.count), mine, sorted(names), *told)) if f[1] >= 0]
+        found = gather_objects((int(self.count), mine, sorted(names)))
         count = max(count for count, *_ in found)
         if count <= self.allowed:
+            self.first = torch.full_like(self.first, -1)
             return count
-        first = min(step for _, step, *_ in found)
-        at_first = [f for f in found if f[1] == first]
-        guilty = [f for f in at_first if f[2]] or at_first  # gradients of one worker's loss reach all
-        bad = ", ".join(sorted({name for f in guilty for name in f[2]})) or "the gradients"
-        media = [media_id for f in guilty for media_id in f[4]]
-        more = f" and {count - 1} more steps" if count > 1 else ""
+        told = gather_objects(samples_of(mine) if mine >= 0 else ("", ()))
+        first = min((step for _, step, _ in found if step >= 0), default=-1)
+        at_first = [(bad, *of) for (_, step, bad), of in zip(found, told, strict=True) if step == first >= 0]
+        guilty = [f for f in at_first if f[0]] or at_first  # gradients of one worker's loss reach all
+        where = "before this run went on"
+        if guilty:
+            media = [media_id for _, _, ids in guilty for media_id in ids]
+            more = ", ..." if len(media) > SAMPLES_NAMED else ""
+            where = f"in step {first + 1} (corpus {guilty[0][1]}, samples {', '.join(media[:SAMPLES_NAMED])}{more})"
+        bad = ", ".join(sorted({name for f in guilty for name in f[0]})) or "the gradients"
         raise NonFiniteLossError(
-            f"{bad} became non-finite in step {first + 1}{more} (learning rate {rate:.2g}, corpus {guilty[0][3]}, samples "
-            f"{', '.join(media[:8])}{', ...' if len(media) > 8 else ''}); the update was left out. Lower learning_rate, use "
-            f"bfloat16 instead of float16, or allow some such steps by max_skipped_steps ({self.allowed} now)"
+            f"{bad} became non-finite {where}; such updates are left out: {count} now, and max_skipped_steps allows "
+            f"{self.allowed}. Lower learning_rate ({rate:.2g} there), use bfloat16 instead of float16, or allow more"
         )

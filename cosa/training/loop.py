@@ -107,14 +107,17 @@ class Trainer:
         on_log: Callable[[int, LogRecord], None],
         on_evaluation: Callable[[int], None],
         on_checkpoint: Callable[[int], None] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Train from `step` to the end.
+        """Train from `step` to the end, or until asked to stop.
 
         Args:
             on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed. Every stop has
                 one, so that a run that goes on from there makes the same records.
             on_evaluation: called on all workers at `evaluation_steps`.
             on_checkpoint: called on all workers at `checkpoint_steps`.
+            should_stop: asked on worker 0 at every record, the only place where workers agree anyway. If so, all save by
+                `on_checkpoint` and end.
         """
         evaluations, checkpoints = set(self.evaluation_steps()), self.checkpoint_steps()
         stops = evaluations | checkpoints
@@ -126,15 +129,19 @@ class Trainer:
             meter.waited()
             meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
+            stopping = False
             if self.step % self.loop_settings.log_every == 0 or self.step in stops:
-                record = self._record(meter)
+                record = self._record(meter, should_stop)
+                stopping = record.pop("asked_to_stop") > 0
                 if rank() == 0:
                     on_log(self.step, record)
             if self.step in evaluations:
                 on_evaluation(self.step)
                 self.losses.train()
-            elif self.step in checkpoints and on_checkpoint is not None:
+            elif (stopping or self.step in checkpoints) and on_checkpoint is not None:
                 on_checkpoint(self.step)
+            if stopping:
+                return
             if self.step in stops:
                 meter.restart()
 
@@ -161,7 +168,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip)
-        leave_out = self.guard.judge(summed, norm, self.step)
+        leave_out = self.guard.judge(summed, norm, self.step, scaled=self.scaler.is_enabled())
         if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
             self.optimizer.found_inf = leave_out  # type: ignore[attr-defined]  # how PyTorch tells an optimizer, without waiting
         self.scaler.step(self.optimizer)
@@ -180,14 +187,15 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
-    def _record(self, meter: "_Meter") -> LogRecord:
-        """Means of all workers since the last record.
+    def _record(self, meter: "_Meter", should_stop: Callable[[], bool]) -> LogRecord:
+        """Means of all workers since the last record, and `asked_to_stop`, above 0 if they were.
 
         Raises:
             NonFiniteLossError: too many steps had to be left out.
         """
         values, bad = meter.record()
-        means = mean_of_workers({**values, "skipped_steps": float(self.guard.count)})
+        asked = float(rank() == 0 and should_stop())
+        means = mean_of_workers({**values, "skipped_steps": float(self.guard.count), "asked_to_stop": asked})
         if means.pop("skipped_steps") > 0:
             skipped = self.guard.check(bad, self._samples_of, values["learning_rate"])
             means = {name: value for name, value in means.items() if math.isfinite(value)}

@@ -49,7 +49,7 @@ class LoopSettings(Section):
     checkpoint_every: PositiveInt | None = no_effect(
         None, description="steps between checkpoints to go on from, besides those of evaluations; left out: only those"
     )
-    max_skipped_steps: NonNegativeInt = Field(
+    max_skipped_steps: NonNegativeInt = no_effect(
         0, description="updates that are left out because a loss or gradient is not finite before training stops"
     )
     loader_workers: NonNegativeInt = no_effect(

@@ -46,14 +46,9 @@ def check_state(folder: Path) -> None:
         bad = [name for name, expected in sums.items() if _checksum(folder / name) != expected]
     except (OSError, ValueError, AttributeError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise DamagedStateError(
-            f"checkpoint {folder} is not whole ({reason}); remove it to go on from an earlier one"
-        ) from error
+        raise DamagedStateError(f"checkpoint {folder} is not whole ({reason})") from error
     if bad:
-        raise DamagedStateError(
-            f"checkpoint {folder} is damaged: {', '.join(bad)} differs from what was written; remove it to go on from an "
-            "earlier one"
-        )
+        raise DamagedStateError(f"checkpoint {folder} is damaged: {', '.join(bad)} differs from what was written")
 
 
 def restore_state(trainer: Trainer, folder: Path) -> None:
@@ -67,9 +62,9 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise DamagedStateError(f"{folder / STATE} cannot be read ({type(error).__name__}); remove {folder}") from error
+        raise DamagedStateError(f"{folder / STATE} cannot be read ({type(error).__name__})") from error
     if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler", "skipped_steps"} <= set(state):
-        raise UserError(f"{folder / STATE} is no training state; remove {folder} to go on from an earlier one")
+        raise UserError(f"{folder / STATE} is no training state of this version; start again by --force")
     if state["total_steps"] != trainer.total_steps:
         raise UserError(f"{folder} was saved in a run of {state['total_steps']} steps, not {trainer.total_steps}")
     saved = load_checkpoint(folder)

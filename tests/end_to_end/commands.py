@@ -33,6 +33,7 @@ SMALL_TRAINING = (
     "stages.retrieval.batch_size=16",
     "stages.retrieval.log_every=1",
     "stages.retrieval.evaluations_per_run=2",
+    "stages.retrieval.checkpoint_every=1",
     "stages.retrieval.sweep.scheduler=asha",
     "stages.captioning.epochs=1",
     "stages.captioning.batch_size=16",

@@ -118,15 +118,20 @@ def kill_a_worker(storage: Path) -> Callable[[object], None]:
     return kill
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbed: Path, sent: signal.Signals) -> None:
     """A worker that is killed while it goes on costs no result either, nor does a damaged checkpoint."""
     stopped = run_until(lambda: has_step(prepared, 6), sent, *arguments(prepared))
-    if sent == signal.SIGINT:
-        assert stopped.code == 130
+    if sent != signal.SIGKILL:
+        assert stopped.code == (130 if sent == signal.SIGINT else 75)
         assert "interrupted; what is done is kept. Go on with:" in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
+    if sent == signal.SIGTERM:  # it has saved first: no step is done twice
+        before = partial(prepared)
+        assert before is not None
+        (run_folder,) = (before / "ray").iterdir()
+        assert max(kept_checkpoints(run_folder)) == max(losses(before))
     if sent == signal.SIGKILL:
         workers_ended(prepared)  # one of the killed run must not be taken for one of the next
         damaged = truncate_latest_checkpoint(prepared)

@@ -12,7 +12,7 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches
 from cosa.draws import Draws
 from cosa.errors import DataError, UserError
-from cosa.training.guard import NonFiniteLossError
+from cosa.training.guard import FiniteGuard, NonFiniteLossError
 from cosa.training.loop import LogRecord, Trainer, resolved_precision, seed_step
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
@@ -159,6 +159,17 @@ def test_checkpoints_between_evaluations() -> None:
         assert torch.equal(ours, theirs)
 
 
+def test_asked_to_stop_it_saves_at_the_next_record_and_ends() -> None:
+    trainer = make_trainer(log_every=3)
+    records: dict[int, LogRecord] = {}
+    saved: list[int] = []
+    trainer.run(records.__setitem__, lambda step: None, saved.append, lambda: trainer.step >= 2)
+    assert saved == [3]
+    assert trainer.step == 3
+    assert set(records) == {3}
+    assert "asked_to_stop" not in records[3]
+
+
 def test_evaluating_in_between_changes_nothing() -> None:
     plain, disturbed = make_trainer(), make_trainer(evaluations_per_run=4)
     expected = train(plain)
@@ -201,9 +212,9 @@ def test_a_step_that_is_not_finite_stops_training_and_is_named(behaviour: str) -
     expected = trainer.batches[1]
     with pytest.raises(NonFiniteLossError) as told:
         train(trainer)
-    assert f"{expected.objectives[0]}_loss became non-finite in step 2 (learning rate" in str(told.value)
-    assert f"corpus {expected.corpus}, samples {', '.join(expected.media_ids[:8])}" in str(told.value)
-    assert "max_skipped_steps (0 now)" in str(told.value)
+    assert f"{expected.objectives[0]}_loss became non-finite in step 2 (corpus {expected.corpus}, samples" in str(told.value)
+    assert f"samples {', '.join(expected.media_ids[:8])}" in str(told.value)
+    assert "1 now, and max_skipped_steps allows 0" in str(told.value)
     assert all(value.isfinite().all() for value in weights(trainer).values())
     assert issubclass(NonFiniteLossError, UserError)
 
@@ -233,8 +244,39 @@ def test_some_steps_may_be_left_out(tmp_path: Path) -> None:
     assert int(resumed.guard.count) == 2
     one_more = make_trainer(log_every=1, max_skipped_steps=1)
     break_losses(one_more, [1, 3])
-    with pytest.raises(NonFiniteLossError, match=r"in step 2 and 1 more steps"):
+    with pytest.raises(NonFiniteLossError, match=r"in step 4 .*: 2 now, and max_skipped_steps allows 1"):
         train(one_more)
+
+
+def test_a_run_with_a_step_left_out_goes_on(tmp_path: Path) -> None:
+    interrupted, whole = (make_trainer(log_every=1, max_skipped_steps=2) for _ in range(2))
+    for trainer in (interrupted, whole):
+        break_losses(trainer, [1])
+    expected = train(whole)
+
+    def stop(step: int) -> None:
+        save_state(interrupted, tmp_path)
+
+    interrupted.run(lambda step, record: None, lambda step: None, stop, lambda: interrupted.step >= 3)
+    resumed = make_trainer(log_every=1, max_skipped_steps=2)
+    restore_state(resumed, tmp_path)
+    found = train(resumed)
+    assert found
+    assert without_speed(found) == {step: record for step, record in without_speed(expected).items() if step in found}
+    strict = make_trainer(log_every=1, max_skipped_steps=0)
+    restore_state(strict, tmp_path)
+    with pytest.raises(NonFiniteLossError, match=r"before this run went on; .* 1 now, and max_skipped_steps allows 0"):
+        train(strict)
+
+
+def test_overflows_of_a_scaled_loss_are_no_fault() -> None:
+    guard = FiniteGuard(0, CPU)
+    finite, infinite = torch.tensor(1.0), torch.tensor(float("inf"))
+    assert float(guard.judge([finite], infinite, 3, scaled=True)) == 1.0
+    assert int(guard.count) == 0
+    guard.judge([infinite], infinite, 4, scaled=True)
+    guard.judge([finite], infinite, 5, scaled=False)
+    assert (int(guard.count), int(guard.first)) == (2, 4)
 
 
 def norm_of(optimizer: torch.optim.Optimizer) -> float:

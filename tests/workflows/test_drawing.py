@@ -49,6 +49,8 @@ def test_mermaid_has_all_stages_and_arrows(here: Path) -> None:
     arrows = [line for line in drawn.splitlines() if "-->" in line]
     assert len(arrows) == sum(len(made.experiment.inputs[name]) for name in STAGES)
     assert all(f"<b>{name}</b>" in drawn for name in STAGES)
+    finish(made)
+    assert "rerank 50 -#gt; 3" in mermaid(plan("stages.test.rerank=3"))
 
 
 def test_json_says_everything(here: Path) -> None:

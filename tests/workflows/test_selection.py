@@ -82,6 +82,9 @@ def test_forcing_one_stage_alone_does_not_force_those_after_it(here: Path) -> No
     made = selected(only="pretrain", force=("pretrain",))
     assert chosen(made) == {"pretrain"}
     assert not any(step.forced for step in made.steps if step.name != "pretrain")
+    retrieval = next(step for step in made.steps if step.name == "retrieval")
+    assert retrieval.action == "skip"
+    assert retrieval.reason == "done before, and left out by --only pretrain though its input pretrain is forced"
 
 
 def test_as_on_the_command_line() -> None:

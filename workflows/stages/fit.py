@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
+from workflows.preemption import GRACE_SECONDS, Preempted, ask_to_stop
 from workflows.stages.workers import evaluation_worker, training_worker
 
 POLL_SECONDS = 0.25
@@ -65,14 +68,20 @@ def kept_checkpoints(run: Path) -> dict[int, Path]:
     return {step: Path(path) for step, path in found}  # of one step the last: the one before was damaged
 
 
-def fit_in_background(trainer: Any, on_poll: Callable[[], Any]) -> Any:
+def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | None = None) -> Any:
     """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
+
+    Args:
+        trainer: of Ray Train, or a tuner of Ray Tune.
+        on_poll: called several times a second.
+        folder: of a training that saves when it is asked to stop; without one it is left where it is.
 
     Returns:
         fit's result.
 
     Raises:
         UserError: a worker raised one.
+        Preempted: the process was asked to end; what could be saved is saved.
     """
     outcome: dict[str, Any] = {}
 
@@ -84,9 +93,20 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, name="fit", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(POLL_SECONDS)
-        on_poll()
+
+    def wait(seconds: float = math.inf) -> None:
+        deadline = time.monotonic() + seconds
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(POLL_SECONDS)
+            on_poll()
+
+    try:
+        wait()
+    except Preempted:
+        if folder is not None:
+            ask_to_stop(folder)
+            wait(GRACE_SECONDS)
+        raise
     on_poll()
     if "error" in outcome:
         raise told(outcome["error"])

@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 from workflows.stages.progress import Record
 
-NOT_CURVES = ("learning_rate", "samples_per_second", "data_wait_share", "gradient_norm")
+NOT_CURVES = ("learning_rate", "samples_per_second", "data_wait_share", "gradient_norm", "skipped_steps")
 
 
 def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
 from workflows.plan import datasets_of
+from workflows.preemption import forget
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.context import StageContext, StageOutcome
@@ -47,22 +49,25 @@ def train_once(context: StageContext) -> StageOutcome:
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
-    fit_in_background(trainer, lambda: forward.all(follower))
+    fit_in_background(trainer, lambda: forward.all(follower), context.folder)
     raise_mistake(context.folder)
     records = read_records(context.folder)
-    kept = kept_checkpoints(context.folder / RAY_FOLDER / run_name(context))
+    kept = whole_checkpoints(context, run_name(context))
     best = best_evaluation(records, selection_metric(context), kept)
-    assert best is not None, "training ended without a checkpoint"
+    if best is None:
+        raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
     keep_checkpoint(kept[best.step], context.folder)
-    shutil.rmtree(context.folder / RAY_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
-    return training_outcome(context, records, best, extra="")
+    outcome = training_outcome(context, records, best, extra="")
+    shutil.rmtree(context.folder / RAY_FOLDER)
+    return outcome
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
     """The job of a training stage as plain data; `changes` replace fields of the section."""
     section: TrainSection = context.section
     (folder / MISTAKE_FILE).unlink(missing_ok=True)
+    forget(folder)
     model = None
     checkpoint = checkpoint_folder(context, section.init_from)
     if checkpoint is None:
@@ -129,15 +134,22 @@ def run_name(context: StageContext) -> str:
     return f"{context.plan.experiment.name}-{context.step.name}"
 
 
+def whole_checkpoints(context: StageContext, run: str) -> dict[int, Path]:
+    """Checkpoints of a Ray run by step, read through; damaged ones are told and left out."""
+    from cosa.training.state import DamagedStateError, check_state
+
+    whole = {}
+    for step, folder in kept_checkpoints(context.folder / RAY_FOLDER / run).items():
+        try:
+            check_state(folder)
+            whole[step] = folder
+        except DamagedStateError as error:
+            context.run.tracker.reporter.warn(f"{context.step.name}: {error}; it is left out")
+    return whole
+
+
 def keep_checkpoint(source: Path, folder: Path) -> Path:
-    """Copy the model of a Ray checkpoint to the stage's folder, without the training state.
-
-    Raises:
-        UserError: the checkpoint is damaged.
-    """
-    from cosa.training.state import check_state
-
-    check_state(source)
+    """Copy the model of a Ray checkpoint to the stage's folder, without the training state."""
     target = folder / CHECKPOINT_FOLDER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -152,6 +164,7 @@ class RecordForwarder:
     def __init__(self, context: StageContext, prefix: str = "", run: Any = None):
         self.context, self.prefix, self.run = context, prefix, run or context.run
         self.latest: Record | None = None
+        self.since = time.time()  # warnings of earlier invocations were read then
 
     def all(self, follower: Follower) -> None:
         """Forward what is new in a file."""
@@ -161,6 +174,8 @@ class RecordForwarder:
     def __call__(self, record: Record) -> None:
         """Forward one record."""
         if record.kind == "warning":
+            if record.seconds < self.since:
+                return
             self.context.run.tracker.reporter.warn(f"{self.context.step.name}: {record.text}")
             return
         self.latest = record
@@ -177,7 +192,7 @@ class RecordForwarder:
 def training_outcome(context: StageContext, records: list[Record], best: Record, extra: str) -> StageOutcome:
     """What a training stage reports."""
     section = context.section
-    trained = [record for record in records if record.kind == "train"]
+    trained = [record for record in records if record.kind == "train" and "loss" in record.values]
     metrics = dict(best.values)
     if trained:
         metrics["final_loss"] = trained[-1].values["loss"]

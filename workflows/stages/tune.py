@@ -11,7 +11,7 @@ from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
-from workflows.stages.fit import fit_in_background, kept_checkpoints, trainer_of
+from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
 from workflows.stages.train import (
@@ -23,6 +23,7 @@ from workflows.stages.train import (
     run_name,
     selection_metric,
     training_outcome,
+    whole_checkpoints,
 )
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake
 from workflows.tracking import STAGE_KIND, RunRecorder
@@ -193,11 +194,13 @@ def _best_trial(
     kept: dict[str, dict[int, Path]] = {}
     for name in trials:
         records[name] = read_records(context.folder / TRIALS_FOLDER / name)
-        kept[name] = kept_checkpoints(context.folder / RAY_FOLDER / f"{run_name(context)}-{name}")
+        kept[name] = whole_checkpoints(context, f"{run_name(context)}-{name}")
         found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
         runs[name].end("FINISHED" if found else "FAILED")
         if found is not None:
             best[name] = found
+    if not best:
+        raise UserError(f"no trial left a whole checkpoint; start again by --force {context.step.name}")
     sign = 1 if settings.mode == "max" else -1
     winner = max(best, key=lambda name: sign * best[name].values[metric])
     table = [
@@ -209,7 +212,6 @@ def _best_trial(
     plot_curves(records[winner], context.folder / "curves.png", title=f"{context.step.name} {winner}")
     keep_checkpoint(kept[winner][best[winner].step], context.folder)
     shutil.copy2(context.folder / TRIALS_FOLDER / winner / "progress.jsonl", context.folder / "progress.jsonl")
-    shutil.rmtree(context.folder / RAY_FOLDER)
     for name in trials:
         (context.folder / TRIALS_FOLDER / name / RUN_NOTE).unlink(missing_ok=True)
     values = " ".join(f"{trials[name]:g}: {record.values[metric]:.1f}" for name, record in best.items())
@@ -218,4 +220,5 @@ def _best_trial(
     outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
     if failed:
         outcome.details["failed_trials"] = failed
+    shutil.rmtree(context.folder / RAY_FOLDER)
     return outcome

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workflows.preemption import is_asked_to_stop
 from workflows.stages.progress import ProgressWriter, read_records
 
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
@@ -84,7 +85,10 @@ def _train(config: dict[str, Any]) -> None:
         ray.train.report({"step": trainer.step, **finite(last.values)})
         return
     trainer.run(
-        lambda step, record: progress.write("train", step, record), stop, lambda step: _report(trainer, {"step": step}, suffix)
+        lambda step, record: progress.write("train", step, record),
+        stop,
+        lambda step: _report(trainer, {"step": step}, suffix),
+        lambda: is_asked_to_stop(Path(job.folder)),
     )
 
 
@@ -97,25 +101,38 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     """
     import ray.train
 
-    from cosa.distributed import rank
-    from cosa.training.state import DamagedStateError, restore_state
+    from cosa.distributed import gather_objects, rank
+    from cosa.training.state import restore_state
 
     latest = ray.train.get_checkpoint()
     if latest is None:
         return ""
     with latest.as_directory() as folder:
         suffix = next_suffix(Path(folder).parent)
-        for candidate in earlier_checkpoints(Path(folder)):
-            try:
-                restore_state(trainer, candidate)
-            except DamagedStateError as error:
-                if rank() == 0:
-                    progress.warn(str(error))
-            else:
-                return suffix if candidate != Path(folder) else current_suffix(candidate)
-    if rank() == 0:
-        progress.warn("no checkpoint is whole: training starts again from its first step")
-    return suffix
+        # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
+        chosen, warnings = gather_objects(_latest_whole(Path(folder)) if rank() == 0 else (None, []))[0]
+        if rank() == 0:
+            for warning in warnings:
+                progress.warn(warning)
+        if chosen is None:
+            return suffix
+        restore_state(trainer, Path(folder).parent / chosen)
+        return suffix if warnings else current_suffix(Path(folder))
+
+
+def _latest_whole(latest: Path) -> tuple[str | None, list[str]]:
+    """Name of the newest checkpoint that is whole, and what is to be said of newer ones."""
+    from cosa.training.state import DamagedStateError, check_state
+
+    warnings = []
+    for candidate in earlier_checkpoints(latest):
+        try:
+            check_state(candidate)
+        except DamagedStateError as error:
+            warnings.append(str(error))
+        else:
+            return candidate.name, warnings
+    return None, [*warnings, "no checkpoint is whole: training starts again from its first step"]
 
 
 def earlier_checkpoints(latest: Path) -> list[Path]:
