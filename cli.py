@@ -60,6 +60,7 @@ def run_experiment(
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.console import Reporter
+    from workflows.preemption import Preempted
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
     from workflows.selection import Selection
@@ -75,10 +76,14 @@ def run_experiment(
         options = RunOptions(tuple(force or ()), selection, resume_command(spec, chosen, selection))
         return run(load_spec(spec, chosen), reporter, options)
 
-    if sweep:
-        run_variants(variants_of(sweep), run_one, reporter)
-    else:
-        run_one(())
+    try:
+        if sweep:
+            run_variants(variants_of(sweep), run_one, reporter)
+        else:
+            run_one(())
+    except Preempted as ending:  # here, because click takes it for Ctrl-C
+        print("asked to end (SIGTERM)", file=sys.stderr)
+        raise typer.Exit(ending.exit_code) from None
 
 
 @app.command()
@@ -223,10 +228,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt as interruption:
-        code = getattr(interruption, "exit_code", 130)
-        print("asked to end (SIGTERM)" if code != 130 else "interrupted", file=sys.stderr)
-        raise SystemExit(code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -90,14 +90,17 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | N
             outcome["result"] = trainer.fit()
         except BaseException as error:
             outcome["error"] = error
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="fit", daemon=True)
-    thread.start()
+    # Not Thread.join: a signal in the middle of it makes Python take the thread for ended.
+    ended = threading.Event()
+    threading.Thread(target=run, name="fit", daemon=True).start()
 
     def wait(seconds: float = math.inf) -> None:
         deadline = time.monotonic() + seconds
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(POLL_SECONDS)
+        while not ended.is_set() and time.monotonic() < deadline:
+            ended.wait(POLL_SECONDS)
             on_poll()
 
     try:
