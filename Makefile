@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## install everything into .venv
 
-quickstart: $(STAMP)  ## run the whole chain on a generated corpus (about 5 minutes after installation)
+quickstart: $(STAMP)  ## run the whole chain on a generated corpus (3 to 5 minutes after installation)
 	@$(BIN)/python cli.py run-experiment experiments/quickstart.yaml
 
 test: $(STAMP)  ## run all tests, with coverage

@@ -68,7 +68,7 @@ def run_experiment(
     from workflows.variants import run_variants, variants_of
 
     changes = _with_storage(overrides, storage)
-    selection = Selection(tuple(first or ()), tuple(until or ()), tuple(only or ()))
+    selection = Selection.of(first, until, only)
     reporter = Reporter()
 
     def run_one(variant: tuple[str, ...]) -> Plan:
@@ -106,7 +106,7 @@ def plan(
     from workflows.selection import Selection
     from workflows.spec.load import load_spec
 
-    selection = Selection(tuple(first or ()), tuple(until or ()), tuple(only or ()))
+    selection = Selection.of(first, until, only)
     made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or (), selection=selection)
     check_annotations(made)
     if as_json or as_mermaid:

@@ -16,7 +16,7 @@ from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from cosa.linear import feed_forward
+from cosa.feed_forward import feed_forward
 
 
 class SwinBlock(SwinTransformerBlock):
@@ -72,3 +72,4 @@ def improve_blocks(backbone: Any) -> None:
         if isinstance(module, SwinTransformerBlock):
             # timm offers no place to name a block's class: stages build it themselves.
             module.__class__ = SwinBlock
+            assert isinstance(module.mlp.act, nn.GELU), "SwinBlock's feed-forward branch is that of GELU"

@@ -20,7 +20,7 @@ from cosa.attention import attend
 from cosa.config import TextConfig
 from cosa.dropout import dropout
 from cosa.errors import UserError
-from cosa.linear import feed_forward
+from cosa.feed_forward import feed_forward
 from cosa.memory import FrameKeys, KeysValues, KeyValueCache, VideoMemory
 from cosa.reading import Packed, Read, Reading, joined
 

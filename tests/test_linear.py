@@ -1,10 +1,9 @@
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosa import linear
-from cosa.linear import Linear, feed_forward, packed_weights, takes_onednn, use_fast_linear
+from cosa.linear import Linear, packed_weights, takes_onednn, use_fast_linear
 
 SHAPES = [(3, 5, 7), (1, 7), (0, 7), (300, 7), (2, 3, 4, 7)]
 
@@ -65,28 +64,6 @@ def test_strided_inputs() -> None:
     plain, ours = pair()
     for x in (torch.randn(7, 5).t(), torch.randn(5, 1, 7).expand(5, 4, 7), torch.randn(4, 9, 7)[:, ::2]):
         torch.testing.assert_close(ours(x), plain(x), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_feed_forward(shape: tuple[int, ...]) -> None:
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Linear(7, 28), nn.Linear(28, 7)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.second(F.gelu(self.first(x)))
-
-    class Ours(Plain):
-        def forward(self, x: Tensor) -> Tensor:
-            return feed_forward(x, self.first, self.second)
-
-    plain, ours = Plain(), Ours()
-    ours.load_state_dict(plain.state_dict())
-    use_fast_linear(ours)
-    x = torch.randn(shape)
-    for expected, found in zip(results(plain, x), results(ours, x), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(7, 11), (11, 7)])

@@ -48,13 +48,10 @@ def examine(storage: Path) -> Iterator[Finding]:
         for name, (check, advice) in checks.items():
             started = time.monotonic()
             try:
-                detail, what_to_do = check(), None
+                yield Finding(name, check(), None, time.monotonic() - started)
             except Exception as error:  # whatever it is, the person has to read it
-                detail, what_to_do = (
-                    f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}",
-                    advice,
-                )
-            yield Finding(name, detail, what_to_do, time.monotonic() - started)
+                last_line = (str(error).strip().splitlines() or [""])[-1]
+                yield Finding(name, f"{type(error).__name__}: {last_line}", advice, time.monotonic() - started)
 
 
 def run_doctor(storage: Path) -> None:
@@ -165,7 +162,7 @@ def _ray() -> str:
         cluster.start()
         import ray
 
-        answer = ray.get(ray.remote(_nothing).remote(), timeout=60)
+        answer = ray.get(ray.remote(_answer).remote(), timeout=60)
         total = ray.cluster_resources()
     finally:
         cluster.stop()
@@ -174,5 +171,5 @@ def _ray() -> str:
     return f"Ray {ray.__version__} runs tasks on {total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU; dashboard starts"
 
 
-def _nothing() -> bool:
+def _answer() -> bool:
     return True

@@ -18,7 +18,7 @@ from workflows.artifacts import Manifest, Storage, read_manifest
 from workflows.digests import FileDigests
 from workflows.missing import Missing, missing_lines
 from workflows.reading import annotation_files, datasets_of, splits_of
-from workflows.selection import Selection, check_names
+from workflows.selection import EVERYTHING, Selection, check_names
 from workflows.spec.combinations import is_path
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import (
@@ -31,9 +31,8 @@ from workflows.spec.sections import (
 )
 
 # Raise a number when a kind of stage would compute something else from the same section and inputs.
-KIND_VERSIONS = {"prepare": 1, "extract": 1, "pretrain": 1, "finetune": 1, "evaluate": 1}
+KIND_VERSIONS = {"prepare": 1, "extract": 1, "pretrain": 2, "finetune": 2, "evaluate": 1}
 
-EVERYTHING = Selection()
 Action = Literal["run", "skip", "blocked", "left out"]
 
 

@@ -17,15 +17,16 @@ from typing import Any
 
 from rich.markup import escape
 
+from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
-from workflows.plan import EVERYTHING, Plan, Step, check_annotations, make_plan
+from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
-from workflows.selection import Selection
+from workflows.selection import EVERYTHING, Selection
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
@@ -273,11 +274,7 @@ def _short_error(error: BaseException) -> str:
 
 
 def _checkpoint_tags(folder: Path) -> dict[str, str]:
-    import hashlib
-
-    with (folder / "model.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"cosa.checkpoint_path": str(folder), "cosa.checkpoint_sha256": digest}
+    return {"cosa.checkpoint_path": str(folder), "cosa.checkpoint_sha256": sha256_of(folder / "model.safetensors")}
 
 
 def _forget_note(folder: Path) -> None:

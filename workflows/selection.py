@@ -21,6 +21,11 @@ class Selection:
     until: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, first: list[str] | None, until: list[str] | None, only: list[str] | None) -> Selection:
+        """From lists of the command line, None where an option is not given."""
+        return cls(tuple(first or ()), tuple(until or ()), tuple(only or ()))
+
     def stages(self, experiment: Experiment) -> frozenset[str]:
         """The chosen stages.
 
@@ -48,6 +53,9 @@ class Selection:
         """As on the command line, word by word."""
         given = (("--from", self.first), ("--until", self.until), ("--only", self.only))
         return [word for option, names in given for name in names for word in (option, name)]
+
+
+EVERYTHING = Selection()
 
 
 def check_names(option: str, names: Iterable[str], experiment: Experiment) -> None:

@@ -65,7 +65,8 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
 
 def _short(variant: Variant) -> str:
     """Last names are enough to tell variants apart."""
-    return ", ".join(override.rpartition(".")[2] if "." in override.partition("=")[0] else override for override in variant)
+    named = [override.partition("=") for override in variant]
+    return ", ".join(f"{name.rpartition('.')[2]}={value}" for name, _, value in named)
 
 
 def _rows(plans: Sequence[Plan]) -> list[tuple[str, str, list[float | None]]]:

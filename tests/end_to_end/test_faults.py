@@ -28,7 +28,7 @@ from tests.end_to_end.commands import (
     run_until,
     sets,
 )
-from workflows.stages.fit import kept_checkpoints
+from workflows.stages.checkpoints import kept_checkpoints
 from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow

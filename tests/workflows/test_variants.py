@@ -40,7 +40,7 @@ def test_shared_stages_are_done_once_and_a_failure_does_not_stop_the_others(here
     ran: list[list[str]] = []
 
     def run(variant: Variant) -> Plan:
-        if "rerank=2" in variant[0]:
+        if "length_penalty=0.5" in variant[0]:
             raise UserError("stage test: broken\n  log: somewhere")
         made = plan(*variant)
         ran.append([step.name for step in made.to_run])
@@ -48,11 +48,14 @@ def test_shared_stages_are_done_once_and_a_failure_does_not_stop_the_others(here
         return plan(*variant)
 
     console = Console(width=160, highlight=False)
-    with console.capture() as capture, pytest.raises(UserError, match="1 of 3 variants failed: rerank=2: stage test: broken"):
-        run_variants(variants_of(["stages.test.rerank=1,2,3"]), run, Reporter(console))
+    with (
+        console.capture() as capture,
+        pytest.raises(UserError, match=r"1 of 3 variants failed: length_penalty=0.5: stage test: broken"),
+    ):
+        run_variants(variants_of(["stages.captions.length_penalty=0.1,0.5,0.7"]), run, Reporter(console))
     assert "pretrain" in ran[0]
-    assert ran[1] == ["test"]
-    assert "variant 3 of 3: stages.test.rerank=3" in capture.get()
+    assert ran[1] == ["captions"]
+    assert "variant 3 of 3: stages.captions.length_penalty=0.7" in capture.get()
 
 
 def test_metrics_side_by_side() -> None:

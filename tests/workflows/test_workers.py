@@ -5,14 +5,7 @@ import pytest
 import cosa.distributed
 from cosa.errors import UserError
 from workflows.stages import workers
-from workflows.stages.workers import (
-    current_suffix,
-    earlier_checkpoints,
-    finite,
-    next_suffix,
-    raise_mistake,
-    training_worker,
-)  # fmt: skip
+from workflows.stages.workers import finite, raise_mistake, training_worker
 
 
 @pytest.mark.parametrize("group", [1, 2])
@@ -51,23 +44,3 @@ def test_other_errors_are_not_taken_for_mistakes(tmp_path: Path, monkeypatch: py
 
 def test_what_ray_cannot_store_is_left_out() -> None:
     assert finite({"loss": float("nan"), "cider": 1, "r1": 2.5}) == {"cider": 1.0, "r1": 2.5}
-
-
-def test_earlier_checkpoints_come_newest_first(tmp_path: Path) -> None:
-    for step in (4, 8, 12, 16):
-        (tmp_path / f"checkpoint_{step:08d}").mkdir()
-    found = earlier_checkpoints(tmp_path / "checkpoint_00000012")
-    assert [path.name for path in found] == [f"checkpoint_{step:08d}" for step in (12, 8, 4)]
-
-
-def test_repeated_steps_get_names_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint_manager_snapshot.json").write_text("{}")
-    for name in ("checkpoint_00000004", "checkpoint_00000008"):
-        (tmp_path / name).mkdir()
-    assert next_suffix(tmp_path) == "_1"
-    (tmp_path / "checkpoint_00000008_1").mkdir()
-    assert next_suffix(tmp_path) == "_2"
-    assert [path.name for path in earlier_checkpoints(tmp_path / "checkpoint_00000008_1")] == [
-        "checkpoint_00000008_1", "checkpoint_00000008", "checkpoint_00000004",
-    ]  # fmt: skip
-    assert [current_suffix(tmp_path / name) for name in ("checkpoint_00000008", "checkpoint_00000008_12")] == ["", "_12"]

@@ -56,18 +56,6 @@ def trainer_of(
     )
 
 
-def kept_checkpoints(run: Path) -> dict[int, Path]:
-    """Folders of the complete checkpoints of a run, by step; none if it has saved none yet."""
-    from ray.train import Result
-
-    try:
-        kept = Result.from_path(str(run)).best_checkpoints
-    except RuntimeError:  # the run's folder holds no snapshot
-        return {}
-    found = sorted((int(metrics["step"]), checkpoint.path) for checkpoint, metrics in kept or [])
-    return {step: Path(path) for step, path in found}  # of one step the last: the one before was damaged
-
-
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | None = None) -> Any:
     """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
 

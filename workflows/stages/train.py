@@ -12,8 +12,9 @@ from workflows.plan import datasets_of
 from workflows.preemption import forget
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
+from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
 from workflows.stages.context import StageContext, StageOutcome
-from workflows.stages.fit import fit_in_background, kept_checkpoints, trainer_of
+from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
@@ -52,11 +53,11 @@ def train_once(context: StageContext) -> StageOutcome:
     fit_in_background(trainer, lambda: forward.all(follower), context.folder)
     raise_mistake(context.folder)
     records = read_records(context.folder)
-    kept = whole_checkpoints(context, run_name(context))
+    kept = whole_checkpoints(context.folder / RAY_FOLDER / run_name(context), context.run.tracker.reporter.warn)
     best = best_evaluation(records, selection_metric(context), kept)
     if best is None:
         raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
-    keep_checkpoint(kept[best.step], context.folder)
+    keep_checkpoint(kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
     shutil.rmtree(context.folder / RAY_FOLDER)
@@ -132,30 +133,6 @@ def check_batch(context: StageContext, workers: int) -> None:
 def run_name(context: StageContext) -> str:
     """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
     return f"{context.plan.experiment.name}-{context.step.name}"
-
-
-def whole_checkpoints(context: StageContext, run: str) -> dict[int, Path]:
-    """Checkpoints of a Ray run by step, read through; damaged ones are told and left out."""
-    from cosa.training.state import DamagedStateError, check_state
-
-    whole = {}
-    for step, folder in kept_checkpoints(context.folder / RAY_FOLDER / run).items():
-        try:
-            check_state(folder)
-            whole[step] = folder
-        except DamagedStateError as error:
-            context.run.tracker.reporter.warn(f"{context.step.name}: {error}; it is left out")
-    return whole
-
-
-def keep_checkpoint(source: Path, folder: Path) -> Path:
-    """Copy the model of a Ray checkpoint to the stage's folder, without the training state."""
-    target = folder / CHECKPOINT_FOLDER
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    for name in ("model.safetensors", "config.json", "vocab.txt"):
-        shutil.copy2(source / name, target / name)
-    return target
 
 
 class RecordForwarder:

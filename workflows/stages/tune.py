@@ -10,20 +10,20 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
+from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
 from workflows.stages.train import (
+    CHECKPOINT_FOLDER,
     RAY_FOLDER,
     RecordForwarder,
     check_batch,
     job_of,
-    keep_checkpoint,
     run_name,
     selection_metric,
     training_outcome,
-    whole_checkpoints,
 )
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake
 from workflows.tracking import STAGE_KIND, RunRecorder
@@ -194,7 +194,9 @@ def _best_trial(
     kept: dict[str, dict[int, Path]] = {}
     for name in trials:
         records[name] = read_records(context.folder / TRIALS_FOLDER / name)
-        kept[name] = whole_checkpoints(context, f"{run_name(context)}-{name}")
+        kept[name] = whole_checkpoints(
+            context.folder / RAY_FOLDER / f"{run_name(context)}-{name}", context.run.tracker.reporter.warn
+        )
         found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
         runs[name].end("FINISHED" if found else "FAILED")
         if found is not None:
@@ -210,7 +212,7 @@ def _best_trial(
     points = {trials[name]: record.values[metric] for name, record in best.items()}
     plot_sweep(points, metric, context.folder / "sweep.png", title=context.step.name)
     plot_curves(records[winner], context.folder / "curves.png", title=f"{context.step.name} {winner}")
-    keep_checkpoint(kept[winner][best[winner].step], context.folder)
+    keep_checkpoint(kept[winner][best[winner].step], context.folder / CHECKPOINT_FOLDER)
     shutil.copy2(context.folder / TRIALS_FOLDER / winner / "progress.jsonl", context.folder / "progress.jsonl")
     for name in trials:
         (context.folder / TRIALS_FOLDER / name / RUN_NOTE).unlink(missing_ok=True)

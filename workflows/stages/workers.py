@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.preemption import is_asked_to_stop
+from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, suffix_of
 from workflows.stages.progress import ProgressWriter, read_records
 
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
@@ -110,46 +111,14 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     with latest.as_directory() as folder:
         suffix = next_suffix(Path(folder).parent)
         # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
-        chosen, warnings = gather_objects(_latest_whole(Path(folder)) if rank() == 0 else (None, []))[0]
+        chosen, warnings = gather_objects(latest_whole(Path(folder)) if rank() == 0 else (None, []))[0]
         if rank() == 0:
             for warning in warnings:
                 progress.warn(warning)
         if chosen is None:
             return suffix
         restore_state(trainer, Path(folder).parent / chosen)
-        return suffix if warnings else current_suffix(Path(folder))
-
-
-def _latest_whole(latest: Path) -> tuple[str | None, list[str]]:
-    """Name of the newest checkpoint that is whole, and what is to be said of newer ones."""
-    from cosa.training.state import DamagedStateError, check_state
-
-    warnings = []
-    for candidate in earlier_checkpoints(latest):
-        try:
-            check_state(candidate)
-        except DamagedStateError as error:
-            warnings.append(str(error))
-        else:
-            return candidate.name, warnings
-    return None, [*warnings, "no checkpoint is whole: training starts again from its first step"]
-
-
-def earlier_checkpoints(latest: Path) -> list[Path]:
-    """A checkpoint and those beside it that were saved before it, the newest first."""
-    older = sorted(path for path in latest.parent.glob("checkpoint_[0-9]*") if path.name < latest.name)
-    return [latest, *reversed(older)]
-
-
-def current_suffix(checkpoint: Path) -> str:
-    """What stands behind the step in a checkpoint's name."""
-    return checkpoint.name.removeprefix(checkpoint_name(0)[:-8])[8:]
-
-
-def next_suffix(folder: Path) -> str:
-    """One that no checkpoint in a folder has: _1, _2, ..."""
-    used = [current_suffix(path).removeprefix("_") for path in folder.glob("checkpoint_[0-9]*")]
-    return f"_{1 + max((int(number) for number in used if number.isdigit()), default=0)}"
+        return suffix if warnings else suffix_of(Path(folder))
 
 
 def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
@@ -158,18 +127,13 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
     from cosa.distributed import rank
     from cosa.training.state import save_state
 
-    name = checkpoint_name(trainer.step) + suffix
+    name = checkpoint_name(trainer.step, suffix)
     if rank() != 0:
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return
     with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
         save_state(trainer, Path(folder))
         ray.train.report(finite(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder), checkpoint_dir_name=name)
-
-
-def checkpoint_name(step: int) -> str:
-    """Folder of the checkpoint after a step: the same again when a step is repeated, so that nothing is left over."""
-    return f"checkpoint_{step:08d}"
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
