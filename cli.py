@@ -57,6 +57,7 @@ def run_experiment(
     only: Only = None,
     sweep: Sweep = None,
     storage: OtherStorage = None,
+    wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.console import Reporter
@@ -73,7 +74,7 @@ def run_experiment(
 
     def run_one(variant: tuple[str, ...]) -> Plan:
         chosen = [*changes, *variant]
-        options = RunOptions(tuple(force or ()), selection, resume_command(spec, chosen, selection))
+        options = RunOptions(tuple(force or ()), selection, resume_command(spec, chosen, selection), wait)
         return run(load_spec(spec, chosen), reporter, options)
 
     try:

@@ -186,6 +186,7 @@ class EncodedBatch:
     media: such pairs are no negatives of each other. behaviour: ours or the published one. tokens: (rows, frames, tokens,
     vision_dim) visual tokens, kept only where the behaviour makes constants of them (`keeps_tokens`). host_ids: `ids` on the
     CPU, when there is such a copy. joins: the batch and the members (rows, n) in it that this one was concatenated of.
+    given_all_ids: captions of all workers, when they are known without asking.
     """
 
     model: COSA
@@ -196,6 +197,7 @@ class EncodedBatch:
     tokens: Tensor | None = None
     host_ids: Tensor | None = None
     joins: "tuple[EncodedBatch, Tensor] | None" = None
+    given_all_ids: Tensor | None = None
 
     @classmethod
     def encode(
@@ -264,6 +266,16 @@ class EncodedBatch:
     def all_identities(self) -> Tensor:
         """(rows of all workers,)."""
         return gather(self.identities)
+
+    @cached_property
+    def all_ids(self) -> Tensor:
+        """(rows of all workers, longest of all). Asking the other workers for them makes the host wait for the device."""
+        if self.given_all_ids is not None:
+            return self.given_all_ids
+        if world_size() == 1:
+            return self.ids
+        longest = int(gather(torch.tensor([self.ids.shape[1]], device=self.ids.device)).max())
+        return gather(F.pad(self.ids, (0, longest - self.ids.shape[1]), value=self.model.tokenizer.pad_id))
 
     def concatenated(self, ids: Tensor, members: Tensor, host_ids: Tensor | None = None) -> "EncodedBatch":
         """The batch of concatenated samples: row i joins the videos at `members[i]` of all workers' videos, itself first.

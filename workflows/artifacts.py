@@ -3,13 +3,9 @@ rename when it is complete; until then its folder ends in `.partial`, and that i
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,29 +146,6 @@ class Storage:
     def _set_aside(result: Path) -> Path:
         return result.with_name(f".{result.name}.replaced")
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the experiment for this process: two runs at once would train the same stage twice.
-
-        The kernel releases the lock when its holder ends, however it ends.
-
-        Raises:
-            UserError: another run holds it; the message says which.
-        """
-        path = self.folder / ".lock"
-        with path.open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise UserError(
-                    f"experiment {self.experiment!r} is being run by {holder}; wait for it, or give --set name=OTHER"
-                ) from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
+    def lock_file(self, stage: str, fingerprint: str) -> Path:
+        """The file by which a stage's result is locked."""
+        return self.folder / ".locks" / f"{stage}-{fingerprint}"

@@ -27,6 +27,17 @@ RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Ray's own processes share the cores with the workers: look for new log files, statistics and memory less often.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "10",
+    "REPORTER_UPDATE_INTERVAL_MS": "15000",
+    "METRICS_RECORD_INTERVAL_S": "60",  # of the dashboard's own processes
+    "RAY_memory_monitor_refresh_ms": "1000",
+    "RAY_raylet_report_resources_period_milliseconds": "500",
+    "RAY_metrics_report_interval_ms": "60000",  # these are for Prometheus, which nobody runs here
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_task_events_report_interval_ms": "5000",
+    "RAY_event_stats": "0",
 }
 
 
@@ -113,6 +124,11 @@ class Cluster:
                 os.environ.pop(name, None)
         if self._session is not None:
             shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes these itself
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the cluster is there before and after this run."""
+        return self.section.address != "local"
 
     def resources_for(self, stage_workers: int | None) -> WorkerResources:
         """Workers of a stage, from the spec and what the cluster has.

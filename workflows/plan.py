@@ -16,6 +16,7 @@ from cosa.datasets.table import CONVERTERS
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, Storage, read_manifest
 from workflows.digests import FileDigests
+from workflows.locks import holder_of
 from workflows.missing import Missing, missing_lines
 from workflows.reading import annotation_files, datasets_of, splits_of
 from workflows.selection import EVERYTHING, Selection, check_names
@@ -98,6 +99,7 @@ def make_plan(experiment: Experiment, *, force: Collection[str] = (), selection:
         UserError: a given stage does not exist, a chosen one needs one that is left out and has no result, a file cannot be
             read, or a result's manifest is damaged.
     """
+    force = experiment.stages_named(force)
     check_names("--force", force, experiment)
     return _Planner(experiment, force, selection).plan()
 
@@ -181,6 +183,9 @@ class _Planner:
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
             reason = "done" if not rerun else f"done (its input {rerun[0]} gives the same result)"
             return replace(step, action="skip", reason=reason)
+        holder = holder_of(self.storage.lock_file(step.name, fingerprint))
+        if holder is not None:
+            return replace(step, reason=f"in work: {holder}", resumes=resumes)
         if resumes:
             return replace(step, reason="interrupted: goes on where it stopped", resumes=True)
         previous = self.storage.latest_manifest(step.name)

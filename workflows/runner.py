@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from cosa.errors import UserError
 from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
+from workflows.locks import HeldError, exclusive, shared
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
@@ -34,15 +36,20 @@ from workflows.stages.registry import stage_function
 from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
+LOCK_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Choices of one invocation. resume_command: what a person types to go on after a failure."""
+    """Choices of one invocation.
+
+    resume_command: what a person types to go on after a failure. wait: for a result that another run is working on.
+    """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
     resume_command: str = ""
+    wait: bool = True
 
 
 class StageFailedError(UserError):
@@ -70,19 +77,19 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
     check_annotations(plan)
     plan.storage.check_writable()
-    with plan.storage.lock():
-        for step in plan.steps:
-            if step.forced and step.fingerprint is not None:
+    for step in plan.steps:
+        if step.forced and step.fingerprint is not None:
+            with exclusive(plan.storage.lock_file(step.name, step.fingerprint), f"--force: the result of {step.name}"):
                 plan.storage.start_over(step.name, step.fingerprint)
-        reporter.plan(plan)
-        if not plan.to_run:
-            left_out = any(step.action == "left out" for step in plan.steps)
-            reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
-            _show_metrics(plan, reporter)
-            _show_addresses(plan, reporter, [], None)
-            return plan
-        reporter.say("")
-        _Run(plan, reporter, options).execute()
+    reporter.plan(plan)
+    if not plan.to_run:
+        left_out = any(step.action == "left out" for step in plan.steps)
+        reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
+        _show_metrics(plan, reporter)
+        _show_addresses(plan, reporter, [], None)
+        return plan
+    reporter.say("")
+    _Run(plan, reporter, options).execute()
     return plan
 
 
@@ -157,16 +164,17 @@ class _Run:
         if step.action == "left out":
             return
         if step.action == "skip":
-            self.reporter.skipped(step.name, self.width, step.reason)
-            assert step.fingerprint is not None
-            manifest = read_manifest(self.plan.result_of(step.name))
-            if manifest is not None and manifest.mlflow_run_id is not None:
-                self.parent.tags({f"cosa.reused.{step.name}": manifest.mlflow_run_id})
+            self._skip(step, step.reason)
             return
         started = time.time()
         try:
-            with self.reporter.stage(step.name, self.width) as line:
-                outcome = self._run_stage(step, line, started)
+            with ExitStack() as locks:
+                self._lock(step, locks)
+                if read_manifest(self.plan.result_of(step.name)) is not None:
+                    self._skip(step, "done meanwhile by another run")
+                    return
+                with self.reporter.stage(step.name, self.width) as line:
+                    outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
             resume = escape(self.options.resume_command)
             self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {resume}")
@@ -175,6 +183,32 @@ class _Run:
             self.reporter.failed(step.name, self.width, time.time() - started)
             raise self._failure(step, error) from error
         self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
+
+    def _skip(self, step: Step, reason: str) -> None:
+        self.reporter.skipped(step.name, self.width, reason)
+        manifest = read_manifest(self.plan.result_of(step.name))
+        if manifest is not None and manifest.mlflow_run_id is not None:
+            self.parent.tags({f"cosa.reused.{step.name}": manifest.mlflow_run_id})
+
+    def _lock(self, step: Step, locks: ExitStack) -> None:
+        """Keep a stage's result for this run, and its inputs from being taken away; wait while others work on it."""
+        storage, told = self.plan.storage, ""
+        for name, fingerprint in step.inputs.items():
+            locks.enter_context(shared(storage.lock_file(name, fingerprint), f"the result of {name}"))
+        path = storage.lock_file(step.name, str(step.fingerprint))
+        while True:
+            try:
+                dead = locks.enter_context(exclusive(path, f"the result of {step.name}"))
+                break
+            except HeldError as error:
+                if not self.options.wait:
+                    raise
+                if told != error.holder:
+                    told = error.holder
+                    self.reporter.say(f"  {step.name}: waiting for {escape(told)}, which works on it (Ctrl-C to leave)")
+                time.sleep(LOCK_POLL_SECONDS)
+        if dead is not None:
+            self.reporter.say(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended in the middle of it[/]")
 
     def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:
         assert step.fingerprint is not None

@@ -33,11 +33,12 @@ class Selection:
             UserError: there is no stage of a given name, or none is left.
         """
         chosen = set(experiment.stages)
-        for option, names, reach in (
+        for option, given, reach in (
             ("--from", self.first, building_on),
             ("--until", self.until, needed_for),
             ("--only", self.only, lambda _, names: set(names)),
         ):
+            names = experiment.stages_named(given)
             check_names(option, names, experiment)
             if names:
                 chosen &= reach(experiment, names)

@@ -68,8 +68,10 @@ class Batch:
     frames: Tensor  # (rows, frames, 3, resolution, resolution) uint8
     identities: Tensor  # (rows,) equal for the same media
     ids: Tensor | None = None  # (rows, length) captions
+    all_ids: Tensor | None = None  # (rows of all workers, longest of all) captions, where matching takes others' as negatives
     members: Tensor | None = None  # (rows, concatenated) positions in the global batch, own first
     concatenated_ids: Tensor | None = None  # (rows, longer length) joined captions
+    all_concatenated_ids: Tensor | None = None  # (rows of all workers, longest of all)
     question_ids: Tensor | None = None  # (rows, question length)
     answer_ids: Tensor | None = None  # (rows, answer length)
     original: "Batch | None" = None  # the batch on the host that this one on a device was copied from
@@ -190,13 +192,24 @@ class TrainingBatches(Dataset[Batch]):
         return np.append(row, partners)
 
     def _with_captions(self, batch: Batch, captions: Sequence[str], rows: range, step: int) -> Batch:
-        """captions: of the global batch, which every worker knows, so that joining captions needs no communication."""
+        """captions: of the global batch, which every worker knows, so that joining captions, and taking those of others as
+        negatives, needs no communication."""
         tokens = [self.tokenizer.ids(caption) for caption in captions]
-        frame = self.tokenizer.frame
-        batch = replace(batch, ids=self.tokenizer.pad([frame(tokens[row], self.max_text_tokens) for row in rows]))
+        frame, pad = self.tokenizer.frame, self.tokenizer.pad
+        limit = self.max_text_tokens
+        batch = replace(batch, ids=pad([frame(tokens[row], limit) for row in rows]))
+        if self.workers > 1 and "itm" in batch.objectives:
+            batch = replace(batch, all_ids=pad([frame(caption, limit) for caption in tokens]))
         if self.concatenate == 1 or not CONCATENATED.intersection(batch.objectives):
             return batch
-        members = np.stack([self._members(row, len(captions), step) for row in rows])  # (rows, concatenated)
-        limit = concatenated_text_limit(self.max_text_tokens, self.concatenate)
-        joined = [frame(join_tokens([tokens[i] for i in row]), limit) for row in members]
-        return replace(batch, members=torch.from_numpy(members), concatenated_ids=self.tokenizer.pad(joined))
+        limit = concatenated_text_limit(limit, self.concatenate)
+
+        def join(joined_rows: range) -> tuple[np.ndarray, Tensor]:
+            members = np.stack([self._members(row, len(captions), step) for row in joined_rows])  # (rows, concatenated)
+            return members, pad([frame(join_tokens([tokens[i] for i in row]), limit) for row in members])
+
+        members, joined = join(rows)
+        batch = replace(batch, members=torch.from_numpy(members), concatenated_ids=joined)
+        if self.workers > 1 and "citm" in batch.objectives:
+            batch = replace(batch, all_concatenated_ids=join(range(len(captions)))[1])
+        return batch

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.config import ObjectiveSettings
-from cosa.distributed import gather, rank, world_size
+from cosa.distributed import rank, world_size
 from cosa.draws import Draws
 from cosa.memory import VideoMemory
 from cosa.model import COSA, EncodedBatch
@@ -43,7 +43,7 @@ def matching_pairs(batch: EncodedBatch, draws: Draws, share: int = 1) -> list[Re
     model, rows = batch.model, max(1, batch.ids.shape[0] // share)
     negative_videos, negative_texts = draw_negatives(batch, rows, draws)
     pad_id = model.tokenizer.pad_id
-    wrong_ids = _gather_padded(batch.ids, pad_id)[negative_texts]
+    wrong_ids = batch.all_ids[negative_texts]
     ids = F.pad(batch.ids[:rows], (0, wrong_ids.shape[1] - batch.ids.shape[1]), value=pad_id)
     # Matched and negative-text rows of one video run together on its one set of keys and values.
     on_own = torch.stack([ids, wrong_ids], dim=1).flatten(0, 1)  # (2 * rows, length)
@@ -95,11 +95,3 @@ def _memory_of(batch: EncodedBatch, indices: Tensor) -> VideoMemory:
     if world_size() == 1 and not batch.behaviour.constant_keys:
         return batch.memory.select(indices)
     return batch.model.video_memory(batch.all_videos.select(indices))
-
-
-def _gather_padded(ids: Tensor, pad_id: int) -> Tensor:
-    """Ids of all workers, (rows of all workers, longest of all)."""
-    if world_size() == 1:
-        return ids
-    longest = int(gather(torch.tensor([ids.shape[1]], device=ids.device)).max())
-    return gather(F.pad(ids, (0, longest - ids.shape[1]), value=pad_id))

@@ -1,5 +1,6 @@
 """The losses of one step, as one module: this is what distributed data parallelism wraps."""
 
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -67,7 +68,8 @@ class StepLosses(nn.Module):
 
     def _single(self, batch: Batch) -> EncodedBatch:
         assert batch.ids is not None
-        return EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour, batch.host.ids)
+        single = EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour, batch.host.ids)
+        return replace(single, given_all_ids=batch.all_ids)
 
     def _joined(self, single: EncodedBatch, batch: Batch) -> EncodedBatch | None:
         """The concatenated samples, if the batch has any."""
@@ -75,6 +77,8 @@ class StepLosses(nn.Module):
         if batch.members is None or ids is None:
             return None
         if self.behaviour.concatenated_videos != "pixels":
-            return single.concatenated(ids, batch.members, host_ids)
-        frames = gather_constant(batch.frames)[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
-        return EncodedBatch.encode(self.model, ids, frames, batch.identities, self.behaviour, host_ids)
+            joined = single.concatenated(ids, batch.members, host_ids)
+        else:
+            frames = gather_constant(batch.frames)[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
+            joined = EncodedBatch.encode(self.model, ids, frames, batch.identities, self.behaviour, host_ids)
+        return replace(joined, given_all_ids=batch.all_concatenated_ids)

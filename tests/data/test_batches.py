@@ -125,6 +125,19 @@ def _whole_captions(data: TrainingBatches, step: int) -> list[str]:
     return [data.corpora[0].samples[i].caption for i in indices]
 
 
+def test_workers_know_the_captions_that_matching_takes_as_negatives() -> None:
+    both = [corpus(objectives=("itm", "citm"))]
+    alone = batches(both)[0]
+    assert alone.all_ids is None
+    for rank in range(2):
+        part = batches(both, rank=rank, workers=2)[0]
+        assert part.all_ids is not None
+        assert part.all_concatenated_ids is not None
+        assert torch.equal(part.all_ids, alone.ids)  # type: ignore[arg-type]
+        assert torch.equal(part.all_concatenated_ids, alone.concatenated_ids)  # type: ignore[arg-type]
+    assert batches([corpus(objectives=("itc", "citc"))], workers=2)[0].all_ids is None  # nobody asks for them
+
+
 def test_equal_media_are_known_by_their_identity() -> None:
     batch = batches([corpus(samples=12, batch_size=12)])[0]
     for i, one in enumerate(batch.media_ids):

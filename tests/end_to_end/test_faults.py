@@ -20,6 +20,7 @@ from tests.end_to_end.commands import (
     ROOT,
     SMALL_CORPUS,
     SMALL_TRAINING,
+    command,
     command_line_of,
     none_left,
     processes_of,
@@ -28,6 +29,8 @@ from tests.end_to_end.commands import (
     run_until,
     sets,
 )
+from workflows.artifacts import Storage
+from workflows.locks import exclusive, holder_of
 from workflows.stages.checkpoints import kept_checkpoints
 from workflows.stages.progress import read_records
 
@@ -243,15 +246,32 @@ def _wait_for(uri: str, seconds: float = 60) -> None:
             time.sleep(0.3)
 
 
-def test_two_runs_of_one_experiment_do_not_mix(tmp_path: Path) -> None:
-    from workflows.artifacts import Storage
-
+def test_the_second_of_two_runs_waits_and_finds_the_result(tmp_path: Path) -> None:
+    """Both want the same corpus: one makes it, while the other says for whom it waits, or refuses to."""
+    corpus_only = arguments(tmp_path, "stages.pretrain=", "stages.frames=")
+    corpus = next(step for step in _plan_of(corpus_only) if step["name"] == "corpus")
     storage = Storage(tmp_path, "quickstart")
-    storage.check_writable()
-    with storage.lock():
-        refused = run(*arguments(tmp_path))
-    assert refused.code == 1
-    assert "is being run by process" in refused.output
+    lock = storage.lock_file("corpus", corpus["fingerprint"])
+    with exclusive(lock, "the corpus"):
+        refused = run(*corpus_only, "--no-wait")
+        assert refused.code == 1
+        assert f"the result of corpus is in use by process {os.getpid()} on " in refused.output
+        assert "in work: process" in run("plan", *corpus_only[1:]).output
+    first = subprocess.Popen(command(*corpus_only), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while holder_of(lock) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    second = run(*corpus_only)
+    output, _ = first.communicate()
+    assert (first.returncode, second.code) == (0, 0), output + second.output
+    assert f"corpus: waiting for process {first.pid} on " in second.output
+    assert "done meanwhile by another run" in second.output
+    assert len(list((tmp_path / "quickstart" / "corpus").iterdir())) == 1
+
+
+def _plan_of(of: tuple[str, ...]) -> list[dict[str, str]]:
+    return json.loads(run("plan", *of[1:], "--json").output)["stages"]  # type: ignore[no-any-return]
 
 
 def test_the_real_clips_run_from_real_mp4_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Experiment:
     """A checked spec. `stages` are in an order in which they can run, with inherited fields filled in.
 
     inputs: per stage, the stages whose results it reads. warnings: what is allowed but should be known. source: the spec as
-    it was read, with places.
+    it was read, with places. groups: stages that were made of one with a matrix, by its name.
     """
 
     section: ExperimentSection
@@ -47,11 +48,16 @@ class Experiment:
     file: Path
     warnings: tuple[str, ...] = ()
     source: Node | None = field(default=None, compare=False, repr=False)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of the experiment."""
         return self.section.name
+
+    def stages_named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Names of stages, with that of a matrix standing for all that it made."""
+        return tuple(stage for name in names for stage in self.groups.get(name, (name,)))
 
     def extract_stage(self, dataset: str) -> str | None:
         """The stage that extracts a dataset's frames."""

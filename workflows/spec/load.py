@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from workflows.spec.errors import Problem, SpecError, did_you_mean
 from workflows.spec.graph import Experiment, Names, connect
 from workflows.spec.interpolation import interpolate
+from workflows.spec.matrix import expand_matrices
 from workflows.spec.overrides import apply_overrides
 from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS, DatasetSection, ExperimentSection, StageSection
 from workflows.spec.source import Node, merge, read_yaml
@@ -44,8 +46,9 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     """
     node = _read_with_parents(path, ())
     apply_overrides(node, overrides)
+    groups = expand_matrices(node)
     interpolate(node, os.environ if environment is None else environment)
-    return _validate(node, path)
+    return replace(_validate(node, path), groups=groups)
 
 
 # -- extends ----------------------------------------------------------------------------------------------------------

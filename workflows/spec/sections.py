@@ -95,6 +95,11 @@ class StageSection(Section):
 
     kind: str
     description: str | None = no_effect(default=None, description="a line for people")
+    matrix: dict[str, list[Any]] | None = no_effect(
+        default=None,
+        description="one stage NAME-VALUE for every combination of values of fields, as {dataset: [msrvtt, msvd]}; "
+        "${matrix.dataset} stands for the value in other fields",
+    )
 
 
 class PrepareSection(StageSection):

@@ -66,8 +66,8 @@ def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[
 
     if resources.workers > 1:
         trainer = trainer_of(
-            config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
-            storage=context.folder / RAY_FOLDER, evaluate=True,
+            evaluation_worker, config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
+            storage=context.folder / RAY_FOLDER, can_be_orphaned=context.cluster.is_shared,
         )  # fmt: skip
         return fit_in_background(trainer, lambda: None).return_value
     # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.

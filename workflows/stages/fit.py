@@ -12,13 +12,13 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.preemption import GRACE_SECONDS, Preempted, ask_to_stop
-from workflows.stages.workers import evaluation_worker, training_worker
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # of the worker group, after a worker died
 
 
 def trainer_of(
+    worker: Callable[[dict[str, Any]], Any],
     config: dict[str, Any],
     resources: WorkerResources,
     *,
@@ -27,17 +27,26 @@ def trainer_of(
     score: str | None = None,
     mode: str = "max",
     callbacks: list[Any] | None = None,
-    evaluate: bool = False,
+    can_be_orphaned: bool = True,
 ) -> Any:
-    """A TorchTrainer for one training (or evaluation). The same name and storage continue an interrupted run.
+    """A TorchTrainer for one training or evaluation. The same name and storage continue an interrupted run.
 
-    score: metric of which the best checkpoint is kept beside the latest.
+    Args:
+        worker: what every worker runs, with `config`.
+        config: plain data.
+        resources: of the workers.
+        name: of the run.
+        storage: where Ray keeps checkpoints.
+        score: metric of which the best checkpoint is kept beside the latest.
+        mode: max or min, of the score.
+        callbacks: of Ray Train.
+        can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
-    return TorchTrainer(
-        evaluation_worker if evaluate else training_worker,
+    return _trainer_class(can_be_orphaned)(
+        worker,
         train_loop_config=config,
         torch_config=TorchConfig(timeout_s=300),
         scaling_config=ScalingConfig(
@@ -54,6 +63,23 @@ def trainer_of(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
+
+
+def _trainer_class(can_be_orphaned: bool) -> Any:
+    """TorchTrainer without processes that this run has no use for: each takes seconds to start and a share of a core."""
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+    unused = (DatasetsCallback,) if can_be_orphaned else (DatasetsCallback, PlacementGroupCleanerCallback)
+
+    class StageTrainer(TorchTrainer):
+        """Reads no Ray datasets; a cluster that ends with its run needs nobody to clean up after it."""
+
+        def _create_default_callbacks(self) -> list[Any]:
+            return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, unused)]
+
+    return StageTrainer
 
 
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | None = None) -> Any:

@@ -18,7 +18,7 @@ from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
-from workflows.stages.workers import MISTAKE_FILE, raise_mistake
+from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 
 RAY_FOLDER = "ray"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -42,11 +42,13 @@ def train_once(context: StageContext) -> StageOutcome:
     job = job_of(context, context.folder)
     context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
     trainer = trainer_of(
+        training_worker,
         {"job": job},
         resources,
         name=run_name(context),
         storage=context.folder / RAY_FOLDER,
         score=selection_metric(context),
+        can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)

@@ -25,7 +25,7 @@ from workflows.stages.train import (
     selection_metric,
     training_outcome,
 )
-from workflows.stages.workers import MISTAKE_FILE, raise_mistake
+from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.tracking import STAGE_KIND, RunRecorder
 
 TRIALS_FOLDER = "trials"
@@ -130,6 +130,7 @@ def run_trial(config: dict[str, Any]) -> None:
                 super().after_report(run_context, metrics, checkpoint)
 
     trainer_of(
+        training_worker,
         config["jobs"][config["trial"]],
         config["resources"],
         name=f"{config['prefix']}-{config['trial']}",

@@ -1,0 +1,147 @@
+"""Locks of stage results: two runs, also on two machines, never work on one result at once, and none takes away what another
+one reads.
+
+The kernel releases a lock (flock) when its holder ends, however it ends. File systems that machines share do not always pass
+locks on to each other: therefore the holder also touches the file while it lives, and a lock that another machine wrote is
+watched before it is taken for a dead one's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from cosa.errors import UserError
+
+BEAT_SECONDS = 5.0
+MISSED_BEATS = 4  # after which a holder on another machine is taken for dead
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who works on a result."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} (since {self.since})" if self.pid else "another run"
+
+
+UNKNOWN = Holder(0, "", "")  # readers leave no name
+
+
+class HeldError(UserError):
+    """Another run has the lock."""
+
+    def __init__(self, what: str, holder: Holder):
+        super().__init__(f"{what} is in use by {holder}")
+        self.holder = str(holder)
+
+
+@contextmanager
+def exclusive(path: Path, what: str) -> Iterator[Holder | None]:
+    """Hold a lock alone; gives the dead holder that it was taken over from, if there was one.
+
+    Args:
+        path: the lock's file; it stays, empty, when the lock is released.
+        what: is locked, for the message.
+
+    Raises:
+        HeldError: somebody else works on it or reads it.
+        UserError: the file system has no locks.
+    """
+    with _locked(path, fcntl.LOCK_EX, what) as file:
+        dead = _written(file)
+        if dead is not None and dead.host != socket.gethostname() and _beats(path):
+            raise HeldError(what, dead)
+        file.truncate(0)
+        me = Holder(os.getpid(), socket.gethostname(), f"{datetime.now():%Y-%m-%d %H:%M:%S}")
+        file.write(json.dumps(asdict(me)))
+        file.flush()
+        released = threading.Event()
+        beat = threading.Thread(target=_beat, args=(path, released), name="lock", daemon=True)
+        beat.start()
+        try:
+            yield dead
+        finally:
+            released.set()
+            beat.join()
+            file.truncate(0)
+
+
+@contextmanager
+def shared(path: Path, what: str) -> Iterator[None]:
+    """Read what others may read too, but nobody may change.
+
+    Raises:
+        HeldError: somebody works on it.
+    """
+    with _locked(path, fcntl.LOCK_SH, what):
+        yield
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who holds a lock alone, as far as it can be seen without waiting and without writing; None if nobody does."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _written(file) or UNKNOWN
+    except OSError:  # it was never locked, or there are no locks
+        return None
+    return None
+
+
+@contextmanager
+def _locked(path: Path, mode: int, what: str) -> Iterator[IO[str]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HeldError(what, _written(file) or UNKNOWN) from error
+        except OSError as error:
+            raise UserError(
+                f"storage: the file system of {path.parent} has no file locks ({error.strerror}); mount it with locks, or "
+                "choose another folder with --storage"
+            ) from error
+        yield file
+
+
+def _written(file: IO[str]) -> Holder | None:
+    file.seek(0)
+    try:
+        return Holder(**json.loads(file.read()))
+    except (ValueError, TypeError):
+        return None
+
+
+def _beat(path: Path, released: threading.Event) -> None:
+    while not released.wait(BEAT_SECONDS):
+        try:
+            os.utime(path)
+        except OSError:
+            continue  # the file system is away for a while
+
+
+def _beats(path: Path) -> bool:
+    """Whether somebody touches a file. Its time is compared with itself only: clocks of machines differ."""
+    before, deadline = path.stat().st_mtime_ns, time.monotonic() + MISSED_BEATS * BEAT_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(BEAT_SECONDS / 5)
+        if path.stat().st_mtime_ns != before:
+            return True
+    return False

@@ -1,0 +1,141 @@
+"""`matrix:` in a stage: one stage for every combination of values, named after them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from workflows.spec.errors import Problem, SpecError
+from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS
+from workflows.spec.source import Node, Place
+
+VARIABLE = re.compile(r"\$\{matrix\.([^{}]*)\}")
+MOST_STAGES = 256
+
+
+def expand_matrices(root: Node) -> dict[str, tuple[str, ...]]:
+    """Replace every stage that has a matrix by its variants, in place.
+
+    A key of the matrix that is a field of the stage sets it; any key can be used as `${matrix.KEY}` in the stage's texts.
+
+    Returns:
+        names of the variants by the name of their stage, also for what selects stages by name.
+
+    Raises:
+        SpecError: with everything that is wrong.
+    """
+    stages = root.children.get("stages") if root.children else None
+    if stages is None or stages.children is None:
+        return {}
+    problems: list[Problem] = []
+    groups: dict[str, tuple[str, ...]] = {}
+    children: dict[str, Node] = {}
+    key_places: dict[str, Place] = {}
+    for name, stage in stages.children.items():
+        variants = {name: stage}
+        if stage.children is not None and "matrix" in stage.children:
+            variants = dict(_variants(name, stage, problems))
+            groups[name] = tuple(variants)
+        for variant, node in variants.items():
+            if variant in children:
+                problems.append(Problem(f"stages.{name}.matrix: there are two stages {variant!r}", stage.place))
+            children[variant] = node
+            key_places[variant] = stages.key_places[name]
+    if problems:
+        raise SpecError(problems)
+    stages.children, stages.key_places = children, key_places
+    return groups
+
+
+def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple[str, Node]]:
+    assert stage.children is not None
+    matrix = stage.children["matrix"]
+    values = _values(name, stage, matrix, problems)
+    if not values:
+        return
+    rest = replace(stage, children={key: child for key, child in stage.children.items() if key != "matrix"})
+    count = 0
+    for combination in itertools.product(*values.values()):
+        count += 1
+        chosen = dict(zip(values, combination, strict=True))
+        variant = "-".join([name, *(_as_name(node.value) for node in chosen.values())])
+        if not re.fullmatch(KEY_PATTERN, variant):
+            problems.append(
+                Problem(f"stages.{name}.matrix: {variant!r} is no name for a stage (at most 64 letters)", matrix.place)
+            )
+            return
+        yield variant, _variant(rest, chosen)
+    if count > MOST_STAGES:
+        problems.append(Problem(f"stages.{name}.matrix: {count} stages; at most {MOST_STAGES}", matrix.place))
+
+
+def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Mapping[str, list[Node]]:
+    """The lists of a matrix by key; none if something is wrong with them."""
+    before = len(problems)
+    values: dict[str, list[Node]] = {}
+    if not matrix.children:
+        problems.append(
+            Problem(f"stages.{name}.matrix: expected lists of values, as {{dataset: [msrvtt, msvd]}}", matrix.place)
+        )
+        return {}
+    used = {key for _, scalar in stage.scalars() for key in VARIABLE.findall(str(scalar.value))}
+    fields = _fields(stage)
+    for key, node in matrix.children.items():
+        where = f"stages.{name}.matrix.{key}"
+        if not node.items or any(item.children is not None or item.items is not None or item.is_null for item in node.items):
+            problems.append(Problem(f"{where}: expected a list of single values", node.place))
+        elif any("${" in str(item.value) for item in node.items):
+            problems.append(
+                Problem(f"{where}: stages are named after these values, so they cannot refer to others", node.place)
+            )
+        elif len({_as_name(item.value) for item in node.items}) < len(node.items):
+            problems.append(Problem(f"{where}: two values give the same name of a stage", node.place))
+        elif key not in fields and key not in used:
+            message = f"{where}: is no field of the stage, and ${{matrix.{key}}} stands nowhere in it"
+            problems.append(Problem(message, matrix.key_places[key]))
+        else:
+            values[key] = node.items
+    problems += [
+        Problem(f"stages.{name}: ${{matrix.{key}}} is not in its matrix", stage.place)
+        for key in sorted(used - set(matrix.children))
+    ]
+    return values if len(problems) == before else {}
+
+
+def _fields(stage: Node) -> set[str]:
+    kind = (stage.children or {}).get("kind")
+    section = STAGE_SECTIONS.get(str(kind.value)) if kind is not None else None
+    return set(section.model_fields) - {"kind"} if section is not None else set()
+
+
+def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:
+    node = _filled(stage, chosen)
+    assert node.children is not None
+    for key, value in chosen.items():
+        if key in _fields(stage):
+            node.children[key] = replace(value)
+            node.key_places[key] = value.place
+    return node
+
+
+def _filled(node: Node, chosen: Mapping[str, Node]) -> Node:
+    """A copy with ${matrix.KEY} filled in; a value that is nothing else keeps its type."""
+    if node.children is not None:
+        children = {key: _filled(child, chosen) for key, child in node.children.items()}
+        return replace(node, children=children, key_places=dict(node.key_places))
+    if node.items is not None:
+        return replace(node, items=[_filled(item, chosen) for item in node.items])
+    value: Any = node.value
+    if isinstance(value, str):
+        whole = VARIABLE.fullmatch(value)
+        value = chosen[whole[1]].value if whole else VARIABLE.sub(lambda match: str(chosen[match[1]].value), value)
+    return replace(node, value=value)
+
+
+def _as_name(value: Any) -> str:
+    """A value as part of a stage's name: 1.0e-05 is 1e-05, 0.1 is 0_1."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
