@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 torch.set_num_threads(1)  # the models of the tests are tiny: more threads only wait for one another
 
 STARTS_RAY = Path(__file__).parent / "end_to_end"

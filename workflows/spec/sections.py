@@ -11,6 +11,7 @@ from cosa.behaviour import BehaviourName
 from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.spec.sweep import SweepSection, check_sweep
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
@@ -190,25 +191,6 @@ class PretrainSection(TrainSection):
         return self
 
 
-class SweepSection(Section):
-    """Try several learning rates with Ray Tune; the best trial's checkpoint is the stage's result."""
-
-    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, description="values to try")
-    metric: str | None = Field(None, description="metric that decides; left out: the task's main metric")
-    mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better")
-    scheduler: Literal["none", "asha"] = Field("none", description="asha stops bad trials early, after each validation")
-    max_concurrent: PositiveInt | None = no_effect(
-        default=None, description="trials at once; left out: as many as the resources allow"
-    )
-
-    @field_validator("learning_rate")
-    @classmethod
-    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(values)) != len(values):
-            raise ValueError("the same value stands twice")
-        return values
-
-
 class FinetuneSection(TrainSection, EvaluationSettings):
     """Train one task on one dataset and keep the checkpoint that is best in validation (paper, section 4)."""
 
@@ -227,7 +209,13 @@ class FinetuneSection(TrainSection, EvaluationSettings):
         False, description="captioning: reward sampled captions by CIDEr against the beam-search caption (SCST)"
     )
     zero_shot_first: bool = Field(False, description="validate once before training")
-    sweep: SweepSection | None = Field(None, description="try several learning rates")
+    sweep: SweepSection | None = Field(None, description="try several values of fields, and keep the best")
+
+    @model_validator(mode="after")
+    def _possible_sweep(self) -> "FinetuneSection":
+        if self.sweep is not None:
+            check_sweep(self, self.sweep)
+        return self
 
 
 class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin, BehaviourMixin):

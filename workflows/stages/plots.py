@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib import pyplot
 
 from workflows.stages.progress import Record
 
+MOST_LABELS = 12  # of trials in a chart
 NOT_CURVES = ("learning_rate", "samples_per_second", "data_wait_share", "gradient_norm", "skipped_steps")
 
 
@@ -45,16 +46,47 @@ def _validation_names(evaluations: Sequence[Record]) -> list[str]:
     return [name for name in shown if all(name in record.values for record in evaluations)]
 
 
-def plot_sweep(points: Mapping[float, float], metric: str, path: Path, title: str) -> None:
-    """Best value of a metric by learning rate (logarithmic)."""
-    figure, chart = pyplot.subplots(figsize=(5, 4))
-    rates = sorted(points)
-    chart.plot(rates, [points[rate] for rate in rates], marker="o")
-    for rate in rates:
-        chart.annotate(f"{points[rate]:.1f}", (rate, points[rate]), textcoords="offset points", xytext=(0, 6), ha="center")
-    chart.set(xscale="log", xlabel="learning rate", ylabel=metric, title=f"{title}: sweep")
-    chart.margins(y=0.2)
-    chart.grid(alpha=0.3)
+def plot_sweep(
+    tried: Sequence[tuple[Mapping[str, Any], float]], logarithmic: Collection[str], metric: str, path: Path, title: str
+) -> None:
+    """A chart a field that was swept: the best value of a metric in every trial.
+
+    tried: values of the fields, and the metric. logarithmic: fields whose axis is.
+    """
+    fields = list(tried[0][0])
+    figure, axes = pyplot.subplots(1, len(fields), figsize=(5 * len(fields), 4), squeeze=False, sharey=True)
+    for chart, name in zip(axes[0], fields, strict=True):
+        points = sorted(((values[name], reached) for values, reached in tried), key=lambda point: (str(type(point[0])), point[0]))
+        plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in points)
+        places = [value if plain else str(value) for value, _ in points]
+        chart.plot(places, [reached for _, reached in points], marker="o", linestyle="-" if len(fields) == 1 else "")
+        for place, (_, reached) in zip(places, points, strict=True):
+            chart.annotate(f"{reached:.1f}", (place, reached), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8)
+        if name in logarithmic:
+            chart.set_xscale("log")
+        chart.set(xlabel=name.replace("_", " "), title=f"{title}: sweep" if name == fields[0] else "")
+        chart.margins(y=0.2)
+        chart.grid(alpha=0.3)
+    axes[0][0].set_ylabel(metric)
+    _save(figure, path)
+
+
+def plot_trials(trials: Mapping[str, Sequence[Record]], metric: str, path: Path, title: str) -> None:
+    """Learning curves of all trials: the loss, and the metric at every validation, by step."""
+    figure, (losses, chart) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for name, records in trials.items():
+        train = [(r.step, r.values["loss"]) for r in records if r.kind == "train" and "loss" in r.values]
+        reached = [(r.step, r.values[metric]) for r in records if r.kind == "evaluation" and metric in r.values]
+        if train:
+            losses.plot(*zip(*train, strict=True), label=name, linewidth=1)
+        if reached:
+            chart.plot(*zip(*reached, strict=True), marker="o", label=name)
+    losses.set(xlabel="step", ylabel="loss", title=f"{title}: losses")
+    chart.set(xlabel="step", ylabel=metric, title=f"{title}: validation")
+    for one in (losses, chart):
+        one.grid(alpha=0.3)
+        if len(trials) <= MOST_LABELS:
+            one.legend(fontsize=8)
     _save(figure, path)
 
 

@@ -1,0 +1,268 @@
+"""What can go wrong, done for real. Every kind ends with the run finished; `Round.compare` says whether it is the same run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.end_to_end.commands import MARK, ROOT, command_line_of, processes_of
+from tests.faults.rounds import STEPS, Round
+
+FREE = 300_000  # bytes that are left on a full disk: less than a checkpoint
+
+
+def worker_killed(round_: Round) -> None:
+    """kill -9 of one training worker: Ray starts the workers again, the run goes on by itself."""
+    run = round_.start()
+    round_.wait_for_moment(run, first=1)
+    workers = _workers(round_.storage)
+    assert workers, "no training worker"
+    round_.draw.choice(workers).kill()
+    round_.expect(run, 0)
+
+
+def driver_killed(round_: Round) -> None:
+    """kill -9 of the driver alone."""
+    run = round_.start()
+    round_.wait_for_moment(run)
+    run.process.kill()
+    run.wait()
+    round_.finish()
+
+
+def everything_killed(round_: Round) -> None:
+    """kill -9 of the driver's process group and of everything that Ray started for it, as when the power fails."""
+    run = round_.start()
+    round_.wait_for_moment(run)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    for process in processes_of(round_.storage):
+        process.kill()
+    run.wait()
+    round_.finish()
+
+
+def asked_to_end(round_: Round) -> None:
+    """SIGTERM, as before a machine is taken away: training saves, exit code 75."""
+    run = round_.start()
+    round_.wait_for_moment(run)
+    run.process.terminate()
+    round_.expect(run, 75)
+    round_.finish()
+
+
+def interrupted(round_: Round) -> None:
+    """Ctrl-C."""
+    run = round_.start()
+    round_.wait_for_moment(run)
+    run.process.send_signal(signal.SIGINT)
+    round_.expect(run, 130)
+    round_.finish()
+
+
+def checkpoint_truncated(round_: Round) -> None:
+    """kill -9 of the driver, and half of the newest checkpoint's state is lost: the one before it serves."""
+    run = round_.start()
+    round_.wait_for_moment(run, first=5)
+    run.process.kill()
+    run.wait()
+    while _workers(round_.storage):
+        time.sleep(0.1)
+    assert round_.work is not None
+    (folder,) = (round_.work / "ray").iterdir()
+    newest = max(path for path in folder.glob("checkpoint_*") if (path / "checksums.json").is_file())
+    state = newest / "training_state.pt"
+    os.truncate(state, state.stat().st_size // 2)
+    round_.notes.append(f"{newest.name} truncated")
+    round_.finish()
+
+
+def disk_full(round_: Round) -> None:
+    """The file system of the storage is full when a checkpoint is to be written; then there is room again."""
+    run = round_.start()
+    round_.wait_for_moment(run, first=1, last=STEPS - 3)
+    room = os.statvfs(round_.storage)
+    filler = round_.storage / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - FREE))
+    round_.expect(run, 1)
+    assert "No space left on device" in run.output, f"the reason is not in {run.log}"
+    filler.unlink()
+    round_.finish()
+
+
+def losses_not_finite(round_: Round) -> None:
+    """The losses of one step are NaN: training stops, naming step and samples; the same command goes on."""
+    run = round_.start(**_nan(round_))
+    round_.expect(run, 1)
+    assert "not finite" in run.output, f"no word of it in {run.log}"
+    assert "step" in run.output
+    round_.finish()
+
+
+def losses_not_finite_skipped(round_: Round) -> None:
+    """The same with max_skipped_steps: the update is left out, and training goes on."""
+    round_.settings.append(f"stages.retrieval.max_skipped_steps={2}")
+    run = round_.start(**_nan(round_))
+    round_.expect(run, 0)
+
+
+def mlflow_restarted(round_: Round) -> None:
+    """The MLflow server is killed in the middle of training and started again a while later."""
+    port = _free_port()
+    round_.uri = f"http://127.0.0.1:{port}"
+    server = _mlflow_server(round_.storage, port)
+    try:
+        run = round_.start()
+        round_.wait_for_moment(run)
+        server.kill()
+        server.wait()
+        time.sleep(round_.draw.uniform(1, 15))
+        server = _mlflow_server(round_.storage, port)
+        round_.expect(run, 0)
+        round_.check_history()
+    finally:
+        _end(server)
+
+
+def node_lost(round_: Round) -> None:
+    """A node of a cluster of two is killed with all its workers; another one takes its place, and the run goes on by itself."""
+    port = _free_port()
+    head = _node(round_.storage, "--head", "--port", str(port), "--include-dashboard", "true", "--dashboard-host", "127.0.0.1")
+    nodes = [head]
+    try:
+        _wait_for_port(port)
+        nodes.append(_node(round_.storage, "--address", f"127.0.0.1:{port}"))
+        _wait_for_nodes(round_.storage, port, 2)
+        round_.settings += [f"cluster.address=127.0.0.1:{port}"]
+        run = round_.start(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token(round_.storage)))
+        round_.wait_for_moment(run, first=1)
+        for process in [*psutil.Process(nodes[1].pid).children(recursive=True), psutil.Process(nodes[1].pid)]:
+            process.kill()
+        nodes.append(_node(round_.storage, "--address", f"127.0.0.1:{port}"))
+        round_.expect(run, 0)
+    finally:
+        for node in reversed(nodes):
+            _end(node)
+
+
+KINDS: dict[str, Callable[[Round], None]] = {
+    "worker kill -9": worker_killed,
+    "driver kill -9": driver_killed,
+    "everything kill -9": everything_killed,
+    "SIGTERM": asked_to_end,
+    "Ctrl-C": interrupted,
+    "truncated checkpoint": checkpoint_truncated,
+    "disk full": disk_full,
+    "NaN, stop": losses_not_finite,
+    "NaN, skip": losses_not_finite_skipped,
+    "MLflow restarted": mlflow_restarted,
+    "node lost": node_lost,
+}
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _workers(storage: Path) -> list[psutil.Process]:
+    return [process for process in processes_of(storage) if "RayTrainWorker" in command_line_of(process)]
+
+
+def _nan(round_: Round) -> dict[str, str]:
+    call = round_.draw.randint(2, STEPS - 1)
+    round_.notes.append(f"at step {call}")
+    return {"PYTHONPATH": str(Path(__file__).parent / "inject"), "COSA_TEST_NAN": f"{call}:{round_.storage / 'nan-happened'}"}
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _mlflow_server(storage: Path, port: int) -> subprocess.Popen[bytes]:
+    import urllib.request
+
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{storage}/server.db", "--artifacts-destination", str(storage / "artifacts")],
+        cwd=storage, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return server
+        except OSError:
+            assert time.monotonic() < deadline, "the MLflow server does not start"
+            time.sleep(0.3)
+
+
+def _token(storage: Path) -> Path:
+    path = storage / "token"
+    if not path.exists():
+        path.write_text("0" * 64)
+        path.chmod(0o600)
+    return path
+
+
+def _node(storage: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A node of a Ray cluster with one core, in a process of its own."""
+    environment = {
+        **os.environ, MARK: str(storage), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token(storage)),
+        "RAY_health_check_period_ms": "500", "RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3",
+        "RAY_health_check_initial_delay_ms": "0",
+    }  # fmt: skip
+    with (storage / "nodes.txt").open("ab") as log:
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("ray")), "start", *options, "--num-cpus", "1", "--block"],
+            cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait_for_port(port: int) -> None:
+    import socket
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the head of the cluster does not start"
+            time.sleep(0.3)
+
+
+def _wait_for_nodes(storage: Path, port: int, count: int) -> None:
+    """Until so many nodes have joined; asked in a process of its own, since Ray is joined once a process."""
+    program = (
+        f"import ray, time\nray.init(address='127.0.0.1:{port}', log_to_driver=False)\n"
+        f"while sum(node['Alive'] for node in ray.nodes()) < {count}: time.sleep(0.3)\n"
+    )
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token(storage))}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90, env=environment, capture_output=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started here, with its children."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        family = []
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in family:
+        if child.is_running():
+            child.kill()

@@ -1,0 +1,112 @@
+"""The `sweep:` section of a finetune stage: which fields are tried with which values, and how they are searched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from cosa.config import Section, no_effect
+from workflows.spec.errors import did_you_mean
+
+# What decides which data a stage reads, or how its trials are compared, is the same for all trials of a sweep.
+NOT_SWEPT = (
+    "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
+    "register_as",
+)  # fmt: skip
+
+
+class Draw(Section):
+    """A range that values are drawn from. Exactly one of its fields is given."""
+
+    uniform: tuple[float, float] | None = Field(None, description="low and high of real numbers")
+    loguniform: tuple[Annotated[float, Field(gt=0)], float] | None = Field(
+        None, description="low and high of real numbers whose logarithms are uniform"
+    )
+    integers: tuple[int, int] | None = Field(None, description="lowest and highest of whole numbers")
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Draw:
+        given = [(name, ends) for name, ends in self if ends is not None]
+        if len(given) != 1:
+            raise ValueError("expected one of uniform, loguniform, integers, as {loguniform: [1e-5, 1e-3]}")
+        if given[0][1][0] >= given[0][1][1]:
+            raise ValueError(f"{given[0][0]}: expected the lower end first, got {list(given[0][1])}")
+        return self
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """Lowest and highest value."""
+        found = self.uniform or self.loguniform or self.integers
+        assert found is not None
+        return found
+
+
+Values = tuple[Any, ...] | Draw
+
+
+class SweepSection(Section):
+    """Try several values of fields with Ray Tune; the best trial's checkpoint is the stage's result.
+
+    Any other key is a field of the stage: with a list of values, or a range {uniform, loguniform or integers: [low, high]}.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Values]
+
+    search: Literal["grid", "random", "optuna"] = Field(
+        "grid", description="grid: all combinations; random: drawn by the seed; optuna: drawn with regard to earlier trials"
+    )
+    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has as many as it has combinations")
+    metric: str | None = Field(None, description="metric that decides; left out: the task's main metric")
+    mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better")
+    scheduler: Literal["none", "asha"] = Field("none", description="asha stops bad trials early, after each validation")
+    max_concurrent: PositiveInt | None = no_effect(
+        default=None, description="trials at once; left out: as many as the resources allow"
+    )
+
+    @property
+    def fields(self) -> Mapping[str, Values]:
+        """Values to try by field."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _searchable(self) -> SweepSection:
+        if not self.fields:
+            raise ValueError("expected a field of the stage with values to try, as learning_rate: [1e-5, 3e-5]")
+        for name, values in self.fields.items():
+            if isinstance(values, Draw) and self.search == "grid":
+                raise ValueError(f"{name}: a grid needs a list of values; a range needs search: random or optuna, and trials")
+            if isinstance(values, tuple):
+                _check_list(name, values)
+        if (self.search == "grid") == (self.trials is not None):
+            what = "leave it out: a grid has as many as combinations" if self.trials else "say how many are drawn"
+            raise ValueError(f"trials: {what}")
+        return self
+
+
+def _check_list(name: str, values: tuple[Any, ...]) -> None:
+    if not values:
+        raise ValueError(f"{name}: expected at least one value")
+    written = [json.dumps(value, sort_keys=True, default=str) for value in values]
+    if len(set(written)) != len(written):
+        raise ValueError(f"{name}: the same value stands twice")
+
+
+def check_sweep(stage: BaseModel, sweep: SweepSection) -> None:
+    """Raise ValueError unless every field of a sweep is one of the stage that can be swept, and every value is possible."""
+    known = [name for name in type(stage).model_fields if name not in NOT_SWEPT]
+    base = stage.model_dump(exclude={"sweep"})
+    for name, values in sweep.fields.items():
+        if name in NOT_SWEPT:
+            raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
+        if name not in known:
+            raise ValueError(f"sweep.{name}: no field of this stage{did_you_mean(name, [*known, *SweepSection.model_fields])}")
+        for value in values.ends if isinstance(values, Draw) else values:
+            try:
+                type(stage).model_validate({**base, name: value})
+            except ValidationError as error:
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"sweep.{name}: {value!r} is not possible: {message}") from error
