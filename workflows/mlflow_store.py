@@ -37,8 +37,13 @@ class Place:
 
     @property
     def without_password(self) -> str:
-        """The URI without `user:password@`, for files; MLflow then takes MLFLOW_TRACKING_USERNAME and _PASSWORD."""
-        return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
+        """The URI for files: without `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and
+        _PASSWORD, and without the password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
+        """
+        if self.uri.startswith("http"):
+            return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
+        without = re.sub(r"(?<=://)([^:/@]*):[^/@]*@", r"\1@", self.uri)
+        return re.sub(r"(?<=[?&])password=[^&]*&?", "", without).rstrip("?&")
 
     @property
     def shown(self) -> str:
@@ -52,8 +57,8 @@ class Place:
 
 
 def mask_passwords(text: str) -> str:
-    """Hide `user:password@` of every address in a text."""
-    return re.sub(r"(?<=://)[^/@\s\"']*@", "***@", text)
+    """Hide `user:password@` and `?password=` of every address in a text."""
+    return re.sub(r"(?<=[?&]password=)[^&\s\"']*", "***", re.sub(r"(?<=://)[^/@\s\"']*@", "***@", text))
 
 
 class ServerAwayError(Exception):

@@ -30,13 +30,15 @@ from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
 from workflows.selection import EVERYTHING, Selection
 from workflows.spec.graph import Experiment
-from workflows.spec.sections import EvaluateSection
+from workflows.spec.sections import EvaluateSection, TrainSection
+from workflows.stages.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.registry import stage_function
 from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
+SERVERS = ("http:", "https:", "databricks:")  # they keep artifacts themselves
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def tracking_place(experiment: Experiment) -> Place:
     """Where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
-    if uri is not None:
+    if uri is not None and uri.startswith(SERVERS):
         return Place(uri, experiment.name, None)
-    return Place(local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+    # A database holds no files, and MLflow would put them into the working directory.
+    return Place(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
@@ -77,9 +80,13 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
     check_annotations(plan)
     plan.storage.check_writable()
+    checkpoints = experiment.section.cluster.checkpoint_storage
+    if checkpoints is not None and any(step.action == "run" and isinstance(step.section, TrainSection) for step in plan.steps):
+        require_writable(checkpoints)
     for step in plan.steps:
         if step.forced and step.fingerprint is not None:
             with exclusive(plan.storage.lock_file(step.name, step.fingerprint), f"--force: the result of {step.name}"):
+                remove_checkpoints(plan.storage.partial(step.name, step.fingerprint), reporter.warn)
                 plan.storage.start_over(step.name, step.fingerprint)
     reporter.plan(plan)
     if not plan.to_run:
@@ -360,7 +367,9 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experim
 
 
 def ui_command(experiment: Experiment) -> str:
-    """How to open the MLflow UI on the experiment's storage."""
+    """How to open the MLflow UI on the experiment's records."""
+    if experiment.section.tracking.uri is not None:
+        return "mlflow server on the database, see docs/team.md"
     storage = experiment.section.storage
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 

@@ -11,6 +11,7 @@ from cosa.behaviour import BehaviourName
 from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.spec.bucket import checked_bucket
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
@@ -77,6 +78,16 @@ class ClusterSection(Section):
         "auto", description="GPUs a training worker; auto: one if the cluster has any"
     )
     dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
+    checkpoint_storage: str | None = Field(
+        None,
+        description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training keeps its "
+        "checkpoints; left out: in the storage folder (docs/team.md)",
+    )
+
+    @field_validator("checkpoint_storage")
+    @classmethod
+    def _bucket(cls, address: str | None) -> str | None:
+        return checked_bucket(address) if address is not None else None
 
 
 class TrackingSection(Section):

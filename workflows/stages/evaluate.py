@@ -10,12 +10,13 @@ import numpy as np
 
 from cosa.errors import UserError
 from workflows.spec.sections import EvaluateSection
+from workflows.stages.checkpoint_storage import RAY_FOLDER
 from workflows.stages.context import DatasetFiles, StageContext, StageOutcome
 from workflows.stages.entries import caption_entries, caption_references, evaluated_clips, question_entries
 from workflows.stages.fit import POLL_SECONDS, fit_in_background, told, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_retrieved
-from workflows.stages.train import RAY_FOLDER, checkpoint_folder
+from workflows.stages.train import checkpoint_folder
 
 QUERIES_SHOWN = 6
 

@@ -23,7 +23,7 @@ def trainer_of(
     resources: WorkerResources,
     *,
     name: str,
-    storage: Path,
+    storage: Path | str,
     score: str | None = None,
     mode: str = "max",
     callbacks: list[Any] | None = None,
@@ -36,7 +36,7 @@ def trainer_of(
         config: plain data.
         resources: of the workers.
         name: of the run.
-        storage: where Ray keeps checkpoints.
+        storage: where Ray keeps checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
         score: metric of which the best checkpoint is kept beside the latest.
         mode: max or min, of the score.
         callbacks: of Ray Train.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ from workflows.plan import datasets_of
 from workflows.preemption import forget
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
+from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
 from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
 from workflows.stages.context import StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
+from workflows.stages.run_folder import RunFolder
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 
-RAY_FOLDER = "ray"
 CHECKPOINT_FOLDER = "checkpoint"
 
 
@@ -40,13 +40,14 @@ def train_once(context: StageContext) -> StageOutcome:
     resources = context.cluster.resources_for(context.section.workers)
     check_batch(context, resources.workers)
     job = job_of(context, context.folder)
+    storage = storage_of(context)
     context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
     trainer = trainer_of(
         training_worker,
         {"job": job},
         resources,
         name=run_name(context),
-        storage=context.folder / RAY_FOLDER,
+        storage=storage,
         score=selection_metric(context),
         can_be_orphaned=context.cluster.is_shared,
     )
@@ -55,15 +56,22 @@ def train_once(context: StageContext) -> StageOutcome:
     fit_in_background(trainer, lambda: forward.all(follower), context.folder)
     raise_mistake(context.folder)
     records = read_records(context.folder)
-    kept = whole_checkpoints(context.folder / RAY_FOLDER / run_name(context), context.run.tracker.reporter.warn)
+    run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
+    kept = whole_checkpoints(run, warn)
     best = best_evaluation(records, selection_metric(context), kept)
     if best is None:
         raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
-    keep_checkpoint(kept[best.step], context.folder / CHECKPOINT_FOLDER)
+    keep_checkpoint(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
-    shutil.rmtree(context.folder / RAY_FOLDER)
+    remove_checkpoints(context.folder, warn)
     return outcome
+
+
+def storage_of(context: StageContext) -> str:
+    """Where Ray keeps the checkpoints of the stage's training until it is done."""
+    label = f"{run_name(context)}-{context.step.fingerprint}"
+    return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:

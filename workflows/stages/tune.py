@@ -10,19 +10,21 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
+from workflows.stages.checkpoint_storage import RAY_FOLDER, remove_checkpoints
 from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
+from workflows.stages.run_folder import RunFolder
 from workflows.stages.train import (
     CHECKPOINT_FOLDER,
-    RAY_FOLDER,
     RecordForwarder,
     check_batch,
     job_of,
     run_name,
     selection_metric,
+    storage_of,
     training_outcome,
 )
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
@@ -80,7 +82,7 @@ def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResou
         "trial": tune.grid_search(list(trials)),
         "jobs": jobs,
         "resources": resources,
-        "storage": str(context.folder / RAY_FOLDER),
+        "storage": storage_of(context),
         "prefix": run_name(context),
         "score": metric,
         "mode": mode,
@@ -134,7 +136,7 @@ def run_trial(config: dict[str, Any]) -> None:
         config["jobs"][config["trial"]],
         config["resources"],
         name=f"{config['prefix']}-{config['trial']}",
-        storage=Path(config["storage"]),
+        storage=config["storage"],
         score=config["score"],
         mode=config["mode"],
         callbacks=[ReportEvaluations()],
@@ -192,12 +194,12 @@ def _best_trial(
     metric = str(selection_metric(context))
     records: dict[str, list[Record]] = {}
     best: dict[str, Record] = {}
-    kept: dict[str, dict[int, Path]] = {}
+    kept: dict[str, dict[int, str]] = {}
+    storage, warn = storage_of(context), context.run.tracker.reporter.warn
+    folders = {name: RunFolder.at(storage, f"{run_name(context)}-{name}") for name in trials}
     for name in trials:
         records[name] = read_records(context.folder / TRIALS_FOLDER / name)
-        kept[name] = whole_checkpoints(
-            context.folder / RAY_FOLDER / f"{run_name(context)}-{name}", context.run.tracker.reporter.warn
-        )
+        kept[name] = whole_checkpoints(folders[name], warn)
         found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
         runs[name].end("FINISHED" if found else "FAILED")
         if found is not None:
@@ -213,7 +215,7 @@ def _best_trial(
     points = {trials[name]: record.values[metric] for name, record in best.items()}
     plot_sweep(points, metric, context.folder / "sweep.png", title=context.step.name)
     plot_curves(records[winner], context.folder / "curves.png", title=f"{context.step.name} {winner}")
-    keep_checkpoint(kept[winner][best[winner].step], context.folder / CHECKPOINT_FOLDER)
+    keep_checkpoint(folders[winner], kept[winner][best[winner].step], context.folder / CHECKPOINT_FOLDER)
     shutil.copy2(context.folder / TRIALS_FOLDER / winner / "progress.jsonl", context.folder / "progress.jsonl")
     for name in trials:
         (context.folder / TRIALS_FOLDER / name / RUN_NOTE).unlink(missing_ok=True)
@@ -223,5 +225,5 @@ def _best_trial(
     outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
     if failed:
         outcome.details["failed_trials"] = failed
-    shutil.rmtree(context.folder / RAY_FOLDER)
+    remove_checkpoints(context.folder, warn)
     return outcome

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from workflows.preemption import is_asked_to_stop
 from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, suffix_of
 from workflows.stages.progress import ProgressWriter, read_records
+from workflows.stages.run_folder import RunFolder
 
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
 
@@ -108,17 +111,40 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     latest = ray.train.get_checkpoint()
     if latest is None:
         return ""
-    with latest.as_directory() as folder:
-        suffix = next_suffix(Path(folder).parent)
-        # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
-        chosen, warnings = gather_objects(latest_whole(Path(folder)) if rank() == 0 else (None, []))[0]
-        if rank() == 0:
-            for warning in warnings:
-                progress.warn(warning)
-        if chosen is None:
-            return suffix
-        restore_state(trainer, Path(folder).parent / chosen)
-        return suffix if warnings else suffix_of(Path(folder))
+    run, name = RunFolder.of(latest), posixpath.basename(latest.path)
+    # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
+    choice = (*latest_whole(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
+    chosen, warnings, suffix = gather_objects(choice)[0]
+    if rank() == 0:
+        for warning in warnings:
+            progress.warn(warning)
+    if chosen is None:
+        return suffix
+    with _opened_once_a_machine(run, chosen) as folder:
+        restore_state(trainer, folder)
+    return suffix if warnings else suffix_of(name)
+
+
+@contextmanager
+def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
+    """`RunFolder.opened` for all workers at once; what has to be downloaded is downloaded by one worker of each machine.
+
+    Ray's own `as_directory` would let a late worker download over the files that an early one is reading.
+    """
+    import ray.train
+
+    from cosa.distributed import gather_objects
+
+    if run.is_local:
+        with run.opened(name) as folder:
+            yield folder
+        return
+    context = ray.train.get_context()
+    node = context.get_node_rank()
+    with run.opened(name) if context.get_local_rank() == 0 else nullcontext() as mine:
+        folders = dict(entry for entry in gather_objects((node, mine)) if entry[1] is not None)
+        yield folders[node]
+        gather_objects(None)  # nobody reads it any more
 
 
 def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
