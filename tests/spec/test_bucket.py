@@ -1,5 +1,7 @@
 """Addresses of buckets in specs."""
 
+import re
+
 import pytest
 
 from workflows.spec.bucket import below, checked_bucket
@@ -38,9 +40,8 @@ def test_addresses(address: str, read: str) -> None:
     ],
 )
 def test_what_is_refused(address: str, said: str) -> None:
-    with pytest.raises(ValueError, match="^") as refused:
+    with pytest.raises(ValueError, match=re.escape(said)) as refused:
         checked_bucket(address)
-    assert said in str(refused.value)
     assert "abc" not in str(refused.value)
 
 
