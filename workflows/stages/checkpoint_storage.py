@@ -53,7 +53,7 @@ def remove_checkpoints(folder: Path, warn: Callable[[str], None]) -> None:
 
 
 def require_writable(address: str) -> None:
-    """Raise UserError unless checkpoints can be saved in a bucket. It takes a quarter of a minute if nothing answers."""
+    """Raise UserError unless checkpoints can be saved in a bucket. It takes some seconds if nothing answers."""
     try:
         filesystem, path = FileSystem.from_uri(address)
         probe = f"{path}/.write-test-{uuid.uuid4().hex[:8]}"
@@ -68,4 +68,4 @@ def require_writable(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+    return str(error).strip().partition("; Details")[0].splitlines()[0][:300] if str(error).strip() else type(error).__name__
