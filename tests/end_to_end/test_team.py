@@ -158,12 +158,11 @@ def test_training_goes_on_from_s3_and_a_database_keeps_its_password_to_itself(
     """The driver is killed, the newest checkpoint on S3 is damaged; the next invocation ends as if nothing had happened."""
     storage, uri = tmp_path / "storage", f"postgresql://{USER}:{PASSWORD}@{database}"
     arguments = ("run-experiment", str(spec), *sets(
-        f"storage={storage}", "name=direct", f"tracking.uri={uri}", "stages.test=",
-        f"cluster.checkpoint_storage={store.address('unfinished')}",
+        f"storage={storage}", "name=direct", "stages.test=", f"cluster.checkpoint_storage={store.address('unfinished')}",
     ))  # fmt: skip
     third = "/checkpoint_00000006/checksums.json"  # Ray knows of two at least when it is there
     run_disturbed(lambda: any(key.endswith(third) for key in store.keys("unfinished/")),
-                  lambda driver: kill_all(driver, storage), *arguments)  # fmt: skip
+                  lambda driver: kill_all(driver, storage), *arguments, *sets(f"tracking.uri={uri}"))  # fmt: skip
     partial = stage_folder(storage / "direct", "pretrain")
     assert not (partial / "ray").exists()
     address = (partial / "checkpoint_storage.txt").read_text().strip()
@@ -171,7 +170,8 @@ def test_training_goes_on_from_s3_and_a_database_keeps_its_password_to_itself(
     newest, step = damage_newest(store, RunFolder.at(address, "direct-pretrain"))
     assert step < STEPS
 
-    resumed = run(*arguments)
+    uri_in_spec = f"tracking.uri=postgresql://{USER}:${{env:DATABASE_PASSWORD}}@{database}"
+    resumed = run(*arguments, *sets(uri_in_spec), DATABASE_PASSWORD=PASSWORD)
     assert resumed.code == 0, resumed.output
     assert f"{newest} is damaged: training_state.pt differs from what was written" in resumed.output
     assert "no checkpoint is whole" not in resumed.output
