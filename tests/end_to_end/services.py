@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class Bucket:
 
     port: int
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """boto3's."""
         return boto3.client(
