@@ -14,7 +14,8 @@ import pytest
 
 from cosa.errors import UserError
 from workflows.console import Reporter
-from workflows.mlflow_store import Place, local_store, mask_passwords
+from workflows.masking import mask_passwords
+from workflows.mlflow_store import Place, local_store
 from workflows.provenance import command_line
 from workflows.tracking import Tracker, flat, sync_files
 
