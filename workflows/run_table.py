@@ -51,9 +51,7 @@ def markdown(
     lines = ["| stage | kind | | result | run |", "|---|---|---|---|---|"]
     for row in rows:
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
-        lines.append(
-            f"| {row['stage']} | {row['kind']} | {row['became']} | {row['result']} | {_link(run_id, experiment_of)} |"
-        )
+        lines.append(f"| {row['stage']} | {row['kind']} | {row['became']} | {row['result']} | {_link(run_id, experiment_of)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+OTHERS_FOLDER = "checkpoints"
 _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
 
 
@@ -87,3 +88,25 @@ def keep_checkpoint(source: Path, target: Path) -> None:
     target.mkdir()
     for name in ("model.safetensors", "config.json", "vocab.txt"):
         shutil.copy2(source / name, target / name)
+
+
+def keep_others(kept: Mapping[int, Path], steps: Collection[int], folder: Path) -> Path | None:
+    """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
+
+    Args:
+        kept: checkpoints by step.
+        steps: those to copy; of these, what is not kept is left out.
+        folder: of the stage or trial.
+
+    Returns:
+        the folder `checkpoints`; None if there is nothing to copy.
+    """
+    target = folder / OTHERS_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    chosen = sorted(set(steps) & set(kept))
+    if not chosen:
+        return None
+    target.mkdir()
+    for step in chosen:
+        keep_checkpoint(kept[step], target / f"step_{step:08d}")
+    return target

@@ -38,11 +38,20 @@ class DatasetFiles:
         return Path(path)
 
 
+@dataclass(frozen=True)
+class OtherCheckpoints:
+    """Checkpoints besides the one that a stage keeps: a folder of folders. run: of the trial that made them, if one did."""
+
+    folder: Path
+    run: RunRecorder | None = None
+
+
 @dataclass
 class StageOutcome:
     """What a stage reports: final metrics, what they are compared with, files in its folder, one line for people.
 
-    baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow.
+    baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow. other_checkpoints:
+    what `tracking.checkpoints` asks for besides `checkpoint`.
     """
 
     summary: str
@@ -52,6 +61,7 @@ class StageOutcome:
     outputs: dict[str, str] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
     checkpoint: Path | None = None
+    other_checkpoints: list[OtherCheckpoints] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
 

@@ -12,8 +12,8 @@ from workflows.plan import datasets_of
 from workflows.preemption import forget
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.stages.context import OtherCheckpoints, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
@@ -48,6 +48,7 @@ def train_once(context: StageContext) -> StageOutcome:
         name=run_name(context),
         storage=context.folder / RAY_FOLDER,
         score=selection_metric(context),
+        keep_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)
@@ -62,8 +63,22 @@ def train_once(context: StageContext) -> StageOutcome:
     keep_checkpoint(kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
+    others = keep_others(kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
     shutil.rmtree(context.folder / RAY_FOLDER)
     return outcome
+
+
+def uploaded_checkpoints(context: StageContext) -> str:
+    """Which checkpoints MLflow should have: best, last, all or none."""
+    return context.plan.experiment.section.tracking.checkpoints
+
+
+def further_steps(records: list[Record], which: str, best: int) -> set[int]:
+    """Steps whose checkpoints MLflow should have besides the best one."""
+    evaluated = {record.step for record in records if record.kind == "evaluation"}
+    wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
+    return wanted - {best}
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -190,11 +205,15 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     artifacts = [
         context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()
     ]
+    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
+    if metric is not None:
+        sweep = getattr(section, "sweep", None)
+        details |= {"selected_by": metric, "selected_mode": sweep.mode if sweep is not None else "max"}
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,
         outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
         artifacts=artifacts,
         checkpoint=context.folder / CHECKPOINT_FOLDER,
-        details={"best_step": best.step, "steps": best.total},
+        details=details,
     )

@@ -10,8 +10,8 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
+from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.stages.context import RUN_NOTE, OtherCheckpoints, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
@@ -20,10 +20,12 @@ from workflows.stages.train import (
     RAY_FOLDER,
     RecordForwarder,
     check_batch,
+    further_steps,
     job_of,
     run_name,
     selection_metric,
     training_outcome,
+    uploaded_checkpoints,
 )
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.tracking import STAGE_KIND, RunRecorder
@@ -84,6 +86,7 @@ def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResou
         "prefix": run_name(context),
         "score": metric,
         "mode": mode,
+        "keep_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
@@ -137,6 +140,7 @@ def run_trial(config: dict[str, Any]) -> None:
         storage=Path(config["storage"]),
         score=config["score"],
         mode=config["mode"],
+        keep_all=config["keep_all"],
         callbacks=[ReportEvaluations()],
     ).fit()
     raise_mistake(Path(config["jobs"][config["trial"]]["job"]["folder"]))
@@ -221,7 +225,30 @@ def _best_trial(
     context.run.params({"best_learning_rate": trials[winner]})
     outcome = training_outcome(context, records[winner], best[winner], extra=f"; {winner} of ({values})")
     outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
+    outcome.other_checkpoints = _other_checkpoints(context, records, best, kept, winner, runs)
     if failed:
         outcome.details["failed_trials"] = failed
     shutil.rmtree(context.folder / RAY_FOLDER)
     return outcome
+
+
+def _other_checkpoints(
+    context: StageContext,
+    records: dict[str, list[Record]],
+    best: dict[str, Record],
+    kept: dict[str, dict[int, Path]],
+    winner: str,
+    runs: dict[str, RunRecorder],
+) -> list[OtherCheckpoints]:
+    """What MLflow should have besides the winner's best: its last one, or all of every trial, each with the trial's run."""
+    which = uploaded_checkpoints(context)
+    if which != "all":
+        others = keep_others(kept[winner], further_steps(records[winner], which, best[winner].step), context.folder)
+        return [OtherCheckpoints(others)] if others is not None else []
+    found = []
+    for name in best:
+        steps = {record.step for record in records[name] if record.kind == "evaluation"}
+        others = keep_others(kept[name], steps, context.folder / TRIALS_FOLDER / name)
+        if others is not None:
+            found.append(OtherCheckpoints(others, runs[name]))
+    return found
