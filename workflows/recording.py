@@ -15,7 +15,7 @@ from workflows.plan import Plan, Step
 from workflows.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.run_table import StageRow, main_metric
 from workflows.spec.sections import TrainSection
-from workflows.stages.context import RUN_NOTE, StageOutcome
+from workflows.stages.context import RUN_NOTE, StageOutcome, params_of
 from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
 
 CHECKPOINT = "checkpoint"  # folder of a stage's result and of its run's artifacts
@@ -81,10 +81,7 @@ class InvocationRecord:
         """A run for a stage that starts; the same one again if the stage was interrupted."""
         tags = {"cosa.stage": step.name, STAGE_KIND: step.kind, FINGERPRINT: str(step.fingerprint), **self._source}
         run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
-        section = step.section.model_dump(mode="json", exclude={"kind", "description"})
-        run.params({**section, "seed": self.experiment.section.seed})
-        if step.model is not None:
-            run.params({"model": step.model})
+        run.params(params_of(step, self.experiment.section.seed))
         self._show(StageRow(step.name, step.kind, "running", local_run=run.local_id))
         return run
 

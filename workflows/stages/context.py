@@ -15,6 +15,12 @@ from workflows.tracking import RunRecorder
 RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
 
 
+def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
+    """What MLflow shows as parameters of a stage's run: its section but for some fields, seed, and model if it makes one."""
+    section = step.section.model_dump(mode="json", exclude={"kind", "description", *exclude})
+    return {**section, "seed": seed, **({"model": step.model} if step.model is not None else {})}
+
+
 @dataclass(frozen=True)
 class DatasetFiles:
     """A dataset with absolute paths, plain enough to be sent to workers.

@@ -11,7 +11,7 @@ from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
 from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
-from workflows.stages.context import RUN_NOTE, OtherCheckpoints, StageContext, StageOutcome
+from workflows.stages.context import RUN_NOTE, OtherCheckpoints, StageContext, StageOutcome, params_of
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
@@ -60,7 +60,8 @@ def _trial_run(context: StageContext, name: str, learning_rate: float) -> RunRec
     folder.mkdir(parents=True, exist_ok=True)
     tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
     run = context.run.tracker.new_run(f"{context.step.name} {name}", context.run, tags, folder / RUN_NOTE)
-    run.params({"learning_rate": learning_rate})
+    # All of them, so that trials can also be compared with those of other stages and experiments.
+    run.params({**params_of(context.step, context.seed, "sweep"), "learning_rate": learning_rate})
     return run
 
 
@@ -206,10 +207,12 @@ def _best_trial(
         runs[name].end("FINISHED" if found else "FAILED")
         if found is not None:
             best[name] = found
+            runs[name].metrics({f"final/{measured}": value for measured, value in found.values.items()})
     if not best:
         raise UserError(f"no trial left a whole checkpoint; start again by --force {context.step.name}")
     sign = 1 if settings.mode == "max" else -1
     winner = max(best, key=lambda name: sign * best[name].values[metric])
+    runs[winner].tags({"cosa.best_trial": "yes"})
     table = [
         {"trial": name, "learning_rate": trials[name], "step": r.step, "steps": r.total, **r.values} for name, r in best.items()
     ]
