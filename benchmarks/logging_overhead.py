@@ -144,6 +144,13 @@ def _used(server: psutil.Process) -> float:
     return sum(t.user + t.system for t in times)
 
 
+def _idle(server: psutil.Process, seconds: float = 10.0) -> float:
+    """Share of a core that a server uses while nobody asks it anything."""
+    before = _used(server)
+    time.sleep(seconds)
+    return (_used(server) - before) / seconds
+
+
 def measure(folder: Path, rounds: int, block: int, log_every: int) -> None:
     """Train once and print the comparison."""
     steps = SKIPPED + rounds * len(WAYS) * block
@@ -152,7 +159,8 @@ def measure(folder: Path, rounds: int, block: int, log_every: int) -> None:
             "sqlite": Recording(Place(local_store(folder), "overhead", None), folder / "sqlite"),
             "server": Recording(Place(uri, "overhead", None), folder / "server"),
         }
-        served, polled = _used(server), 0.0
+        idle = _idle(server)
+        served, polled, began = _used(server), 0.0, time.monotonic()
         options = ["--worker", str(folder), "--steps", str(steps), "--block", str(block), "--log-every", str(log_every)]
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(WORKERS)]
         with subprocess.Popen(  # noqa: S603 - fixed command, no shell
@@ -168,7 +176,7 @@ def measure(folder: Path, rounds: int, block: int, log_every: int) -> None:
             way.poll()
             way.tracker.flush(60)
         used = {name: way.processor_seconds() + polled / len(ways) for name, way in ways.items()}
-        used["server"] += _used(server) - served
+        used["server"] += _used(server) - served - idle * (time.monotonic() - began)
         for way in ways.values():
             way.tracker.close()
     seconds = json.loads((folder / "seconds.json").read_text())

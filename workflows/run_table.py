@@ -48,7 +48,7 @@ def markdown(
         mlflow_ids: MLflow's ids by the Tracker's.
         experiment_of: the experiment that a run is in; None if this server does not have the run.
     """
-    lines = ["| stage | kind | | result | run |", "|---|---|---|---|---|"]
+    lines = ["| stage | kind | state | result | MLflow run |", "|---|---|---|---|---|"]
     for row in rows:
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
         lines.append(f"| {row['stage']} | {row['kind']} | {row['became']} | {row['result']} | {_link(run_id, experiment_of)} |")

@@ -25,7 +25,7 @@ from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError
 from workflows.run_table import StageRow
 
 RETRY_SECONDS = 10.0
-GATHER_SECONDS = 5.0  # between two sendings of metrics while nothing else waits: each costs training a few milliseconds
+GATHER_SECONDS = 10.0  # between two sendings of metrics while nothing else waits: each costs some 10 ms of a processor
 ENOUGH_RECORDS = 100  # are sent sooner
 AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # fields of an operation that hold no free text
 STAGE_KIND = "cosa.stage_kind"  # tag of a run: its kind of stage, or 'trial'
