@@ -38,7 +38,7 @@ class InvocationRecord:
         self.rows: dict[str, StageRow] = {}
         self._source = {f"cosa.git_{key}": value for key, value in git_state().items()} | {"cosa.command": command_line()}
         tags = {"cosa.spec": str(self.experiment.file), **self._source}
-        self.parent = tracker.new_run(f"run {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags=tags)
+        self.parent = tracker.new_run(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags=tags)
         for file in self._files(plan.storage.folder / "specs" / name):
             self.parent.artifact(file)
 

@@ -60,5 +60,5 @@ def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str
         return ""
     experiment = experiment_of(run_id)
     if experiment is None:
-        return f"{run_id} (on another server)"
-    return f"[{run_id}](#/experiments/{experiment}/runs/{run_id})"  # of the page itself, whatever the server's address
+        return f"{run_id} (not on this server)"
+    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # of the page itself, whatever the server's address

@@ -71,9 +71,10 @@ class RunRecorder:
         tags = {key: str(value) for key, value in tags.items()}
         self.tracker.put({"do": "register", "run": self.local_id, "path": path, "folder": folder, "name": name, "tags": tags})
 
-    def end(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self.tracker.put({"do": "end", "run": self.local_id, "status": status, "time": round(time.time() * 1000)})
+    def end(self, status: str, seconds: float | None = None) -> None:
+        """End the run: FINISHED, FAILED or KILLED; `seconds` is the time it ended at, if that is not now."""
+        stamp = round((time.time() if seconds is None else seconds) * 1000)
+        self.tracker.put({"do": "end", "run": self.local_id, "status": status, "time": stamp})
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -116,7 +116,7 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     parent = latest_parent(client)
     assert parent.data.tags["cosa.reused.captioning"] == captioning.run_id
     table = parent.data.tags["mlflow.note.content"]
-    link = f"[{captioning.run_id}](#/experiments/{captioning.experiment_id}/runs/{captioning.run_id})"
+    link = f"[{captioning.run_id[:8]}](#/experiments/{captioning.experiment_id}/runs/{captioning.run_id})"
     assert f"| captioning | finetune | reused | cider 0.0 | {link} |" in table
     assert table.count("| reused |") == 10
     assert len(client.search_model_versions("name = 'demo-retrieval'")) == 1

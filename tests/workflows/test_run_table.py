@@ -5,16 +5,16 @@ from workflows.run_table import StageRow, main_metric, markdown
 
 def test_every_stage_with_its_run() -> None:
     rows = [
-        StageRow("corpus", "prepare", "reused", known_run="old"),
+        StageRow("corpus", "prepare", "reused", known_run="old-run-with-a-long-id"),
         StageRow("pretrain", "pretrain", "run", "final_loss 2.50", local_run="local"),
         StageRow("elsewhere", "pretrain", "reused", known_run="gone"),
         StageRow("unsent", "evaluate", "failed", local_run="never made"),
     ]
-    text = markdown([row.plain() for row in rows], {"local": "new"}, {"old": "1", "new": "2"}.get)
+    text = markdown([row.plain() for row in rows], {"local": "new"}, {"old-run-with-a-long-id": "1", "new": "2"}.get)
     assert text.splitlines()[2:] == [
-        "| corpus | prepare | reused |  | [old](#/experiments/1/runs/old) |",
+        "| corpus | prepare | reused |  | [old-run-](#/experiments/1/runs/old-run-with-a-long-id) |",
         "| pretrain | pretrain | run | final_loss 2.50 | [new](#/experiments/2/runs/new) |",
-        "| elsewhere | pretrain | reused |  | gone (on another server) |",
+        "| elsewhere | pretrain | reused |  | gone (not on this server) |",
         "| unsent | evaluate | failed |  |  |",
     ]
 

@@ -204,7 +204,7 @@ def _best_trial(
             context.folder / RAY_FOLDER / f"{run_name(context)}-{name}", context.run.tracker.reporter.warn
         )
         found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
-        runs[name].end("FINISHED" if found else "FAILED")
+        runs[name].end("FINISHED" if found else "FAILED", records[name][-1].seconds if records[name] else None)
         if found is not None:
             best[name] = found
             runs[name].metrics({f"final/{measured}": value for measured, value in found.values.items()})
