@@ -108,6 +108,7 @@ class Tracker:
         self._away = self._closing = False
         self._flushing = 0  # callers that wait: nothing gathers meanwhile
         self._try_again = False
+        self._uploading = False
         self._told: set[str] = set()  # said once each
         self._told_away = False
         self._secrets = Secrets.of_process()
@@ -170,17 +171,28 @@ class Tracker:
             return not self._pending
 
     def close(self, seconds: float = 30.0) -> None:
-        """Send what is left, at most `seconds`: a server that was away is tried once more. What is not sent by then is
-        written to the `unsent` file, and said."""
+        """Send what is left; a server that was away is tried once more. When nothing could be sent for `seconds`, unless an
+        upload goes on, the rest is written to the `unsent` file, and said. So it is on Ctrl-C."""
         with self._changed:
             self._away, self._try_again = False, True
-        self.flush(seconds)
-        with self._changed:
-            self._closing = True
-            left = list(self._pending)
-            self._changed.notify_all()
-        if left:
-            self._leave(left)
+        try:
+            self._drain(seconds)
+        finally:
+            with self._changed:
+                self._closing = True
+                left = list(self._pending)
+                self._changed.notify_all()
+            if left:
+                self._leave(left)
+
+    def _drain(self, seconds: float) -> None:
+        while True:
+            waiting = len(self._pending)
+            if self.flush(seconds) or self._away or (len(self._pending) == waiting and not self._uploading):
+                return
+            self.reporter.say(
+                f"Sending {len(self._pending)} records to MLflow, uploads among them (Ctrl-C: later, by cosa sync)"
+            )
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -194,6 +206,7 @@ class Tracker:
                 if self._closing:
                     return
                 operations = travelling_together(self._pending)
+                self._uploading = operations[0]["do"] in ("artifact", "register")
             done = self._send(sender, operations)
             last_sent = time.monotonic()
             with self._changed:

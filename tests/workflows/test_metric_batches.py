@@ -123,3 +123,18 @@ def test_a_server_that_is_back_at_the_end_is_tried_once_more(tmp_path: Path, mon
     one.close(10)
     assert run.mlflow_id == "known"
     assert not (tmp_path / "unsent.jsonl").exists()
+
+
+def test_an_upload_that_goes_on_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(self: Sender, operation: dict[str, Any]) -> None:
+        time.sleep(2.0 if operation["do"] == "artifact" else 0.0)
+        self.mlflow_ids[operation["run"]] = operation["do"]
+
+    monkeypatch.setattr(Sender, "send", send)
+    one = Tracker(Place(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
+    run = one.new_run("stage")
+    run.artifact(tmp_path)
+    run.end("FINISHED")
+    one.close(0.5)
+    assert run.mlflow_id == "end"
+    assert not (tmp_path / "unsent.jsonl").exists()
