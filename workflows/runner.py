@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -18,23 +17,23 @@ from typing import Any
 
 from rich.markup import escape
 
-from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.locks import HeldError, exclusive, shared
-from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
+from workflows.mlflow_store import Place, compare_url, experiment_url, local_store
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
+from workflows.recording import InvocationRecord, to_register
 from workflows.selection import EVERYTHING, Selection
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection, TrainSection
 from workflows.stages.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.registry import stage_function
-from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
+from workflows.tracking import RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
@@ -89,7 +88,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
                 remove_checkpoints(plan.storage.partial(step.name, step.fingerprint), reporter.warn)
                 plan.storage.start_over(step.name, step.fingerprint)
     reporter.plan(plan)
-    if not plan.to_run:
+    if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
@@ -98,6 +97,11 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     reporter.say("")
     _Run(plan, reporter, options).execute()
     return plan
+
+
+def _is_unregistered(plan: Plan, step: Step) -> bool:
+    """Whether the spec wants the model of a stage that is done to be registered, and it is not."""
+    return to_register(step, read_manifest(plan.result_of(step.name))) is not None
 
 
 class _Run:
@@ -126,11 +130,7 @@ class _Run:
         place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(place, unsent, self.reporter)
-        self.parent = self.tracker.new_run(
-            f"run {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags={"cosa.spec": str(self.experiment.file), **self._tags()}
-        )
-        frozen = self._freeze_spec()
-        self.parent.artifact(frozen)
+        self.record = InvocationRecord(self.plan, self.tracker, self.log_file.stem)
         status = "FAILED"
         try:
             for step in self.plan.steps:
@@ -140,7 +140,7 @@ class _Run:
             status = "KILLED"
             raise
         finally:
-            self.parent.end(status)
+            self.record.parent.end(status)
             self._finish(status)
 
     def _finish(self, status: str) -> None:
@@ -153,19 +153,6 @@ class _Run:
         finally:
             self.cluster.stop()
             self.tracker.close()
-
-    def _freeze_spec(self) -> Path:
-        """The resolved spec of this invocation, as it runs: editing the YAML meanwhile changes nothing."""
-        folder = self.plan.storage.folder / "specs"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.log_file.stem}.json"
-        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
-        spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
-        path.write_text(mask_passwords(json.dumps(spec, indent=2)) + "\n", encoding="utf-8")
-        return path
-
-    def _tags(self) -> dict[str, str]:
-        return {f"cosa.git_{key}": value for key, value in self.git.items()} | {"cosa.command": command_line()}
 
     def _step(self, step: Step) -> None:
         if step.action == "left out":
@@ -193,9 +180,7 @@ class _Run:
 
     def _skip(self, step: Step, reason: str) -> None:
         self.reporter.skipped(step.name, self.width, reason)
-        manifest = read_manifest(self.plan.result_of(step.name))
-        if manifest is not None and manifest.mlflow_run_id is not None:
-            self.parent.tags({f"cosa.reused.{step.name}": manifest.mlflow_run_id})
+        self.record.reused(step, read_manifest(self.plan.result_of(step.name)))
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
         """Keep a stage's result for this run, and its inputs from being taken away; wait while others work on it."""
@@ -222,53 +207,20 @@ class _Run:
         storage = self.plan.storage
         folder = storage.partial(step.name, step.fingerprint).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        run = self._mlflow_run(step, folder)
+        run = self.record.stage_run(step, folder)
         context = StageContext(step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed)
         try:
             outcome = stage_function(step.kind)(context)
+            self.record.figures(run, outcome)
+            self.tracker.flush(20)  # the manifest names MLflow's run
+            manifest = self._manifest(step, outcome, run, started)
+            _forget_note(folder)
+            storage.publish(step.name, step.fingerprint, manifest)
         except BaseException as error:
-            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        self._record(run, outcome)
-        self.tracker.flush(20)
-        manifest = self._manifest(step, outcome, run, started)
-        _forget_note(folder)
-        storage.publish(step.name, step.fingerprint, manifest)
+        self.record.published(step, run, outcome, manifest, folder)
         return outcome
-
-    def _mlflow_run(self, step: Step, folder: Path) -> RunRecorder:
-        """A run for the stage; the same one again if the stage was interrupted."""
-        tags = {
-            "cosa.stage": step.name,
-            STAGE_KIND: step.kind,
-            "cosa.fingerprint": str(step.fingerprint),
-            **self._tags(),
-        }
-        run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
-        run.params(
-            {
-                **step.section.model_dump(mode="json", exclude={"kind", "description"}),
-                "seed": self.experiment.section.seed,
-            }
-        )
-        if step.model is not None:
-            run.params({"model": step.model})
-        return run
-
-    def _record(self, run: RunRecorder, outcome: StageOutcome) -> None:
-        if outcome.metrics:
-            run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
-        if outcome.baselines:
-            run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
-        for artifact in outcome.artifacts:
-            run.artifact(artifact)
-        if outcome.checkpoint is not None:
-            if self.experiment.section.tracking.upload_checkpoints:
-                run.artifact(outcome.checkpoint, "checkpoint")
-            else:
-                run.tags(_checkpoint_tags(outcome.checkpoint))
-        run.tags({f"cosa.{name}": str(value)[:500] for name, value in outcome.details.items() if name != "trials"})
-        run.end("FINISHED")
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
         return Manifest(
@@ -312,10 +264,6 @@ def _short_error(error: BaseException) -> str:
     """The last line of an error's text says most: Ray puts the remote traceback before it."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
-
-
-def _checkpoint_tags(folder: Path) -> dict[str, str]:
-    return {"cosa.checkpoint_path": str(folder), "cosa.checkpoint_sha256": sha256_of(folder / "model.safetensors")}
 
 
 def _forget_note(folder: Path) -> None:

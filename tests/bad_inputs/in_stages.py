@@ -124,6 +124,21 @@ COMBINATIONS = [
     ),
     Case("task twice", ("stages.test.tasks: a task stands twice",), overrides=("stages.test.tasks=[retrieval, retrieval]",)),
     Case(
+        "registered model that MLflow does not get",
+        ("stages.retrieval.register_as: a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out",),
+        overrides=("stages.retrieval.register_as=name", "tracking.checkpoints=none"),
+    ),
+    Case(
+        "name that MLflow refuses for a registered model",
+        ("stages.retrieval.register_as: 'a/b' is not possible; use letters, digits",),
+        overrides=("stages.retrieval.register_as=a/b",),
+    ),
+    Case(
+        "unknown choice of checkpoints",
+        ("tracking.checkpoints: 'first' is not possible",),
+        overrides=("tracking.checkpoints=first",),
+    ),
+    Case(
         "batch too small for matching",
         ("error: spec.yaml:8:90: stages.retrieval.batch_size: 1 is too small: matching needs another sample as a negative",),
         spec=SPEC.replace("batch_size: 2", "batch_size: 1"),

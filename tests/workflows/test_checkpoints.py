@@ -11,13 +11,16 @@ from workflows.stages.checkpoint_storage import checkpoint_storage, remove_check
 from workflows.stages.checkpoints import (
     checkpoint_name,
     keep_checkpoint,
+    keep_others,
     kept_checkpoints,
     latest_whole,
     next_suffix,
     suffix_of,
     up_to,
 )
+from workflows.stages.progress import Record
 from workflows.stages.run_folder import RunFolder
+from workflows.stages.train import further_steps
 
 
 @pytest.fixture
@@ -104,3 +107,25 @@ def test_training_goes_on_where_it_was_begun(tmp_path: Path) -> None:
     assert checkpoint_storage(there, None, "demo") == begun
     remove_checkpoints(here, pytest.fail)
     assert list(here.iterdir()) == []
+
+
+def test_further_checkpoints_are_copied_without_their_training_state(run: RunFolder, tmp_path: Path) -> None:
+    kept = {step: checkpoint_name(step) for step in (4, 8, 12)}
+    stage = tmp_path / "stage"
+    (stage / "checkpoints" / "step_00000099").mkdir(parents=True)  # of an earlier attempt
+    folder = keep_others(run, kept, {12, 4, 100}, stage)
+    assert folder == stage / "checkpoints"
+    assert [path.name for path in sorted(folder.iterdir())] == ["step_00000004", "step_00000012"]
+    names = {path.name for path in (folder / "step_00000004").iterdir()}
+    assert names == {"model.safetensors", "config.json", "vocab.txt"}
+    assert keep_others(run, kept, set(), stage) is None
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("which", "best", "further"),
+    [("best", 4, set()), ("none", 4, set()), ("last", 4, {12}), ("last", 12, set()), ("all", 4, {8, 12})],
+)
+def test_which_checkpoints_go_to_mlflow_besides_the_best(which: str, best: int, further: set[int]) -> None:
+    records = [Record("evaluation", step, 12, {}, 0.0) for step in (4, 8, 12)] + [Record("train", 10, 12, {}, 0.0)]
+    assert further_steps(records, which, best) == further

@@ -218,7 +218,8 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
     [
         "description=x",
         "cluster={workers: 3, cpus: 2}",
-        "tracking.uri=http://localhost:1",
+        "tracking={uri: http://localhost:1, checkpoints: all}",
+        "stages.retrieval.register_as=some-name",
         "stages.retrieval.description=x",
         "stages.retrieval.log_every=1",
         "stages.retrieval.loader_workers=2",

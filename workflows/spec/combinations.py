@@ -16,6 +16,7 @@ from workflows.spec.sections import (
     PretrainSection,
     StageSection,
     SweepSection,
+    TrackingSection,
     TrainSection,
 )
 from workflows.spec.source import Node
@@ -123,6 +124,16 @@ def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, Da
 
 
 # -- stages together --------------------------------------------------------------------------------------------------
+
+
+def check_registered(stages: Mapping[str, StageSection], tracking: TrackingSection, report: Report) -> None:
+    """Report models that should be registered without being in MLflow."""
+    for name, stage in stages.items():
+        if isinstance(stage, TrainSection) and stage.register_as is not None and tracking.checkpoints == "none":
+            report(
+                "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
+                "stages", name, "register_as",
+            )  # fmt: skip
 
 
 def check_submissions(stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report) -> None:

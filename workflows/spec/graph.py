@@ -10,6 +10,7 @@ from typing import Any
 
 from workflows.spec.combinations import (
     annotations_of,
+    check_registered,
     check_stage,
     check_submissions,
     is_path,
@@ -100,6 +101,7 @@ def connect(
     for name in resolved:
         resolved[name] = checker.with_inherited(name, resolved)
     check_submissions(resolved, section.datasets, checker.report)
+    check_registered(resolved, section.tracking, checker.report)
     check_lengths(resolved, section.model.text.max_position_embeddings, checker.report)
     warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
     return Experiment(section, resolved, inputs, file, tuple(warnings), root)

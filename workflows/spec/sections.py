@@ -98,7 +98,11 @@ class TrackingSection(Section):
         pattern=r"^(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:",
         description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder",
     )
-    upload_checkpoints: bool = Field(True, description="false: record only path and sha256 of a checkpoint")
+    checkpoints: Literal["best", "last", "all", "none"] = Field(
+        "best",
+        description="which go to MLflow. best: the one that a stage keeps; last: that of the last step too; all: those of all "
+        "evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
+    )
 
 
 class StageSection(Section):
@@ -175,6 +179,10 @@ class TrainSection(
         None,
         description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
         "left out: the model section",
+    )
+    register_as: Name | None = no_effect(
+        default=None,
+        description="registered model in MLflow that the stage's model becomes a version of; the best one is its `champion`",
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from workflows.stages.run_folder import RunFolder
 
+OTHERS_FOLDER = "checkpoints"
 _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
 
 
@@ -97,3 +98,26 @@ def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
     with run.opened(name) as source:
         for file in ("model.safetensors", "config.json", "vocab.txt"):
             shutil.copy2(source / file, target / file)
+
+
+def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+    """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
+
+    Args:
+        run: the checkpoints' run.
+        kept: names of its checkpoints by step.
+        steps: those to copy; of these, what is not kept is left out.
+        folder: of the stage or trial.
+
+    Returns:
+        the folder `checkpoints`; None if there is nothing to copy.
+    """
+    target = folder / OTHERS_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    chosen = sorted(set(steps) & set(kept))
+    if not chosen:
+        return None
+    target.mkdir()
+    for step in chosen:
+        keep_checkpoint(run, kept[step], target / f"step_{step:08d}")
+    return target

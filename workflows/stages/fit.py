@@ -26,6 +26,7 @@ def trainer_of(
     storage: Path | str,
     score: str | None = None,
     mode: str = "max",
+    keep_all: bool = False,
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
 ) -> Any:
@@ -39,6 +40,7 @@ def trainer_of(
         storage: where Ray keeps checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
         score: metric of which the best checkpoint is kept beside the latest.
         mode: max or min, of the score.
+        keep_all: no checkpoint is deleted.
         callbacks: of Ray Train.
         can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
     """
@@ -58,7 +60,9 @@ def trainer_of(
             callbacks=callbacks or [],
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=2),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=2, checkpoint_score_attribute=score, checkpoint_score_order=mode if score else "max"
+                num_to_keep=None if keep_all else 2,
+                checkpoint_score_attribute=score,
+                checkpoint_score_order=mode if score else "max",
             ),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),

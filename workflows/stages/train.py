@@ -12,8 +12,8 @@ from workflows.preemption import forget
 from workflows.spec.graph import is_path
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.stages.context import OtherCheckpoints, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
@@ -49,6 +49,7 @@ def train_once(context: StageContext) -> StageOutcome:
         name=run_name(context),
         storage=storage,
         score=selection_metric(context),
+        keep_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)
@@ -64,6 +65,8 @@ def train_once(context: StageContext) -> StageOutcome:
     keep_checkpoint(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
+    others = keep_others(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
     remove_checkpoints(context.folder, warn)
     return outcome
 
@@ -72,6 +75,18 @@ def storage_of(context: StageContext) -> str:
     """Where Ray keeps the checkpoints of the stage's training until it is done."""
     label = f"{run_name(context)}-{context.step.fingerprint}"
     return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)
+
+
+def uploaded_checkpoints(context: StageContext) -> str:
+    """Which checkpoints MLflow should have: best, last, all or none."""
+    return context.plan.experiment.section.tracking.checkpoints
+
+
+def further_steps(records: list[Record], which: str, best: int) -> set[int]:
+    """Steps whose checkpoints MLflow should have besides the best one."""
+    evaluated = {record.step for record in records if record.kind == "evaluation"}
+    wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
+    return wanted - {best}
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -198,11 +213,15 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     artifacts = [
         context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()
     ]
+    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
+    if metric is not None:
+        sweep = getattr(section, "sweep", None)
+        details |= {"selected_by": metric, "selected_mode": sweep.mode if sweep is not None else "max"}
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,
         outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
         artifacts=artifacts,
         checkpoint=context.folder / CHECKPOINT_FOLDER,
-        details={"best_step": best.step, "steps": best.total},
+        details=details,
     )

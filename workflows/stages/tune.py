@@ -11,8 +11,8 @@ from cosa.errors import UserError
 from workflows.cluster import WorkerResources
 from workflows.spec.sections import SweepSection
 from workflows.stages.checkpoint_storage import RAY_FOLDER, remove_checkpoints
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
+from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.stages.context import RUN_NOTE, OtherCheckpoints, StageContext, StageOutcome, params_of
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.plots import plot_curves, plot_sweep
 from workflows.stages.progress import Follower, Record, best_evaluation, read_records
@@ -21,11 +21,13 @@ from workflows.stages.train import (
     CHECKPOINT_FOLDER,
     RecordForwarder,
     check_batch,
+    further_steps,
     job_of,
     run_name,
     selection_metric,
     storage_of,
     training_outcome,
+    uploaded_checkpoints,
 )
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.tracking import STAGE_KIND, RunRecorder
@@ -60,7 +62,8 @@ def _trial_run(context: StageContext, name: str, learning_rate: float) -> RunRec
     folder.mkdir(parents=True, exist_ok=True)
     tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
     run = context.run.tracker.new_run(f"{context.step.name} {name}", context.run, tags, folder / RUN_NOTE)
-    run.params({"learning_rate": learning_rate})
+    # All of them, so that trials can also be compared with those of other stages and experiments.
+    run.params({**params_of(context.step, context.seed, "sweep"), "learning_rate": learning_rate})
     return run
 
 
@@ -86,6 +89,7 @@ def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResou
         "prefix": run_name(context),
         "score": metric,
         "mode": mode,
+        "keep_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
@@ -139,6 +143,7 @@ def run_trial(config: dict[str, Any]) -> None:
         storage=config["storage"],
         score=config["score"],
         mode=config["mode"],
+        keep_all=config["keep_all"],
         callbacks=[ReportEvaluations()],
     ).fit()
     raise_mistake(Path(config["jobs"][config["trial"]]["job"]["folder"]))
@@ -201,13 +206,15 @@ def _best_trial(
         records[name] = read_records(context.folder / TRIALS_FOLDER / name)
         kept[name] = whole_checkpoints(folders[name], warn)
         found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
-        runs[name].end("FINISHED" if found else "FAILED")
+        runs[name].end("FINISHED" if found else "FAILED", records[name][-1].seconds if records[name] else None)
         if found is not None:
             best[name] = found
+            runs[name].metrics({f"final/{measured}": value for measured, value in found.values.items()})
     if not best:
         raise UserError(f"no trial left a whole checkpoint; start again by --force {context.step.name}")
     sign = 1 if settings.mode == "max" else -1
     winner = max(best, key=lambda name: sign * best[name].values[metric])
+    runs[winner].tags({"cosa.best_trial": "yes"})
     table = [
         {"trial": name, "learning_rate": trials[name], "step": r.step, "steps": r.total, **r.values} for name, r in best.items()
     ]
@@ -223,7 +230,33 @@ def _best_trial(
     context.run.params({"best_learning_rate": trials[winner]})
     outcome = training_outcome(context, records[winner], best[winner], extra=f"; {winner} of ({values})")
     outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
+    outcome.other_checkpoints = _other_checkpoints(context, folders, records, best, kept, winner, runs)
     if failed:
         outcome.details["failed_trials"] = failed
     remove_checkpoints(context.folder, warn)
     return outcome
+
+
+def _other_checkpoints(
+    context: StageContext,
+    folders: dict[str, RunFolder],
+    records: dict[str, list[Record]],
+    best: dict[str, Record],
+    kept: dict[str, dict[int, str]],
+    winner: str,
+    runs: dict[str, RunRecorder],
+) -> list[OtherCheckpoints]:
+    """What MLflow should have besides the winner's best: its last one, or all of every trial, each with the trial's run."""
+    which = uploaded_checkpoints(context)
+    if which != "all":
+        others = keep_others(
+            folders[winner], kept[winner], further_steps(records[winner], which, best[winner].step), context.folder
+        )
+        return [OtherCheckpoints(others)] if others is not None else []
+    found = []
+    for name in best:
+        steps = {record.step for record in records[name] if record.kind == "evaluation"}
+        others = keep_others(folders[name], kept[name], steps, context.folder / TRIALS_FOLDER / name)
+        if others is not None:
+            found.append(OtherCheckpoints(others, runs[name]))
+    return found
