@@ -61,9 +61,9 @@ def _gathered(values: Mapping[str, Any], kept: bool) -> dict[str, Any]:
     """Tensors on the CPU, divided ones put together, and what else there is; nothing if it is not kept."""
     found = {}
     for name, value in values.items():
-        together = whole(value.detach()).to("cpu") if isinstance(value, Tensor) else value
+        together = whole(value.detach()) if isinstance(value, Tensor) else value
         if kept:
-            found[name] = together
+            found[name] = together.to("cpu") if isinstance(together, Tensor) else together
     return found
 
 
