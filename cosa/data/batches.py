@@ -82,7 +82,8 @@ class Batch:
         return self if self.original is None else self.original
 
     def rows(self, start: int, stop: int) -> "Batch":
-        """The samples from `start` to before `stop`; texts stay as long as they are padded."""
+        """The samples from `start` to before `stop`, where samples know nothing of each other; texts stay as padded."""
+        assert self.members is None and self.all_ids is None, "samples of this batch refer to others"
         cut: dict[str, Any] = {
             field.name: value[start:stop] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
         }
