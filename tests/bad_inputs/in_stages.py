@@ -149,6 +149,39 @@ COMBINATIONS = [
         overrides=pretrain("itm", batch_size=1),
     ),
     Case(
+        "parts of a batch for losses that compare its samples",
+        (
+            "stages.pre.accumulate: citc, itm would learn something else from parts of a batch than from the whole; to save "
+            "memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+        ),
+        overrides=(*pretrain("itm, cap, citc", batch_size=4), "stages.pre.accumulate=2"),
+    ),
+    Case(
+        "parts of a batch in retrieval",
+        ("stages.retrieval.accumulate: itc, itm would learn something else from parts of a batch than from the whole;",),
+        overrides=("stages.retrieval.accumulate=2",),
+    ),
+    Case(
+        "parts of a batch in self-critical training",
+        ("stages.retrieval.accumulate: self_critical would learn something else",),
+        overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.accumulate=2"),
+    ),
+    Case(
+        "divided weights and generation in training",
+        ("stages.retrieval.sharding: fsdp does not go together with self_critical, which generates captions in training",),
+        overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.sharding=fsdp"),
+    ),
+    Case(
+        "divided and compiled",
+        ("stages.retrieval.sharding: fsdp does not go together with compile: true; leave out one of them",),
+        overrides=("stages.retrieval.compile=true", "stages.retrieval.sharding=fsdp"),
+    ),
+    Case(
+        "a mean that forgets nothing",
+        ("stages.retrieval.ema_decay: input should be less than 1, got 1",),
+        overrides=("stages.retrieval.ema_decay=1",),
+    ),
+    Case(
         "more samples joined than a batch has",
         ("stages.pre.corpora.0: batch_size 4 is smaller than needed to concatenate 8 samples",),
         overrides=pretrain("ccap", batch_size=4, concatenate=8),

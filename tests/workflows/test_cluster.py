@@ -67,9 +67,9 @@ def test_more_than_the_cluster_has_is_refused(
         resources(stage, **section)
 
 
-def pretraining(objectives: str, batch: int) -> Any:
+def pretraining(objectives: str, batch: int, **fields: int) -> Any:
     corpus = {"dataset": "d", "objectives": objectives.split(), "steps": 1, "batch_size": batch}
-    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus]})
+    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus], **fields})
     return SimpleNamespace(section=section, step=SimpleNamespace(name="pre"))
 
 
@@ -79,6 +79,9 @@ def test_batches_are_divided_evenly() -> None:
         check_batch(pretraining("itc", 13), 2)
     with pytest.raises(UserError, match=r"8 is too small for matching on concatenated samples .* at least 12 with 4 workers"):
         check_batch(pretraining("citm", 8), 4)
+    check_batch(pretraining("cap", 12, accumulate=3), 2)
+    with pytest.raises(UserError, match=r"12 cannot be split evenly over 2 workers with accumulate: 4; choose a multiple of 8"):
+        check_batch(pretraining("cap", 12, accumulate=4), 2)
     section = FinetuneSection.model_validate(
         {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 6}
     )

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from cosa.errors import UserError
 from tests.workflows.planned import CAPTIONS, SPEC, STAGES, finish, lay_out, plan, publish
-from workflows.plan import KIND_VERSIONS, Plan
+from workflows.plan import KIND_VERSIONS, Plan, result_fields
+from workflows.spec.sections import FinetuneSection
 
 
 @pytest.fixture
@@ -223,6 +224,7 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
         "stages.retrieval.description=x",
         "stages.retrieval.log_every=1",
         "stages.retrieval.loader_workers=2",
+        "stages.retrieval.sharding=fsdp",
         "stages.retrieval.workers=2",
         "stages.retrieval.eval_batch_size=3",
         "stages.retrieval.sweep.max_concurrent=1",
@@ -235,6 +237,15 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
 def test_fields_without_effect_run_nothing_again(override: str, here: Path) -> None:
     finish(plan())
     assert plan(override).to_run == ()
+
+
+def test_what_saves_memory_only_has_no_effect() -> None:
+    """A mean of the weights has."""
+    plain, saving, averaged = (
+        FinetuneSection.model_validate({"kind": "finetune", "task": "captioning", "dataset": "own", "epochs": 1, **fields})
+        for fields in ({}, {"accumulate": 4, "sharding": "fsdp"}, {"ema_decay": 0.9})
+    )
+    assert result_fields(plain) == result_fields(saving) != result_fields(averaged)
 
 
 def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:

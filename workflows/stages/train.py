@@ -130,7 +130,8 @@ def selection_metric(context: StageContext) -> str | None:
 
 
 def check_batch(context: StageContext, workers: int) -> None:
-    """Raise UserError if the global batches cannot be split over the workers so that every objective works.
+    """Raise UserError if the global batches cannot be split over the workers, and in each into parts that are accumulated, so
+    that every objective works.
 
     Matching needs a negative: two samples; on concatenated samples a worker matches a third of its part.
     """
@@ -146,6 +147,11 @@ def check_batch(context: StageContext, workers: int) -> None:
         where = f"stages.{context.step.name}.{field}: {size}"
         if size % workers:
             raise UserError(f"{where} cannot be split evenly over {workers} workers; choose a multiple of {workers}")
+        if size % (workers * section.accumulate):
+            raise UserError(
+                f"{where} cannot be split evenly over {workers} worker{'s' if workers > 1 else ''} with accumulate: "
+                f"{section.accumulate}; choose a multiple of {workers * section.accumulate}"
+            )
         if "itm" in objectives and size < 2:
             raise UserError(f"{where} is too small for matching (itm), which needs another sample as a negative; at least 2")
         if "citm" in objectives and size // workers < 3:

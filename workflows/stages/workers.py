@@ -72,7 +72,8 @@ def _train(config: dict[str, Any]) -> None:
     def evaluate() -> dict[str, float]:
         if evaluator is None or not isinstance(section, FinetuneSection):
             return {}
-        return validate(evaluator, trainer.losses.model, section.task)
+        with trainer.model_to_validate() as model:
+            return validate(evaluator, model, section.task)
 
     def stop(step: int) -> None:
         metrics = evaluate()
@@ -155,6 +156,7 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
 
     name = checkpoint_name(trainer.step, suffix)
     if rank() != 0:
+        save_state(trainer, None)
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return
     with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
