@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from workflows.mlflow_store import mask_passwords
 
+SHIPPED_STATE = "source-state.json"  # beside packages that were sent to a machine without the repository
 PACKAGES = (
     "cosa-experiments",
     "torch",
@@ -40,6 +42,10 @@ def package_versions() -> dict[str, str]:
 def git_state() -> dict[str, str]:
     """Commit and dirty flag of the source tree that runs; empty outside a repository."""
     root = Path(__file__).resolve().parent.parent
+    shipped = root / SHIPPED_STATE
+    if shipped.is_file():
+        state: dict[str, str] = json.loads(shipped.read_text(encoding="utf-8"))
+        return state
 
     def git(*arguments: str) -> str | None:
         try:

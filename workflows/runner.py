@@ -25,10 +25,12 @@ from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.locks import HeldError, exclusive, shared
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
+from workflows.nodes import check_nodes, shared_paths
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
 from workflows.selection import EVERYTHING, Selection
+from workflows.shipping import is_job
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
@@ -101,7 +103,7 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard)
+        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard, self._check_nodes)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
@@ -109,6 +111,9 @@ class _Run:
         self.reporter.say(
             f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
         )
+
+    def _check_nodes(self) -> None:
+        check_nodes(self.plan.storage.folder.absolute(), shared_paths(self.experiment))
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -367,6 +372,8 @@ def ui_command(experiment: Experiment) -> str:
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING) -> str:
     """The command that continues a run. Without --force: what was forced and is done need not run again."""
+    if is_job():
+        return "the command that submitted this job"
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]

@@ -18,6 +18,7 @@ from workflows.spec.combinations import (
 )
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.lengths import check_lengths
+from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import (
     TASK_METRIC,
     BehaviourMixin,
@@ -101,6 +102,7 @@ def connect(
         resolved[name] = checker.with_inherited(name, resolved)
     check_submissions(resolved, section.datasets, checker.report)
     check_lengths(resolved, section.model.text.max_position_embeddings, checker.report)
+    check_elastic(section.cluster, resolved, checker.report)
     warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
     return Experiment(section, resolved, inputs, file, tuple(warnings), root)
 
