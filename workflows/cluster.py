@@ -189,12 +189,13 @@ def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
     room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
     if sum(room) < count:
         raise UserError(
-            f"cluster: a worker of {each} has to fit on one node, and the {len(nodes)} nodes have room for {sum(room)} of {count}; "
-            f"{advice}"
+            f"cluster: a worker of {each} has to fit on one node, and the {len(nodes)} nodes have room for {sum(room)} "
+            f"of {count}; {advice}"
         )
-    if needed.placement == "strict_spread" and sum(r > 0 for r in room) < count:
+    suitable = sum(workers > 0 for workers in room)
+    if needed.placement == "strict_spread" and suitable < count:
         raise UserError(
-            f"cluster.placement: strict_spread needs {count} nodes with {each} each; the cluster has {sum(r > 0 for r in room)}; "
+            f"cluster.placement: strict_spread needs {count} nodes with {each} each; the cluster has {suitable}; "
             "choose spread, or fewer workers"
         )
     if needed.placement == "strict_pack" and max(room) < count:

@@ -69,8 +69,8 @@ def check_nodes(storage: Path, paths: Sequence[str]) -> None:
             if missing:
                 what = str(storage) if missing[0] == str(marker) else missing[0]
                 raise UserError(
-                    f"cluster: node {node.address} ({node.node_id[:12]}) does not see {what}; storage and data must be on a file "
-                    "system that all nodes have mounted at the same place (docs/cluster.md)"
+                    f"cluster: node {node.address} ({node.node_id[:12]}) does not see {what}; storage and data must be on a "
+                    "file system that all nodes have mounted at the same place (docs/cluster.md)"
                 )
     finally:
         marker.unlink(missing_ok=True)

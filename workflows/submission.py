@@ -73,7 +73,9 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
                 runtime_env={"working_dir": str(folder), "env_vars": variables},
             )
         except (RuntimeError, OSError) as error:
-            raise UserError(f"the cluster at {submission.address} does not take the job: {mask_passwords(str(error))}") from error
+            raise UserError(
+                f"the cluster at {submission.address} does not take the job: {mask_passwords(str(error))}"
+            ) from error
     say(f"submitted {job} to {submission.address}; results will be in {Path(spec['storage']) / experiment.name}")
     return job
 
@@ -89,8 +91,8 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
     storage = Path(experiment.section.storage).expanduser()
     if not storage.is_absolute():
         raise UserError(
-            f"storage: {experiment.section.storage!r} is relative, and a job runs in a folder that is removed with it; give a folder "
-            "that all machines of the cluster see, such as --storage /shared/results"
+            f"storage: {experiment.section.storage!r} is relative, and a job runs in a folder that is removed with it; give a "
+            "folder that all machines of the cluster see, such as --storage /shared/results"
         )
     spec["storage"] = str(storage)
     here = ("cpus", "dashboard_port")  # of a Ray that is started for the run
@@ -131,7 +133,9 @@ def client_of(address: str) -> Any:
     try:
         socket.create_connection((parts.hostname, port), timeout=5).close()
     except OSError as error:
-        raise UserError(f"--address {address}: nothing answers ({error}); docs/cluster.md says how to start a cluster") from error
+        raise UserError(
+            f"--address {address}: nothing answers ({error}); docs/cluster.md says how to start a cluster"
+        ) from error
     os.environ.update(RAY_ENVIRONMENT)
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would take the place of the option
         os.environ.pop(name, None)
@@ -142,8 +146,8 @@ def client_of(address: str) -> Any:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
         raise UserError(
-            f"--address {address}: the cluster does not accept this token; set RAY_AUTH_TOKEN_PATH to a file with the token that its "
-            "nodes were started with (docs/cluster.md)"
+            f"--address {address}: the cluster does not accept this token; set RAY_AUTH_TOKEN_PATH to a file with the one that "
+            "its nodes were started with (docs/cluster.md)"
         ) from error
     except (RuntimeError, OSError) as error:
         raise UserError(f"--address {address}: {error}") from error

@@ -19,7 +19,7 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 @dataclass
 class Nodes:
-    """address: what `cluster.address` takes. dashboard: what `cosa submit --address` takes. mark: how its processes are known."""
+    """address: what `cluster.address` takes. dashboard: for `cosa submit --address`. mark: how its processes are known."""
 
     folder: Path
     temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cosa-ray-")))  # short: sockets lie in it

@@ -54,7 +54,9 @@ def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], r
         for field, size, objectives in global_batches(stage):
             problem = next((p for count in counts if (p := batch_problem(size, objectives, count)) is not None), None)
             if problem is not None:
-                advice = f"a multiple of {math.lcm(*counts)} suits all" if size % math.lcm(*counts) else "lower cluster.max_workers"
+                advice = (
+                    f"a multiple of {math.lcm(*counts)} suits all" if size % math.lcm(*counts) else "lower cluster.max_workers"
+                )
                 report(
                     f"{problem} (cluster.min_workers and max_workers allow {counts[0]} to {counts[-1]}: {advice})",
                     "stages", name, *field,

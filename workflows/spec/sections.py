@@ -73,7 +73,8 @@ class ClusterSection(Section):
         "auto", description="training workers a stage; auto: one a GPU, without GPUs two (one on a single core)"
     )
     min_workers: PositiveInt | None = Field(
-        None, description="with max_workers: training goes on with fewer workers when machines leave, and with more when some join"
+        None,
+        description="with max_workers: training goes on with fewer workers when machines leave, and with more when some join",
     )
     max_workers: PositiveInt | None = Field(None, description="see min_workers; takes the place of workers")
     cpus_per_worker: PositiveInt = Field(1, description="cores a training worker")
@@ -92,8 +93,8 @@ class ClusterSection(Section):
     def _reachable(cls, address: str) -> str:
         if address.startswith("ray://"):
             raise ValueError(
-                "Ray Train cannot be driven through a Ray client (ray://); hand the run over with `cosa submit`, or give HOST:PORT "
-                "on a machine of the cluster"
+                "Ray Train cannot be driven through a Ray client (ray://); hand the run over with `cosa submit`, or give "
+                "HOST:PORT on a machine of the cluster"
             )
         if not re.fullmatch(r"local|auto|[^\s:/]+:[0-9]{1,5}", address):
             raise ValueError(f"{address!r} is no address; expected local, auto or HOST:PORT")
