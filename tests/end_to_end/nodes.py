@@ -50,7 +50,6 @@ class Nodes:
         self._start(
             "head", "--head", "--port", str(self.port), "--dashboard-host", "127.0.0.1",
             "--dashboard-port", str(self.dashboard_port), "--ray-client-server-port", str(self.client_port),
-            "--temp-dir", str(self.temporary),
         )  # fmt: skip
         self._wait(lambda: bool(self.get("/api/version")), "head")
         self._start("second", "--address", self.address)
@@ -59,11 +58,14 @@ class Nodes:
     def _start(self, name: str, *arguments: str) -> None:
         empty = self.folder / name
         empty.mkdir()
+        # Not one for both: each unpacks the program anew, and would take the other's working directory away.
+        own = self.temporary / name[0]
+        own.mkdir()
         kept = {key: os.environ[key] for key in ("HOME", "LANG", "TMPDIR") if key in os.environ}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.processes.append(
             subprocess.Popen(
-                [RAY, "start", *arguments, "--num-cpus", "1", "--object-store-memory", "100000000",
+                [RAY, "start", *arguments, "--temp-dir", str(own), "--num-cpus", "1", "--object-store-memory", "100000000",
                  "--dashboard-agent-listen-port", str(_free_port()), "--block"],
                 cwd=empty,
                 env={**kept, **self.environment, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", MARK: self.mark,
