@@ -9,10 +9,13 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.end_to_end.commands import MARK
+import psutil
+
+from tests.end_to_end.commands import MARK, processes_of
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -98,12 +101,15 @@ class Nodes:
         """End the nodes that were started here, and remove what they leave."""
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
-        for process in reversed(self.processes):
+        for process in self.processes:
             try:
-                process.wait(40)
+                process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for process in processes_of(Path(self.mark)):  # small agents linger for a minute
+            with suppress(psutil.Error):
+                process.kill()
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 

@@ -1,6 +1,8 @@
 """A cluster of two nodes that have no checkout: code and spec travel, workers are spread, runs are submitted as jobs."""
 
 import json
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.commands import ROOT, none_left, run, sets
+from tests.end_to_end.commands import ROOT, none_left, run, run_until, sets
 from tests.end_to_end.nodes import Nodes
+from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +43,8 @@ SPEC: dict[str, Any] = {
         },
         "frames": {"kind": "extract", "dataset": "clips"},
         "pretrain": {
-            "kind": "pretrain", "concatenate": 1, "log_every": 1, "checkpoint_every": 2,
-            "corpora": [{"dataset": "images", "objectives": ["itc"], "steps": 6, "batch_size": 8}],
+            "kind": "pretrain", "concatenate": 1, "log_every": 1, "checkpoint_every": 3,
+            "corpora": [{"dataset": "images", "objectives": ["itc"], "steps": 12, "batch_size": 8}],
         },
         "zero-shot": {"kind": "evaluate", "checkpoint": "pretrain", "dataset": "clips", "tasks": ["retrieval"], "rerank": 2},
     },
@@ -72,20 +75,63 @@ def manifest(storage: Path, stage: str) -> dict[str, Any]:
     return dict(json.loads((folder / "manifest.json").read_text()))
 
 
-def test_workers_are_spread_over_nodes_and_run_the_code_that_was_sent(nodes: Nodes, tmp_path: Path) -> None:
-    storage = tmp_path / "storage"
+def losses(folder: Path) -> dict[int, float]:
+    return {record.step: record.values["loss"] for record in read_records(folder) if record.kind == "train"}
+
+
+@pytest.fixture(scope="module")
+def spread(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Storage of a run with a worker on each node."""
+    folder = tmp_path_factory.mktemp("spread")
+    placed = ("cluster.placement=strict_spread", "cluster.workers=2")
     done = run(
         "run-experiment",
-        str(written(tmp_path)),
-        *sets(f"storage={storage}", f"cluster.address={nodes.address}", "cluster.placement=strict_spread", "cluster.workers=2"),
+        str(written(folder)),
+        *sets(f"storage={folder / 'storage'}", f"cluster.address={nodes.address}", *placed),
         **nodes.environment,
     )
     assert done.code == 0, done.output
-    (group,) = manifest(storage, "pretrain")["details"]["workers"]
+    return folder / "storage"
+
+
+def test_workers_are_spread_over_nodes_and_run_the_code_that_was_sent(spread: Path) -> None:
+    (group,) = manifest(spread, "pretrain")["details"]["workers"]
     assert len({worker["node"] for worker in group}) == 2
-    for worker in [*group, *manifest(storage, "zero-shot")["details"]["workers"][0]]:
+    for worker in [*group, *manifest(spread, "zero-shot")["details"]["workers"][0]]:
         assert "/runtime_resources/working_dir_files/" in worker["code"]
         assert not Path(worker["code"]).is_relative_to(ROOT)
+
+
+def test_the_dashboard_shows_names_of_stages(spread: Path, nodes: Nodes) -> None:
+    assert {run["name"] for run in json.loads(nodes.get("/api/train/v2/runs/v1"))["train_runs"]} == {"spread-pretrain"}
+    tasks = json.loads(nodes.get("/api/v0/tasks?limit=1000"))["data"]["result"]["result"]
+    assert {"extract frames", "evaluate zero-shot"} <= {task["name"] for task in tasks}
+
+
+def test_training_goes_on_with_another_number_of_workers(
+    spread: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same global batches: losses differ by rounding only, with no dropout and no draws in this objective."""
+    storage = tmp_path / "storage"
+    for stage in ("corpus", "frames"):
+        shutil.copytree(spread / "spread" / stage, storage / "spread" / stage)
+    pretrain = ("run-experiment", str(written(tmp_path)), "--until", "pretrain", "--storage", str(storage))
+    for name, value in nodes.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def is_under_way() -> bool:
+        return any(max(losses(f), default=0) >= 3 for f in (storage / "spread").glob("pretrain/*.partial"))
+
+    elastic = sets(f"cluster.address={nodes.address}", "cluster.min_workers=1", "cluster.max_workers=2")
+    stopped = run_until(is_under_way, signal.SIGTERM, *pretrain, *elastic)
+    assert stopped.code == 75, stopped.output
+    done = run(*pretrain, *sets(f"cluster.address={nodes.address}", "cluster.workers=1"))
+    assert done.code == 0, done.output
+    assert [len(group) for group in manifest(storage, "pretrain")["details"]["workers"]] == [2, 1]
+    (ours,), (theirs,) = ((folder / "spread" / "pretrain").iterdir() for folder in (storage, spread))
+    assert ours.name == theirs.name
+    assert len(losses(ours)) == 12
+    assert losses(ours) == pytest.approx(losses(theirs), rel=1e-4)
 
 
 def test_a_run_is_submitted_and_followed_to_its_end(nodes: Nodes, tmp_path: Path) -> None:
@@ -109,25 +155,26 @@ def test_a_run_is_submitted_and_followed_to_its_end(nodes: Nodes, tmp_path: Path
     done = run(*arguments, "--storage", str(storage), **nodes.environment)
     assert done.code == 0, done.output
     assert f"results will be in {storage}/spread" in done.output
-    assert "6 steps, loss" in done.output  # the job's own lines
+    assert "12 steps, loss" in done.output  # the job's own lines
     assert done.output.rstrip().endswith("succeeded")
     (group,) = manifest(storage, "pretrain")["details"]["workers"]
     assert all("/runtime_resources/working_dir_files/" in worker["code"] for worker in group)
 
-    again = run(*arguments, "--storage", str(storage), "--no-wait", **nodes.environment)
-    assert again.code == 0, again.output
-    assert "ray job logs --follow spread-" in again.output
-    assert "ray job stop spread-" in again.output
-    told = nodes.get("/api/jobs/") + done.output + again.output
+    told = nodes.get("/api/jobs/") + done.output
     assert "spread-" in told
     assert secret not in told
     assert nodes.token.read_text() not in told
 
 
 def test_a_job_that_fails_ends_with_1(nodes: Nodes, tmp_path: Path) -> None:
-    failed = run(
+    arguments = (
         "submit", str(written(tmp_path)), "--address", nodes.dashboard, "--storage", str(tmp_path / "storage"),
-        "--only", "corpus", "--python", "no-such-python", **nodes.environment,
+        "--python", "no-such-python",
     )  # fmt: skip
+    failed = run(*arguments, **nodes.environment)
     assert failed.code == 1
     assert "failed; what is done is kept: submit again to go on" in failed.output
+    left_alone = run(*arguments, "--no-wait", **nodes.environment)
+    assert left_alone.code == 0
+    assert "ray job logs --follow spread-" in left_alone.output
+    assert "ray job stop spread-" in left_alone.output

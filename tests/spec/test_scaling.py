@@ -20,22 +20,31 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("cluster.address=ray://10.0.0.1:10001",), r"cluster.address: Ray Train cannot be driven .* `cosa submit`, or give HOST:PORT"),
+        (
+            ("cluster.address=ray://10.0.0.1:10001",),
+            r"cluster.address: .* ray:// .*`cosa submit`, or give HOST:PORT",
+        ),
         (("cluster.address=10.0.0.1",), r"cluster.address: '10.0.0.1' is no address; expected local, auto or HOST:PORT"),
         (("cluster.min_workers=1",), r"cluster.min_workers: give max_workers, too"),
         (("cluster.max_workers=1",), r"cluster.max_workers: give min_workers, too"),
         (("cluster.min_workers=3", "cluster.max_workers=2"), r"cluster.min_workers: 3 is more than max_workers 2"),
-        ((*ELASTIC, "cluster.workers=2"), r"cluster.workers: a fixed number and min_workers with max_workers exclude each other"),
+        (
+            (*ELASTIC, "cluster.workers=2"),
+            r"cluster.workers: a fixed number and .* exclude each other",
+        ),
         (
             (*ELASTIC, "cluster.address=auto", "cluster.placement=strict_spread"),
             r"cluster.placement: strict_spread may leave no room .* choose spread",
         ),
-        (("cluster.placement=strict_spread",), r"cluster.placement: strict_spread needs a machine a worker, and .* one machine"),
+        (
+            ("cluster.placement=strict_spread",),
+            r"cluster.placement: strict_spread needs .* address local is one",
+        ),
         (("cluster.placement=scatter",), r"cluster.placement: 'scatter' is not possible"),
         (ELASTIC, r"stages.retrieval.sweep: trials run side by side .* give stages.retrieval.workers"),
         (
             (FIXED_SWEEP, "cluster.min_workers=2", "cluster.max_workers=3", "stages.pretrain.corpora.1.batch_size=4"),
-            r"stages.pretrain.corpora.1.batch_size: 4 cannot be split evenly over 3 workers; .* allow 2 to 3: a multiple of 6 suits",
+            r"stages.pretrain.corpora.1.batch_size: 4 cannot be split evenly over 3 .* 2 to 3: a multiple of 6 suits",
         ),
         (
             (FIXED_SWEEP, *ELASTIC, 'stages.pretrain.corpora.0.objectives=["citm"]', "stages.pretrain.corpora.0.batch_size=4"),
