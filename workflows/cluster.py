@@ -228,7 +228,7 @@ def _require_answer(address: str) -> None:
     """Ray retries a dead address for many minutes: look first whether anything answers."""
     if address == "auto":
         return
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
     except OSError as error:

@@ -66,7 +66,8 @@ class ClusterSection(Section):
 
     address: str = Field(
         "local",
-        description="local: start Ray on this machine; auto or HOST:PORT: join a running cluster from one of its machines",
+        description="local: start Ray on this machine; auto or HOST:PORT: a running cluster that this machine is part of; "
+        "ray://HOST:PORT: one that it is not part of, but shares the storage with",
     )
     cpus: PositiveInt | None = Field(None, description="cores that a local Ray uses; left out: all")
     workers: PositiveInt | Literal["auto"] = Field(
@@ -91,13 +92,8 @@ class ClusterSection(Section):
     @field_validator("address")
     @classmethod
     def _reachable(cls, address: str) -> str:
-        if address.startswith("ray://"):
-            raise ValueError(
-                "Ray Train cannot be driven through a Ray client (ray://); hand the run over with `cosa submit`, or give "
-                "HOST:PORT on a machine of the cluster"
-            )
-        if not re.fullmatch(r"local|auto|[^\s:/]+:[0-9]{1,5}", address):
-            raise ValueError(f"{address!r} is no address; expected local, auto or HOST:PORT")
+        if not re.fullmatch(r"local|auto|(ray://)?[^\s:/]+:[0-9]{1,5}", address):
+            raise ValueError(f"{address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
         return address
 
     @model_validator(mode="after")
