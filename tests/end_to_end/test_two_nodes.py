@@ -111,7 +111,10 @@ def test_the_dashboard_shows_names_of_stages(spread: Path, nodes: Nodes) -> None
 def test_training_goes_on_with_another_number_of_workers(
     spread: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same global batches: losses differ by rounding only, with no dropout and no draws in this objective."""
+    """The same global batches: losses differ by rounding only, with no dropout and no draws in this objective.
+
+    The driver that goes on is another one, too: a Ray client, which is no part of the cluster.
+    """
     storage = tmp_path / "storage"
     for stage in ("corpus", "frames"):
         shutil.copytree(spread / "spread" / stage, storage / "spread" / stage)
@@ -125,7 +128,7 @@ def test_training_goes_on_with_another_number_of_workers(
     elastic = sets(f"cluster.address={nodes.address}", "cluster.min_workers=1", "cluster.max_workers=2")
     stopped = run_until(is_under_way, signal.SIGTERM, *pretrain, *elastic)
     assert stopped.code == 75, stopped.output
-    done = run(*pretrain, *sets(f"cluster.address={nodes.address}", "cluster.workers=1"))
+    done = run(*pretrain, *sets(f"cluster.address={nodes.client_address}", "cluster.workers=1"))
     assert done.code == 0, done.output
     assert [len(group) for group in manifest(storage, "pretrain")["details"]["workers"]] == [2, 1]
     (ours,), (theirs,) = ((folder / "spread" / "pretrain").iterdir() for folder in (storage, spread))

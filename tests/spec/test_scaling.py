@@ -20,11 +20,7 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (
-            ("cluster.address=ray://10.0.0.1:10001",),
-            r"cluster.address: .* ray:// .*`cosa submit`, or give HOST:PORT",
-        ),
-        (("cluster.address=10.0.0.1",), r"cluster.address: '10.0.0.1' is no address; expected local, auto or HOST:PORT"),
+        (("cluster.address=10.0.0.1",), r"cluster.address: '10.0.0.1' is no address; expected local, auto, HOST:PORT or ray://"),
         (("cluster.min_workers=1",), r"cluster.min_workers: give max_workers, too"),
         (("cluster.max_workers=1",), r"cluster.max_workers: give min_workers, too"),
         (("cluster.min_workers=3", "cluster.max_workers=2"), r"cluster.min_workers: 3 is more than max_workers 2"),
@@ -61,6 +57,7 @@ def test_impossible_combinations_are_refused_when_the_spec_is_read(overrides: tu
     "overrides",
     [
         (*ELASTIC, FIXED_SWEEP, "cluster.placement=spread"),
+        ("cluster.address=ray://10.0.0.1:10001", "cluster.cpus_per_worker=2"),
         ("cluster.address=10.0.0.1:6379", "cluster.placement=strict_spread", "cluster.workers=2"),
         ("cluster.placement=strict_pack", "cluster.cpus_per_worker=3"),
     ],
