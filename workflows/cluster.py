@@ -205,6 +205,18 @@ def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
         )
 
 
+def groups_that_fit(needed: WorkerResources, nodes: list[Node]) -> int:
+    """How many groups of workers of this kind find room on the nodes at the same time."""
+    room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
+    if needed.placement == "strict_pack":
+        return sum(workers // needed.workers for workers in room)
+    groups = sum(room) // needed.workers
+    if needed.placement == "strict_spread":  # a group has at most one worker on a node
+        while groups and sum(min(workers, groups) for workers in room) < groups * needed.workers:
+            groups -= 1
+    return groups
+
+
 def require_free_port(port: int, field: str) -> None:
     """Raise UserError if something listens on a local port already."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -20,7 +20,10 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("cluster.address=10.0.0.1",), r"cluster.address: '10.0.0.1' is no address; expected local, auto, HOST:PORT or ray://"),
+        (
+            ("cluster.address=10.0.0.1",),
+            r"cluster.address: '10.0.0.1' is no address; expected local, auto, HOST:PORT or ray://",
+        ),
         (("cluster.min_workers=1",), r"cluster.min_workers: give max_workers, too"),
         (("cluster.max_workers=1",), r"cluster.max_workers: give min_workers, too"),
         (("cluster.min_workers=3", "cluster.max_workers=2"), r"cluster.min_workers: 3 is more than max_workers 2"),

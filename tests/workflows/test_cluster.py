@@ -8,7 +8,8 @@ import pytest
 import ray
 
 from cosa.errors import UserError
-from workflows.cluster import Cluster
+from workflows.cluster import Cluster, WorkerResources, groups_that_fit
+from workflows.nodes import Node
 from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection
 from workflows.stages.train import check_batch
 
@@ -102,6 +103,23 @@ def test_a_changing_number_of_workers_needs_room_for_the_fewest(has: Any) -> Non
     assert list(found.counts) == [5, 6, 7, 8, 9]
     fixed = resources(2, min_workers=5, max_workers=9)
     assert list(fixed.counts) == [2]
+
+
+@pytest.mark.parametrize(
+    ("placement", "room", "workers", "groups"),
+    [
+        ("pack", (3, 3), 2, 3),
+        ("spread", (3, 3), 4, 1),
+        ("strict_pack", (3, 3), 2, 2),
+        ("strict_spread", (3, 3), 2, 3),
+        ("strict_spread", (8, 1, 1), 2, 2),
+        ("strict_spread", (8, 1), 3, 0),
+        ("pack", (1,), 2, 0),
+    ],
+)
+def test_groups_that_fit_at_the_same_time(placement: str, room: tuple[int, ...], workers: int, groups: int) -> None:
+    nodes = [Node(str(i), "", 2 * cpus + 1, 0) for i, cpus in enumerate(room)]
+    assert groups_that_fit(WorkerResources(workers, 2, 0, placement=placement), nodes) == groups
 
 
 def pretraining(objectives: str, batch: int) -> Any:
