@@ -136,7 +136,8 @@ class Cluster:
             with packed_program() as folder:
                 return ray.init(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"cluster.address: cannot join {self.section.address!r}: {error}") from error
+            last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Ray puts tracebacks before it
+            raise UserError(f"cluster.address: cannot join {self.section.address!r}: {last_line}") from error
 
     def stop(self) -> None:
         """Leave the cluster, and end it if it was started here."""

@@ -40,11 +40,6 @@ class Nodes:
         return f"127.0.0.1:{self.port}"
 
     @property
-    def client_address(self) -> str:
-        """For a driver that is no part of the cluster."""
-        return f"ray://127.0.0.1:{self.client_port}"
-
-    @property
     def dashboard(self) -> str:
         return f"http://127.0.0.1:{self.dashboard_port}"
 

@@ -111,7 +111,7 @@ def test_the_dashboard_shows_names_of_stages(spread: Path, nodes: Nodes) -> None
 def test_a_submitted_run_goes_on_with_another_number_of_workers(
     spread: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is begun by a Ray client, which is no part of the cluster, with one to two workers, and ends as a job with one.
+    """It is begun with one to two workers, asked to stop, and ends as a job with one.
 
     Each step has the same global batch: losses differ by rounding only, with no dropout and no draws in this objective.
     """
@@ -126,7 +126,7 @@ def test_a_submitted_run_goes_on_with_another_number_of_workers(
     def is_under_way() -> bool:
         return any(max(losses(f), default=0) >= 3 for f in (storage / "spread").glob("pretrain/*.partial"))
 
-    elastic = sets(f"cluster.address={nodes.client_address}", "cluster.min_workers=1", "cluster.max_workers=2")
+    elastic = sets(f"cluster.address={nodes.address}", "cluster.min_workers=1", "cluster.max_workers=2")
     stopped = run_until(is_under_way, signal.SIGTERM, "run-experiment", spec, *common, *elastic)
     assert stopped.code == 75, stopped.output
 
