@@ -104,3 +104,37 @@ def test_following_goes_on_after_a_lost_connection(monkeypatch: pytest.MonkeyPat
     shown: list[str] = []
     assert submission.follow("job", "http://127.0.0.1:8265", shown.append) is succeeded
     assert "".join(shown) == "first second\nthird\n"
+
+
+@pytest.mark.parametrize(("end", "code", "told"), [(True, 0, "job-1 succeeded"), (False, 1, "failed; what is done is kept")])
+def test_the_command_ends_as_the_job_did(
+    end: bool, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(lambda *_: end, monkeypatch) == code
+    assert told in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_the_job_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def leave(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    assert command(leave, monkeypatch) == 130
+    said = capsys.readouterr().out
+    assert "the job goes on; follow it again: RAY_AUTH_MODE=token ray job logs --follow job-1" in said
+    assert "stop it (training saves first):  RAY_AUTH_MODE=token ray job stop job-1" in said
+
+
+def command(follow: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Exit code of `cosa submit` whose job is followed by a function."""
+    import cli
+    from workflows import submission
+
+    monkeypatch.setattr(submission, "submit", lambda chosen, say: "job-1")
+    monkeypatch.setattr(submission, "follow", follow)
+    monkeypatch.setattr("sys.argv", ["cosa", "submit", "spec.yaml", "--address", "http://head:8265"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    try:
+        cli.main()
+    except SystemExit as ending:
+        return int(str(ending.code))
+    return 0
