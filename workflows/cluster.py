@@ -14,6 +14,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.nodes import Node, alive_nodes
+from workflows.provenance import command_line
 from workflows.spec.sections import ClusterSection
 
 # Read by Ray when it starts. Set explicitly, so that a user's shell does not change what a run does.
@@ -105,7 +106,7 @@ class Cluster:
             own_port = _free_port()
             os.environ["RAY_GCS_SERVER_PORT"] = str(own_port)
             os.environ["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{own_port}"
-            context = ray.init(
+            context = _init_ray(
                 address="local",
                 num_cpus=self.section.cpus,
                 include_dashboard=True,  # Tune frees the resources of stopped trials only with it
@@ -126,15 +127,14 @@ class Cluster:
 
     def _join(self, common: dict[str, Any]) -> Any:
         """Connect to a running cluster. Its machines need no checkout: they get this program, unless a Ray job brings it."""
-        import ray
 
         from workflows.shipping import job_brings_program, packed_program
 
         try:
             if job_brings_program():
-                return ray.init(address=self.section.address, **common)
+                return _init_ray(address=self.section.address, **common)
             with packed_program() as folder:
-                return ray.init(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
+                return _init_ray(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
             last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Ray puts tracebacks before it
             raise UserError(f"cluster.address: cannot join {self.section.address!r}: {last_line}") from error
@@ -178,6 +178,19 @@ class Cluster:
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
         _require_room(needed, nodes)
         return needed
+
+
+def _init_ray(**arguments: Any) -> Any:
+    """`ray.init`. Ray shows a driver's command line to all who see the dashboard: without passwords, it may."""
+    import ray
+    from ray._private import utils
+
+    own = utils.get_entrypoint_name
+    utils.get_entrypoint_name = command_line
+    try:
+        return ray.init(**arguments)
+    finally:
+        utils.get_entrypoint_name = own
 
 
 def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
