@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -19,6 +20,7 @@ from workflows.masking import Secrets
 
 DIFF_LIMIT = 256 * 1024  # characters of a recorded diff
 
+SHIPPED_STATE = "source-state.json"  # beside packages that were sent to a machine without the repository
 PACKAGES = (
     "cosa-experiments",
     "torch",
@@ -73,6 +75,10 @@ def _git(*arguments: str) -> str | None:
 
 def git_state() -> dict[str, str]:
     """Commit and dirty flag of the source tree that runs; empty outside a repository."""
+    shipped = Path(__file__).resolve().parent.parent / SHIPPED_STATE
+    if shipped.is_file():
+        state: dict[str, str] = json.loads(shipped.read_text(encoding="utf-8"))
+        return state
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}

@@ -23,11 +23,13 @@ from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.locks import HeldError, exclusive, shared
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store
+from workflows.nodes import check_nodes, shared_paths
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
 from workflows.recording import InvocationRecord, to_register
 from workflows.selection import EVERYTHING, Selection
+from workflows.shipping import is_job
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection, TrainSection
 from workflows.stages.checkpoint_storage import remove_checkpoints, require_writable
@@ -112,7 +114,7 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard)
+        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard, self._check_nodes)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
@@ -120,6 +122,9 @@ class _Run:
         self.reporter.say(
             f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
         )
+
+    def _check_nodes(self) -> None:
+        check_nodes(self.plan.storage.folder.absolute(), shared_paths(self.experiment))
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -324,6 +329,8 @@ def ui_command(experiment: Experiment) -> str:
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING) -> str:
     """The command that continues a run. Without --force: what was forced and is done need not run again."""
+    if is_job():
+        return "the command that submitted this job"
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]

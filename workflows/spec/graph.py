@@ -19,6 +19,7 @@ from workflows.spec.combinations import (
 )
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.lengths import check_lengths
+from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import (
     TASK_METRIC,
     BehaviourMixin,
@@ -103,6 +104,7 @@ def connect(
     check_submissions(resolved, section.datasets, checker.report)
     check_registered(resolved, section.tracking, checker.report)
     check_lengths(resolved, section.model.text.max_position_embeddings, checker.report)
+    check_elastic(section.cluster, resolved, checker.report)
     warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
     return Experiment(section, resolved, inputs, file, tuple(warnings), root)
 

@@ -15,6 +15,7 @@ from workflows.preemption import GRACE_SECONDS, Preempted, ask_to_stop
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # of the worker group, after a worker died
+RESIZE_SECONDS = 60.0  # how often to look whether more workers have room; each change costs the steps since the last checkpoint
 
 
 def trainer_of(
@@ -52,7 +53,11 @@ def trainer_of(
         train_loop_config=config,
         torch_config=TorchConfig(timeout_s=300),
         scaling_config=ScalingConfig(
-            num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=resources.per_worker
+            num_workers=resources.workers if resources.minimum is None else (resources.minimum, resources.workers),
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.per_worker,
+            placement_strategy=resources.placement.upper(),
         ),
         run_config=RunConfig(
             name=name,

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cosa.config import ModelConfig
 from cosa.errors import UserError
 from workflows.plan import datasets_of
 from workflows.preemption import forget
 from workflows.spec.graph import is_path
+from workflows.spec.scaling import batch_problem, global_batches
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
 from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
@@ -19,6 +21,7 @@ from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
 from workflows.stages.run_folder import RunFolder
+from workflows.stages.whereabouts import noted_workers
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -38,10 +41,12 @@ def train_once(context: StageContext) -> StageOutcome:
     """One training with the section's own learning rate."""
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
-    check_batch(context, resources.workers)
+    for count in resources.counts:
+        check_batch(context, count)
     job = job_of(context, context.folder)
     storage = storage_of(context)
-    context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
+    fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
+    context.line.update(f"starting {fewest}{resources.workers} worker{'s' if resources.workers > 1 else ''}")
     trainer = trainer_of(
         training_worker,
         {"job": job},
@@ -97,7 +102,7 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
     model = None
     checkpoint = checkpoint_folder(context, section.init_from)
     if checkpoint is None:
-        model = context.plan.experiment.section.model.model_dump(mode="json")
+        model = _with_absolute_paths(context.plan.experiment.section.model).model_dump(mode="json")
     return Job(
         section={**section.model_dump(mode="json"), **changes},
         datasets={name: context.dataset(name) for name in datasets_of(section)},
@@ -106,6 +111,17 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
         checkpoint=checkpoint,
         model=model,
     ).plain()
+
+
+def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
+    """The same with the places of pretrained weights as workers find them, whose working directory is another one."""
+
+    def absolute(pretrained: bool | str) -> bool | str:
+        return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained
+
+    vision = model.vision.model_copy(update={"pretrained": absolute(model.vision.pretrained)})
+    text = model.text.model_copy(update={"pretrained": absolute(model.text.pretrained)})
+    return model.model_copy(update={"vision": vision, "text": text})
 
 
 def checkpoint_folder(context: StageContext, reference: str | None) -> str | None:
@@ -131,34 +147,11 @@ def selection_metric(context: StageContext) -> str | None:
 
 def check_batch(context: StageContext, workers: int) -> None:
     """Raise UserError if the global batches cannot be split over the workers, and in each into parts that are accumulated, so
-    that every objective works.
-
-    Matching needs a negative: two samples; on concatenated samples a worker matches a third of its part.
-    """
-    section = context.section
-    if isinstance(section, FinetuneSection):
-        batches = [("batch_size", section.batch_size, ("itm",) if section.task == "retrieval" else ())]
-    else:
-        batches = [
-            (f"corpora.{index}.batch_size", corpus.batch_size, corpus.objectives)
-            for index, corpus in enumerate(section.corpora)
-        ]
-    for field, size, objectives in batches:
-        where = f"stages.{context.step.name}.{field}: {size}"
-        if size % workers:
-            raise UserError(f"{where} cannot be split evenly over {workers} workers; choose a multiple of {workers}")
-        if size % (workers * section.accumulate):
-            raise UserError(
-                f"{where} cannot be split evenly over {workers} worker{'s' if workers > 1 else ''} with accumulate: "
-                f"{section.accumulate}; choose a multiple of {workers * section.accumulate}"
-            )
-        if "itm" in objectives and size < 2:
-            raise UserError(f"{where} is too small for matching (itm), which needs another sample as a negative; at least 2")
-        if "citm" in objectives and size // workers < 3:
-            raise UserError(
-                f"{where} is too small for matching on concatenated samples (citm), which uses a third of every worker's part; "
-                f"at least {3 * workers} with {workers} worker{'s' if workers > 1 else ''}"
-            )
+    that every objective works."""
+    for field, size, objectives in global_batches(context.section):
+        problem = batch_problem(size, objectives, workers, context.section.accumulate)
+        if problem is not None:
+            raise UserError(f"stages.{context.step.name}.{'.'.join(map(str, field))}: {problem}")
 
 
 def run_name(context: StageContext) -> str:
@@ -229,5 +222,5 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
         outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
         artifacts=artifacts,
         checkpoint=context.folder / CHECKPOINT_FOLDER,
-        details=details,
+        details={**details, "workers": noted_workers(context.folder)},
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
-from workflows.cluster import WorkerResources
+from workflows.cluster import WorkerResources, groups_that_fit
+from workflows.nodes import alive_nodes
 from workflows.spec.sections import SweepSection
 from workflows.stages.checkpoint_storage import RAY_FOLDER, remove_checkpoints
 from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
@@ -29,6 +30,7 @@ from workflows.stages.train import (
     training_outcome,
     uploaded_checkpoints,
 )
+from workflows.stages.whereabouts import noted_workers
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.tracking import STAGE_KIND, RunRecorder
 
@@ -116,12 +118,7 @@ def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResou
 
 def concurrent_trials(resources: WorkerResources, trials: int) -> int:
     """How many trials fit into the cluster at once."""
-    import ray
-
-    total = ray.cluster_resources()
-    by_cpu = int(total.get("CPU", 1) // (resources.workers * resources.cpus))
-    by_gpu = int(total.get("GPU", 0) // (resources.workers * resources.gpus)) if resources.gpus else by_cpu
-    return max(1, min(by_cpu, by_gpu, trials))
+    return max(1, min(groups_that_fit(resources, alive_nodes()), trials))
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -229,7 +226,8 @@ def _best_trial(
     values = " ".join(f"{trials[name]:g}: {record.values[metric]:.1f}" for name, record in best.items())
     context.run.params({"best_learning_rate": trials[winner]})
     outcome = training_outcome(context, records[winner], best[winner], extra=f"; {winner} of ({values})")
-    outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
+    workers = noted_workers(context.folder / TRIALS_FOLDER / winner)
+    outcome.details |= {"best_learning_rate": trials[winner], "trials": table, "workers": workers}
     outcome.other_checkpoints = _other_checkpoints(context, folders, records, best, kept, winner, runs)
     if failed:
         outcome.details["failed_trials"] = failed

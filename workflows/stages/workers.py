@@ -14,6 +14,7 @@ from workflows.preemption import is_asked_to_stop
 from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, suffix_of
 from workflows.stages.progress import ProgressWriter, read_records
 from workflows.stages.run_folder import RunFolder
+from workflows.stages.whereabouts import note_workers
 
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
 
@@ -61,6 +62,7 @@ def _train(config: dict[str, Any]) -> None:
     job = Job.from_plain(config["job"])
     section = job.parsed()
     device = ray.train.torch.get_device()
+    note_workers(Path(job.folder))
     trainer = build_trainer(job, device)
     evaluator = None
     if isinstance(section, FinetuneSection) and section.validation_split is not None:
@@ -183,6 +185,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     from workflows.stages.job import Job
 
     job = Job.from_plain(config["job"])
+    note_workers(Path(job.folder))
     section: Any = job.parsed()
     if world_size() > 1:
         import ray.train.torch
