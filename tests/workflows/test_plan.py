@@ -219,6 +219,7 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
     [
         "description=x",
         "cluster={workers: 3, cpus: 2}",
+        "cluster.checkpoint_storage=s3://team/unfinished",
         "tracking={uri: http://localhost:1, checkpoints: all}",
         "stages.retrieval.register_as=some-name",
         "stages.retrieval.description=x",
