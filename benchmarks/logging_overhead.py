@@ -166,12 +166,15 @@ def measure(folder: Path, rounds: int, block: int, log_every: int) -> None:
         with subprocess.Popen(  # noqa: S603 - fixed command, no shell
             [*command, "-m", "benchmarks.logging_overhead", *options], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}
         ) as training:  # fmt: skip
-            while training.poll() is None:
-                started = time.thread_time()
-                for way in ways.values():
-                    way.poll()
-                polled += time.thread_time() - started
-                time.sleep(POLL_SECONDS)
+            try:
+                while training.poll() is None:
+                    started = time.thread_time()
+                    for way in ways.values():
+                        way.poll()
+                    polled += time.thread_time() - started
+                    time.sleep(POLL_SECONDS)
+            finally:
+                training.terminate()  # if this was interrupted
         for way in ways.values():
             way.poll()
             way.tracker.flush(60)
@@ -213,6 +216,7 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.steps, options.block, options.log_every)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended on the way out
     print(f"load before: {', '.join(f'{load:.1f}' for load in os.getloadavg())} (1, 5, 15 minutes) on {os.cpu_count()} cores")
     for log_every in [options.log_every] if options.log_every else [10, 1]:
         with tempfile.TemporaryDirectory(prefix="cosa-logging-") as folder:

@@ -21,7 +21,7 @@ from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow
 
-STEPS = 60
+STEPS = 36
 
 
 def client_of(uri: str) -> Any:
