@@ -88,6 +88,40 @@ def run_experiment(
 
 
 @app.command()
+def submit(
+    spec: Spec,
+    overrides: Overrides = None,
+    force: Force = None,
+    first: First = None,
+    until: Until = None,
+    only: Only = None,
+    storage: OtherStorage = None,
+    address: Annotated[str, typer.Option(help="The cluster's dashboard.")] = "http://127.0.0.1:8265",
+    python: Annotated[str, typer.Option(help="Python with this program's packages, on the cluster's head.")] = "python",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
+) -> None:
+    """Hand a run over to a Ray cluster as a job; follow its log. Ctrl-C stops following, not the job."""
+    from workflows.selection import Selection
+    from workflows.submission import Submission, follow, how_to_go_on
+    from workflows.submission import submit as submit_job
+
+    selection = Selection.of(first, until, only)
+    chosen = Submission(spec, tuple(_with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
+    job = submit_job(chosen, print)
+    if no_wait:
+        print(how_to_go_on(job, address))
+        return
+    try:
+        succeeded = follow(job, address, lambda text: print(text, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"\n{how_to_go_on(job, address)}")
+        raise
+    print(f"{job} {'succeeded' if succeeded else 'failed; what is done is kept: submit again to go on'}")
+    if not succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(
     spec: Spec,
     overrides: Overrides = None,

@@ -80,6 +80,13 @@ class MaskedTexts:
         is_masked = masked.gather(1, places)
         return cls(ids, places, is_masked.flatten().nonzero()[:, 0], labels.gather(1, places)[is_masked])
 
+    def rows(self, start: int, stop: int) -> MaskedTexts:
+        """Those of the texts from `start` to before `stop`."""
+        width = self.places.shape[1]
+        inside = (self.predicted >= start * width) & (self.predicted < stop * width)
+        predicted = self.predicted[inside] - start * width
+        return MaskedTexts(self.ids[start:stop], self.places[start:stop], predicted, self.targets[inside])
+
     def to(self, device: torch.device) -> MaskedTexts:
         """The same on a device."""
         moved = (x.to(device, non_blocking=True) for x in (self.ids, self.places, self.predicted, self.targets))

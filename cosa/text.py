@@ -33,6 +33,16 @@ _SIZES = {
 } | {"vocab_size": "vocabulary_size"}  # fmt: skip
 
 
+class TextLayer(BertLayer):
+    """A layer whose modules are called from outside, one by one. Every use of its weights happens `within` it: where weights
+    are divided over workers (cosa/training/sharding.py) they are whole only there.
+    """
+
+    def within(self, work: Callable[..., Any], *inputs: Any) -> Any:
+        """What a function of the layer and inputs gives."""
+        return work(self, *inputs)
+
+
 class MultimodalEncoder(nn.Module):
     """BERT whose layers also have cross-attention, with its masked-language head tied to the word embeddings."""
 
@@ -53,6 +63,8 @@ class MultimodalEncoder(nn.Module):
             add_cross_attention=True,
         )
         self.bert = BertModel(bert_config, add_pooling_layer=False)
+        for layer in self.bert.encoder.layer:
+            layer.__class__ = TextLayer  # transformers offers no place to name a layer's class
         self.cls = BertOnlyMLMHead(bert_config)
         self.cls.apply(self.bert._init_weights)
         if load_pretrained and config.pretrained is not False:
@@ -92,7 +104,7 @@ class MultimodalEncoder(nn.Module):
         self.cls.load_state_dict(loaded.cls.state_dict())
 
     @property
-    def layers(self) -> Sequence[BertLayer]:
+    def layers(self) -> Sequence[TextLayer]:
         """The layers, each self-attention, cross-attention, feed-forward."""
         return self.bert.encoder.layer
 
@@ -107,24 +119,19 @@ class MultimodalEncoder(nn.Module):
 
     def video_memory(self, video_input: Tensor) -> VideoMemory:
         """Keys and values of all layers for videos given as (videos, positions, hidden)."""
-        layers = []
-        for layer in self.layers:
-            attention = layer.crossattention.self
-            layers.append((self.split_heads(attention.key(video_input)), self.split_heads(attention.value(video_input))))
-        return VideoMemory(tuple(layers))
+        found = [layer.within(_keys_values, video_input) for layer in self.layers]
+        return VideoMemory(tuple((self.split_heads(keys), self.split_heads(values)) for keys, values in found))
 
     def frame_keys(self, projected: Tensor) -> FrameKeys:
         """Of frames (videos, frames, tokens, hidden) without their frame embeddings."""
-        attentions = [layer.crossattention.self for layer in self.layers]
-        return FrameKeys(tuple((attention.key(projected), attention.value(projected)) for attention in attentions))
+        return FrameKeys(tuple(layer.within(_keys_values, projected) for layer in self.layers))
 
     def memory_of_frames(self, keys: FrameKeys, frame_embeddings: Tensor) -> VideoMemory:
         """The memory of videos whose frames have these embeddings (frames, hidden): `video_memory` of their sum."""
         layers = []
         for layer, pair in zip(self.layers, keys.layers, strict=True):
-            linears = (layer.crossattention.self.key, layer.crossattention.self.value)
-            added = [x + F.linear(frame_embeddings, linear.weight)[:, None] for x, linear in zip(pair, linears, strict=True)]
-            layers.append((self.split_heads(added[0].flatten(1, 2)), self.split_heads(added[1].flatten(1, 2))))
+            of_keys, of_values = layer.within(_with_embeddings, *pair, frame_embeddings)
+            layers.append((self.split_heads(of_keys.flatten(1, 2)), self.split_heads(of_values.flatten(1, 2))))
         return VideoMemory(tuple(layers))
 
     def forward(
@@ -161,9 +168,9 @@ class MultimodalEncoder(nn.Module):
         for index, layer in enumerate(self.layers):
             step = self._last_layer if index + 1 == len(self.layers) else self._layer
             if self.gradient_checkpointing and self.training:
-                hidden, new = checkpoint(step, layer, hidden, packed, index, use_reentrant=False)
+                hidden, new = checkpoint(layer.within, step, hidden, packed, index, use_reentrant=False)
             else:
-                hidden, new = step(layer, hidden, packed, index)
+                hidden, new = layer.within(step, hidden, packed, index)
             keys_values.append(new)
         reads: list[Read | None] = [None] * len(readings)
         for place, (group, states) in enumerate(zip(order, hidden.split(packed.wanted_sizes), strict=True)):
@@ -238,3 +245,18 @@ class MultimodalEncoder(nn.Module):
         """(..., hidden) to (..., vocabulary). Call it with the positions that matter only: it is the widest layer of all."""
         logits: Tensor = self.cls(hidden)
         return logits
+
+
+def _keys_values(layer: BertLayer, seen: Tensor) -> KeysValues:
+    """Of cross-attention to what is seen, each of its shape (..., hidden)."""
+    attention = layer.crossattention.self
+    return attention.key(seen), attention.value(seen)
+
+
+def _with_embeddings(layer: BertLayer, keys: Tensor, values: Tensor, frame_embeddings: Tensor) -> KeysValues:
+    """Keys and values (videos, frames, tokens, hidden) with the part of the frame embeddings (frames, hidden) added."""
+    attention = layer.crossattention.self
+    return (
+        keys + F.linear(frame_embeddings, attention.key.weight)[:, None],
+        values + F.linear(frame_embeddings, attention.value.weight)[:, None],
+    )

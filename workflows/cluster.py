@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
+from workflows.nodes import Node, alive_nodes
+from workflows.provenance import command_line
 from workflows.spec.sections import ClusterSection
 
 # Read by Ray when it starts. Set explicitly, so that a user's shell does not change what a run does.
@@ -43,11 +45,18 @@ RAY_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What the workers of one stage get."""
+    """What the workers of one stage get. minimum: with how few of them it also goes on, if their number may change."""
 
     workers: int
     cpus: int
     gpus: float
+    minimum: int | None = None
+    placement: str = "pack"
+
+    @property
+    def counts(self) -> range:
+        """All possible numbers of workers."""
+        return range(self.workers if self.minimum is None else self.minimum, self.workers + 1)
 
     @property
     def per_worker(self) -> dict[str, float]:
@@ -58,10 +67,16 @@ class WorkerResources:
 class Cluster:
     """A Ray cluster that is started or joined on first use."""
 
-    def __init__(self, section: ClusterSection, on_dashboard: Callable[[str], None]):
-        """on_dashboard: told the dashboard's address when the cluster has started."""
+    def __init__(
+        self,
+        section: ClusterSection,
+        on_dashboard: Callable[[str], None],
+        on_joined: Callable[[], None] = lambda: None,
+    ):
+        """on_dashboard: told the dashboard's address when the cluster has started. on_joined: called when a running one was
+        joined; may raise UserError if it does not suit."""
         self.section = section
-        self.on_dashboard = on_dashboard
+        self.on_dashboard, self.on_joined = on_dashboard, on_joined
         self._session: Path | None = None
         self._started = False
 
@@ -91,7 +106,7 @@ class Cluster:
             own_port = _free_port()
             os.environ["RAY_GCS_SERVER_PORT"] = str(own_port)
             os.environ["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{own_port}"
-            context = ray.init(
+            context = _init_ray(
                 address="local",
                 num_cpus=self.section.cpus,
                 include_dashboard=True,  # Tune frees the resources of stopped trials only with it
@@ -102,14 +117,27 @@ class Cluster:
             self._session = Path(ray._private.worker._global_node.get_session_dir_path())
         else:
             _require_answer(self.section.address)
-            try:
-                context = ray.init(address=self.section.address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(f"cluster.address: cannot join {self.section.address!r}: {error}") from error
+            context = self._join(common)
         signal.signal(signal.SIGTERM, previous)
         self._started = True
         if context.dashboard_url:
             self.on_dashboard(f"http://{context.dashboard_url}")
+        if self.section.address != "local":
+            self.on_joined()
+
+    def _join(self, common: dict[str, Any]) -> Any:
+        """Connect to a running cluster. Its machines need no checkout: they get this program, unless a Ray job brings it."""
+
+        from workflows.shipping import job_brings_program, packed_program
+
+        try:
+            if job_brings_program():
+                return _init_ray(address=self.section.address, **common)
+            with packed_program() as folder:
+                return _init_ray(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Ray puts tracebacks before it
+            raise UserError(f"cluster.address: cannot join {self.section.address!r}: {last_line}") from error
 
     def stop(self) -> None:
         """Leave the cluster, and end it if it was started here."""
@@ -137,24 +165,70 @@ class Cluster:
             UserError: the cluster cannot hold them; Ray itself would wait for ever.
         """
         self.start()
-        import ray
-
-        total = ray.cluster_resources()
-        cpus, gpus = int(total.get("CPU", 0)), int(total.get("GPU", 0))
+        nodes = alive_nodes()
+        cpus, gpus = int(sum(node.cpus for node in nodes)), int(sum(node.gpus for node in nodes))
         per_worker_gpu = self.section.gpus_per_worker
         gpu_share = (1.0 if gpus else 0.0) if per_worker_gpu == "auto" else float(per_worker_gpu)
-        wanted = stage_workers or self.section.workers
+        wanted = stage_workers or self.section.max_workers or self.section.workers
         if wanted != "auto":
             workers = wanted
         else:
             workers = int(gpus / gpu_share) if gpu_share else min(2, max(1, cpus // self.section.cpus_per_worker))
-        needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share)
-        if needed.workers * needed.cpus > cpus or needed.workers * needed.gpus > gpus:
-            raise UserError(
-                f"cluster: {needed.workers} workers x {needed.cpus} CPU, {needed.gpus:g} GPU need more than "
-                f"the cluster's {cpus} CPU, {gpus} GPU; lower cluster.workers, cpus_per_worker or gpus_per_worker"
-            )
+        minimum = self.section.min_workers if stage_workers is None else None
+        needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
+        _require_room(needed, nodes)
         return needed
+
+
+def _init_ray(**arguments: Any) -> Any:
+    """`ray.init`. Ray shows a driver's command line to all who see the dashboard: without passwords, it may."""
+    import ray
+    from ray._private import utils
+
+    own = utils.get_entrypoint_name
+    utils.get_entrypoint_name = command_line
+    try:
+        return ray.init(**arguments)
+    finally:
+        utils.get_entrypoint_name = own
+
+
+def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
+    """Raise UserError if the fewest workers do not fit into the cluster as they have to be placed."""
+    count, each = needed.counts[0], f"{needed.cpus} CPU, {needed.gpus:g} GPU"
+    cpus, gpus = int(sum(node.cpus for node in nodes)), int(sum(node.gpus for node in nodes))
+    advice = "lower cluster.workers, cpus_per_worker or gpus_per_worker"
+    if count * needed.cpus > cpus or count * needed.gpus > gpus:
+        raise UserError(f"cluster: {count} workers x {each} need more than the cluster's {cpus} CPU, {gpus} GPU; {advice}")
+    room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
+    if sum(room) < count:
+        raise UserError(
+            f"cluster: a worker of {each} has to fit on one node, and the {len(nodes)} nodes have room for {sum(room)} "
+            f"of {count}; {advice}"
+        )
+    suitable = sum(workers > 0 for workers in room)
+    if needed.placement == "strict_spread" and suitable < count:
+        raise UserError(
+            f"cluster.placement: strict_spread needs {count} nodes with {each} each; the cluster has {suitable}; "
+            "choose spread, or fewer workers"
+        )
+    if needed.placement == "strict_pack" and max(room) < count:
+        raise UserError(
+            f"cluster.placement: strict_pack needs one node with room for {count} workers x {each}; the largest has room for "
+            f"{max(room)}; choose pack, or fewer workers"
+        )
+
+
+def groups_that_fit(needed: WorkerResources, nodes: list[Node]) -> int:
+    """How many groups of workers of this kind find room on the nodes at the same time."""
+    room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
+    if needed.placement == "strict_pack":
+        return sum(workers // needed.workers for workers in room)
+    groups = sum(room) // needed.workers
+    if needed.placement == "strict_spread":  # a group has at most one worker on a node
+        while groups and sum(min(workers, groups) for workers in room) < groups * needed.workers:
+            groups -= 1
+    return groups
 
 
 def require_free_port(port: int, field: str) -> None:
@@ -178,11 +252,9 @@ def _free_port() -> int:
 
 def _require_answer(address: str) -> None:
     """Ray retries a dead address for many minutes: look first whether anything answers."""
+    if address == "auto":
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        if address == "auto":
-            return
-        raise UserError(f"cluster.address: {address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
     except OSError as error:

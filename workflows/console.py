@@ -155,6 +155,17 @@ class Reporter:
         """A failed stage."""
         self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
 
+    def trials(self, fields: Sequence[str], metric: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The trials of a sweep, the best first: values of the swept fields, the best of the deciding metric, and where."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("  trial", *fields, METRIC_NAMES.get(metric, metric), "at step", ""):
+            table.add_column(escape(column), justify="left" if column in ("  trial", "") else "right")
+        for row in rows:
+            reached = row.get(metric)
+            shown = ["", ""] if reached is None else [f"{reached:.1f}", f"{row['step']}/{row['steps']}"]
+            table.add_row(f"  {escape(row['trial'])}", *(escape(str(row[name])) for name in fields), *shown, row["state"])
+        self.console.print(table)
+
     def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
         """Metrics of several variants side by side: rows of stage, metric, and a value (or none) of each variant."""
         table = Table(box=None, pad_edge=False, header_style="dim")

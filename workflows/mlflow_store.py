@@ -1,4 +1,5 @@
-"""The MLflow store: where it is, every call to it, and the addresses of its pages. Nothing else imports mlflow."""
+"""The MLflow store: where it is, every call to it, and the addresses of its pages. Nothing else imports mlflow, but for
+`model_registry.py`, which this calls."""
 
 from __future__ import annotations
 
@@ -15,11 +16,15 @@ from typing import Any
 from urllib.parse import quote
 
 from workflows.artifacts import write_atomically
+from workflows.masking import mask_passwords
+from workflows.model_registry import NotComparableError, register
+from workflows.run_table import NOTE_TAG, markdown
 
 Operation = dict[str, Any]  # {"do": name, "run": local id, ...}: JSON, so that it can wait in a file
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on chat traces
 METRICS_PER_CALL = 1000  # MLflow's limit
 PARAMS_PER_CALL = 100
+REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # a server may answer an upload only when it has passed it on
 
 
 def local_store(storage: Path) -> str:
@@ -37,8 +42,13 @@ class Place:
 
     @property
     def without_password(self) -> str:
-        """The URI without `user:password@`, for files; MLflow then takes MLFLOW_TRACKING_USERNAME and _PASSWORD."""
-        return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
+        """The URI for files: without `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and
+        _PASSWORD, and without the password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
+        """
+        if self.uri.startswith("http"):
+            return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
+        without = re.sub(r"(?<=://)([^:/@]*):[^/@]*@", r"\1@", self.uri)
+        return re.sub(r"(?<=[?&])password=[^&]*&?", "", without).rstrip("?&")
 
     @property
     def shown(self) -> str:
@@ -51,13 +61,12 @@ class Place:
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
 
-def mask_passwords(text: str) -> str:
-    """Hide `user:password@` of every address in a text."""
-    return re.sub(r"(?<=://)[^/@\s\"']*@", "***@", text)
-
-
 class ServerAwayError(Exception):
     """The tracking store cannot be reached or opened; the operation can be tried again later."""
+
+
+class RecordError(Exception):
+    """What a person should know about a record; trying again would not help."""
 
 
 class Sender:
@@ -84,6 +93,8 @@ class Sender:
             getattr(self, f"_{operation['do']}")(client, operation)
         except (requests.RequestException, ConnectionError, TimeoutError) as error:
             raise ServerAwayError(type(error).__name__) from error
+        except NotComparableError as error:
+            raise RecordError(str(error)) from error
         except Exception as error:
             from mlflow.exceptions import MlflowException
 
@@ -98,7 +109,7 @@ class Sender:
 
     def _connect(self) -> Any:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the queue itself retries
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_SECONDS)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.entities import LifecycleStage
         from mlflow.tracking import MlflowClient
@@ -158,10 +169,26 @@ class Sender:
 
     def _artifact(self, client: Any, operation: Operation) -> None:
         path, folder = Path(operation["path"]), operation["folder"] or None
-        if path.is_dir():
-            client.log_artifacts(self.mlflow_ids[operation["run"]], str(path), folder)
-        elif path.exists():
-            client.log_artifact(self.mlflow_ids[operation["run"]], str(path), folder)
+        with _patience():
+            if path.is_dir():
+                client.log_artifacts(self.mlflow_ids[operation["run"]], str(path), folder)
+            else:
+                client.log_artifact(self.mlflow_ids[operation["run"]], str(path), folder)
+
+    def _register(self, client: Any, operation: Operation) -> None:
+        with _patience():
+            register(
+                client,
+                self.mlflow_ids[operation["run"]],
+                operation["folder"],
+                Path(operation["path"]),
+                operation["name"],
+                operation["tags"],
+            )
+
+    def _table(self, client: Any, operation: Operation) -> None:
+        content = markdown(operation["rows"], self.mlflow_ids, lambda run_id: _experiment_of(client, run_id))
+        client.set_tag(self.mlflow_ids[operation["run"]], NOTE_TAG, content)
 
     def _end(self, client: Any, operation: Operation) -> None:
         client.set_terminated(self.mlflow_ids[operation["run"]], operation["status"], operation["time"])
@@ -197,19 +224,36 @@ def _noted_run(note: Path | None) -> str | None:
 
 def _go_on_with(client: Any, run_id: str) -> bool:
     """Set a run to RUNNING again; false if it was deleted meanwhile."""
+    if _experiment_of(client, run_id) is None:
+        return False
+    client.update_run(run_id, status="RUNNING")
+    return True
+
+
+def _experiment_of(client: Any, run_id: str) -> str | None:
+    """Id of the experiment that a run is in; None if the run is not there, or deleted."""
     from mlflow.entities import LifecycleStage
     from mlflow.exceptions import MlflowException
 
     try:
-        run = client.get_run(run_id)
+        info = client.get_run(run_id).info
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
+            return None
         raise
-    if run.info.lifecycle_stage == LifecycleStage.DELETED:
-        return False
-    client.update_run(run_id, status="RUNNING")
-    return True
+    return None if info.lifecycle_stage == LifecycleStage.DELETED else str(info.experiment_id)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Give a request more time, for uploads."""
+    usual = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    if usual == REQUEST_SECONDS:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = UPLOAD_SECONDS
+    try:
+        yield
+    finally:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = usual
 
 
 # -- addresses in the UI ------------------------------------------------------------------------------------------------

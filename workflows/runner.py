@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -18,25 +17,29 @@ from typing import Any
 
 from rich.markup import escape
 
-from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from workflows.artifacts import Manifest, read_manifest
 from workflows.cluster import Cluster
 from workflows.console import Reporter, StageLine, duration
 from workflows.locks import HeldError, exclusive, shared
-from workflows.mlflow_store import Place, compare_url, experiment_url, local_store, mask_passwords
+from workflows.mlflow_store import Place, compare_url, experiment_url, local_store
+from workflows.nodes import check_nodes, shared_paths
 from workflows.plan import Plan, Step, check_annotations, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
+from workflows.recording import InvocationRecord, to_register
 from workflows.selection import EVERYTHING, Selection
+from workflows.shipping import is_job
 from workflows.spec.graph import Experiment
-from workflows.spec.sections import EvaluateSection
+from workflows.spec.sections import EvaluateSection, TrainSection
+from workflows.stages.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 from workflows.stages.registry import stage_function
-from workflows.tracking import STAGE_KIND, RunRecorder, Tracker
+from workflows.tracking import RunRecorder, Tracker
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
+SERVERS = ("http:", "https:", "databricks:")  # they keep artifacts themselves
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,10 @@ def tracking_place(experiment: Experiment) -> Place:
     """Where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
-    if uri is not None:
+    if uri is not None and uri.startswith(SERVERS):
         return Place(uri, experiment.name, None)
-    return Place(local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+    # A database holds no files, and MLflow would put them into the working directory.
+    return Place(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
@@ -77,12 +81,16 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
     check_annotations(plan)
     plan.storage.check_writable()
+    checkpoints = experiment.section.cluster.checkpoint_storage
+    if checkpoints is not None and any(step.action == "run" and isinstance(step.section, TrainSection) for step in plan.steps):
+        require_writable(checkpoints)
     for step in plan.steps:
         if step.forced and step.fingerprint is not None:
             with exclusive(plan.storage.lock_file(step.name, step.fingerprint), f"--force: the result of {step.name}"):
+                remove_checkpoints(plan.storage.partial(step.name, step.fingerprint), reporter.warn)
                 plan.storage.start_over(step.name, step.fingerprint)
     reporter.plan(plan)
-    if not plan.to_run:
+    if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
@@ -93,6 +101,11 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     return plan
 
 
+def _is_unregistered(plan: Plan, step: Step) -> bool:
+    """Whether the spec wants the model of a stage that is done to be registered, and it is not."""
+    return to_register(step, read_manifest(plan.result_of(step.name))) is not None
+
+
 class _Run:
     """One invocation."""
 
@@ -101,7 +114,7 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard)
+        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard, self._check_nodes)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
@@ -109,6 +122,9 @@ class _Run:
         self.reporter.say(
             f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
         )
+
+    def _check_nodes(self) -> None:
+        check_nodes(self.plan.storage.folder.absolute(), shared_paths(self.experiment))
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
@@ -119,11 +135,7 @@ class _Run:
         place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(place, unsent, self.reporter)
-        self.parent = self.tracker.new_run(
-            f"run {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags={"cosa.spec": str(self.experiment.file), **self._tags()}
-        )
-        frozen = self._freeze_spec()
-        self.parent.artifact(frozen)
+        self.record = InvocationRecord(self.plan, self.tracker, self.log_file.stem)
         status = "FAILED"
         try:
             for step in self.plan.steps:
@@ -133,7 +145,7 @@ class _Run:
             status = "KILLED"
             raise
         finally:
-            self.parent.end(status)
+            self.record.parent.end(status)
             self._finish(status)
 
     def _finish(self, status: str) -> None:
@@ -146,19 +158,6 @@ class _Run:
         finally:
             self.cluster.stop()
             self.tracker.close()
-
-    def _freeze_spec(self) -> Path:
-        """The resolved spec of this invocation, as it runs: editing the YAML meanwhile changes nothing."""
-        folder = self.plan.storage.folder / "specs"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.log_file.stem}.json"
-        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
-        spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
-        path.write_text(mask_passwords(json.dumps(spec, indent=2)) + "\n", encoding="utf-8")
-        return path
-
-    def _tags(self) -> dict[str, str]:
-        return {f"cosa.git_{key}": value for key, value in self.git.items()} | {"cosa.command": command_line()}
 
     def _step(self, step: Step) -> None:
         if step.action == "left out":
@@ -186,9 +185,7 @@ class _Run:
 
     def _skip(self, step: Step, reason: str) -> None:
         self.reporter.skipped(step.name, self.width, reason)
-        manifest = read_manifest(self.plan.result_of(step.name))
-        if manifest is not None and manifest.mlflow_run_id is not None:
-            self.parent.tags({f"cosa.reused.{step.name}": manifest.mlflow_run_id})
+        self.record.reused(step, read_manifest(self.plan.result_of(step.name)))
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
         """Keep a stage's result for this run, and its inputs from being taken away; wait while others work on it."""
@@ -215,53 +212,20 @@ class _Run:
         storage = self.plan.storage
         folder = storage.partial(step.name, step.fingerprint).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        run = self._mlflow_run(step, folder)
+        run = self.record.stage_run(step, folder)
         context = StageContext(step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed)
         try:
             outcome = stage_function(step.kind)(context)
+            self.record.figures(run, outcome)
+            self.tracker.flush(20)  # the manifest names MLflow's run
+            manifest = self._manifest(step, outcome, run, started)
+            _forget_note(folder)
+            storage.publish(step.name, step.fingerprint, manifest)
         except BaseException as error:
-            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        self._record(run, outcome)
-        self.tracker.flush(20)
-        manifest = self._manifest(step, outcome, run, started)
-        _forget_note(folder)
-        storage.publish(step.name, step.fingerprint, manifest)
+        self.record.published(step, run, outcome, manifest, folder)
         return outcome
-
-    def _mlflow_run(self, step: Step, folder: Path) -> RunRecorder:
-        """A run for the stage; the same one again if the stage was interrupted."""
-        tags = {
-            "cosa.stage": step.name,
-            STAGE_KIND: step.kind,
-            "cosa.fingerprint": str(step.fingerprint),
-            **self._tags(),
-        }
-        run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
-        run.params(
-            {
-                **step.section.model_dump(mode="json", exclude={"kind", "description"}),
-                "seed": self.experiment.section.seed,
-            }
-        )
-        if step.model is not None:
-            run.params({"model": step.model})
-        return run
-
-    def _record(self, run: RunRecorder, outcome: StageOutcome) -> None:
-        if outcome.metrics:
-            run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
-        if outcome.baselines:
-            run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
-        for artifact in outcome.artifacts:
-            run.artifact(artifact)
-        if outcome.checkpoint is not None:
-            if self.experiment.section.tracking.upload_checkpoints:
-                run.artifact(outcome.checkpoint, "checkpoint")
-            else:
-                run.tags(_checkpoint_tags(outcome.checkpoint))
-        run.tags({f"cosa.{name}": str(value)[:500] for name, value in outcome.details.items() if name != "trials"})
-        run.end("FINISHED")
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
         return Manifest(
@@ -305,10 +269,6 @@ def _short_error(error: BaseException) -> str:
     """The last line of an error's text says most: Ray puts the remote traceback before it."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
-
-
-def _checkpoint_tags(folder: Path) -> dict[str, str]:
-    return {"cosa.checkpoint_path": str(folder), "cosa.checkpoint_sha256": sha256_of(folder / "model.safetensors")}
 
 
 def _forget_note(folder: Path) -> None:
@@ -360,13 +320,17 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experim
 
 
 def ui_command(experiment: Experiment) -> str:
-    """How to open the MLflow UI on the experiment's storage."""
+    """How to open the MLflow UI on the experiment's records."""
+    if experiment.section.tracking.uri is not None:
+        return "mlflow server on the database, see docs/team.md"
     storage = experiment.section.storage
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING) -> str:
     """The command that continues a run. Without --force: what was forced and is done need not run again."""
+    if is_job():
+        return "the command that submitted this job"
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]

@@ -6,11 +6,12 @@ If the server is away, records wait; what is still unsent at the end is left in 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,15 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.artifacts import write_atomically
 from workflows.console import Reporter
-from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError, first_line, mask_passwords
+from workflows.masking import Secrets, mask_passwords
+from workflows.metric_batches import deliver, remove_from, travelling_together
+from workflows.mlflow_store import Operation, Place, Sender, ServerAwayError
+from workflows.run_table import StageRow
 
 RETRY_SECONDS = 10.0
+GATHER_SECONDS = 10.0  # between two sendings of metrics while nothing else waits: each costs some 10 ms of a processor
+ENOUGH_RECORDS = 100  # are sent sooner
+AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # fields of an operation that hold no free text
 STAGE_KIND = "cosa.stage_kind"  # tag of a run: its kind of stage, or 'trial'
 COMPARED = ("trial", "pretrain", "finetune")
 
@@ -54,9 +61,20 @@ class RunRecorder:
         """A file or folder."""
         self.tracker.put({"do": "artifact", "run": self.local_id, "path": str(path.absolute()), "folder": folder})
 
-    def end(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self.tracker.put({"do": "end", "run": self.local_id, "status": status, "time": round(time.time() * 1000)})
+    def table(self, rows: Iterable[StageRow]) -> None:
+        """The stages of an invocation, as its description."""
+        self.tracker.put({"do": "table", "run": self.local_id, "rows": [row.plain() for row in rows]})
+
+    def register(self, checkpoint: Path, folder: str, name: str, tags: Mapping[str, str]) -> None:
+        """Make a checkpoint, an artifact of this run in a folder, a version of a registered model (`model_registry`)."""
+        path = str(checkpoint.absolute())
+        tags = {key: str(value) for key, value in tags.items()}
+        self.tracker.put({"do": "register", "run": self.local_id, "path": path, "folder": folder, "name": name, "tags": tags})
+
+    def end(self, status: str, seconds: float | None = None) -> None:
+        """End the run: FINISHED, FAILED or KILLED; `seconds` is the time it ended at, if that is not now."""
+        stamp = round((time.time() if seconds is None else seconds) * 1000)
+        self.tracker.put({"do": "end", "run": self.local_id, "status": status, "time": stamp})
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -85,17 +103,25 @@ class Tracker:
         self.experiment_id: str | None = None
         self._kinds: dict[str, str] = {}
         self._pending: deque[Operation] = deque()
-        self._changed = threading.Condition()  # guards _pending, _away and _closing
-        self._away = False
-        self._closing = False
-        self._refused: set[str] = set()  # said once each
+        self._changed = threading.Condition()  # guards all of the following
+        self._others = 0  # operations in _pending that are no metrics
+        self._away = self._closing = False
+        self._flushing = 0  # callers that wait: nothing gathers meanwhile
+        self._try_again = False
+        self._uploading = False
+        self._told: set[str] = set()  # said once each
+        self._told_away = False
+        self._secrets = Secrets.of_process()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def put(self, operation: Operation) -> None:
-        """Queue an operation."""
+        """Queue an operation; secrets in its texts are hidden."""
+        if operation["do"] != "metrics":
+            operation = {k: v if k in AS_THEY_ARE else self._secrets.hide_in(v) for k, v in operation.items()}
         with self._changed:
             self._pending.append(operation)
+            self._others += operation["do"] != "metrics"
             self._changed.notify_all()
 
     def new_run(
@@ -121,65 +147,102 @@ class Tracker:
         )
         return RunRecorder(self, local_id)
 
+    def known_run(self, mlflow_id: str) -> RunRecorder:
+        """A run that MLflow has already, to add to it."""
+        local_id = uuid.uuid4().hex
+        self.mlflow_ids[local_id] = mlflow_id
+        self._kinds[local_id] = "known"
+        return RunRecorder(self, local_id)
+
     def comparable_runs(self) -> list[str]:
         """MLflow's ids of what a person would compare: the trials of sweeps, or else the stages that train, or else all."""
         by_kind = {kind: [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) == kind] for kind in COMPARED}
         training = by_kind["pretrain"] + by_kind["finetune"]
-        return by_kind["trial"] or training or list(self.mlflow_ids.values())
+        made = [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) != "known"]
+        return by_kind["trial"] or training or made
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent, at most `seconds`, and not at all for a server that is away. Whether it is."""
         with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._pending or self._away, seconds)
+            self._flushing -= 1
             return not self._pending
 
     def close(self, seconds: float = 30.0) -> None:
-        """Wait for what is left at most `seconds`; what is not sent by then is written to the `unsent` file, and said."""
-        self.flush(seconds)
+        """Send what is left; a server that was away is tried once more. When nothing could be sent for `seconds`, unless an
+        upload goes on, the rest is written to the `unsent` file, and said. So it is on Ctrl-C."""
         with self._changed:
-            self._closing = True
-            left = list(self._pending)
-            self._changed.notify_all()
-        if left:
-            self._leave(left)
+            self._away, self._try_again = False, True
+        try:
+            self._drain(seconds)
+        finally:
+            with self._changed:
+                self._closing = True
+                left = list(self._pending)
+                self._changed.notify_all()
+            if left:
+                self._leave(left)
+
+    def _drain(self, seconds: float) -> None:
+        while True:
+            waiting = len(self._pending)
+            if self.flush(seconds) or self._away or (len(self._pending) == waiting and not self._uploading):
+                return
+            self.reporter.say(
+                f"Sending {len(self._pending)} records to MLflow, uploads among them (Ctrl-C: later, by cosa sync)"
+            )
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         sender = Sender(self.place, self.mlflow_ids)
+        last_sent = -math.inf
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending or self._closing)
+                self._changed.wait_for(self._is_urgent, last_sent + GATHER_SECONDS - time.monotonic())
                 if self._closing:
                     return
-                operation = self._pending[0]
-            done = self._send(sender, operation)
+                operations = travelling_together(self._pending)
+                self._uploading = operations[0]["do"] in ("artifact", "register")
+            done = self._send(sender, operations)
+            last_sent = time.monotonic()
             with self._changed:
                 self._away = not done
                 if self._closing:
                     return
                 if done:
-                    self._pending.popleft()
+                    remove_from(self._pending, operations)
+                    self._others -= operations[0]["do"] != "metrics"
                 self._changed.notify_all()
                 if not done:
-                    self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+                    self._changed.wait_for(lambda: self._closing or self._try_again, RETRY_SECONDS)
+                    self._try_again = False
 
-    def _send(self, sender: Sender, operation: Operation) -> bool:
+    def _is_urgent(self) -> bool:
+        """Whether what is pending should be sent now instead of waiting for more metrics to go with it."""
+        return bool(self._closing or self._others or self._flushing or len(self._pending) >= ENOUGH_RECORDS)
+
+    def _send(self, sender: Sender, operations: list[Operation]) -> bool:
         try:
-            sender.send(operation)
-            self.experiment_id = sender.experiment_id
+            deliver(sender, operations, self._tell)
         except ServerAwayError as error:
-            if not self._away and not self._closing:
+            if not self._told_away and not self._closing:
                 reason = mask_passwords(str(error))
                 self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({reason}); the run goes on, records wait")
+            self._told_away = True
             return False
-        except Exception as error:
-            # A record that MLflow refuses must neither stop training nor hold up the ones behind it.
-            refusal = mask_passwords(f"MLflow refused to record {operation['do']}: {first_line(error)}")
-            if refusal not in self._refused:
-                self._refused.add(refusal)
-                self.reporter.warn(refusal)
+        self.experiment_id = sender.experiment_id
+        self._told_away = False
         return True
+
+    def _tell(self, problem: str) -> None:
+        """Say once what was refused."""
+        if problem not in self._told:
+            self._told.add(problem)
+            self.reporter.warn(problem)
 
     def _leave(self, operations: list[Operation]) -> None:
         self.unsent.parent.mkdir(parents=True, exist_ok=True)
@@ -191,8 +254,8 @@ class Tracker:
         )
 
 
-def send_unsent(path: Path) -> int:
-    """Send the records of an `unsent` file and remove it; how many were sent.
+def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
+    """Send the records of an `unsent` file and remove it; how many there were. `tell` is told what MLflow refuses.
 
     Raises:
         ServerAwayError: the server went away; the file then holds what is still unsent.
@@ -204,15 +267,18 @@ def send_unsent(path: Path) -> int:
         sender = Sender(Place(**header["place"]), header["mlflow_ids"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise UserError(f"{path} holds no unsent records; expected a file unsent-*.jsonl of a storage folder") from error
-    for index, operation in enumerate(operations):
+    pending = deque(operations)
+    while pending:
+        together = travelling_together(pending)
         try:
-            sender.send(operation)
+            deliver(sender, together, tell)
         except ServerAwayError:
-            rest = [json.dumps({"place": header["place"], "mlflow_ids": sender.mlflow_ids}), *lines[1 + index :]]
-            write_atomically(path, "\n".join(rest) + "\n")
+            rest = [{"place": header["place"], "mlflow_ids": sender.mlflow_ids}, *pending]
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in rest))
             raise
+        remove_from(pending, together)
     path.unlink()
-    return len(lines) - 1
+    return len(operations)
 
 
 def sync_files(files: Iterable[Path]) -> None:
@@ -226,7 +292,7 @@ def sync_files(files: Iterable[Path]) -> None:
         if not path.is_file():
             raise UserError(f"no file {path}")
         try:
-            count = send_unsent(path)
+            count = send_unsent(path, reporter.warn)
         except ServerAwayError as error:
             raise UserError(f"{path}: the tracking server does not answer ({error}); try again when it does") from error
         reporter.say(f"sent {count} records of {path}")

@@ -1,10 +1,12 @@
 """Checkpoints in our own form: a folder with model.safetensors, config.json and vocab.txt. One call saves, one call loads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from cosa.checkpoints.locate import NATIVE_CONFIG as CONFIG
 from cosa.checkpoints.locate import NATIVE_WEIGHTS as WEIGHTS
@@ -20,11 +22,15 @@ _TIED = {
 }
 
 
-def save_checkpoint(model: COSA, folder: Path) -> None:
-    """Write a model to a folder, which is made if it does not exist."""
+def save_checkpoint(model: COSA, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write a model to a folder, which is made if it does not exist.
+
+    weights: all of the model's, by name, where it has only a part of each itself.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().to("cpu").contiguous() for name, value in model.state_dict().items() if name not in _TIED}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    own = model.state_dict() if weights is None else weights
+    written = {name: value.detach().to("cpu").contiguous() for name, value in own.items() if name not in _TIED}
+    save_file(written, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     model.tokenizer.save(folder)
 

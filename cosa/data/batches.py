@@ -81,6 +81,15 @@ class Batch:
         """The batch on the CPU: where sizes that depend on its contents are found without waiting for a device."""
         return self if self.original is None else self.original
 
+    def rows(self, start: int, stop: int) -> "Batch":
+        """The samples from `start` to before `stop`, where samples know nothing of each other; texts stay as padded."""
+        assert self.members is None and self.all_ids is None, "samples of this batch refer to others"
+        cut: dict[str, Any] = {
+            field.name: value[start:stop] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        original = None if self.original is None else self.original.rows(start, stop)
+        return replace(self, media_ids=self.media_ids[start:stop], original=original, **cut)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
         moved: dict[str, Any] = {

@@ -15,12 +15,19 @@ from cosa.reading import Reading
 
 def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """Few tokens masked, every token sees the whole caption."""
-    return _masked_loss(batch, settings.mlm_probability, draws, causal=False)
+    return _masked_loss(batch, masking_probability("mlm", settings), draws, causal=False)
 
 
 def captioning_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """Most tokens masked, every token sees the earlier ones only: the model learns to generate."""
-    return _masked_loss(batch, settings.captioning_probability, draws, causal=True)
+    return _masked_loss(batch, masking_probability("cap", settings), draws, causal=True)
+
+
+def masking_probability(objective: str, settings: ObjectiveSettings) -> float:
+    """Share of tokens that an objective masks: mlm, cap or qa."""
+    return {
+        "mlm": settings.mlm_probability, "cap": settings.captioning_probability, "qa": settings.answer_probability,
+    }[objective]  # fmt: skip
 
 
 def _masked_loss(batch: EncodedBatch, probability: float, draws: Draws, *, causal: bool) -> Pending:

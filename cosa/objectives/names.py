@@ -17,3 +17,6 @@ LONG_NAMES: dict[ObjectiveName, str] = {
 
 # Those that are taken on concatenated samples; the others on the samples themselves.
 CONCATENATED: frozenset[str] = frozenset({"citc", "citm", "cmlm", "ccap"})
+
+# Means over masked tokens of samples that know nothing of each other: a batch may run in parts, one after the other.
+DIVISIBLE: frozenset[str] = frozenset({"mlm", "cap", "qa"})

@@ -7,7 +7,7 @@ from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
 from cosa.memory import VideoMemory
 from cosa.model import COSA
-from cosa.objectives.masked_language import language_loss, masked_texts
+from cosa.objectives.masked_language import language_loss, masked_texts, masking_probability
 from cosa.objectives.pending import Pending
 from cosa.reading import Reading
 
@@ -33,7 +33,7 @@ def question_answering_loss(
         draws: source of the masks.
     """
     device, length = question_ids.device, question_ids.shape[1]
-    answers = masked_texts(model, answer_ids, settings.answer_probability, draws).to(device)
+    answers = masked_texts(model, answer_ids, masking_probability("qa", settings), draws).to(device)
     reading = Reading(
         torch.cat([question_ids, answers.ids], dim=1),
         question_answer_mask(model.not_padding(question_ids), model.not_padding(answer_ids).to(device)),

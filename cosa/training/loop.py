@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,14 @@ from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
 from cosa.draws import Draws
 from cosa.errors import UserError
+from cosa.model import COSA
+from cosa.training.accumulation import check_divisible, parts_of
+from cosa.training.average import WeightAverage
 from cosa.training.guard import FiniteGuard
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import differ_in_reach, set_learning_rate
 from cosa.training.settings import LoopSettings, OptimizerSettings
+from cosa.training.sharding import is_sharded, whole, whole_copy
 
 LogRecord = dict[str, float]
 
@@ -71,14 +75,20 @@ class Trainer:
     precision: str = field(init=False)  # float32, bfloat16 or float16
     scaler: torch.amp.GradScaler = field(init=False)
     guard: FiniteGuard = field(init=False)
+    average: WeightAverage | None = field(init=False, default=None)  # of the weights, if one is asked for
     _parallel: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         self.precision = resolved_precision(self.loop_settings.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.guard = FiniteGuard(self.loop_settings.max_skipped_steps, self.device)
+        if self.optimizer_settings.ema_decay is not None:
+            self.average = WeightAverage(self.losses.model, self.optimizer_settings.ema_decay)
+        for corpus in self.batches.corpora:
+            rows = corpus.batch_size // self.batches.workers
+            check_divisible(corpus.name, corpus.objectives, rows, self.loop_settings.accumulate)
         self._parallel = self.losses
-        if world_size() > 1:
+        if world_size() > 1 and not is_sharded(self.losses):
             self._parallel = DistributedDataParallel(
                 self.losses,
                 device_ids=[self.device] if self.device.type == "cuda" else None,
@@ -86,6 +96,16 @@ class Trainer:
                 broadcast_buffers=False,
                 gradient_as_bucket_view=True,
             )
+
+    @contextmanager
+    def model_to_validate(self) -> Iterator[COSA]:
+        """The model with the weights that are kept; a whole copy where they are divided over workers, who all must ask."""
+        with self.with_kept_weights():
+            yield whole_copy(self.losses.model, self.device) if is_sharded(self.losses) else self.losses.model
+
+    def with_kept_weights(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are validated and kept: their mean, if there is one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     @property
     def total_steps(self) -> int:
@@ -160,27 +180,47 @@ class Trainer:
         """One update; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
         generators = seed_step(self.seed, self.step, self.device)
-        with self._autocast():
-            losses = self._parallel(batch.to(self.device), self.draws(*generators))
+        losses = self._backward(batch.to(self.device), self.draws(*generators))
         summed = [value for name, value in losses.items() if name.endswith("_loss")]
-        total = torch.stack(summed).sum()
-        self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip)
+        norm = whole(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))
         leave_out = self.guard.judge(summed, norm, self.step, scaled=self.scaler.is_enabled())
         if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
             self.optimizer.found_inf = leave_out  # type: ignore[attr-defined]  # how PyTorch tells an optimizer, without waiting
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update(leave_out)
         self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
         rate = torch.tensor(share * self.optimizer_settings.learning_rate)
         return {
-            "loss": total.detach(),
-            **{name: loss.detach() for name, loss in losses.items()},
+            "loss": torch.stack(summed).sum(),
+            **losses,
             "gradient_norm": norm.detach(),
             "learning_rate": rate,
         }
+
+    def _backward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        """Sum up the gradients of a batch, part after part; its losses, without gradients."""
+        found: dict[str, Tensor] = {}
+        count = self.loop_settings.accumulate
+        for index, part in enumerate(parts_of(self.losses, batch, draws, count)):
+            with self._exchange_of_gradients(index + 1 == count):
+                with self._autocast():
+                    losses = part.weighted(self._parallel(part.batch, part.draws))
+                total = torch.stack([loss for name, loss in losses.items() if name.endswith("_loss")]).sum()
+                self.scaler.scale(total).backward()
+            for name, loss in losses.items():
+                found[name] = found[name] + loss.detach() if name in found else loss.detach()
+        return found
+
+    def _exchange_of_gradients(self, wanted: bool) -> AbstractContextManager[None]:
+        """Workers add up their gradients once a step. Divided ones (FSDP) every time: whole gradients would take the memory."""
+        if wanted or not isinstance(self._parallel, DistributedDataParallel):
+            return nullcontext()
+        waiting: AbstractContextManager[None] = self._parallel.no_sync()
+        return waiting
 
     def _autocast(self) -> Any:
         if self.precision == "float32":

@@ -10,7 +10,9 @@ from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
 from cosa.draws import Draws
+from cosa.masking import MaskedTexts
 from cosa.model import COSA, EncodedBatch, read_texts
+from cosa.objectives.masked_language import masked_texts, masking_probability
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.objectives.pending import Pending, finish_together
 from cosa.objectives.question_answering import question_answering_loss
@@ -57,6 +59,14 @@ class StepLosses(nn.Module):
             assert target is not None, f"{name} needs concatenated samples"
             pending[f"{name}_loss"] = OBJECTIVES[cast(ObjectiveName, name)](target, self.settings, draws)
         return finish_together(self.model, pending)
+
+    def draw_masks(self, batch: Batch, draws: Draws) -> dict[str, MaskedTexts]:
+        """What `forward` would draw for a batch of objectives that may be divided, by objective, on the host."""
+        ids = batch.host.ids if batch.question_ids is None else batch.host.answer_ids
+        assert ids is not None
+        return {
+            name: masked_texts(self.model, ids, masking_probability(name, self.settings), draws) for name in batch.objectives
+        }
 
     def _questions(self, batch: Batch, draws: Draws) -> Pending:
         assert batch.question_ids is not None

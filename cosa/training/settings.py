@@ -24,6 +24,13 @@ class OptimizerSettings(Section):
     betas: tuple[Probability, Probability] = Field((0.9, 0.98), description="AdamW's decay rates of its two moments")
     epsilon: float = Field(1e-6, gt=0, description="AdamW's epsilon")
     gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the exponential mean of the weights that a step keeps, such as 0.999: the mean is validated and "
+        "kept; left out: the weights themselves",
+    )
 
     @model_validator(mode="after")
     def _new_parameters_have_a_rate(self) -> "OptimizerSettings":
@@ -41,6 +48,16 @@ class LoopSettings(Section):
         "the loss and needs a GPU",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
+    accumulate: PositiveInt = no_effect(
+        1,
+        description="parts that a worker's share of a batch runs in, one after the other, to save memory; the update is that "
+        "of the whole batch. Only for mlm, cap and question answering",
+    )
+    sharding: Literal["none", "fsdp"] = no_effect(
+        "none",
+        description="fsdp: weights, gradients and the optimizer's state are divided over the workers instead of copied to "
+        "each; for models that do not fit otherwise. With one worker there is nothing to divide",
+    )
     compile: bool = Field(False, description="compile both encoders with torch.compile: slow to start, pays on GPUs")
     log_every: PositiveInt = no_effect(10, description="steps between two records of losses and speed")
     evaluations_per_run: NonNegativeInt = Field(

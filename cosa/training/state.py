@@ -2,17 +2,22 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from cosa.checkpoints.native import load_checkpoint, save_checkpoint
 from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from cosa.training.loop import Trainer
+from cosa.training.sharding import divided_like, load_whole, whole
 
 STATE = "training_state.pt"
+PARTS = {"step", "total_steps", "trained_weights", "optimizer", "scaler", "skipped_steps"}
 CHECKSUMS = "checksums.json"  # written last: a folder that has it is complete
 
 
@@ -20,19 +25,46 @@ class DamagedStateError(UserError):
     """Files of a checkpoint are missing or not as they were written."""
 
 
-def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write model, optimizer, loss scale and step to a folder. Random states are not needed: they follow from the step."""
-    save_checkpoint(trainer.losses.model, folder)
+def save_state(trainer: Trainer, folder: Path | None) -> None:
+    """Write model, optimizer, loss scale and step to a folder. Random states are not needed: they follow from the step.
+
+    The model has the weights that are kept; if these are a mean, the trained ones are in the training state. All is written as
+    one worker without sharding would have it, so that a run can go on with other workers.
+
+    folder: given on one worker; the others, where weights are divided, bring their parts and write nothing.
+    """
+    kept = folder is not None
+    with trainer.with_kept_weights():
+        weights = _gathered(trainer.losses.model.state_dict(), kept)
+        if folder is not None:
+            save_checkpoint(trainer.losses.model, folder, weights)
+        del weights
+    trained = None if trainer.average is None else _gathered(trainer.average.trained(), kept)
+    optimizer = trainer.optimizer.state_dict()
+    states = {index: _gathered(values, kept) for index, values in optimizer["state"].items()}
+    if folder is None:
+        return
     state = {
         "step": trainer.step,
         "total_steps": trainer.total_steps,
-        "optimizer": trainer.optimizer.state_dict(),
+        "trained_weights": trained,
+        "optimizer": {**optimizer, "state": states},
         "scaler": trainer.scaler.state_dict(),
         "skipped_steps": int(trainer.guard.count),
     }
     torch.save(state, folder / STATE)
     sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
+def _gathered(values: Mapping[str, Any], kept: bool) -> dict[str, Any]:
+    """Tensors on the CPU, divided ones put together, and what else there is; nothing if it is not kept."""
+    found = {}
+    for name, value in values.items():
+        together = whole(value.detach()) if isinstance(value, Tensor) else value
+        if kept:
+            found[name] = together.to("cpu") if isinstance(together, Tensor) else together
+    return found
 
 
 def check_state(folder: Path) -> None:
@@ -63,13 +95,30 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise DamagedStateError(f"{folder / STATE} cannot be read ({type(error).__name__})") from error
-    if not isinstance(state, dict) or not {"step", "total_steps", "optimizer", "scaler", "skipped_steps"} <= set(state):
+    if not isinstance(state, dict) or not set(state) >= PARTS:
         raise UserError(f"{folder / STATE} is no training state of this version; start again by --force")
     if state["total_steps"] != trainer.total_steps:
         raise UserError(f"{folder} was saved in a run of {state['total_steps']} steps, not {trainer.total_steps}")
-    saved = load_checkpoint(folder)
-    trainer.losses.model.load_state_dict(saved.state_dict())
-    trainer.optimizer.load_state_dict(state["optimizer"])
+    if (state["trained_weights"] is None) != (trainer.average is None):
+        how = "with" if trainer.average is None else "without"
+        raise UserError(f"{folder} was saved {how} ema_decay; start again by --force")
+    load_whole(trainer.losses.model, load_checkpoint(folder).state_dict())
+    if trainer.average is not None:
+        trainer.average.restore(state["trained_weights"])
+    _load_optimizer(trainer.optimizer, state["optimizer"])
     trainer.scaler.load_state_dict(state["scaler"])
     trainer.guard.count.fill_(state["skipped_steps"])
     trainer.step = state["step"]
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """A saved state of whole tensors into an optimizer of parameters that may be divided."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states = {
+        index: {
+            name: divided_like(value, parameters[index]) if isinstance(value, Tensor) and name != "step" else value
+            for name, value in values.items()
+        }
+        for index, values in saved["state"].items()
+    }
+    optimizer.load_state_dict({**saved, "state": states})

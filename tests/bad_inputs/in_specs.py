@@ -76,6 +76,23 @@ FIELDS = [
         spec=SPEC.replace(" val:", " val.1:"),
     ),
     Case(
+        "credentials in a bucket's address",
+        (
+            "error: --set cluster.checkpoint_storage=s3://team/x?secret_key=a: cluster.checkpoint_storage: credentials do not "
+            "belong into a spec; leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
+            "~/.aws/credentials, on every node",
+        ),
+        overrides=("cluster.checkpoint_storage=s3://team/x?secret_key=a",),
+    ),
+    Case(
+        "folder where a bucket belongs",
+        (
+            "error: --set cluster.checkpoint_storage=/mnt/team: cluster.checkpoint_storage: '/mnt/team' is no address of a "
+            "bucket; expected s3://BUCKET/PREFIX, and for a server of your own ?endpoint_override=HOST:PORT&scheme=http",
+        ),
+        overrides=("cluster.checkpoint_storage=/mnt/team",),
+    ),
+    Case(
         "several mistakes at once, in the order of the lines",
         said(
             "error: spec.yaml:1:7: name: input should be a valid string, got 3",

@@ -124,6 +124,21 @@ COMBINATIONS = [
     ),
     Case("task twice", ("stages.test.tasks: a task stands twice",), overrides=("stages.test.tasks=[retrieval, retrieval]",)),
     Case(
+        "registered model that MLflow does not get",
+        ("stages.retrieval.register_as: a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out",),
+        overrides=("stages.retrieval.register_as=name", "tracking.checkpoints=none"),
+    ),
+    Case(
+        "name that MLflow refuses for a registered model",
+        ("stages.retrieval.register_as: 'a/b' is not possible; use letters, digits",),
+        overrides=("stages.retrieval.register_as=a/b",),
+    ),
+    Case(
+        "unknown choice of checkpoints",
+        ("tracking.checkpoints: 'first' is not possible",),
+        overrides=("tracking.checkpoints=first",),
+    ),
+    Case(
         "batch too small for matching",
         ("error: spec.yaml:8:90: stages.retrieval.batch_size: 1 is too small: matching needs another sample as a negative",),
         spec=SPEC.replace("batch_size: 2", "batch_size: 1"),
@@ -132,6 +147,39 @@ COMBINATIONS = [
         "pretraining batch too small for matching",
         ("stages.pre.corpora.0.batch_size: 1 is too small: matching needs another sample as a negative",),
         overrides=pretrain("itm", batch_size=1),
+    ),
+    Case(
+        "parts of a batch for losses that compare its samples",
+        (
+            "stages.pre.accumulate: citc, itm would learn something else from parts of a batch than from the whole; to save "
+            "memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+        ),
+        overrides=(*pretrain("itm, cap, citc", batch_size=4), "stages.pre.accumulate=2"),
+    ),
+    Case(
+        "parts of a batch in retrieval",
+        ("stages.retrieval.accumulate: itc, itm would learn something else from parts of a batch than from the whole;",),
+        overrides=("stages.retrieval.accumulate=2",),
+    ),
+    Case(
+        "parts of a batch in self-critical training",
+        ("stages.retrieval.accumulate: self_critical would learn something else",),
+        overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.accumulate=2"),
+    ),
+    Case(
+        "divided weights and generation in training",
+        ("stages.retrieval.sharding: fsdp does not go together with self_critical, which generates captions in training",),
+        overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.sharding=fsdp"),
+    ),
+    Case(
+        "divided and compiled",
+        ("stages.retrieval.sharding: fsdp does not go together with compile: true; leave out one of them",),
+        overrides=("stages.retrieval.compile=true", "stages.retrieval.sharding=fsdp"),
+    ),
+    Case(
+        "a mean that forgets nothing",
+        ("stages.retrieval.ema_decay: input should be less than 1, got 1",),
+        overrides=("stages.retrieval.ema_decay=1",),
     ),
     Case(
         "more samples joined than a batch has",

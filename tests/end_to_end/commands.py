@@ -41,6 +41,9 @@ SMALL_TRAINING = (
     "stages.zero-shot.workers=2",
     "stages.answers.epochs=0.5",
     "stages.answers.batch_size=16",
+    "stages.answers.sharding=fsdp",
+    "stages.answers.accumulate=2",
+    "stages.answers.ema_decay=0.5",
 )
 
 

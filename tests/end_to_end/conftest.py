@@ -26,6 +26,7 @@ class SmallRun:
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """`run-experiment experiments/quickstart.yaml`, every stage of it, with little data and few steps."""
     storage = tmp_path_factory.mktemp("storage")
-    overrides = sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING)
+    recorded = ("tracking.checkpoints=all", "stages.retrieval.register_as=demo-retrieval")
+    overrides = sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING, *recorded)
     arguments = ("run-experiment", "experiments/quickstart.yaml", *overrides)
     return SmallRun(run(*arguments), storage, arguments)

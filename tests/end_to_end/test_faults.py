@@ -33,6 +33,7 @@ from workflows.artifacts import Storage
 from workflows.locks import exclusive, holder_of
 from workflows.stages.checkpoints import kept_checkpoints
 from workflows.stages.progress import read_records
+from workflows.stages.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +101,7 @@ def truncate_latest_checkpoint(storage: Path) -> Path:
     folder = partial(storage)
     assert folder is not None
     (run_folder,) = (folder / "ray").iterdir()
-    newest = max(kept_checkpoints(run_folder).items())[1]
+    newest = run_folder / max(kept_checkpoints(RunFolder.at(run_folder)).items())[1]
     state = newest / "training_state.pt"
     os.truncate(state, state.stat().st_size // 2)
     return newest
@@ -134,7 +135,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbe
         before = partial(prepared)
         assert before is not None
         (run_folder,) = (before / "ray").iterdir()
-        assert max(kept_checkpoints(run_folder)) == max(losses(before))
+        assert max(kept_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
     if sent == signal.SIGKILL:
         workers_ended(prepared)  # one of the killed run must not be taken for one of the next
         damaged = truncate_latest_checkpoint(prepared)

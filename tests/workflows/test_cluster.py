@@ -8,15 +8,21 @@ import pytest
 import ray
 
 from cosa.errors import UserError
-from workflows.cluster import Cluster
+from workflows.cluster import Cluster, WorkerResources, groups_that_fit
+from workflows.nodes import Node
 from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection
 from workflows.stages.train import check_batch
 
 
 @pytest.fixture
 def has(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def say(**resources: float) -> None:
-        monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    def say(*nodes: dict[str, float], **resources: float) -> None:
+        alive = [
+            {"NodeID": f"{i}", "NodeManagerAddress": f"10.0.0.{i}", "Alive": True, "Resources": r}
+            for i, r in enumerate(nodes or (resources,))
+        ]
+        dead = {**alive[0], "Alive": False, "Resources": {"CPU": 64, "GPU": 8}}
+        monkeypatch.setattr(ray, "nodes", lambda: [*alive, dead])
 
     monkeypatch.setattr(Cluster, "start", lambda self: None)
     return say
@@ -67,9 +73,58 @@ def test_more_than_the_cluster_has_is_refused(
         resources(stage, **section)
 
 
-def pretraining(objectives: str, batch: int) -> Any:
+@pytest.mark.parametrize(
+    ("nodes", "section", "message"),
+    [
+        (
+            2,
+            {"placement": "strict_spread", "workers": 3},
+            r"strict_spread needs 3 nodes with 1 CPU, 0 GPU .* has 2",
+        ),
+        (
+            2,
+            {"placement": "strict_pack", "workers": 4},
+            r"strict_pack needs one node .* for 4 .* has room for 3",
+        ),
+        (3, {"cpus_per_worker": 2, "workers": 4}, r"has to fit on one node, and the 3 nodes have room for 3 of 4"),
+        (2, {"min_workers": 7, "max_workers": 9}, r"7 workers x 1 CPU, 0 GPU need more than the cluster's 6 CPU"),
+    ],
+)
+def test_workers_have_to_fit_as_they_are_placed(has: Any, nodes: int, section: dict[str, Any], message: str) -> None:
+    has(*[{"CPU": 3}] * nodes)
+    with pytest.raises(UserError, match=message):
+        resources(address="10.0.0.1:6379", **section)
+
+
+def test_a_changing_number_of_workers_needs_room_for_the_fewest(has: Any) -> None:
+    has({"CPU": 3}, {"CPU": 3})
+    found = resources(min_workers=5, max_workers=9, placement="spread")
+    assert (found.minimum, found.workers, found.placement) == (5, 9, "spread")
+    assert list(found.counts) == [5, 6, 7, 8, 9]
+    fixed = resources(2, min_workers=5, max_workers=9)
+    assert list(fixed.counts) == [2]
+
+
+@pytest.mark.parametrize(
+    ("placement", "room", "workers", "groups"),
+    [
+        ("pack", (3, 3), 2, 3),
+        ("spread", (3, 3), 4, 1),
+        ("strict_pack", (3, 3), 2, 2),
+        ("strict_spread", (3, 3), 2, 3),
+        ("strict_spread", (8, 1, 1), 2, 2),
+        ("strict_spread", (8, 1), 3, 0),
+        ("pack", (1,), 2, 0),
+    ],
+)
+def test_groups_that_fit_at_the_same_time(placement: str, room: tuple[int, ...], workers: int, groups: int) -> None:
+    nodes = [Node(str(i), "", 2 * cpus + 1, 0) for i, cpus in enumerate(room)]
+    assert groups_that_fit(WorkerResources(workers, 2, 0, placement=placement), nodes) == groups
+
+
+def pretraining(objectives: str, batch: int, **fields: int) -> Any:
     corpus = {"dataset": "d", "objectives": objectives.split(), "steps": 1, "batch_size": batch}
-    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus]})
+    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus], **fields})
     return SimpleNamespace(section=section, step=SimpleNamespace(name="pre"))
 
 
@@ -79,6 +134,9 @@ def test_batches_are_divided_evenly() -> None:
         check_batch(pretraining("itc", 13), 2)
     with pytest.raises(UserError, match=r"8 is too small for matching on concatenated samples .* at least 12 with 4 workers"):
         check_batch(pretraining("citm", 8), 4)
+    check_batch(pretraining("cap", 12, accumulate=3), 2)
+    with pytest.raises(UserError, match=r"12 cannot be split evenly over 2 workers with accumulate: 4; choose a multiple of 8"):
+        check_batch(pretraining("cap", 12, accumulate=4), 2)
     section = FinetuneSection.model_validate(
         {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 6}
     )

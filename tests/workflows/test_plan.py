@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from cosa.errors import UserError
 from tests.workflows.planned import CAPTIONS, SPEC, STAGES, finish, lay_out, plan, publish
-from workflows.plan import KIND_VERSIONS, Plan
+from workflows.plan import KIND_VERSIONS, Plan, result_fields
+from workflows.spec.sections import FinetuneSection
 
 
 @pytest.fixture
@@ -218,10 +219,13 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
     [
         "description=x",
         "cluster={workers: 3, cpus: 2}",
-        "tracking.uri=http://localhost:1",
+        "cluster.checkpoint_storage=s3://team/unfinished",
+        "tracking={uri: http://localhost:1, checkpoints: all}",
+        "stages.retrieval.register_as=some-name",
         "stages.retrieval.description=x",
         "stages.retrieval.log_every=1",
         "stages.retrieval.loader_workers=2",
+        "stages.retrieval.sharding=fsdp",
         "stages.retrieval.workers=2",
         "stages.retrieval.eval_batch_size=3",
         "stages.retrieval.sweep.max_concurrent=1",
@@ -234,6 +238,15 @@ def test_reason_is_told_against_the_newest_result(here: Path) -> None:
 def test_fields_without_effect_run_nothing_again(override: str, here: Path) -> None:
     finish(plan())
     assert plan(override).to_run == ()
+
+
+def test_what_saves_memory_only_has_no_effect() -> None:
+    """A mean of the weights has."""
+    plain, saving, averaged = (
+        FinetuneSection.model_validate({"kind": "finetune", "task": "captioning", "dataset": "own", "epochs": 1, **fields})
+        for fields in ({}, {"accumulate": 4, "sharding": "fsdp"}, {"ema_decay": 0.9})
+    )
+    assert result_fields(plain) == result_fields(saving) != result_fields(averaged)
 
 
 def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cosa.errors import UserError
 from workflows.console import Reporter
-from workflows.mlflow_store import Place, local_store, mask_passwords
+from workflows.mlflow_store import Place, local_store
 from workflows.provenance import command_line
 from workflows.tracking import Tracker, flat, sync_files
 
@@ -49,10 +49,19 @@ def test_flat_names() -> None:
     assert flat({"a": {"b": 1}, "c": [1, 2], "d": None, "e": [{"f": 2}]}) == {"a.b": "1", "c": "1, 2", "e.0.f": "2"}
 
 
-def test_passwords_are_masked() -> None:
-    assert mask_passwords('{"uri": "http://me:secret@host:5000/x"}') == '{"uri": "http://***@host:5000/x"}'
-    assert mask_passwords("see https://host/a@b") == "see https://host/a@b"
-    assert Place("http://me:secret@host", "demo", None).without_password == "http://host"
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("http://me:secret@host", "http://host"),
+        ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://host/db?password=secret&user=me", "postgresql://host/db?user=me"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me"),
+        ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
+    ],
+)
+def test_files_hold_no_password(uri: str, kept: str) -> None:
+    assert Place(uri, "demo", None).without_password == kept
 
 
 def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

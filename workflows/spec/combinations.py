@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
+from cosa.objectives.names import DIVISIBLE
 from workflows.spec.errors import did_you_mean
 from workflows.spec.metrics import REPORTED, VIDEO_TO_TEXT, lower_is_better, validation_metrics
 from workflows.spec.sections import (
     TASK_METRIC,
+    TASK_OBJECTIVES,
     DatasetSection,
     EvaluateSection,
     ExtractSection,
@@ -16,6 +18,7 @@ from workflows.spec.sections import (
     PretrainSection,
     StageSection,
     SweepSection,
+    TrackingSection,
     TrainSection,
 )
 from workflows.spec.source import Node
@@ -53,6 +56,8 @@ def validation_split(stage: FinetuneSection, datasets: Mapping[str, DatasetSecti
 
 def check_stage(name: str, stage: StageSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
     """Report fields of one stage that do not go together."""
+    if isinstance(stage, PretrainSection | FinetuneSection):
+        _check_memory_savers(name, stage, report)
     if isinstance(stage, PretrainSection):
         for index, corpus in enumerate(stage.corpora):
             if corpus.batch_size < 2 and {"itm", "citm"} & set(corpus.objectives):
@@ -64,6 +69,25 @@ def check_stage(name: str, stage: StageSection, datasets: Mapping[str, DatasetSe
         _check_finetune(name, stage, datasets, report)
     elif isinstance(stage, EvaluateSection):
         _check_evaluate(name, stage, datasets, report)
+
+
+def _check_memory_savers(name: str, stage: PretrainSection | FinetuneSection, report: Report) -> None:
+    where = ("stages", name)
+    objectives: set[str]
+    if isinstance(stage, PretrainSection):
+        objectives = {objective for corpus in stage.corpora for objective in corpus.objectives}
+    else:
+        objectives = {"self_critical"} if stage.self_critical else set(TASK_OBJECTIVES[stage.task])
+    if stage.accumulate > 1 and (undivided := sorted(objectives - DIVISIBLE)):
+        report(
+            f"{', '.join(undivided)} would learn something else from parts of a batch than from the whole; to save memory give "
+            "gradient_checkpointing: true, more workers or a smaller batch_size",
+            *where, "accumulate",
+        )  # fmt: skip
+    if stage.sharding == "fsdp" and stage.compile:
+        report("fsdp does not go together with compile: true; leave out one of them", *where, "sharding")
+    if stage.sharding == "fsdp" and "self_critical" in objectives:
+        report("fsdp does not go together with self_critical, which generates captions in training", *where, "sharding")
 
 
 def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
@@ -123,6 +147,16 @@ def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, Da
 
 
 # -- stages together --------------------------------------------------------------------------------------------------
+
+
+def check_registered(stages: Mapping[str, StageSection], tracking: TrackingSection, report: Report) -> None:
+    """Report models that should be registered without being in MLflow."""
+    for name, stage in stages.items():
+        if isinstance(stage, TrainSection) and stage.register_as is not None and tracking.checkpoints == "none":
+            report(
+                "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
+                "stages", name, "register_as",
+            )  # fmt: skip
 
 
 def check_submissions(stages: Mapping[str, StageSection], datasets: Mapping[str, DatasetSection], report: Report) -> None:

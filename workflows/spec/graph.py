@@ -10,6 +10,7 @@ from typing import Any
 
 from workflows.spec.combinations import (
     annotations_of,
+    check_registered,
     check_stage,
     check_submissions,
     is_path,
@@ -18,6 +19,7 @@ from workflows.spec.combinations import (
 )
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.lengths import check_lengths
+from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import (
     TASK_METRIC,
     BehaviourMixin,
@@ -100,7 +102,9 @@ def connect(
     for name in resolved:
         resolved[name] = checker.with_inherited(name, resolved)
     check_submissions(resolved, section.datasets, checker.report)
+    check_registered(resolved, section.tracking, checker.report)
     check_lengths(resolved, section.model.text.max_position_embeddings, checker.report)
+    check_elastic(section.cluster, resolved, checker.report)
     warnings = dict.fromkeys(warnings_of(resolved, section.datasets, root))
     return Experiment(section, resolved, inputs, file, tuple(warnings), root)
 

@@ -186,7 +186,7 @@ def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_
         what = f" ({described.description})" if described is not None and described.description else ""
         return Problem(f"{field}: this field is missing{what}", root.find(path[:-1], of_key=True))
     if kind == "value_error":
-        return _own_problem(model, error, root, path)
+        return _own_problem(_model_at(model, inside), error, root, path)
     return Problem(f"{field}: {_wrong_value(kind, error['msg'], value)}", root.find(path))
 
 

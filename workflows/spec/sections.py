@@ -3,6 +3,7 @@
 Sections of components (model, optimizer, evaluation, ...) belong to those components in `cosa`; stages combine them.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator, model_validator
@@ -11,6 +12,7 @@ from cosa.behaviour import BehaviourName
 from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.spec.bucket import checked_bucket
 from workflows.spec.sweep import SweepSection, check_sweep
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it
@@ -66,18 +68,64 @@ class ClusterSection(Section):
 
     address: str = Field(
         "local",
-        pattern=r"^(local|auto|(ray://)?[^\s:/]+:[0-9]{1,5})$",
-        description="local: start Ray on this machine; auto, HOST:PORT or ray://HOST:PORT: a running cluster",
+        description="local: start Ray on this machine; auto or HOST:PORT: a running cluster that this machine is part of; "
+        "ray://HOST:PORT: one that it is not part of, but shares the storage with",
     )
     cpus: PositiveInt | None = Field(None, description="cores that a local Ray uses; left out: all")
     workers: PositiveInt | Literal["auto"] = Field(
         "auto", description="training workers a stage; auto: one a GPU, without GPUs two (one on a single core)"
     )
+    min_workers: PositiveInt | None = Field(
+        None,
+        description="with max_workers: training goes on with fewer workers when machines leave, and with more when some join",
+    )
+    max_workers: PositiveInt | None = Field(None, description="see min_workers; takes the place of workers")
     cpus_per_worker: PositiveInt = Field(1, description="cores a training worker")
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto", description="GPUs a training worker; auto: one if the cluster has any"
     )
+    placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = Field(
+        "pack",
+        description="workers of a stage on few machines or on many, if possible; strict_pack: all on one; "
+        "strict_spread: each on another",
+    )
     dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
+    checkpoint_storage: str | None = Field(
+        None,
+        description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training keeps its "
+        "checkpoints; left out: in the storage folder (docs/team.md)",
+    )
+
+    @field_validator("checkpoint_storage")
+    @classmethod
+    def _bucket(cls, address: str | None) -> str | None:
+        return checked_bucket(address) if address is not None else None
+
+    @field_validator("address")
+    @classmethod
+    def _reachable(cls, address: str) -> str:
+        if not re.fullmatch(r"local|auto|(ray://)?[^\s:/]+:[0-9]{1,5}", address):
+            raise ValueError(f"{address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
+        return address
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ClusterSection":
+        if (self.min_workers is None) != (self.max_workers is None):
+            given, lacking = ("min_workers", "max_workers") if self.max_workers is None else ("max_workers", "min_workers")
+            raise ValueError(f"{given}: give {lacking}, too, or a fixed number by workers")
+        if self.min_workers is not None and self.max_workers is not None:
+            if self.min_workers > self.max_workers:
+                raise ValueError(f"min_workers: {self.min_workers} is more than max_workers {self.max_workers}")
+            if self.workers != "auto":
+                raise ValueError("workers: a fixed number and min_workers with max_workers exclude each other; leave one out")
+            if self.placement.startswith("strict"):
+                raise ValueError(
+                    f"placement: {self.placement} may leave no room for a changing number of workers; "
+                    f"with min_workers choose {self.placement.removeprefix('strict_')}"
+                )
+        if self.address == "local" and self.placement == "strict_spread":
+            raise ValueError("placement: strict_spread needs a machine a worker, and address local is one machine")
+        return self
 
 
 class TrackingSection(Section):
@@ -88,7 +136,11 @@ class TrackingSection(Section):
         pattern=r"^(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:",
         description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder",
     )
-    upload_checkpoints: bool = Field(True, description="false: record only path and sha256 of a checkpoint")
+    checkpoints: Literal["best", "last", "all", "none"] = Field(
+        "best",
+        description="which go to MLflow. best: the one that a stage keeps; last: that of the last step too; all: those of all "
+        "evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
+    )
 
 
 class StageSection(Section):
@@ -165,6 +217,10 @@ class TrainSection(
         None,
         description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
         "left out: the model section",
+    )
+    register_as: Name | None = no_effect(
+        default=None,
+        description="registered model in MLflow that the stage's model becomes a version of; the best one is its `champion`",
     )
 
 

@@ -25,6 +25,7 @@ from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from cosa.training.sharding import shard
 from workflows.spec.lengths import refuse_long_texts
 from workflows.spec.sections import (
     TASK_METRIC,
@@ -158,15 +159,18 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     model.to(device)
     if section.compile:
         model.compile_encoders()
+    losses = StepLosses(
+        model,
+        part(ObjectiveSettings, section),
+        section.max_text_tokens,
+        _self_critical(section, corpora, model),
+        behaviour,
+    )
+    if section.sharding == "fsdp" and world_size() > 1:
+        shard(losses, device)
     optimizer_settings = part(OptimizerSettings, section)
     return Trainer(
-        losses=StepLosses(
-            model,
-            part(ObjectiveSettings, section),
-            section.max_text_tokens,
-            _self_critical(section, corpora, model),
-            behaviour,
-        ),
+        losses=losses,
         optimizer=build_optimizer(model, optimizer_settings, behaviour),
         batches=batches,
         optimizer_settings=optimizer_settings,

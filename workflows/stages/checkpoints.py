@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from workflows.stages.run_folder import RunFolder
+
+OTHERS_FOLDER = "checkpoints"
 _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
 
 
@@ -18,72 +22,102 @@ def checkpoint_name(step: int, suffix: str = "") -> str:
     return f"checkpoint_{step:08d}{suffix}"
 
 
-def suffix_of(checkpoint: Path) -> str:
+def suffix_of(name: str) -> str:
     """What stands behind the step in a checkpoint's name: nothing, _1, _2, ..."""
-    match = _NAME.fullmatch(checkpoint.name)
-    assert match is not None, f"{checkpoint} is not named as a checkpoint"
+    match = _NAME.fullmatch(name)
+    assert match is not None, f"{name} is not the name of a checkpoint"
     return match["suffix"]
 
 
-def next_suffix(run: Path) -> str:
+def next_suffix(run: RunFolder) -> str:
     """One that no checkpoint of a run has."""
-    used = [int(suffix_of(path)[1:] or 0) for path in _checkpoints(run)]
+    used = [int(suffix_of(name)[1:] or 0) for name in _checkpoints(run)]
     return f"_{1 + max(used, default=0)}"
 
 
-def up_to(latest: Path) -> list[Path]:
+def up_to(run: RunFolder, latest: str) -> list[str]:
     """A checkpoint and those of its run that were saved before it, the newest first."""
-    return sorted((path for path in _checkpoints(latest.parent) if path.name <= latest.name), reverse=True)
+    return sorted((name for name in _checkpoints(run) if name <= latest), reverse=True)
 
 
-def _checkpoints(run: Path) -> list[Path]:
-    return [path for path in run.iterdir() if _NAME.fullmatch(path.name)]
+def _checkpoints(run: RunFolder) -> list[str]:
+    return [name for name in run.names() if _NAME.fullmatch(name)]
 
 
-def latest_whole(latest: Path) -> tuple[str | None, list[str]]:
+def latest_whole(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
     """Name of the newest checkpoint up to `latest` that is whole, and what is to be said of newer ones."""
-    from cosa.training.state import DamagedStateError, check_state
-
-    warnings = []
-    for candidate in up_to(latest):
-        try:
-            check_state(candidate)
-        except DamagedStateError as error:
-            warnings.append(str(error))
-        else:
-            return candidate.name, warnings
+    warnings: list[str] = []
+    for candidate in up_to(run, latest):
+        damage = damage_of(run, candidate)
+        if damage is None:
+            return candidate, warnings
+        warnings.append(damage)
     return None, [*warnings, "no checkpoint is whole: training starts again from its first step"]
 
 
-def kept_checkpoints(run: Path) -> dict[int, Path]:
-    """Folders of the complete checkpoints of a run that Ray keeps, by step; none if it has saved none yet."""
+def damage_of(run: RunFolder, name: str) -> str | None:
+    """What is wrong with a checkpoint, which is read through; None if nothing is."""
+    from cosa.training.state import DamagedStateError, check_state
+
+    with run.opened(name) as folder:
+        try:
+            check_state(folder)
+        except DamagedStateError as error:
+            return str(error).replace(str(folder), run.address(name))
+    return None
+
+
+def kept_checkpoints(run: RunFolder) -> dict[int, str]:
+    """Names of the complete checkpoints of a run that Ray keeps, by step; none if it has saved none yet."""
     from ray.train import Result
 
     try:
-        kept = Result.from_path(str(run)).best_checkpoints
+        kept = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
     except RuntimeError:  # the run's folder holds no snapshot
         return {}
-    found = sorted((int(metrics["step"]), checkpoint.path) for checkpoint, metrics in kept or [])
-    return {step: Path(path) for step, path in found}  # of one step the last: the one before was damaged
+    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in kept or [])
+    return dict(found)  # of one step the last: the one before was damaged
 
 
-def whole_checkpoints(run: Path, warn: Callable[[str], None]) -> dict[int, Path]:
+def whole_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
     """`kept_checkpoints` that were read through; of damaged ones `warn` is told."""
-    from cosa.training.state import DamagedStateError, check_state
-
     whole = {}
-    for step, folder in kept_checkpoints(run).items():
-        try:
-            check_state(folder)
-            whole[step] = folder
-        except DamagedStateError as error:
-            warn(f"{error}; it is left out")
+    for step, name in kept_checkpoints(run).items():
+        damage = damage_of(run, name)
+        if damage is None:
+            whole[step] = name
+        else:
+            warn(f"{damage}; it is left out")
     return whole
 
 
-def keep_checkpoint(source: Path, target: Path) -> None:
+def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
     """Copy the model of a checkpoint to a folder, which is replaced, without the training state."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
-    for name in ("model.safetensors", "config.json", "vocab.txt"):
-        shutil.copy2(source / name, target / name)
+    with run.opened(name) as source:
+        for file in ("model.safetensors", "config.json", "vocab.txt"):
+            shutil.copy2(source / file, target / file)
+
+
+def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+    """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
+
+    Args:
+        run: the checkpoints' run.
+        kept: names of its checkpoints by step.
+        steps: those to copy; of these, what is not kept is left out.
+        folder: of the stage or trial.
+
+    Returns:
+        the folder `checkpoints`; None if there is nothing to copy.
+    """
+    target = folder / OTHERS_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    chosen = sorted(set(steps) & set(kept))
+    if not chosen:
+        return None
+    target.mkdir()
+    for step in chosen:
+        keep_checkpoint(run, kept[step], target / f"step_{step:08d}")
+    return target

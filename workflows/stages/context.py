@@ -15,6 +15,12 @@ from workflows.tracking import RunRecorder
 RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
 
 
+def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
+    """What MLflow shows as parameters of a stage's run: its section but for some fields, seed, and model if it makes one."""
+    section = step.section.model_dump(mode="json", exclude={"kind", "description", *exclude})
+    return {**section, "seed": seed, **({"model": step.model} if step.model is not None else {})}
+
+
 @dataclass(frozen=True)
 class DatasetFiles:
     """A dataset with absolute paths, plain enough to be sent to workers.
@@ -38,11 +44,20 @@ class DatasetFiles:
         return Path(path)
 
 
+@dataclass(frozen=True)
+class OtherCheckpoints:
+    """Checkpoints besides the one that a stage keeps: a folder of folders. run: of the trial that made them, if one did."""
+
+    folder: Path
+    run: RunRecorder | None = None
+
+
 @dataclass
 class StageOutcome:
     """What a stage reports: final metrics, what they are compared with, files in its folder, one line for people.
 
-    baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow.
+    baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow. other_checkpoints:
+    what `tracking.checkpoints` asks for besides `checkpoint`.
     """
 
     summary: str
@@ -52,6 +67,7 @@ class StageOutcome:
     outputs: dict[str, str] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
     checkpoint: Path | None = None
+    other_checkpoints: list[OtherCheckpoints] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from cosa.errors import UserError
 from workflows.spec.sections import EvaluateSection
+from workflows.stages.checkpoint_storage import RAY_FOLDER
 from workflows.stages.context import DatasetFiles, StageContext, StageOutcome
 from workflows.stages.entries import caption_entries, caption_references, evaluated_clips, question_entries
 from workflows.stages.fit import POLL_SECONDS, fit_in_background, told, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_retrieved
-from workflows.stages.train import RAY_FOLDER, checkpoint_folder
+from workflows.stages.train import checkpoint_folder
+from workflows.stages.whereabouts import noted_workers
 
 QUERIES_SHOWN = 6
 
@@ -34,7 +36,7 @@ def evaluate(context: StageContext) -> StageOutcome:
     )
     context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
     results = _run(context, {"job": job.plain()}, resources)
-    outcome = StageOutcome("", outputs={})
+    outcome = StageOutcome("", outputs={}, details={"workers": noted_workers(context.folder)})
     several = len(section.tasks) > 1
     parts = []
     for task in section.tasks:
@@ -74,7 +76,7 @@ def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[
     largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
     threads = resources.cpus if resources.gpus else largest
     task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
-    reference = task.remote({**config, "threads": threads})
+    reference = task.options(name=f"evaluate {context.step.name}").remote({**config, "threads": threads})
     try:
         while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
             continue

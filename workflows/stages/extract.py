@@ -64,7 +64,7 @@ def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list
     import ray
 
     section = context.section
-    remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips)
+    remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
     frames = context.folder / "frames"
     frames.mkdir(exist_ok=True)
     remove_partial_folders(frames)

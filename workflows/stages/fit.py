@@ -15,6 +15,7 @@ from workflows.preemption import GRACE_SECONDS, Preempted, ask_to_stop
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # of the worker group, after a worker died
+RESIZE_SECONDS = 60.0  # how often to look whether more workers have room; each change costs the steps since the last checkpoint
 
 
 def trainer_of(
@@ -23,9 +24,10 @@ def trainer_of(
     resources: WorkerResources,
     *,
     name: str,
-    storage: Path,
+    storage: Path | str,
     score: str | None = None,
     mode: str = "max",
+    keep_all: bool = False,
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
 ) -> Any:
@@ -36,9 +38,10 @@ def trainer_of(
         config: plain data.
         resources: of the workers.
         name: of the run.
-        storage: where Ray keeps checkpoints.
+        storage: where Ray keeps checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
         score: metric of which the best checkpoint is kept beside the latest.
         mode: max or min, of the score.
+        keep_all: no checkpoint is deleted.
         callbacks: of Ray Train.
         can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
     """
@@ -50,7 +53,11 @@ def trainer_of(
         train_loop_config=config,
         torch_config=TorchConfig(timeout_s=300),
         scaling_config=ScalingConfig(
-            num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=resources.per_worker
+            num_workers=resources.workers if resources.minimum is None else (resources.minimum, resources.workers),
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.per_worker,
+            placement_strategy=resources.placement.upper(),
         ),
         run_config=RunConfig(
             name=name,
@@ -58,7 +65,9 @@ def trainer_of(
             callbacks=callbacks or [],
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=2),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=2, checkpoint_score_attribute=score, checkpoint_score_order=mode if score else "max"
+                num_to_keep=None if keep_all else 2,
+                checkpoint_score_attribute=score,
+                checkpoint_score_order=mode if score else "max",
             ),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),

@@ -56,12 +56,16 @@ def plot_sweep(
     fields = list(tried[0][0])
     figure, axes = pyplot.subplots(1, len(fields), figsize=(5 * len(fields), 4), squeeze=False, sharey=True)
     for chart, name in zip(axes[0], fields, strict=True):
-        points = sorted(((values[name], reached) for values, reached in tried), key=lambda point: (str(type(point[0])), point[0]))
+        points = sorted(
+            ((values[name], reached) for values, reached in tried), key=lambda point: (str(type(point[0])), point[0])
+        )
         plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in points)
         places = [value if plain else str(value) for value, _ in points]
         chart.plot(places, [reached for _, reached in points], marker="o", linestyle="-" if len(fields) == 1 else "")
         for place, (_, reached) in zip(places, points, strict=True):
-            chart.annotate(f"{reached:.1f}", (place, reached), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8)
+            chart.annotate(
+                f"{reached:.1f}", (place, reached), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8
+            )
         if name in logarithmic:
             chart.set_xscale("log")
         chart.set(xlabel=name.replace("_", " "), title=f"{title}: sweep" if name == fields[0] else "")

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from cosa.config import ModelConfig
 from cosa.errors import UserError
 from workflows.plan import datasets_of
 from workflows.preemption import forget
 from workflows.spec.graph import is_path
+from workflows.spec.scaling import batch_problem, global_batches
 from workflows.spec.sections import FinetuneSection, TrainSection
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
+from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.stages.context import OtherCheckpoints, StageContext, StageOutcome
 from workflows.stages.fit import fit_in_background, trainer_of
 from workflows.stages.job import Job
 from workflows.stages.plots import plot_curves
 from workflows.stages.progress import PROGRESS_FILE, Follower, Record, best_evaluation, read_records
+from workflows.stages.run_folder import RunFolder
+from workflows.stages.whereabouts import noted_workers
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 
-RAY_FOLDER = "ray"
 CHECKPOINT_FOLDER = "checkpoint"
 
 
@@ -38,16 +41,20 @@ def train_once(context: StageContext) -> StageOutcome:
     """One training with the section's own learning rate."""
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
-    check_batch(context, resources.workers)
+    for count in resources.counts:
+        check_batch(context, count)
     job = job_of(context, context.folder)
-    context.line.update(f"starting {resources.workers} worker{'s' if resources.workers > 1 else ''}")
+    storage = storage_of(context)
+    fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
+    context.line.update(f"starting {fewest}{resources.workers} worker{'s' if resources.workers > 1 else ''}")
     trainer = trainer_of(
         training_worker,
         {"job": job},
         resources,
         name=run_name(context),
-        storage=context.folder / RAY_FOLDER,
+        storage=storage,
         score=selection_metric(context),
+        keep_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)
@@ -55,15 +62,36 @@ def train_once(context: StageContext) -> StageOutcome:
     fit_in_background(trainer, lambda: forward.all(follower), context.folder)
     raise_mistake(context.folder)
     records = read_records(context.folder)
-    kept = whole_checkpoints(context.folder / RAY_FOLDER / run_name(context), context.run.tracker.reporter.warn)
+    run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
+    kept = whole_checkpoints(run, warn)
     best = best_evaluation(records, selection_metric(context), kept)
     if best is None:
         raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
-    keep_checkpoint(kept[best.step], context.folder / CHECKPOINT_FOLDER)
+    keep_checkpoint(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
-    shutil.rmtree(context.folder / RAY_FOLDER)
+    others = keep_others(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
+    remove_checkpoints(context.folder, warn)
     return outcome
+
+
+def storage_of(context: StageContext) -> str:
+    """Where Ray keeps the checkpoints of the stage's training until it is done."""
+    label = f"{run_name(context)}-{context.step.fingerprint}"
+    return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)
+
+
+def uploaded_checkpoints(context: StageContext) -> str:
+    """Which checkpoints MLflow should have: best, last, all or none."""
+    return context.plan.experiment.section.tracking.checkpoints
+
+
+def further_steps(records: list[Record], which: str, best: int) -> set[int]:
+    """Steps whose checkpoints MLflow should have besides the best one."""
+    evaluated = {record.step for record in records if record.kind == "evaluation"}
+    wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
+    return wanted - {best}
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -74,7 +102,7 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
     model = None
     checkpoint = checkpoint_folder(context, section.init_from)
     if checkpoint is None:
-        model = context.plan.experiment.section.model.model_dump(mode="json")
+        model = _with_absolute_paths(context.plan.experiment.section.model).model_dump(mode="json")
     return Job(
         section={**section.model_dump(mode="json"), **changes},
         datasets={name: context.dataset(name) for name in datasets_of(section)},
@@ -83,6 +111,17 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
         checkpoint=checkpoint,
         model=model,
     ).plain()
+
+
+def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
+    """The same with the places of pretrained weights as workers find them, whose working directory is another one."""
+
+    def absolute(pretrained: bool | str) -> bool | str:
+        return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained
+
+    vision = model.vision.model_copy(update={"pretrained": absolute(model.vision.pretrained)})
+    text = model.text.model_copy(update={"pretrained": absolute(model.text.pretrained)})
+    return model.model_copy(update={"vision": vision, "text": text})
 
 
 def checkpoint_folder(context: StageContext, reference: str | None) -> str | None:
@@ -107,29 +146,12 @@ def selection_metric(context: StageContext) -> str | None:
 
 
 def check_batch(context: StageContext, workers: int) -> None:
-    """Raise UserError if the global batches cannot be split over the workers so that every objective works.
-
-    Matching needs a negative: two samples; on concatenated samples a worker matches a third of its part.
-    """
-    section = context.section
-    if isinstance(section, FinetuneSection):
-        batches = [("batch_size", section.batch_size, ("itm",) if section.task == "retrieval" else ())]
-    else:
-        batches = [
-            (f"corpora.{index}.batch_size", corpus.batch_size, corpus.objectives)
-            for index, corpus in enumerate(section.corpora)
-        ]
-    for field, size, objectives in batches:
-        where = f"stages.{context.step.name}.{field}: {size}"
-        if size % workers:
-            raise UserError(f"{where} cannot be split evenly over {workers} workers; choose a multiple of {workers}")
-        if "itm" in objectives and size < 2:
-            raise UserError(f"{where} is too small for matching (itm), which needs another sample as a negative; at least 2")
-        if "citm" in objectives and size // workers < 3:
-            raise UserError(
-                f"{where} is too small for matching on concatenated samples (citm), which uses a third of every worker's part; "
-                f"at least {3 * workers} with {workers} worker{'s' if workers > 1 else ''}"
-            )
+    """Raise UserError if the global batches cannot be split over the workers, and in each into parts that are accumulated, so
+    that every objective works."""
+    for field, size, objectives in global_batches(context.section):
+        problem = batch_problem(size, objectives, workers, context.section.accumulate)
+        if problem is not None:
+            raise UserError(f"stages.{context.step.name}.{'.'.join(map(str, field))}: {problem}")
 
 
 def run_name(context: StageContext) -> str:
@@ -188,13 +210,19 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     if trained:
         parts.append(f"{metrics['samples_per_second']:.0f} samples/s")
     artifacts = [
-        context.folder / name for name in ("curves.png", "sweep.png", "trials.json") if (context.folder / name).exists()
+        context.folder / name
+        for name in ("curves.png", "sweep.png", "sweep-curves.png", "trials.json", "trials.csv")
+        if (context.folder / name).exists()
     ]
+    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
+    if metric is not None:
+        sweep = getattr(section, "sweep", None)
+        details |= {"selected_by": metric, "selected_mode": sweep.mode if sweep is not None else "max"}
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,
         outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
         artifacts=artifacts,
         checkpoint=context.folder / CHECKPOINT_FOLDER,
-        details={"best_step": best.step, "steps": best.total},
+        details={**details, "workers": noted_workers(context.folder)},
     )

@@ -1,30 +1,34 @@
-"""A sweep over learning rates in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
+"""A sweep over fields of a stage in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
-from workflows.cluster import WorkerResources
-from workflows.spec.sections import SweepSection
-from workflows.stages.checkpoints import keep_checkpoint, whole_checkpoints
-from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
+from workflows.cluster import WorkerResources, groups_that_fit
+from workflows.nodes import alive_nodes
+from workflows.preemption import forget
+from workflows.spec.sweep import SweepSection
+from workflows.stages.checkpoint_storage import RAY_FOLDER
+from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome, params_of
 from workflows.stages.fit import fit_in_background, trainer_of
-from workflows.stages.plots import plot_curves, plot_sweep
-from workflows.stages.progress import Follower, Record, best_evaluation, read_records
+from workflows.stages.progress import Follower, Record, read_records
+from workflows.stages.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
+from workflows.stages.sweep_result import best_trial
 from workflows.stages.train import (
-    CHECKPOINT_FOLDER,
-    RAY_FOLDER,
     RecordForwarder,
     check_batch,
     job_of,
     run_name,
     selection_metric,
-    training_outcome,
+    storage_of,
+    uploaded_checkpoints,
 )
+from workflows.stages.trials import Trial, TrialBook, planned
 from workflows.stages.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.tracking import STAGE_KIND, RunRecorder
 
@@ -32,196 +36,216 @@ TRIALS_FOLDER = "trials"
 
 
 def sweep(context: StageContext) -> StageOutcome:
-    """Run all trials, as many at once as the cluster holds, and keep the best checkpoint over all of them."""
+    """Run all trials, as many at once as the cluster holds, and keep the best checkpoint over all of them.
+
+    Raises:
+        UserError: no trial can be run, or all failed.
+        KeyboardInterrupt: trials are missing: Tune returns normally after Ctrl-C.
+    """
     settings: SweepSection = context.section.sweep
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
-    check_batch(context, resources.workers)
-    trials = {trial_name(rate): rate for rate in settings.learning_rate}
-    runs = {name: _trial_run(context, name, rate) for name, rate in trials.items()}
-    followers = _Followers(context, {name: RecordForwarder(context, run=runs[name]) for name in trials})
-    tuner = _tuner(context, settings, resources, trials)
-    context.line.update(f"starting {len(trials)} trials")
+    book = TrialBook.read(context.folder / TRIALS_FOLDER)
+    source: PlannedTrials | StudyTrials
+    if settings.search == "optuna":
+        source, total = StudyTrials(settings, book, context.seed), settings.trials or 0
+    else:
+        trials = [book.add(values) for values in planned(settings, context.seed)]
+        for trial in trials:
+            check_batch(_context_of(context, trial), resources.workers)
+        source, total = PlannedTrials([trial for trial in trials if trial in book.waiting]), len(book.trials)
+    at_once = _say_at_once(context, settings, resources, total)
+    watch = _Watch(context, book, total)
     try:
-        grid = fit_in_background(tuner, followers.poll)
-        failed = _failed_trials(context, grid, trials, followers)
+        if len(book.done) < total:
+            context.line.update(f"starting {total - len(book.done)} trials")
+            fit_in_background(_tuner(context, book, resources, TrialSearch(source, watch.value_of), watch, at_once), watch.poll)
+        watch.poll()
+        _check_ends(context, book, total)
     except BaseException as error:
-        for run in runs.values():
+        for run in watch.runs.values():
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    return _best_trial(context, settings, trials, runs, failed)
+    return best_trial(context, book, watch.runs)
 
 
-def _trial_run(context: StageContext, name: str, learning_rate: float) -> RunRecorder:
-    """The MLflow run of a trial; the same one again if the sweep was interrupted."""
-    folder = context.folder / TRIALS_FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
-    run = context.run.tracker.new_run(f"{context.step.name} {name}", context.run, tags, folder / RUN_NOTE)
-    run.params({"learning_rate": learning_rate})
-    return run
+def _context_of(context: StageContext, trial: Trial) -> StageContext:
+    """The stage as a trial runs it."""
+    section = context.section.model_copy(update={**trial.parameters, "sweep": None})
+    return replace(context, step=replace(context.step, section=section))
 
 
-def trial_name(learning_rate: float) -> str:
-    """Short name of a trial: its folder, its run in Ray and MLflow. Different rates have different names."""
-    return f"lr-{learning_rate!r}"
+def _say_at_once(context: StageContext, settings: SweepSection, resources: WorkerResources, total: int) -> int:
+    """How many trials run side by side; says how that was found."""
+    fit = groups_that_fit(resources, alive_nodes())
+    at_once = max(1, min(fit, total, settings.max_concurrent or total))
+    nodes = alive_nodes()
+    has = f"{sum(node.cpus for node in nodes):g} CPU"
+    needs = f"{resources.workers} worker{'s' if resources.workers > 1 else ''} x {resources.cpus} CPU"
+    if resources.gpus:
+        has += f", {sum(node.gpus for node in nodes):g} GPU"
+        needs += f", {resources.gpus:g} GPU"
+    limit = f", max_concurrent {settings.max_concurrent}" if settings.max_concurrent else ""
+    context.run.tracker.reporter.say(
+        f"  [dim]{context.step.name}: {total} trials, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
+    )
+    return at_once
 
 
-def _tuner(context: StageContext, settings: SweepSection, resources: WorkerResources, trials: dict[str, float]) -> Any:
+def _tuner(
+    context: StageContext, book: TrialBook, resources: WorkerResources, search: TrialSearch, watch: _Watch, at_once: int
+) -> Any:
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
 
-    metric, mode = selection_metric(context), settings.mode
-    jobs = {
-        name: {"job": job_of(context, context.folder / TRIALS_FOLDER / name, learning_rate=rate, sweep=None)}
-        for name, rate in trials.items()
-    }
-    space = {
-        "trial": tune.grid_search(list(trials)),
-        "jobs": jobs,
+    settings: SweepSection = context.section.sweep
+    metric = selection_metric(context)
+    same_for_all = {
+        "job": job_of(context, context.folder, sweep=None),
+        "trials": str(book.folder),
         "resources": resources,
-        "storage": str(context.folder / RAY_FOLDER),
+        "storage": storage_of(context),
         "prefix": run_name(context),
         "score": metric,
-        "mode": mode,
+        "mode": settings.mode,
+        "keep_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
-        evaluations = max(1, context.section.evaluations_per_run)
-        scheduler = ASHAScheduler(time_attr="training_iteration", max_t=evaluations, grace_period=1, reduction_factor=2)
+        history = {trial.name: watch.values_of(trial) for trial in book.done}
+        scheduler = AshaWithHistory(max(1, context.section.evaluations_per_run), settings.mode, history)
+    shutil.rmtree(context.folder / RAY_FOLDER / "tune", ignore_errors=True)  # of an interrupted sweep: the book knows all
     return tune.Tuner(
         # The trial itself only waits for its workers: it must not take a CPU from them.
-        tune.with_resources(run_trial, {"node:__internal_head__": 0.001}),
-        param_space=space,
+        tune.with_resources(tune.with_parameters(run_trial, same_for_all=same_for_all), {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             metric=metric,
-            mode=mode,
+            mode=settings.mode,
             scheduler=scheduler,
-            max_concurrent_trials=min(settings.max_concurrent or len(trials), concurrent_trials(resources, len(trials))),
+            search_alg=search,
+            num_samples=watch.total - len(book.done),
+            max_concurrent_trials=at_once,
             trial_dirname_creator=lambda trial: trial.config["trial"],
             trial_name_creator=lambda trial: trial.config["trial"],
         ),
         run_config=tune.RunConfig(
             name="tune", storage_path=str(context.folder / RAY_FOLDER), verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[TrialEnds(watch.began, watch.ended, watch.failed)],
         ),
     )  # fmt: skip
 
 
-def concurrent_trials(resources: WorkerResources, trials: int) -> int:
-    """How many trials fit into the cluster at once."""
-    import ray
-
-    total = ray.cluster_resources()
-    by_cpu = int(total.get("CPU", 1) // (resources.workers * resources.cpus))
-    by_gpu = int(total.get("GPU", 0) // (resources.workers * resources.gpus)) if resources.gpus else by_cpu
-    return max(1, min(by_cpu, by_gpu, trials))
-
-
-def run_trial(config: dict[str, Any]) -> None:
+def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
     """One trial, in a Ray Tune actor: a Ray Train run whose evaluations go on to Tune."""
     from ray.tune.integration.ray_train import TuneReportCallback
+
+    shared = same_for_all
 
     class ReportEvaluations(TuneReportCallback):
         """Checkpoints between evaluations come without the metric, which Tune insists on."""
 
         def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-            if config["score"] in metrics[0]:
+            if shared["score"] in metrics[0]:
                 super().after_report(run_context, metrics, checkpoint)
 
+    folder = Path(shared["trials"]) / config["trial"]
+    (folder / MISTAKE_FILE).unlink(missing_ok=True)
+    forget(folder)
+    job = {**shared["job"], "folder": str(folder), "section": {**shared["job"]["section"], **config["parameters"]}}
     trainer_of(
         training_worker,
-        config["jobs"][config["trial"]],
-        config["resources"],
-        name=f"{config['prefix']}-{config['trial']}",
-        storage=Path(config["storage"]),
-        score=config["score"],
-        mode=config["mode"],
+        {"job": job},
+        shared["resources"],
+        name=f"{shared['prefix']}-{config['trial']}",
+        storage=shared["storage"],
+        score=shared["score"],
+        mode=shared["mode"],
+        keep_all=shared["keep_all"],
         callbacks=[ReportEvaluations()],
     ).fit()
-    raise_mistake(Path(config["jobs"][config["trial"]]["job"]["folder"]))
+    raise_mistake(folder)
 
 
-class _Followers:
-    """Follows all trials' progress; the live line shows them together."""
+class _Watch:
+    """Follows all trials: their progress to the live line and to MLflow, their ends to the book."""
 
-    def __init__(self, context: StageContext, forwarders: dict[str, RecordForwarder]):
-        self.context, self.forwarders = context, forwarders
-        self.files = {name: Follower(context.folder / TRIALS_FOLDER / name) for name in forwarders}
+    def __init__(self, context: StageContext, book: TrialBook, total: int):
+        self.context, self.book, self.total = context, book, total
+        self.metric, self.mode = str(selection_metric(context)), context.section.sweep.mode
+        self.runs: dict[str, RunRecorder] = {}
+        self.forwarders: dict[str, RecordForwarder] = {}
+        self.followers: dict[str, Follower] = {}
+
+    def began(self, name: str) -> None:
+        """Tune has started a trial."""
+        self.book.set(self.book.named(name), "running")
+
+    def ended(self, name: str) -> None:
+        """A trial came to its end, or was stopped early."""
+        trial = self.book.named(name)
+        evaluations = [record for record in self._records(trial) if record.kind == "evaluation"]
+        whole = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
+        self.book.set(trial, "finished" if whole else "stopped")
+
+    def failed(self, name: str, reason: str) -> None:
+        """A trial raised an error."""
+        trial = self.book.named(name)
+        mistake = self.book.folder_of(trial) / MISTAKE_FILE
+        self.book.set(trial, "failed", mistake.read_text(encoding="utf-8") if mistake.is_file() else reason)
+
+    def values_of(self, trial: Trial) -> list[float]:
+        """The deciding metric at every validation of a trial."""
+        return [r.values[self.metric] for r in self._records(trial) if r.kind == "evaluation" and self.metric in r.values]
+
+    def value_of(self, trial: Trial) -> float | None:
+        """The best value so far."""
+        return (max if self.mode == "max" else min)(self.values_of(trial), default=None)
+
+    def _records(self, trial: Trial) -> list[Record]:
+        return [record for record in read_records(self.book.folder_of(trial)) if record.step > 0]  # not zero-shot
 
     def poll(self) -> None:
         """Forward what is new."""
-        for name, follower in self.files.items():
-            for record in follower.new():
-                self.forwarders[name](record)
+        for trial in list(self.book.trials):
+            if trial.state == "waiting":
+                continue
+            if trial.name not in self.runs:
+                self.runs[trial.name] = self._run_of(trial)
+                self.forwarders[trial.name] = RecordForwarder(self.context, run=self.runs[trial.name])
+                self.followers[trial.name] = Follower(self.book.folder_of(trial))
+            self.forwarders[trial.name].all(self.followers[trial.name])
+        self._show()
+
+    def _show(self) -> None:
         latest = [forwarder.latest for forwarder in self.forwarders.values() if forwarder.latest is not None]
         if latest:
-            done, total = sum(record.step for record in latest), latest[0].total * len(self.forwarders)
-            running = sum(record.step < record.total for record in latest)
-            figures = next((r.values for r in reversed(latest) if "loss" in r.values), {})
-            self.context.line.update(f"{len(self.forwarders)} trials ({running} running) step", done, total, figures)
+            running = sum(trial.state == "running" for trial in self.book.trials)
+            # A trial that was stopped early counts as whole, one that has not begun as long as the others.
+            done = sum(
+                forwarder.latest.total if self.book.named(name).state in ("stopped", "failed") else forwarder.latest.step
+                for name, forwarder in self.forwarders.items()
+                if forwarder.latest is not None
+            )
+            figures: Mapping[str, float] = next((r.values for r in reversed(latest) if "loss" in r.values), {})
+            total = sum(record.total for record in latest) + latest[0].total * (self.total - len(latest))
+            self.context.line.update(f"{self.total} trials ({running} running) step", done, total, figures)
+
+    def _run_of(self, trial: Trial) -> RunRecorder:
+        """The MLflow run of a trial; the same one again if the sweep was interrupted."""
+        context = self.context
+        tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
+        note = self.book.folder_of(trial) / RUN_NOTE
+        run = context.run.tracker.new_run(f"{context.step.name} {trial.name}", context.run, tags, note)
+        # All of them, so that trials can also be compared with those of other stages and experiments.
+        run.params({**params_of(context.step, context.seed, "sweep"), **trial.parameters})
+        return run
 
 
-def _failed_trials(context: StageContext, grid: Any, trials: dict[str, float], followers: _Followers) -> dict[str, str]:
-    """Why trials failed, by name. Tune returns normally after Ctrl-C and after failed trials: look at what is really there.
-
-    Raises:
-        KeyboardInterrupt: trials are missing.
-        UserError: all trials failed.
-    """
-    followers.poll()
-    if len(grid) < len(trials):
+def _check_ends(context: StageContext, book: TrialBook, total: int) -> None:
+    failed = [trial for trial in book.trials if trial.state == "failed"]
+    if len(book.done) + len(failed) < total:
         raise KeyboardInterrupt
-    failed = {}
-    for result in grid:
-        if result.error is not None:
-            mistake = context.folder / TRIALS_FOLDER / result.config["trial"] / MISTAKE_FILE
-            told = mistake.read_text(encoding="utf-8") if mistake.is_file() else str(result.error).strip().splitlines()[-1]
-            failed[result.config["trial"]] = told
-    if len(failed) == len(trials):
-        first = next(iter(failed))
-        raise UserError(f"all {len(trials)} trials of the sweep failed; {first}: {failed[first]}")
-    for name, line in failed.items():
-        context.run.tracker.reporter.warn(f"trial {name} of {context.step.name} failed and is left out: {line}")
-    return failed
-
-
-def _best_trial(
-    context: StageContext, settings: SweepSection, trials: dict[str, float], runs: dict[str, Any], failed: dict[str, str]
-) -> StageOutcome:
-    metric = str(selection_metric(context))
-    records: dict[str, list[Record]] = {}
-    best: dict[str, Record] = {}
-    kept: dict[str, dict[int, Path]] = {}
-    for name in trials:
-        records[name] = read_records(context.folder / TRIALS_FOLDER / name)
-        kept[name] = whole_checkpoints(
-            context.folder / RAY_FOLDER / f"{run_name(context)}-{name}", context.run.tracker.reporter.warn
-        )
-        found = best_evaluation(records[name], metric, kept[name], settings.mode) if name not in failed else None
-        runs[name].end("FINISHED" if found else "FAILED")
-        if found is not None:
-            best[name] = found
-    if not best:
-        raise UserError(f"no trial left a whole checkpoint; start again by --force {context.step.name}")
-    sign = 1 if settings.mode == "max" else -1
-    winner = max(best, key=lambda name: sign * best[name].values[metric])
-    table = [
-        {"trial": name, "learning_rate": trials[name], "step": r.step, "steps": r.total, **r.values} for name, r in best.items()
-    ]
-    (context.folder / "trials.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    points = {trials[name]: record.values[metric] for name, record in best.items()}
-    plot_sweep(points, metric, context.folder / "sweep.png", title=context.step.name)
-    plot_curves(records[winner], context.folder / "curves.png", title=f"{context.step.name} {winner}")
-    keep_checkpoint(kept[winner][best[winner].step], context.folder / CHECKPOINT_FOLDER)
-    shutil.copy2(context.folder / TRIALS_FOLDER / winner / "progress.jsonl", context.folder / "progress.jsonl")
-    for name in trials:
-        (context.folder / TRIALS_FOLDER / name / RUN_NOTE).unlink(missing_ok=True)
-    values = " ".join(f"{trials[name]:g}: {record.values[metric]:.1f}" for name, record in best.items())
-    context.run.params({"best_learning_rate": trials[winner]})
-    outcome = training_outcome(context, records[winner], best[winner], extra=f"; {winner} of ({values})")
-    outcome.details |= {"best_learning_rate": trials[winner], "trials": table}
-    if failed:
-        outcome.details["failed_trials"] = failed
-    shutil.rmtree(context.folder / RAY_FOLDER)
-    return outcome
+    if not book.done:
+        raise UserError(f"all {total} trials of the sweep failed; {failed[0].name}: {failed[0].reason}")
+    for trial in failed:
+        context.run.tracker.reporter.warn(f"trial {trial.name} of {context.step.name} failed and is left out: {trial.reason}")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from workflows.preemption import is_asked_to_stop
 from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, suffix_of
 from workflows.stages.progress import ProgressWriter, read_records
+from workflows.stages.run_folder import RunFolder
+from workflows.stages.whereabouts import note_workers
 
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
 
@@ -58,6 +62,7 @@ def _train(config: dict[str, Any]) -> None:
     job = Job.from_plain(config["job"])
     section = job.parsed()
     device = ray.train.torch.get_device()
+    note_workers(Path(job.folder))
     trainer = build_trainer(job, device)
     evaluator = None
     if isinstance(section, FinetuneSection) and section.validation_split is not None:
@@ -69,13 +74,14 @@ def _train(config: dict[str, Any]) -> None:
     def evaluate() -> dict[str, float]:
         if evaluator is None or not isinstance(section, FinetuneSection):
             return {}
-        return validate(evaluator, trainer.losses.model, section.task)
+        with trainer.model_to_validate() as model:
+            return validate(evaluator, model, section.task)
 
     def stop(step: int) -> None:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", step, metrics)
-        _report(trainer, {"step": step, **metrics}, suffix)
+        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix)
 
     if trainer.step == 0 and isinstance(section, FinetuneSection) and section.zero_shot_first:
         metrics = evaluate()
@@ -83,7 +89,8 @@ def _train(config: dict[str, Any]) -> None:
             progress.write("evaluation", 0, metrics)
     if trainer.step >= trainer.total_steps:  # everything was done before an interruption; Ray still wants one report
         last = [record for record in read_records(Path(job.folder)) if record.kind == "evaluation"][-1]
-        ray.train.report({"step": trainer.step, **finite(last.values)})
+        evaluation = len(trainer.evaluation_steps())
+        ray.train.report({"step": trainer.step, "evaluation": evaluation, **finite(last.values)})
         return
     trainer.run(
         lambda step, record: progress.write("train", step, record),
@@ -108,17 +115,40 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     latest = ray.train.get_checkpoint()
     if latest is None:
         return ""
-    with latest.as_directory() as folder:
-        suffix = next_suffix(Path(folder).parent)
-        # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
-        chosen, warnings = gather_objects(latest_whole(Path(folder)) if rank() == 0 else (None, []))[0]
-        if rank() == 0:
-            for warning in warnings:
-                progress.warn(warning)
-        if chosen is None:
-            return suffix
-        restore_state(trainer, Path(folder).parent / chosen)
-        return suffix if warnings else suffix_of(Path(folder))
+    run, name = RunFolder.of(latest), posixpath.basename(latest.path)
+    # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
+    choice = (*latest_whole(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
+    chosen, warnings, suffix = gather_objects(choice)[0]
+    if rank() == 0:
+        for warning in warnings:
+            progress.warn(warning)
+    if chosen is None:
+        return suffix
+    with _opened_once_a_machine(run, chosen) as folder:
+        restore_state(trainer, folder)
+    return suffix if warnings else suffix_of(name)
+
+
+@contextmanager
+def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
+    """`RunFolder.opened` for all workers at once; what has to be downloaded is downloaded by one worker of each machine.
+
+    Ray's own `as_directory` would let a late worker download over the files that an early one is reading.
+    """
+    import ray.train
+
+    from cosa.distributed import gather_objects
+
+    if run.is_local:
+        with run.opened(name) as folder:
+            yield folder
+        return
+    context = ray.train.get_context()
+    node = context.get_node_rank()
+    with run.opened(name) if context.get_local_rank() == 0 else nullcontext() as mine:
+        folders = dict(entry for entry in gather_objects((node, mine)) if entry[1] is not None)
+        yield folders[node]
+        gather_objects(None)  # nobody reads it any more
 
 
 def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
@@ -129,6 +159,7 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
 
     name = checkpoint_name(trainer.step, suffix)
     if rank() != 0:
+        save_state(trainer, None)
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return
     with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
@@ -155,6 +186,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     from workflows.stages.job import Job
 
     job = Job.from_plain(config["job"])
+    note_workers(Path(job.folder))
     section: Any = job.parsed()
     if world_size() > 1:
         import ray.train.torch

@@ -1,0 +1,68 @@
+"""Gradient accumulation: a worker's share of a batch in smaller parts, whose weighted losses sum to those of the whole.
+
+A mean over masked tokens is the mean of the parts' means, weighted by their tokens. Masks are drawn for the whole batch, and so
+are those of a step that does not divide it. Dropout and stochastic depth are drawn part by part.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cosa.data.batches import Batch
+from cosa.draws import Draws
+from cosa.masking import MaskedTexts
+from cosa.objectives.names import DIVISIBLE
+from cosa.training.losses import StepLosses
+
+
+class KnownMasks(Draws):
+    """Gives masks that were drawn before, in the order in which objectives ask for them."""
+
+    def __init__(self, masks: Iterable[MaskedTexts]):
+        super().__init__()
+        self._masks = iter(masks)
+
+    def masks(self, ids: Tensor, candidates: Tensor, probability: float, *, mask_id: int, vocabulary_size: int) -> MaskedTexts:  # noqa: ARG002
+        """The next masks; they must be of texts of this shape (rows, length)."""
+        known = next(self._masks)
+        if known.ids.shape != ids.shape:
+            raise ValueError(f"masks of texts of shape {tuple(known.ids.shape)} were asked for {tuple(ids.shape)}")
+        return known
+
+
+@dataclass(frozen=True)
+class Part:
+    """What runs at once.
+
+    draws: its random draws. shares: what its losses count in those of the whole batch, by name; empty if it is the whole batch.
+    """
+
+    batch: Batch
+    draws: Draws
+    shares: dict[str, float]
+
+    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of this part as parts of the sum."""
+        return {name: loss * self.shares[name] for name, loss in losses.items()} if self.shares else losses
+
+
+def check_divisible(corpus: str, objectives: Sequence[str], rows: int, parts: int) -> None:
+    """Raise ValueError if a worker's rows of a corpus cannot run in parts."""
+    if parts > 1 and (undivided := sorted(set(objectives) - DIVISIBLE)):
+        raise ValueError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(DIVISIBLE))}")
+    if rows % parts:
+        raise ValueError(f"{corpus}: {rows} samples of a worker cannot be divided into {parts} parts")
+
+
+def parts_of(losses: StepLosses, batch: Batch, draws: Draws, parts: int) -> Iterator[Part]:
+    """Divide a batch that `check_divisible` lets pass into equally many samples each."""
+    if parts == 1:
+        yield Part(batch, draws, {})
+        return
+    masks = losses.draw_masks(batch, draws)
+    rows = len(batch.media_ids) // parts
+    for start in range(0, parts * rows, rows):
+        own = {name: masked.rows(start, start + rows) for name, masked in masks.items()}
+        shares = {f"{name}_loss": len(part.targets) / len(masks[name].targets) for name, part in own.items()}
+        yield Part(batch.rows(start, start + rows), KnownMasks(own.values()), shares)

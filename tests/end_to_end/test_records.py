@@ -1,0 +1,178 @@
+"""What a run leaves in MLflow beyond curves: checkpoints, registered models, the table of stages, and all of it although the
+server went away in between."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosa.checkpoints.loading import load_model
+from cosa.checksums import sha256_of
+from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, run, run_disturbed, sets
+from tests.end_to_end.conftest import SmallRun
+from tests.tracking_server import TrackingServer
+from workflows.mlflow_store import local_store
+from workflows.stages.progress import read_records
+
+pytestmark = pytest.mark.slow
+
+STEPS = 36
+
+
+def client_of(uri: str) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def runs_of(client: Any) -> list[Any]:
+    """All runs of the experiment, the latest invocation's first."""
+    found = client.search_runs([client.get_experiment_by_name("quickstart").experiment_id])
+    return sorted(found, key=lambda run: -run.info.start_time)
+
+
+def stage_run(client: Any, stage: str) -> Any:
+    """The one run of a stage."""
+    (found,) = [r for r in runs_of(client) if r.data.tags.get("mlflow.runName") == stage]
+    return found
+
+
+def artifacts(client: Any, run_id: str, folder: str | None = None) -> set[str]:
+    return {item.path for item in client.list_artifacts(run_id, folder)}
+
+
+def latest_parent(client: Any) -> Any:
+    return next(run for run in runs_of(client) if "mlflow.parentRunId" not in run.data.tags)
+
+
+def test_all_checkpoints_of_evaluations_are_in_mlflow(small_run: SmallRun) -> None:
+    client = client_of(local_store(small_run.storage))
+    captioning = stage_run(client, "captioning").info.run_id  # evaluated after steps 2, 3 and 4, of which the last is kept
+    assert {"checkpoint", "checkpoints"} <= artifacts(client, captioning)
+    assert artifacts(client, captioning, "checkpoints") == {"checkpoints/step_00000002", "checkpoints/step_00000003"}
+    files = artifacts(client, captioning, "checkpoints/step_00000002")
+    assert {Path(file).name for file in files} == {"model.safetensors", "config.json", "vocab.txt"}  # no training state
+    retrieval = stage_run(client, "retrieval")
+    trials = [r for r in runs_of(client) if r.data.tags.get("mlflow.parentRunId") == retrieval.info.run_id]
+    assert len(trials) == 2
+    for trial in trials:
+        assert "checkpoints/step_00000002" in artifacts(client, trial.info.run_id, "checkpoints")
+
+
+def test_trials_can_be_compared(small_run: SmallRun) -> None:
+    client = client_of(local_store(small_run.storage))
+    retrieval = stage_run(client, "retrieval")
+    trials = [r for r in runs_of(client) if r.data.tags.get("mlflow.parentRunId") == retrieval.info.run_id]
+    first, second = (trial.data.params for trial in trials)
+    assert {name for name in first if first[name] != second.get(name)} == {"learning_rate"}
+    assert first["batch_size"] == retrieval.data.params["batch_size"]
+    (best,) = [trial for trial in trials if trial.data.tags.get("cosa.best_trial") == "yes"]
+    value = retrieval.data.metrics["final/text_to_video_r1"]
+    assert best.data.metrics["final/text_to_video_r1"] == value
+    assert all(trial.data.metrics["final/text_to_video_r1"] <= value for trial in trials)
+
+
+def test_the_registered_model_can_be_loaded(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    client = client_of(local_store(small_run.storage))
+    version = client.get_model_version_by_alias("demo-retrieval", "champion")
+    (folder,) = (small_run.folder / "retrieval").iterdir()
+    assert version.tags["cosa.fingerprint"] == folder.name
+    assert version.tags["cosa.checkpoint_sha256"] == sha256_of(folder / "checkpoint" / "model.safetensors")
+    assert version.tags["cosa.metric_name"] == "text_to_video_r1"
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_store(small_run.storage))
+    downloaded = Path(mlflow.artifacts.download_artifacts("models:/demo-retrieval@champion", dst_path=str(tmp_path)))
+    assert sha256_of(downloaded / "model.safetensors") == version.tags["cosa.checkpoint_sha256"]
+    assert load_model(downloaded).config.contrastive_dim == 128
+
+
+def test_surroundings_are_recorded(small_run: SmallRun) -> None:
+    client = client_of(local_store(small_run.storage))
+    parent = runs_of(client)[-1]
+    assert {"spec.json", "environment.json"} <= artifacts(client, parent.info.run_id)
+    facts = json.loads(Path(client.download_artifacts(parent.info.run_id, "environment.json")).read_text())
+    assert facts["seed"] == 50
+    assert "run-experiment experiments/quickstart.yaml" in facts["command"]
+    assert facts["packages"]["ray"].startswith("2.")
+
+
+def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: SmallRun) -> None:
+    """Without running anything, and once."""
+    later = (*small_run.arguments, *sets("stages.captioning.register_as=demo-captions"))
+    registered = run(*later)
+    assert registered.code == 0, registered.output
+    assert "Ray dashboard" not in registered.output
+    client = client_of(local_store(small_run.storage))
+    captioning = stage_run(client, "captioning").info
+    (version,) = client.search_model_versions("name = 'demo-captions'")
+    assert version.run_id == captioning.run_id
+    parent = latest_parent(client)
+    assert parent.data.tags["cosa.reused.captioning"] == captioning.run_id
+    table = parent.data.tags["mlflow.note.content"]
+    link = f"[{captioning.run_id[:8]}](#/experiments/{captioning.experiment_id}/runs/{captioning.run_id})"
+    assert f"| captioning | finetune | reused | cider 0.0 | {link} |" in table
+    assert table.count("| reused |") == 10
+    assert len(client.search_model_versions("name = 'demo-retrieval'")) == 1
+
+    again = run(*later)
+    assert "Nothing to do" in again.output
+    assert latest_parent(client).info.run_id == parent.info.run_id
+    first = runs_of(client)[-1].data.tags["mlflow.note.content"]
+    assert first.count("| run |") == 10
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TrackingServer]:
+    made = TrackingServer(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_training_outlives_its_server_and_no_step_is_missing(
+    tmp_path: Path, small_run: SmallRun, server: TrackingServer
+) -> None:
+    storage = tmp_path / "storage"
+    for stage in ("corpus", "frames"):
+        shutil.copytree(small_run.folder / stage, storage / "quickstart" / stage)
+
+    def has_step(step: int) -> bool:
+        folders = list((storage / "quickstart" / "pretrain").glob("*"))
+        return bool(folders) and any(record.step >= step for record in read_records(folders[0]))
+
+    def away_for_a_while(driver: subprocess.Popen[str]) -> None:
+        server.stop()
+        while not has_step(STEPS // 2):
+            assert driver.poll() is None
+            time.sleep(0.1)
+        server.start()
+
+    done = run_disturbed(
+        lambda: has_step(STEPS // 10),
+        away_for_a_while,
+        *("run-experiment", "experiments/quickstart.yaml", "--only", "pretrain"),
+        *sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING, f"tracking.uri={server.uri}"),
+        *sets(*(f"stages.pretrain.corpora.{i}.steps={STEPS // 3}" for i in range(3)), "stages.pretrain.register_as=demo"),
+    )
+    assert done.code == 0, done.output
+    assert "the run goes on, records wait" in done.output
+    for unsent in (storage / "quickstart").glob("unsent-*.jsonl"):  # it had ended before the server was back
+        assert run("sync", str(unsent)).code == 0
+    client = client_of(server.uri)
+    pretrain = stage_run(client, "pretrain")
+    assert pretrain.info.status == latest_parent(client).info.status == "FINISHED"
+    for name in ("train/loss", "train/citc_loss", "train/learning_rate", "train/samples_per_second"):
+        steps = [point.step for point in client.get_metric_history(pretrain.info.run_id, name)]
+        assert steps == sorted(set(steps)), name
+        if name != "train/citc_loss":  # only one corpus has that objective
+            assert steps == list(range(1, STEPS + 1)), name
+    assert "checkpoint" in artifacts(client, pretrain.info.run_id)
+    assert "spec.json" in artifacts(client, latest_parent(client).info.run_id)
+    assert len(client.search_model_versions("name = 'demo'")) == 1

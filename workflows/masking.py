@@ -1,0 +1,72 @@
+"""Keeps secrets out of everything that is recorded: passwords in addresses, values of variables whose names say so, keys.
+
+A text that goes to MLflow may be read by many. What a secret looks like is known in three ways: its place in an address, the
+name of the environment variable that it comes from (so `${env:MY_TOKEN}` in a spec never shows), and its own form.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+SHORTEST_SECRET = 6  # characters; shorter values are words that stand everywhere
+_SECRET_NAME = re.compile(
+    r"((PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?)(_?KEY)?|(API|ACCESS|PRIVATE)_?KEY|(^|_)(PASS|AUTH|KEY))(_?[0-9]+)?$"
+)
+_FORMS = re.compile(
+    r"AKIA[0-9A-Z]{16}"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}"  # GitHub
+    r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
+    r"|\bsk-[A-Za-z0-9_-]{20,}"  # OpenAI and its likes
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+# What is assigned to such a name: quoted text, or a bare value with a digit at the end of its line (a call has neither).
+_ASSIGNED = re.compile(
+    r"""(?ix) ( \b [\w-]* (?: password | passwd | secret | token | api_?key | access_?key ) ["']? \s* [:=] \s* )
+    (?: (?P<quote>["']) (?! \$\{ ) [^"'\n]{6,} (?P=quote) | (?= \S* \d ) [\w+/.=-]{8,} (?= \s* $ ) )""",
+    re.MULTILINE,
+)
+
+
+def mask_passwords(text: str) -> str:
+    """Hide `user:password@` and `?password=` of every address in a text."""
+    return re.sub(r"(?<=[?&]password=)[^&\s\"']*", HIDDEN, re.sub(r"(?<=://)[^/@\s\"']*@", f"{HIDDEN}@", text))
+
+
+class Secrets:
+    """The secrets of an environment. `of_process` reads the one of this process."""
+
+    def __init__(self, environment: Mapping[str, str]):
+        values = {
+            value for name, value in environment.items() if len(value) >= SHORTEST_SECRET and _SECRET_NAME.search(name.upper())
+        }
+        # A path is none (`SSH_AUTH_SOCK`, `GOOGLE_APPLICATION_CREDENTIALS`); a longer secret may contain a shorter one.
+        self._values = sorted((value for value in values if not value.startswith("/")), key=len, reverse=True)
+
+    @classmethod
+    def of_process(cls) -> Secrets:
+        """Those of the process environment."""
+        return cls(os.environ)
+
+    def hide(self, text: str) -> str:
+        """A text without passwords in addresses and without values of secret variables."""
+        for value in self._values:
+            text = text.replace(value, HIDDEN)
+        return mask_passwords(text)
+
+    def hide_in(self, value: Any) -> Any:
+        """The same for all texts of nested data."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, Mapping):
+            return {key: self.hide_in(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.hide_in(item) for item in value]
+        return value
+
+    def hide_in_source(self, text: str) -> str:
+        """A piece of program text or configuration, also without what looks like a key or is assigned to a password."""
+        return self.hide(_FORMS.sub(HIDDEN, _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)))

@@ -1,0 +1,105 @@
+"""Machines of a cluster: what they have room for, and whether they see the folders that all of them need."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.spec.combinations import is_path
+from workflows.spec.graph import Experiment
+
+ANSWER_SECONDS = 180.0  # a machine has to unpack the program and start a process
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    node_id: str
+    address: str
+    cpus: float
+    gpus: float
+
+    def room_for(self, cpus: float, gpus: float) -> int:
+        """How many workers of this size fit."""
+        by_cpu = int(self.cpus / cpus)
+        return min(by_cpu, int(self.gpus / gpus)) if gpus else by_cpu
+
+
+def alive_nodes() -> list[Node]:
+    """The machines that are there now."""
+    import ray
+
+    return [
+        Node(node["NodeID"], node["NodeManagerAddress"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def shared_paths(experiment: Experiment) -> list[str]:
+    """The user's own files and folders that stages read on any machine, absolute; those that are not here are left out."""
+    found: list[str | None] = []
+    for dataset in experiment.section.datasets.values():
+        if dataset.made_by is None:
+            found += [dataset.root, dataset.frames]
+            found += [file for split in dataset.splits.values() for file in (split.captions, split.questions, split.references)]
+    for stage in experiment.stages.values():
+        reference = getattr(stage, "init_from", None) or getattr(stage, "checkpoint", None)
+        if isinstance(reference, str) and is_path(reference):
+            found.append(reference)
+    absolute = dict.fromkeys(str(Path(path).expanduser().absolute()) for path in found if path is not None)
+    return [path for path in absolute if Path(path).exists()]
+
+
+def check_nodes(storage: Path, paths: Sequence[str]) -> None:
+    """Let every machine look for a file that was just written to the storage, and for paths of the user.
+
+    Raises:
+        UserError: one of them does not see something, cannot load the program, or does not answer; the message names it.
+    """
+    marker = storage / f".seen-by-all-{uuid.uuid4().hex}"
+    marker.touch()
+    try:
+        for node, missing in _answers([str(marker), *paths]):
+            if missing:
+                what = str(storage) if missing[0] == str(marker) else missing[0]
+                raise UserError(
+                    f"cluster: node {node.address} ({node.node_id[:12]}) does not see {what}; storage and data must be on a "
+                    "file system that all nodes have mounted at the same place (docs/cluster.md)"
+                )
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _answers(paths: list[str]) -> Iterator[tuple[Node, list[str]]]:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = alive_nodes()
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(missing_paths)
+    pending = [
+        task.options(
+            name=f"look for shared folders on {node.address}",
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False),
+        ).remote(paths)
+        for node in nodes
+    ]
+    for node, answer in zip(nodes, pending, strict=True):
+        where = f"cluster: node {node.address} ({node.node_id[:12]})"
+        try:
+            yield node, ray.get(answer, timeout=ANSWER_SECONDS)
+        except ray.exceptions.GetTimeoutError as error:
+            raise UserError(f"{where} did not answer within {ANSWER_SECONDS:.0f} s; look at it in Ray's dashboard") from error
+        except ray.exceptions.RayError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise UserError(f"{where} cannot run the program: {type(error).__name__}: {lines[-1]}") from error
+
+
+def missing_paths(paths: Sequence[str]) -> list[str]:
+    """Those that this machine does not see."""
+    return [path for path in paths if not Path(path).exists()]

@@ -1,0 +1,64 @@
+"""The table that a person sees on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where
+its run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
+MAIN_METRICS = ("text_to_video_r1", "cider", "accuracy", "final_loss")  # what is shown of a stage, whichever it has
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """A stage of an invocation.
+
+    became: run, reused, failed, ... result: the metric that says most. local_run: the Tracker's id of its run, if the stage
+    ran. known_run: MLflow's id of an earlier run.
+    """
+
+    stage: str
+    kind: str
+    became: str
+    result: str = ""
+    local_run: str | None = None
+    known_run: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return asdict(self)
+
+
+def main_metric(metrics: Mapping[str, float]) -> str:
+    """The metric that says most about a stage, with its value; of several tasks one each. Losses only if nothing else."""
+    found = [(name, value) for name, value in metrics.items() if name.rpartition("/")[2] in MAIN_METRICS]
+    chosen = [pair for pair in found if pair[0] != "final_loss"] or found
+    return ", ".join(f"{name} {value:.3g}" if name == "final_loss" else f"{name} {value:.1f}" for name, value in chosen)
+
+
+def markdown(
+    rows: Sequence[Mapping[str, Any]], mlflow_ids: Mapping[str, str], experiment_of: Callable[[str], str | None]
+) -> str:
+    """The table in Markdown.
+
+    Args:
+        rows: `StageRow.plain()`.
+        mlflow_ids: MLflow's ids by the Tracker's.
+        experiment_of: the experiment that a run is in; None if this server does not have the run.
+    """
+    lines = ["| stage | kind | state | result | MLflow run |", "|---|---|---|---|---|"]
+    for row in rows:
+        run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
+        lines.append(f"| {row['stage']} | {row['kind']} | {row['became']} | {row['result']} | {_link(run_id, experiment_of)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str:
+    if run_id is None:
+        return ""
+    experiment = experiment_of(run_id)
+    if experiment is None:
+        return f"{run_id} (not on this server)"
+    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # of the page itself, whatever the server's address

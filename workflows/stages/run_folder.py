@@ -1,0 +1,62 @@
+"""The folder of a Ray Train run: on a file system that this machine mounts, or on S3."""
+
+from __future__ import annotations
+
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
+
+if TYPE_CHECKING:
+    from ray.train import Checkpoint
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """path: inside the file system, without its scheme and options."""
+
+    filesystem: Any
+    path: str
+
+    @classmethod
+    def at(cls, storage: Path | str, name: str = "") -> RunFolder:
+        """The folder of a run in what Ray calls its storage path: an absolute path, or s3://BUCKET/PREFIX?OPTIONS."""
+        filesystem, path = FileSystem.from_uri(str(storage))
+        return cls(filesystem, posixpath.join(path, name).rstrip("/"))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> RunFolder:
+        """The folder that one of Ray's checkpoints is in."""
+        return cls(checkpoint.filesystem, posixpath.dirname(checkpoint.path))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its files can be opened by path."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    def address(self, name: str) -> str:
+        """Where something in the folder is, for people."""
+        path = posixpath.join(self.path, name)
+        return path if self.is_local else f"s3://{path}"
+
+    def names(self) -> list[str]:
+        """Names of all folders in it; none if it does not exist yet."""
+        infos = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        return [info.base_name for info in infos if info.type == FileType.Directory]
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        """The files of a folder in it as a folder of this machine: in place, or downloaded for as long as they are used."""
+        source = posixpath.join(self.path, name)
+        if self.is_local:
+            yield Path(source)
+            return
+        with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
+            # pyarrow gives no order of ends: on an error some of its threads may still write, which the removal survives.
+            copy_files(source, temporary, source_filesystem=self.filesystem, chunk_size=64 * 2**20)
+            yield Path(temporary)
