@@ -159,7 +159,9 @@ class Reporter:
         """The trials of a sweep, the best first: values of the swept fields, the best of the deciding metric, and where."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  trial", *fields, METRIC_NAMES.get(metric, metric), "at step", ""):
-            table.add_column(escape(column), justify="left" if column in ("  trial", "") else "right")
+            table.add_column(
+                escape(column), justify="left" if column in ("  trial", "") else "right", no_wrap=column == "  trial"
+            )
         for row in rows:
             reached = row.get(metric)
             shown = ["", ""] if reached is None else [f"{reached:.1f}", f"{row['step']}/{row['steps']}"]

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,6 @@ import torch.nn.functional as F
 from cosa.config import ObjectiveSettings
 from cosa.draws import Draws
 from cosa.model import EncodedBatch
-from cosa.objectives import matching
 from cosa.objectives.contrastive import contrastive_loss
 from cosa.objectives.matching import draw_negatives, matching_loss, matching_loss_on_concatenated
 from tests.support import encoded, gradients, tiny_model
@@ -101,9 +101,9 @@ def test_the_order_of_objectives_changes_no_gradient(matching_first: bool) -> No
     assert gradients(model)["temperature"].abs() > 0
 
 
-def test_texts_of_other_lengths_are_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_of_other_lengths_are_padded() -> None:
     """Another worker's texts may be longer: padding the own ones changes nothing."""
     batch = encoded(tiny_model(), 4)
     expected = matching_loss(batch, SETTINGS, draws()).loss(batch.model)
-    monkeypatch.setattr(matching, "_gather_padded", lambda ids, pad: F.pad(ids, (0, 7), value=pad))
-    torch.testing.assert_close(matching_loss(batch, SETTINGS, draws()).loss(batch.model), expected)
+    padded = replace(batch, given_all_ids=F.pad(batch.ids, (0, 7), value=batch.model.tokenizer.pad_id))
+    torch.testing.assert_close(matching_loss(padded, SETTINGS, draws()).loss(batch.model), expected)

@@ -110,7 +110,17 @@ def _distribution(values: Values) -> Any:
     return FloatDistribution(low, high, log=values.loguniform is not None)
 
 
-class TrialSearch(Searcher):
+class InDriver:
+    """Something of the driver that Tune wants to write to its files, from which nothing is ever read: it writes nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class TrialSearch(InDriver, Searcher):
     """Hands the trials of a source to Ray Tune. What is done is kept in the trial book, not in Tune's own files."""
 
     def __init__(self, source: Source, value_of: Callable[[Trial], float | None]):
@@ -160,7 +170,7 @@ class AshaWithHistory(ASHAScheduler):
                 self._brackets[0].on_result(SimpleNamespace(trial_id=name), number, sign * value)
 
 
-class TrialEnds(Callback):
+class TrialEnds(InDriver, Callback):
     """Tells when a trial begins, ends and fails; in the driver."""
 
     def __init__(self, began: Callable[[str], None], ended: Callable[[str], None], failed: Callable[[str, str], None]):

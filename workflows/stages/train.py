@@ -31,6 +31,8 @@ def train(context: StageContext) -> StageOutcome:
     """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
     section: TrainSection = context.section
     if isinstance(section, FinetuneSection) and section.sweep is not None:
+        context.line.update("starting Ray")
+        context.cluster.start()  # before the import below: Ray reads its environment once
         from workflows.stages.tune import sweep
 
         return sweep(context)

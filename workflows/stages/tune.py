@@ -43,7 +43,6 @@ def sweep(context: StageContext) -> StageOutcome:
         KeyboardInterrupt: trials are missing: Tune returns normally after Ctrl-C.
     """
     settings: SweepSection = context.section.sweep
-    context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
     book = TrialBook.read(context.folder / TRIALS_FOLDER)
     source: PlannedTrials | StudyTrials

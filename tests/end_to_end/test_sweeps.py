@@ -1,0 +1,67 @@
+"""A sweep that is killed goes on without repeating trials, and leaves nothing of Ray held."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.commands import SMALL_CORPUS, none_left, run, run_until, sets
+from workflows.stages.progress import read_records
+from workflows.stages.whereabouts import noted_workers
+
+pytestmark = pytest.mark.slow
+
+SWEEP = (
+    "stages.retrieval.sweep={learning_rate: {loguniform: [1e-4, 1e-2]}, batch_size: [8], search: optuna, trials: 3, "
+    "scheduler: asha, max_concurrent: 1}"
+)
+SETTINGS = (
+    *SMALL_CORPUS,
+    *(f"stages.{name}=" for name in ("pretrain", "zero-shot", "captioning", "answers", "test-captioning", "test-answers")),
+    "stages.retrieval.init_from=~",
+    "stages.retrieval.workers=1",
+    "stages.retrieval.epochs=2",
+    "stages.retrieval.evaluations_per_run=3",
+    "stages.retrieval.log_every=1",
+)
+
+
+def trials(storage: Path) -> dict[str, str]:
+    """States of the trials, by folder."""
+    found = (storage / "quickstart" / "retrieval").glob("*/trials/*/trial.json")
+    return {str(path.parent): json.loads(path.read_text())["state"] for path in found}
+
+
+def test_a_killed_sweep_goes_on_with_the_trials_that_are_left(tmp_path: Path) -> None:
+    arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *SETTINGS, SWEEP))
+
+    def one_done_one_running() -> bool:
+        states = sorted(trials(tmp_path).values())
+        return "running" in states and bool({"finished", "stopped"}.intersection(states))
+
+    run_until(one_done_one_running, signal.SIGKILL, *arguments)
+    before = trials(tmp_path)
+    done = [folder for folder, state in before.items() if state in ("finished", "stopped")]
+    assert len(done) == 1
+    records = {folder: read_records(Path(folder)) for folder in done}
+
+    resumed = run(*arguments)
+    assert resumed.code == 0, resumed.output
+    assert "3 trials, 1 at once (2 CPU / (1 worker x 1 CPU) = 2 fit, max_concurrent 1)" in resumed.output
+    (result,) = (tmp_path / "quickstart" / "retrieval").iterdir()
+    after = {Path(folder).name: state for folder, state in trials(tmp_path).items()}
+    assert len(after) == 3
+    assert set(after.values()) <= {"finished", "stopped"}
+    for folder in done:
+        again = result / "trials" / Path(folder).name
+        assert read_records(again) == records[folder]
+        assert len(noted_workers(again)) == 1  # its workers started once
+    table = json.loads((result / "trials.json").read_text())
+    manifest = json.loads((result / "manifest.json").read_text())
+    assert table[0]["text_to_video_r1"] == manifest["metrics"]["text_to_video_r1"] == max(r["text_to_video_r1"] for r in table)
+    assert {row["trial"] for row in table} == set(after)
+    assert {"trials.csv", "sweep.png", "sweep-curves.png", "curves.png"} <= {path.name for path in result.iterdir()}
+    # The stage behind it found room in the cluster, though trials were stopped early.
+    assert "test-retrieval" in resumed.output
+    assert none_left(tmp_path) == []
