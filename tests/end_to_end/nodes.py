@@ -58,6 +58,17 @@ class Nodes:
         self._start("second", "--address", self.address)
         self._wait(lambda: self.get("/api/v0/nodes").count('"ALIVE"') == 2, "second")
 
+    def lose_second(self) -> None:
+        """kill -9 of the node that is not the head, with its workers, as when its machine fails."""
+        node = psutil.Process(self.processes[1].pid)
+        for process in [*node.children(recursive=True), node]:
+            with suppress(psutil.Error):
+                process.kill()
+
+    def replace_second(self) -> None:
+        """Another node takes its place."""
+        self._start("third", "--address", self.address)
+
     def _start(self, name: str, *arguments: str) -> None:
         empty = self.folder / name
         empty.mkdir()

@@ -106,7 +106,8 @@ def main() -> int:
         console.print(f"{number + 1:3}  {kind:22} {outcome:20} {seconds:4} s  {happened}")
         (folder / "rounds.json").write_text(json.dumps(rounds, indent=1) + "\n")
         if not outcome.startswith("FAILED"):
-            shutil.rmtree(folder / f"round-{number + 1:03d}", ignore_errors=True)
+            for left in folder.glob(f"round-{number + 1:03d}*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     console.print(_table(rounds))
     failed = sum(str(entry["outcome"]).startswith("FAILED") for entry in rounds)
     if failed == 0 and options.folder is None:

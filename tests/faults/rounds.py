@@ -85,7 +85,7 @@ class Round:
     def start(self, **environment: str) -> Run:
         """Start the command in a session of its own."""
         self.runs += 1
-        log = self.storage / f"output-{self.runs}.txt"
+        log = self.storage.with_name(f"{self.storage.name}-output-{self.runs}.txt")
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command(*self.arguments), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
