@@ -1,11 +1,13 @@
 """Tests run in two processes (`make test`): a file stays in one, and so do all files that start Ray."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+os.environ["RAY_AUTH_MODE"] = "token"  # Ray reads it when it is imported, by whichever test comes first
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 torch.set_num_threads(1)  # the models of the tests are tiny: more threads only wait for one another

@@ -122,30 +122,27 @@ def kill_a_worker(storage: Path) -> Callable[[object], None]:
     return kill
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_goes_on_and_ends_the_same(prepared: Path, undisturbed: Path, sent: signal.Signals) -> None:
-    """A worker that is killed while it goes on costs no result either, nor does a damaged checkpoint."""
-    stopped = run_until(lambda: has_step(prepared, 6), sent, *arguments(prepared))
-    if sent != signal.SIGKILL:
-        assert stopped.code == (130 if sent == signal.SIGINT else 75)
+def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, undisturbed: Path) -> None:
+    """By Ctrl-C, SIGTERM, kill -9 of the driver and of a worker; a damaged checkpoint costs no result either."""
+    for sent, code, step in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 75, 5)):
+        stopped = run_until(lambda step=step: has_step(prepared, step), sent, *arguments(prepared))  # type: ignore[misc]
+        assert stopped.code == code
         assert "interrupted; what is done is kept. Go on with:" in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
-    if sent == signal.SIGTERM:  # it has saved first: no step is done twice
-        before = partial(prepared)
-        assert before is not None
-        (run_folder,) = (before / "ray").iterdir()
-        assert max(kept_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
-    if sent == signal.SIGKILL:
-        workers_ended(prepared)  # one of the killed run must not be taken for one of the next
-        damaged = truncate_latest_checkpoint(prepared)
-        resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
-        assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
-        assert "no checkpoint is whole" not in resumed.output
-    else:
-        resumed = run(*arguments(prepared))
+    before = partial(prepared)  # after SIGTERM it has saved first: no step is done twice
+    assert before is not None
+    (run_folder,) = (before / "ray").iterdir()
+    assert max(kept_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
+
+    killed = run_until(lambda: has_step(prepared, 9), signal.SIGKILL, *arguments(prepared))
+    assert "interrupted: goes on where it stopped" in killed.output
+    workers_ended(prepared)  # one of the killed run must not be taken for one of the next
+    damaged = truncate_latest_checkpoint(prepared)
+    resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
+    assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
+    assert "no checkpoint is whole" not in resumed.output
     assert resumed.code == 0, resumed.output
-    assert "interrupted: goes on where it stopped" in resumed.output
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))
     assert all((ours[name] == theirs[name]).all() for name in theirs)

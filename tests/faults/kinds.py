@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -89,10 +90,8 @@ def disk_full(round_: Round) -> None:
     """The file system of the storage is full when a checkpoint is to be written; then there is room again."""
     run = round_.start()
     round_.wait_for_moment(run, first=1, last=STEPS - 3)
-    room = os.statvfs(round_.storage)
     filler = round_.storage / "filler"
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - FREE))
+    _fill(filler)
     round_.expect(run, 1)
     assert "No space left on device" in run.output, f"the reason is not in {run.log}"
     filler.unlink()
@@ -169,6 +168,20 @@ KINDS: dict[str, Callable[[Round], None]] = {
 
 def _workers(storage: Path) -> list[psutil.Process]:
     return [process for process in processes_of(storage) if "RayTrainWorker" in command_line_of(process)]
+
+
+def _fill(filler: Path) -> None:
+    """Take all but a little of the room of a file system on which others write at the same time."""
+    with filler.open("wb") as file:
+        for _ in range(100):
+            room = os.statvfs(filler.parent)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - FREE))
+                return
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+    raise AssertionError("the file system could not be filled")
 
 
 def _nan(round_: Round) -> dict[str, str]:
