@@ -89,7 +89,7 @@ def checkpoint_truncated(round_: Round) -> None:
 def disk_full(round_: Round) -> None:
     """The file system of the storage is full when a checkpoint is to be written; then there is room again."""
     run = round_.start()
-    round_.wait_for_moment(run, first=1, last=STEPS - 3)
+    round_.wait_for_moment(run, first=1, last=STEPS - 8)
     filler = round_.storage / "filler"
     _fill(filler)
     round_.expect(run, 1)

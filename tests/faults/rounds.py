@@ -19,11 +19,11 @@ from workflows.mlflow_store import local_store
 from workflows.stages.progress import read_records
 
 STAGE = "retrieval"
-STEPS = 12
+STEPS = 36
 KEPT = tuple(
     f"stages.{name}=" for name in ("zero-shot", "test-retrieval", "captioning", "answers", "test-captioning", "test-answers")
 )
-# The quickstart's corpus in small, and a finetuning of twelve steps with three validations and six checkpoints.
+# The quickstart's corpus in small, and a finetuning of 36 steps with three validations and a checkpoint every second step.
 SETTINGS = (
     *SMALL_CORPUS,
     *KEPT,
@@ -31,7 +31,7 @@ SETTINGS = (
     "stages.retrieval.init_from=~",
     "stages.retrieval.sweep=",
     "stages.retrieval.workers=2",
-    "stages.retrieval.epochs=4",
+    "stages.retrieval.epochs=12",
     "stages.retrieval.batch_size=24",
     "stages.retrieval.log_every=1",
     "stages.retrieval.evaluations_per_run=3",
@@ -93,13 +93,13 @@ class Round:
             )  # fmt: skip
         return Run(process, log)
 
-    def wait_for_moment(self, run: Run, first: int = 0, last: int = STEPS - 1) -> int:
+    def wait_for_moment(self, run: Run, first: int = 0, last: int = STEPS - 4) -> int:
         """Let a run go on until a random moment between two numbers of steps; the number of steps at that moment."""
         wanted, delay = self.draw.randint(first, last), self.draw.random()
         while self.step < wanted:
             self._must_live(run, f"before step {wanted}")
             time.sleep(0.02)
-        time.sleep(delay if wanted else 1 + 14 * delay)  # no step yet: anywhere in its start
+        time.sleep(0.5 * delay if wanted else 1 + 14 * delay)  # no step yet: anywhere in its start
         self._must_live(run, "before it could be disturbed")
         self.notes.append(f"at step {self.step}")
         return self.step
