@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,19 +256,25 @@ class _Run:
         )
 
     def _failure(self, step: Step, error: Exception) -> UserError:
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(f"stage {step.name} failed\n")
-            traceback.print_exception(error, file=file)
-        what = str(error).strip() if isinstance(error, UserError) else _short_error(error)
+        with suppress(OSError):  # a full disk, most likely: what follows is more important than its log
+            self.log_file.parent.mkdir(parents=True, exist_ok=True)
+            with self.log_file.open("a", encoding="utf-8") as file:
+                file.write(f"stage {step.name} failed\n")
+                traceback.print_exception(error, file=file)
+        what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {self.log_file}\n"
             f"  what is done is kept; go on with: {self.options.resume_command}"
         )
 
 
-def _short_error(error: BaseException) -> str:
+def _short_error(error: BaseException, folder: Path) -> str:
     """The last line of an error's text says most: Ray puts the remote traceback before it."""
+    if os.strerror(errno.ENOSPC) in str(error):
+        free = shutil.disk_usage(folder).free / 2**20
+        return (
+            f"{os.strerror(errno.ENOSPC)}: {folder} has {free:.0f} MiB left (or a worker's temporary folder is full); make room"
+        )
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
 

@@ -245,9 +245,16 @@ class Tracker:
             self.reporter.warn(problem)
 
     def _leave(self, operations: list[Operation]) -> None:
-        self.unsent.parent.mkdir(parents=True, exist_ok=True)
         header = {"place": {**asdict(self.place), "uri": self.place.without_password}, "mlflow_ids": self.mlflow_ids}
-        write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))
+        try:
+            self.unsent.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))
+        except OSError as error:
+            self.reporter.warn(
+                f"{len(operations)} records could neither be sent to {self.place.shown} nor written to {self.unsent} "
+                f"({error.strerror}); metrics of an unfinished stage are sent when it goes on"
+            )
+            return
         self.reporter.warn(
             f"{len(operations)} records could not be sent to {self.place.shown}; they are in {self.unsent}. When it is back: "
             f"cosa sync {self.unsent}"

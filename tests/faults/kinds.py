@@ -92,10 +92,11 @@ def disk_full(round_: Round) -> None:
     round_.wait_for_moment(run, first=1, last=STEPS - 8)
     filler = round_.storage / "filler"
     _fill(filler)
-    round_.expect(run, 1)
-    assert "No space left on device" in run.output, f"the reason is not in {run.log}"
+    round_.expect(run, 0, 1)  # Ray tries again, and deletes old checkpoints: it may get through
     filler.unlink()
-    round_.finish()
+    if run.process.returncode:
+        assert "No space left on device" in run.output, f"the reason is not in {run.log}"
+        round_.finish()
 
 
 def losses_not_finite(round_: Round) -> None:
