@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from cosa.datasets.table import CONVERTERS
-from workflows.stages.context import StageContext, StageOutcome
+from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
 
 
 def prepare(context: StageContext) -> StageOutcome:
@@ -17,4 +17,5 @@ def prepare(context: StageContext) -> StageOutcome:
     context.line.update(f"{context.section.converter}: {converter.description}")
     counts = converter.run(folder, context.section.options)
     summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
-    return StageOutcome(summary, details={"counts": counts}, artifacts=sorted(folder.glob("*.json")))
+    made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # the note is ours, and goes away
+    return StageOutcome(summary, details={"counts": counts}, artifacts=made)
