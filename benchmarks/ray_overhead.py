@@ -65,6 +65,9 @@ def ray_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     sys.path.insert(0, str(ROOT))
+    from workflows.stages.workers import keep_the_interpreter
+
+    keep_the_interpreter()  # as every training does
     rank = ray.train.get_context().get_world_rank()
     seconds = train(rank, config["steps"])
     if rank == 0:
