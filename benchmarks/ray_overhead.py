@@ -54,6 +54,9 @@ def under_torchrun(steps: int, folder: Path) -> float:
 def torchrun_worker(steps: int, found: Path) -> None:
     """What torchrun starts."""
     dist.init_process_group("gloo")
+    from workflows.stages.workers import keep_the_interpreter
+
+    keep_the_interpreter()
     seconds = train(dist.get_rank(), steps)
     if dist.get_rank() == 0:
         found.write_text(json.dumps(seconds))
