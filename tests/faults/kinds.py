@@ -122,7 +122,8 @@ def mlflow_restarted(round_: Round) -> None:
     try:
         run = round_.start()
         round_.wait_for_moment(run)
-        server.kill()
+        for process in [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]:
+            process.kill()  # its child is what answers
         server.wait()
         time.sleep(round_.draw.uniform(1, 15))
         server = _mlflow_server(round_.storage, port)
