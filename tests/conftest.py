@@ -1,11 +1,14 @@
 """Tests run in two processes (`make test`): a file stays in one, and so do all files that start Ray."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.tracking_server import TrackingServer
 
 os.environ["RAY_AUTH_MODE"] = "token"  # Ray reads it when it is imported, by whichever test comes first
 settings.register_profile("busy machine", deadline=None)
@@ -31,3 +34,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Groups are part of the names that workers report; a release of pytest in which they are not would go unnoticed."""
     if getattr(session.config.option, "loadgroup", False):
         assert all("@" in item.nodeid for item in session.items), "pytest-xdist does not group the tests"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TrackingServer]:
+    """An MLflow server that runs, and can be stopped and started again."""
+    made = TrackingServer(tmp_path)
+    made.start()
+    yield made
+    made.stop()

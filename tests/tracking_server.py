@@ -1,12 +1,13 @@
 """An MLflow server that tests stop and start again on the same port, with the same store."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+
+from tests.ports import free_port
 
 
 class TrackingServer:
@@ -14,9 +15,7 @@ class TrackingServer:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -15,6 +15,7 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.nodes import Node, alive_nodes
 from workflows.provenance import command_line
+from workflows.shipping import job_brings_program, packed_program
 from workflows.spec.sections import ClusterSection
 
 # Read by Ray when it starts. Set explicitly, so that a user's shell does not change what a run does.
@@ -28,8 +29,12 @@ RAY_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that saves early, on SIGTERM, must not end the others
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Ray's own processes share the cores with the workers: look for new log files, statistics and memory less often.
+}
+# The same for a Ray that is started here: its own processes share the cores with the workers, and look less often.
+LOCAL_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a stage that looks for nodes which are about to be taken away
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "10",
     "REPORTER_UPDATE_INTERVAL_MS": "15000",
@@ -88,15 +93,12 @@ class Cluster:
         """
         if self._started:
             return
-        os.environ.update(RAY_ENVIRONMENT)
+        os.environ.update(RAY_ENVIRONMENT if self.is_shared else RAY_ENVIRONMENT | LOCAL_ENVIRONMENT)
         import ray
 
-        if self.section.address == "local":
-            # It looks for nodes that are about to be taken away, at the cost of one more process a stage.
-            os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         previous = signal.getsignal(signal.SIGTERM)
-        if self.section.address == "local":
+        if not self.is_shared:
             port = self.section.dashboard_port
             if port is not None:
                 require_free_port(port, "cluster.dashboard_port")
@@ -122,14 +124,11 @@ class Cluster:
         self._started = True
         if context.dashboard_url:
             self.on_dashboard(f"http://{context.dashboard_url}")
-        if self.section.address != "local":
+        if self.is_shared:
             self.on_joined()
 
     def _join(self, common: dict[str, Any]) -> Any:
         """Connect to a running cluster. Its machines need no checkout: they get this program, unless a Ray job brings it."""
-
-        from workflows.shipping import job_brings_program, packed_program
-
         try:
             if job_brings_program():
                 return _init_ray(address=self.section.address, **common)
@@ -150,7 +149,6 @@ class Cluster:
         if self._session is not None:
             for name in ("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-        if self._session is not None:
             shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes these itself
 
     @property

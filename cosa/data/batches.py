@@ -212,13 +212,12 @@ class TrainingBatches(Dataset[Batch]):
         if self.concatenate == 1 or not CONCATENATED.intersection(batch.objectives):
             return batch
         limit = concatenated_text_limit(limit, self.concatenate)
-
-        def join(joined_rows: range) -> tuple[np.ndarray, Tensor]:
-            members = np.stack([self._members(row, len(captions), step) for row in joined_rows])  # (rows, concatenated)
-            return members, pad([frame(join_tokens([tokens[i] for i in row]), limit) for row in members])
-
-        members, joined = join(rows)
-        batch = replace(batch, members=torch.from_numpy(members), concatenated_ids=joined)
-        if self.workers > 1 and "citm" in batch.objectives:
-            batch = replace(batch, all_concatenated_ids=join(range(len(captions)))[1])
-        return batch
+        everyone = self.workers > 1 and "citm" in batch.objectives
+        members = {row: self._members(row, len(captions), step) for row in (range(len(captions)) if everyone else rows)}
+        joined = {row: frame(join_tokens([tokens[i] for i in mine]), limit) for row, mine in members.items()}
+        return replace(
+            batch,
+            members=torch.from_numpy(np.stack([members[row] for row in rows])),  # (rows, concatenated)
+            concatenated_ids=pad([joined[row] for row in rows]),
+            all_concatenated_ids=pad(list(joined.values())) if everyone else None,
+        )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from workflows.stages.progress import read_records
+
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "COSA_TEST_STORAGE"  # environment variable that all processes of a run inherit
 # The quickstart at a size that shows plumbing, not learning.
@@ -132,6 +134,11 @@ def processes_of(storage: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):  # it has ended, or belongs to somebody else
             continue
     return found
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Training losses of a stage by step, where they are finite."""
+    return {r.step: r.values["loss"] for r in read_records(folder) if r.kind == "train" and "loss" in r.values}
 
 
 def none_left(storage: Path, seconds: float = 90) -> list[str]:

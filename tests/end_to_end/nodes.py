@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from tests.end_to_end.commands import MARK, processes_of
+from tests.ports import free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -29,7 +29,7 @@ class Nodes:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.port, self.dashboard_port, self.client_port = _free_port(), _free_port(), _free_port()
+        self.port, self.dashboard_port, self.client_port = free_port(), free_port(), free_port()
         self.token = self.folder / "token"
         self.token.write_text("0123456789abcdef" * 4)
         self.token.chmod(0o600)
@@ -80,7 +80,7 @@ class Nodes:
         self.processes.append(
             subprocess.Popen(
                 [RAY, "start", *arguments, "--temp-dir", str(own), "--num-cpus", "1", "--object-store-memory", "100000000",
-                 "--dashboard-agent-listen-port", str(_free_port()), "--block"],
+                 "--dashboard-agent-listen-port", str(free_port()), "--block"],
                 cwd=empty,
                 env={**kept, **self.environment, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", MARK: self.mark,
                      "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"},
@@ -122,13 +122,3 @@ class Nodes:
             with suppress(psutil.Error):
                 process.kill()
         shutil.rmtree(self.temporary, ignore_errors=True)
-
-
-def _free_port() -> int:
-    """A port that nothing listens on, outside of the range of Ray's workers."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port > 20000:
-            return port

@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,15 +19,11 @@ from typing import Any
 import boto3
 import psycopg
 
+from tests.ports import free_port
+
 USER, PASSWORD = "cosa", "tr0ub4dor-and-3"
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "also-a-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKET = "team"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(answers: Callable[[], Any], server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:

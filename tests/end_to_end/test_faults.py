@@ -6,9 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from tests.end_to_end.commands import (
     SMALL_TRAINING,
     command,
     command_line_of,
+    losses,
     none_left,
     processes_of,
     run,
@@ -29,6 +28,7 @@ from tests.end_to_end.commands import (
     run_until,
     sets,
 )
+from tests.tracking_server import TrackingServer
 from workflows.artifacts import Storage
 from workflows.locks import exclusive, holder_of
 from workflows.stages.checkpoints import kept_checkpoints
@@ -74,10 +74,6 @@ def partial(storage: Path) -> Path | None:
 def result(storage: Path) -> Path:
     (folder,) = (storage / "quickstart" / "pretrain").iterdir()
     return folder
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {record.step: record.values["loss"] for record in read_records(folder) if record.kind == "train"}
 
 
 def has_step(storage: Path, step: int) -> bool:
@@ -198,50 +194,28 @@ def test_a_taken_dashboard_port_is_named(tmp_path: Path) -> None:
 
 
 def test_a_dead_tracking_server_stops_nothing_and_gets_its_records_later(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    done = run(*arguments(tmp_path, f"tracking.uri={uri}", "stages.pretrain=", "stages.frames="))
+    server = TrackingServer(tmp_path)
+    done = run(*arguments(tmp_path, f"tracking.uri={server.uri}", "stages.pretrain=", "stages.frames="))
     assert done.code == 0, done.output
     assert "cannot be used" in done.output
     (unsent,) = (tmp_path / "quickstart").glob("unsent-*.jsonl")
     assert f"cosa sync {unsent}" in done.output.replace("\n", "")
 
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts")],
-        cwd=tmp_path, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    server.start()
     try:
-        _wait_for(uri)
         sent = run("sync", str(unsent))
         assert sent.code == 0, sent.output
         assert not unsent.exists()
         from mlflow.tracking import MlflowClient
 
-        client = MlflowClient(tracking_uri=uri)
+        client = MlflowClient(tracking_uri=server.uri)
         experiment = client.get_experiment_by_name("quickstart")
         assert experiment is not None
         runs = client.search_runs([experiment.experiment_id])
         assert {r.data.tags.get("cosa.stage") for r in runs} == {None, "corpus"}
         assert all(r.info.status == "FINISHED" for r in runs)
     finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait_for(uri: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
+        server.stop()
 
 
 def test_the_second_of_two_runs_waits_and_finds_the_result(tmp_path: Path) -> None:

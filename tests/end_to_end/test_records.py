@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +126,6 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     assert latest_parent(client).info.run_id == parent.info.run_id
     first = runs_of(client)[-1].data.tags["mlflow.note.content"]
     assert first.count("| run |") == 10
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[TrackingServer]:
-    made = TrackingServer(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_training_outlives_its_server_and_no_step_is_missing(

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.end_to_end.commands import none_left, processes_of, run, run_disturbed, sets
+from tests.end_to_end.commands import losses, none_left, processes_of, run, run_disturbed, sets
 from tests.end_to_end.services import (
     BUCKET,
     KEYS,
@@ -30,7 +30,6 @@ from tests.end_to_end.services import (
 )
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
 from workflows.stages.checkpoints import kept_checkpoints
-from workflows.stages.progress import read_records
 from workflows.stages.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -95,10 +94,6 @@ def database() -> Iterator[str]:
 def stage_folder(experiment: Path, stage: str) -> Path:
     (folder,) = (path for path in (experiment / stage).iterdir() if not path.name.startswith("."))
     return folder
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {record.step: record.values["loss"] for record in read_records(folder) if record.kind == "train"}
 
 
 def files_with(text: str, *folders: Path) -> list[Path]:

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.commands import ROOT, none_left, run, run_until, sets
+from tests.end_to_end.commands import ROOT, losses, none_left, run, run_until, sets
 from tests.end_to_end.nodes import Nodes
-from workflows.stages.progress import read_records
 
 pytestmark = pytest.mark.slow
 
@@ -73,10 +72,6 @@ def written(folder: Path) -> Path:
 def manifest(storage: Path, stage: str) -> dict[str, Any]:
     (folder,) = (storage / "spread" / stage).iterdir()
     return dict(json.loads((folder / "manifest.json").read_text()))
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {record.step: record.values["loss"] for record in read_records(folder) if record.kind == "train"}
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import errno
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ import psutil
 from tests.end_to_end.commands import command_line_of, processes_of
 from tests.end_to_end.nodes import Nodes
 from tests.faults.rounds import STEPS, Round
+from tests.tracking_server import TrackingServer
 
 FREE = 300_000  # bytes that are left on a full disk: less than a checkpoint
 
@@ -115,22 +114,20 @@ def losses_not_finite_skipped(round_: Round) -> None:
 
 
 def mlflow_restarted(round_: Round) -> None:
-    """The MLflow server is killed in the middle of training and started again a while later."""
-    port = _free_port()
-    round_.uri = f"http://127.0.0.1:{port}"
-    server = _mlflow_server(round_.storage, port)
+    """The MLflow server ends in the middle of training and is started again a while later."""
+    server = TrackingServer(round_.storage)
+    round_.uri = server.uri
+    server.start()
     try:
         run = round_.start()
         round_.wait_for_moment(run)
-        for process in [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]:
-            process.kill()  # its child is what answers
-        server.wait()
+        server.stop()
         time.sleep(round_.draw.uniform(1, 15))
-        server = _mlflow_server(round_.storage, port)
+        server.start()
         round_.expect(run, 0)
         round_.check_history()
     finally:
-        _end(server)
+        server.stop()
 
 
 def node_lost(round_: Round) -> None:
@@ -190,46 +187,3 @@ def _nan(round_: Round) -> dict[str, str]:
     call = round_.draw.randint(2, STEPS - 1)
     round_.notes.append(f"at step {call}")
     return {"PYTHONPATH": str(Path(__file__).parent / "inject"), "COSA_TEST_NAN": f"{call}:{round_.storage / 'nan-happened'}"}
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _mlflow_server(storage: Path, port: int) -> subprocess.Popen[bytes]:
-    import urllib.request
-
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{storage}/server.db", "--artifacts-destination", str(storage / "artifacts")],
-        cwd=storage, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                return server
-        except OSError:
-            assert time.monotonic() < deadline, "the MLflow server does not start"
-            time.sleep(0.3)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started here, with its children."""
-    try:
-        family = [*psutil.Process(process.pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = []
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    for child in family:
-        if child.is_running():
-            child.kill()

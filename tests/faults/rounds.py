@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, none_left, processes_of, sets
+from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, losses, none_left, processes_of, sets
 from workflows.mlflow_store import local_store
 from workflows.stages.progress import read_records
 
@@ -175,11 +175,6 @@ class Round:
         for process in processes_of(self.storage):
             process.kill()
         assert not left, f"processes left: {[line[:80] for line in left]}"
-
-
-def losses(folder: Path) -> dict[int, float]:
-    """Training losses by step."""
-    return {r.step: r.values["loss"] for r in read_records(folder) if r.kind == "train" and "loss" in r.values}
 
 
 def metrics(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,6 @@ pytestmark = pytest.mark.slow
 
 STEPS = 120
 VALUES = {"train/loss": 2.0, "train/learning_rate": 1e-3}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[TrackingServer]:
-    made = TrackingServer(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_a_server_that_restarts_has_every_step_once(

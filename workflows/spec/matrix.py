@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -57,9 +58,11 @@ def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple
     if not values:
         return
     rest = replace(stage, children={key: child for key, child in stage.children.items() if key != "matrix"})
-    count = 0
+    count = math.prod(map(len, values.values()))
+    if count > MOST_STAGES:
+        problems.append(Problem(f"stages.{name}.matrix: {count} stages; at most {MOST_STAGES}", matrix.place))
+        return
     for combination in itertools.product(*values.values()):
-        count += 1
         chosen = dict(zip(values, combination, strict=True))
         variant = "-".join([name, *(_as_name(node.value) for node in chosen.values())])
         if not re.fullmatch(KEY_PATTERN, variant):
@@ -68,8 +71,6 @@ def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple
             )
             return
         yield variant, _variant(rest, chosen)
-    if count > MOST_STAGES:
-        problems.append(Problem(f"stages.{name}.matrix: {count} stages; at most {MOST_STAGES}", matrix.place))
 
 
 def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Mapping[str, list[Node]]:

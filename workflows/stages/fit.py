@@ -11,7 +11,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources
-from workflows.preemption import GRACE_SECONDS, Preempted, ask_to_stop
+from workflows.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # of the worker group, after a worker died
@@ -91,13 +91,13 @@ def _trainer_class(can_be_orphaned: bool) -> Any:
     return StageTrainer
 
 
-def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | None = None) -> Any:
+def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Callable[[], None] | None = None) -> Any:
     """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
 
     Args:
         trainer: of Ray Train, or a tuner of Ray Tune.
         on_poll: called several times a second.
-        folder: of a training that saves when it is asked to stop; without one it is left where it is.
+        ask_to_stop: lets what runs save and end, when the process is asked to end; without it, it is left where it is.
 
     Returns:
         fit's result.
@@ -129,8 +129,8 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], folder: Path | N
     try:
         wait()
     except Preempted:
-        if folder is not None:
-            ask_to_stop(folder)
+        if ask_to_stop is not None:
+            ask_to_stop()
             wait(GRACE_SECONDS)
         raise
     on_poll()

@@ -127,11 +127,12 @@ class TrialSearch(InDriver, Searcher):
         """value_of: the result of a trial that has ended."""
         super().__init__()
         self.source, self.value_of = source, value_of
+        self.is_ending = False  # no trial begins any more
         self._trials: dict[str, Trial] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Tune's configuration of the next trial."""
-        trial = self.source.next()
+        trial = None if self.is_ending else self.source.next()
         if trial is None:
             return Searcher.FINISHED
         self._trials[trial_id] = trial
@@ -147,12 +148,8 @@ class TrialSearch(InDriver, Searcher):
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing of it is needed to go on."""
+        """Nothing of it is needed to go on: it is never restored."""
         Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Tune's own files are never gone on from."""
-        raise NotImplementedError
 
 
 class AshaWithHistory(ASHAScheduler):

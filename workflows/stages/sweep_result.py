@@ -104,9 +104,8 @@ def _write_tables(
     context: StageContext, book: TrialBook, ran: Mapping[str, Ran], metric: str, winner: Ran
 ) -> list[dict[str, Any]]:
     """`trials.json` and `trials.csv`, all trials from the best to the worst; the same in the terminal."""
-    order = sorted(ran.values(), key=lambda one: (one is not winner, -one.best.values[metric]))
-    if context.section.sweep.mode == "min":
-        order = sorted(ran.values(), key=lambda one: (one is not winner, one.best.values[metric]))
+    sign = -1 if context.section.sweep.mode == "max" else 1
+    order = sorted(ran.values(), key=lambda one: (one is not winner, sign * one.best.values[metric]))
     table = [
         {"trial": one.trial.name, **one.trial.parameters, "state": one.trial.state, "step": one.best.step,
          "steps": one.best.total, **one.best.values}

@@ -9,7 +9,7 @@ from typing import Any
 from cosa.config import ModelConfig
 from cosa.errors import UserError
 from workflows.plan import datasets_of
-from workflows.preemption import forget
+from workflows.preemption import ask_to_stop, forget
 from workflows.spec.graph import is_path
 from workflows.spec.scaling import batch_problem, global_batches
 from workflows.spec.sections import FinetuneSection, TrainSection
@@ -61,7 +61,7 @@ def train_once(context: StageContext) -> StageOutcome:
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
-    fit_in_background(trainer, lambda: forward.all(follower), context.folder)
+    fit_in_background(trainer, lambda: forward.all(follower), lambda: ask_to_stop(context.folder))
     raise_mistake(context.folder)
     records = read_records(context.folder)
     run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn

@@ -11,7 +11,7 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster import WorkerResources, groups_that_fit
 from workflows.nodes import alive_nodes
-from workflows.preemption import forget
+from workflows.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.spec.sweep import SweepSection
 from workflows.stages.checkpoint_storage import RAY_FOLDER
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome, params_of
@@ -58,7 +58,13 @@ def sweep(context: StageContext) -> StageOutcome:
     try:
         if len(book.done) < total:
             context.line.update(f"starting {total - len(book.done)} trials")
-            fit_in_background(_tuner(context, book, resources, TrialSearch(source, watch.value_of), watch, at_once), watch.poll)
+            search = TrialSearch(source, watch.value_of)
+
+            def ask() -> None:
+                search.is_ending = True
+                watch.ask_to_stop()
+
+            fit_in_background(_tuner(context, book, resources, search, watch, at_once), watch.poll, ask)
         watch.poll()
         _check_ends(context, book, total)
     except BaseException as error:
@@ -76,9 +82,9 @@ def _context_of(context: StageContext, trial: Trial) -> StageContext:
 
 def _say_at_once(context: StageContext, settings: SweepSection, resources: WorkerResources, total: int) -> int:
     """How many trials run side by side; says how that was found."""
-    fit = groups_that_fit(resources, alive_nodes())
-    at_once = max(1, min(fit, total, settings.max_concurrent or total))
     nodes = alive_nodes()
+    fit = groups_that_fit(resources, nodes)
+    at_once = max(1, min(fit, total, settings.max_concurrent or total))
     has = f"{sum(node.cpus for node in nodes):g} CPU"
     needs = f"{resources.workers} worker{'s' if resources.workers > 1 else ''} x {resources.cpus} CPU"
     if resources.gpus:
@@ -182,6 +188,8 @@ class _Watch:
     def ended(self, name: str) -> None:
         """A trial came to its end, or was stopped early."""
         trial = self.book.named(name)
+        if is_asked_to_stop(self.book.folder_of(trial)):
+            return  # it goes on with the sweep
         evaluations = [record for record in self._records(trial) if record.kind == "evaluation"]
         whole = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
         self.book.set(trial, "finished" if whole else "stopped")
@@ -189,8 +197,16 @@ class _Watch:
     def failed(self, name: str, reason: str) -> None:
         """A trial raised an error."""
         trial = self.book.named(name)
+        if is_asked_to_stop(self.book.folder_of(trial)):
+            return  # Tune misses the metric of a trial that saved early
         mistake = self.book.folder_of(trial) / MISTAKE_FILE
         self.book.set(trial, "failed", mistake.read_text(encoding="utf-8") if mistake.is_file() else reason)
+
+    def ask_to_stop(self) -> None:
+        """Let all trials that run save and end."""
+        for trial in self.book.trials:
+            if trial.state == "running":
+                ask_to_stop(self.book.folder_of(trial))
 
     def values_of(self, trial: Trial) -> list[float]:
         """The deciding metric at every validation of a trial."""
