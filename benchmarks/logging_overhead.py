@@ -74,6 +74,7 @@ def worker(folder: Path, steps: int, block: int, log_every: int) -> None:
     trainer.run(log, lambda _: None)
     if rank == 0:
         (folder / "seconds.json").write_text(json.dumps([b - a for a, b in itertools.pairwise(marks)]))
+    dist.barrier()  # gloo ends a process that loses its peer in the middle of ending
     dist.destroy_process_group()
 
 

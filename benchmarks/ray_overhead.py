@@ -60,6 +60,7 @@ def torchrun_worker(steps: int, found: Path) -> None:
     seconds = train(dist.get_rank(), steps)
     if dist.get_rank() == 0:
         found.write_text(json.dumps(seconds))
+    dist.barrier()  # gloo ends a process that loses its peer in the middle of ending
     dist.destroy_process_group()
 
 

@@ -56,7 +56,7 @@ def step(family: Family, objectives: tuple[str, ...]) -> tuple[dict[str, float],
     )[0]
     freeze_unused(model, objectives)
     losses = StepLosses(model, ObjectiveSettings(), 12)
-    module = DistributedDataParallel(losses, broadcast_buffers=False) if world_size() > 1 else losses
+    module = DistributedDataParallel(losses, forward_sync_buffers=False) if world_size() > 1 else losses
     found = module(batch, torch.Generator().manual_seed(0))
     torch.stack(list(found.values())).sum().backward()
     return mean_of_workers({name: float(loss.detach()) for name, loss in found.items()}), gradients(model)

@@ -93,7 +93,7 @@ class Trainer:
                 self.losses,
                 device_ids=[self.device] if self.device.type == "cuda" else None,
                 find_unused_parameters=differ_in_reach(corpus.objectives for corpus in self.batches.corpora),
-                broadcast_buffers=False,
+                forward_sync_buffers=False,
                 gradient_as_bucket_view=True,
             )
 

@@ -52,9 +52,20 @@ def save_state(trainer: Trainer, folder: Path | None) -> None:
         "scaler": trainer.scaler.state_dict(),
         "skipped_steps": int(trainer.guard.count),
     }
-    torch.save(state, folder / STATE)
+    _save(state, folder / STATE)
     sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """torch.save, which hides what the disk says behind an error of its own."""
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def _gathered(values: Mapping[str, Any], kept: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
@@ -86,6 +87,18 @@ def checkpoint_truncated(round_: Round) -> None:
     round_.finish()
 
 
+def checkpoint_misread(round_: Round) -> None:
+    """A checkpoint reads back with a wrong byte when it was written: it never counts, and the workers start again."""
+    call = round_.draw.randint(2, STEPS // 2)
+    round_.notes.append(f"checkpoint {call}")
+    marker = round_.storage / "wrong-byte-happened"
+    run = round_.start(**_inject(COSA_TEST_WRONG_BYTE=f"{call}:{marker}"))
+    round_.expect(run, 0)
+    assert marker.exists(), "no wrong byte was written"
+    groups = json.loads((round_.result / "manifest.json").read_text())["details"]["workers"]
+    assert len(groups) == 2, f"{len(groups)} groups of workers were started: one checkpoint should not have read back"
+
+
 def disk_full(round_: Round) -> None:
     """The file system of the storage is full when a checkpoint is to be written; then there is room again."""
     run = round_.start()
@@ -159,6 +172,7 @@ KINDS: dict[str, Callable[[Round], None]] = {
     "SIGTERM": asked_to_end,
     "Ctrl-C": interrupted,
     "truncated checkpoint": checkpoint_truncated,
+    "wrong byte written": checkpoint_misread,
     "disk full": disk_full,
     "NaN, stop": losses_not_finite,
     "NaN, skip": losses_not_finite_skipped,
@@ -191,4 +205,9 @@ def _fill(filler: Path) -> None:
 def _nan(round_: Round) -> dict[str, str]:
     call = round_.draw.randint(2, STEPS - 1)
     round_.notes.append(f"at step {call}")
-    return {"PYTHONPATH": str(Path(__file__).parent / "inject"), "COSA_TEST_NAN": f"{call}:{round_.storage / 'nan-happened'}"}
+    return _inject(COSA_TEST_NAN=f"{call}:{round_.storage / 'nan-happened'}")
+
+
+def _inject(**settings: str) -> dict[str, str]:
+    """Environment of a run in which `inject/sitecustomize.py` does something."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "inject"), **settings}

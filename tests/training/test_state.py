@@ -18,6 +18,14 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
+    """torch.save alone speaks of an unexpected position."""
+    (tmp_path / STATE).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        save_state(make_trainer(steps=1), tmp_path)
+
+
 def test_what_a_state_holds(saved: Path) -> None:
     assert {path.name for path in saved.iterdir()} == {STATE, WEIGHTS, CONFIG, "vocab.txt", CHECKSUMS}
     trainer = make_trainer(steps=1)

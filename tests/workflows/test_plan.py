@@ -335,3 +335,42 @@ sys.exit(f"imported: {sorted(heavy)}" if heavy or len(plan.steps) != 7 else 0)
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_planning_looks_at_no_frame(here: Path) -> None:
+    """However many frames and images there are, extracted or the user's own: it asks the file system for the same things."""
+    code = """
+import os, sys
+from pathlib import Path
+asked = 0
+def counted(original):
+    def ask(*arguments, **keywords):
+        global asked
+        asked += 1
+        return original(*arguments, **keywords)
+    return ask
+for name in ("stat", "lstat", "scandir", "listdir", "open"):
+    setattr(os, name, counted(getattr(os, name)))
+from workflows.plan import check_annotations, make_plan
+from workflows.spec.load import load_spec
+asked = 0
+check_annotations(make_plan(load_spec(Path("spec.yaml"), ["datasets.own.frames=own/frames", "stages.own-frames="], {})))
+print(asked)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def asked() -> int:
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    folders = [Path("own/frames/v0"), Path("pictures")]
+    finish(plan(), "corpus", "made-frames")
+    folders.append(plan().result_of("made-frames") / "v0")
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    few = asked()
+    for folder in folders:
+        for number in range(200):
+            (folder / f"{number}.jpg").touch()
+    assert asked() == few > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import re
 import shutil
@@ -65,6 +66,20 @@ def damage_of(run: RunFolder, name: str) -> str | None:
         except DamagedStateError as error:
             return str(error).replace(str(folder), run.address(name))
     return None
+
+
+def require_whole(folder: Path) -> None:
+    """Read a checkpoint through that was just written.
+
+    Raises:
+        OSError: it is not as it was written. Not a user's mistake: training is started again from the one before.
+    """
+    from cosa.training.state import DamagedStateError, check_state
+
+    try:
+        check_state(folder)
+    except DamagedStateError as error:
+        raise OSError(errno.EIO, f"read back after writing: {error}; look after the disk") from error
 
 
 def kept_checkpoints(run: RunFolder) -> dict[int, str]:

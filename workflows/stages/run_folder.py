@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,9 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy
 
 if TYPE_CHECKING:
     from ray.train import Checkpoint
+
+
+WRITING = "writing"  # what is written, until it is whole; a run that is killed leaves it, and the next one replaces it
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,50 @@ class RunFolder:
             # pyarrow gives no order of ends: on an error some of its threads may still write, which the removal survives.
             copy_files(source, temporary, source_filesystem=self.filesystem, chunk_size=64 * 2**20)
             yield Path(temporary)
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """An empty folder of this machine for what `put` is to place here; it is removed afterwards."""
+        if not self.is_local:
+            with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
+                yield Path(temporary)
+            return
+        folder = Path(self.path, WRITING)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def put(self, folder: Path, name: str, check: Callable[[Path], None]) -> None:
+        """Place a folder from `writing` here, read back by `check` from where it is kept: what fails never counts.
+
+        A mounted file system gives it its name only then. On S3, where nothing can be renamed, `check` reads what was uploaded
+        under its name.
+        """
+        if not self.is_local:
+            address = posixpath.join(self.path, name)
+            self.filesystem.create_dir(address)
+            copy_files(str(folder), address, destination_filesystem=self.filesystem)
+            with self.opened(name) as uploaded:
+                check(uploaded)
+            return
+        for file in folder.iterdir():
+            _flush(file)
+        check(folder)
+        target = Path(self.path, name)
+        shutil.rmtree(target, ignore_errors=True)  # of a step that is repeated
+        folder.rename(target)
+        _flush(Path(self.path))
+
+
+def _flush(path: Path) -> None:
+    """Have the disk write a file or a folder, and let the next who reads it read the disk, not memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

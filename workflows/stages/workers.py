@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import posixpath
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from workflows.preemption import is_asked_to_stop
-from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, suffix_of
+from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, require_whole, suffix_of
 from workflows.stages.progress import ProgressWriter, read_records
 from workflows.stages.run_folder import RunFolder
 from workflows.stages.whereabouts import note_workers
@@ -161,6 +160,7 @@ def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
 
 
 def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
+    """Save the whole state and report it. Ray deletes older checkpoints only once this one was read back."""
     import ray.train
 
     from cosa.distributed import rank
@@ -171,9 +171,17 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
         save_state(trainer, None)
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return
-    with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as folder:
-        save_state(trainer, Path(folder))
-        ray.train.report(finite(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder), checkpoint_dir_name=name)
+    storage = ray.train.get_context().get_storage()
+    run = RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
+
+    def put(written: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
+        run.put(Path(written.path), name, require_whole)
+        return ray.train.Checkpoint(posixpath.join(run.path, name), run.filesystem)
+
+    with run.writing() as folder:
+        save_state(trainer, folder)
+        checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(finite(metrics), checkpoint=checkpoint, checkpoint_dir_name=name, checkpoint_upload_fn=put)
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,0 +1,73 @@
+"""Checkpoints get their place only when they were read back."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pyarrow.fs import SubTreeFileSystem
+
+from tests.training.test_loop import make_trainer
+from workflows.stages.checkpoints import checkpoint_name, damage_of, require_whole
+from workflows.stages.run_folder import RunFolder
+
+NAME = checkpoint_name(4)
+
+
+@pytest.fixture(params=["mounted", "remote"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
+    """An empty run folder on a mounted file system, and on one to which files must be uploaded."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    local = RunFolder.at(folder)
+    return local if request.param == "mounted" else RunFolder(SubTreeFileSystem(str(tmp_path), local.filesystem), "run")
+
+
+def save(folder: Path) -> None:
+    from cosa.training.state import save_state
+
+    save_state(make_trainer(steps=1), folder)
+
+
+def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
+    with run.writing() as folder:
+        save(folder)
+        run.put(folder, NAME, require_whole)
+    assert run.names() == [NAME]
+    assert damage_of(run, NAME) is None
+
+
+def test_one_that_reads_back_otherwise_is_an_error_that_names_the_file(run: RunFolder) -> None:
+    with (
+        pytest.raises(OSError, match=r"read back after writing: .*training_state\.pt.*look after the disk"),
+        run.writing() as folder,
+    ):
+        save(folder)
+        os.truncate(folder / "training_state.pt", 100)
+        run.put(folder, NAME, require_whole)
+    if run.is_local:
+        assert run.names() == []  # neither the name nor what was being written
+
+
+def test_what_a_killed_run_was_writing_and_an_earlier_try_are_replaced(tmp_path: Path) -> None:
+    run = RunFolder.at(tmp_path)
+    for name in ("writing", NAME):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    with run.writing() as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "file").write_text("whole")
+        run.put(folder, NAME, lambda found: None)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert [path.name for path in (tmp_path / NAME).iterdir()] == ["file"]
+
+
+def test_an_earlier_one_stays_until_the_new_one_is_read_back(tmp_path: Path) -> None:
+    run = RunFolder.at(tmp_path)
+    (tmp_path / NAME).mkdir()
+
+    def refuse(folder: Path) -> None:
+        raise OSError(folder)
+
+    with pytest.raises(OSError, match="writing"), run.writing() as folder:
+        run.put(folder, NAME, refuse)
+    assert run.names() == [NAME]
