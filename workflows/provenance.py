@@ -20,7 +20,9 @@ from workflows.masking import Secrets
 
 DIFF_LIMIT = 256 * 1024  # characters of a recorded diff
 
-SHIPPED_STATE = "source-state.json"  # beside packages that were sent to a machine without the repository
+# Beside packages that were sent to a machine without the repository.
+SHIPPED_STATE = "source-state.json"
+SHIPPED_CHANGES = "source.patch"
 PACKAGES = (
     "cosa-experiments",
     "torch",
@@ -73,11 +75,17 @@ def _git(*arguments: str) -> str | None:
     return _output(*git, *arguments) if _output(*git, "ls-files", str(source)) else None
 
 
+def _shipped(name: str) -> str | None:
+    """A file about the source tree that the packages which run were sent from; None if they were not sent, or it has none."""
+    file = Path(__file__).resolve().parent.parent / name
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
 def git_state() -> dict[str, str]:
     """Commit and dirty flag of the source tree that runs; empty outside a repository."""
-    shipped = Path(__file__).resolve().parent.parent / SHIPPED_STATE
-    if shipped.is_file():
-        state: dict[str, str] = json.loads(shipped.read_text(encoding="utf-8"))
+    shipped = _shipped(SHIPPED_STATE)
+    if shipped is not None:
+        state: dict[str, str] = json.loads(shipped)
         return state
     commit = _git("rev-parse", "HEAD")
     if commit is None:
@@ -94,6 +102,9 @@ def source_changes(secrets: Secrets, limit: int = DIFF_LIMIT) -> str | None:
         secrets: are hidden in it.
         limit: characters, beyond which it is cut.
     """
+    shipped = _shipped(SHIPPED_CHANGES)
+    if shipped is not None:
+        return secrets.hide(shipped)
     diff = _git("diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv") or ""
     status = _git("status", "--porcelain") or ""
     untracked = [line[3:] for line in status.splitlines() if line.startswith("??")]

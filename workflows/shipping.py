@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workflows.provenance import SHIPPED_STATE, git_state
+from workflows.masking import Secrets
+from workflows.provenance import SHIPPED_CHANGES, SHIPPED_STATE, git_state, source_changes
 
 PACKAGES = ("cosa", "workflows")
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray gives it to the entrypoint of a job
@@ -30,6 +31,9 @@ def packed_program() -> Iterator[Path]:
             shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(root / "cli.py", folder)
         (folder / SHIPPED_STATE).write_text(json.dumps(git_state()) + "\n", encoding="utf-8")
+        changes = source_changes(Secrets.of_process())
+        if changes is not None:
+            (folder / SHIPPED_CHANGES).write_text(changes, encoding="utf-8")
         yield folder
 
 

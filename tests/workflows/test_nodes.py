@@ -9,6 +9,7 @@ import pytest
 from cosa.errors import UserError
 from tests.workflows.planned import lay_out, load
 from workflows import nodes, provenance, shipping
+from workflows.masking import Secrets
 from workflows.nodes import Node, check_nodes, missing_paths, shared_paths
 
 HERE, AWAY = Node("a" * 56, "10.0.0.1", 8, 0), Node("b" * 56, "10.0.0.2", 8, 0)
@@ -49,13 +50,16 @@ def test_what_all_nodes_must_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_program_is_sent_without_what_lies_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "source_changes", lambda secrets: "# changes of the sender\n")
     with shipping.packed_program() as folder:
-        assert {path.name for path in folder.iterdir()} == {"cosa", "workflows", "cli.py", provenance.SHIPPED_STATE}
+        notes = {provenance.SHIPPED_STATE, provenance.SHIPPED_CHANGES}
+        assert {path.name for path in folder.iterdir()} == {"cosa", "workflows", "cli.py", *notes}
         assert not list(folder.rglob("__pycache__"))
         assert (folder / "cosa" / "assets").is_dir()
         monkeypatch.setattr(provenance, "__file__", str(folder / "workflows" / "provenance.py"))
         (folder / provenance.SHIPPED_STATE).write_text(json.dumps({"commit": "of the sender"}))
         assert provenance.git_state() == {"commit": "of the sender"}
+        assert provenance.source_changes(Secrets({})) == "# changes of the sender\n"
     assert not folder.exists()
 
 
