@@ -14,7 +14,7 @@ from typing import Any
 HIDDEN = "***"
 SHORTEST_SECRET = 6  # characters; shorter values are words that stand everywhere
 _SECRET_NAME = re.compile(
-    r"((PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?)(_?KEY)?|(API|ACCESS|PRIVATE)_?KEY|(^|_)(PASS|AUTH|KEY))(_?[0-9]+)?$"
+    r"((PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?)(_?KEY)?|(API|ACCESS|PRIVATE)_?KEY|(^|_)(PASS|PWD|AUTH|PAT|KEY))(_?[0-9]+)?$"
 )
 _FORMS = re.compile(
     r"AKIA[0-9A-Z]{16}"  # AWS
@@ -31,9 +31,28 @@ _ASSIGNED = re.compile(
 )
 
 
+# `user:password@` of an address. Programs take passwords with a slash (SQLAlchemy) or an at sign (HTTP); `:5000/` is a port.
+_USER_AND_PASSWORD = re.compile(
+    r"""(?x) (?<=://) (?: (?P<user> [^:/@\s"']* ) : (?!\d+/) [^@\s"']* (?: @ [^/?\#@\s"']* )* | [^/@\s"']* ) @"""
+)
+_QUERY_PASSWORD = re.compile(r"""(?P<name>[?&](?:password|passwd|token)=)[^&\s"']*""")
+
+
 def mask_passwords(text: str) -> str:
     """Hide `user:password@` and `?password=` of every address in a text."""
-    return re.sub(r"(?<=[?&]password=)[^&\s\"']*", HIDDEN, re.sub(r"(?<=://)[^/@\s\"']*@", f"{HIDDEN}@", text))
+    return _QUERY_PASSWORD.sub(rf"\g<name>{HIDDEN}", _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text))
+
+
+def without_password(address: str, *, keep_user: bool) -> str:
+    """An address that still serves, from which a program takes the password from elsewhere."""
+
+    def kept(found: re.Match[str]) -> str:
+        if not keep_user:
+            return ""
+        return found[0] if found["user"] is None else f"{found['user']}@"
+
+    bare = _USER_AND_PASSWORD.sub(kept, address)
+    return re.sub(r"(?<=[?&])(?:password|passwd|token)=[^&]*&?", "", bare).rstrip("?&")
 
 
 class Secrets:

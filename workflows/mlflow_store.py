@@ -7,7 +7,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from workflows.artifacts import write_atomically
-from workflows.masking import mask_passwords
+from workflows.masking import mask_passwords, without_password
 from workflows.model_registry import NotComparableError, register
 from workflows.run_table import NOTE_TAG, markdown
 
@@ -45,10 +44,7 @@ class Place:
         """The URI for files: without `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and
         _PASSWORD, and without the password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
         """
-        if self.uri.startswith("http"):
-            return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
-        without = re.sub(r"(?<=://)([^:/@]*):[^/@]*@", r"\1@", self.uri)
-        return re.sub(r"(?<=[?&])password=[^&]*&?", "", without).rstrip("?&")
+        return without_password(self.uri, keep_user=not self.uri.startswith("http"))
 
     @property
     def shown(self) -> str:

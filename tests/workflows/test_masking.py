@@ -16,6 +16,9 @@ SECRETS = Secrets(
         "DB_PASSWORD": "abc123xyz-longer",
         "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI",
         "API_KEY_2": "second-key",
+        "MYSQL_PWD": "a-database's",
+        "GITHUB_PAT": "personal-access",
+        "OLDPWD": "/work/folder",
         "SSH_AUTH_SOCK": "/run/ssh-agent",
         "SHORT_TOKEN": "yes",
         "TOKENIZERS_PARALLELISM": "disabled",
@@ -23,6 +26,20 @@ SECRETS = Secrets(
         "COSA_DATA": "/data/videos",
     }
 )
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden"),
+    [
+        ("postgresql://me:p/w0rd@host/db", "postgresql://***@host/db"),  # SQLAlchemy takes it
+        ("http://me:p@ss@host:5000/x?y=a@b", "http://***@host:5000/x?y=a@b"),
+        ("https://token@host/x", "https://***@host/x"),
+        ("databricks://host?token=dapi123&x=1", "databricks://host?token=***&x=1"),
+        ("http://127.0.0.1:5000/#/models/m@champion", "http://127.0.0.1:5000/#/models/m@champion"),
+    ],
+)
+def test_passwords_with_odd_signs(address: str, hidden: str) -> None:
+    assert mask_passwords(f"see '{address}'") == f"see '{hidden}'"
 
 
 def test_passwords_in_addresses() -> None:
@@ -33,13 +50,15 @@ def test_passwords_in_addresses() -> None:
     )
 
 
-@pytest.mark.parametrize("secret", ["abc123xyz", "abc123xyz-longer", "wJalrXUtnFEMI", "second-key"])
+@pytest.mark.parametrize(
+    "secret", ["abc123xyz", "abc123xyz-longer", "wJalrXUtnFEMI", "second-key", "a-database's", "personal-access"]
+)
 def test_values_of_variables_with_telling_names(secret: str) -> None:
     assert SECRETS.hide(f"--set stages.corpus.options.key={secret}/x") == "--set stages.corpus.options.key=***/x"
     assert SECRETS.hide_in({"a": [secret, 1, None], "b": {"c": secret}}) == {"a": ["***", 1, None], "b": {"c": "***"}}
 
 
-@pytest.mark.parametrize("value", ["/run/ssh-agent", "yes", "disabled", "magnetic-north", "/data/videos"])
+@pytest.mark.parametrize("value", ["/run/ssh-agent", "/work/folder", "yes", "disabled", "magnetic-north", "/data/videos"])
 def test_other_values_stay(value: str) -> None:
     assert SECRETS.hide(value) == value
 

@@ -55,6 +55,8 @@ def test_flat_names() -> None:
         ("http://me:secret@host", "http://host"),
         ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:p/w0rd@host/db", "postgresql://me@host/db"),
+        ("http://me:p@ss@host:5000", "http://host:5000"),
         ("postgresql://host/db?password=secret&user=me", "postgresql://host/db?user=me"),
         ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me"),
         ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
