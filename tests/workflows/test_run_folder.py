@@ -7,6 +7,7 @@ import pytest
 from pyarrow.fs import SubTreeFileSystem
 
 from tests.training.test_loop import make_trainer
+from workflows.stages import run_folder
 from workflows.stages.checkpoints import checkpoint_name, damage_of, require_whole
 from workflows.stages.run_folder import RunFolder
 
@@ -38,7 +39,7 @@ def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
 
 def test_one_that_reads_back_otherwise_is_an_error_that_names_the_file(run: RunFolder) -> None:
     with (
-        pytest.raises(OSError, match=r"read back after writing: .*training_state\.pt.*look after the disk"),
+        pytest.raises(OSError, match=rf"read back after writing: checkpoint {run.address(NAME)} is damaged: training_state\.pt"),
         run.writing() as folder,
     ):
         save(folder)
@@ -56,7 +57,7 @@ def test_what_a_killed_run_was_writing_and_an_earlier_try_are_replaced(tmp_path:
     with run.writing() as folder:
         assert list(folder.iterdir()) == []
         (folder / "file").write_text("whole")
-        run.put(folder, NAME, lambda found: None)
+        run.put(folder, NAME, lambda found, address: None)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     assert [path.name for path in (tmp_path / NAME).iterdir()] == ["file"]
 
@@ -65,9 +66,27 @@ def test_an_earlier_one_stays_until_the_new_one_is_read_back(tmp_path: Path) -> 
     run = RunFolder.at(tmp_path)
     (tmp_path / NAME).mkdir()
 
-    def refuse(folder: Path) -> None:
+    def refuse(folder: Path, address: str) -> None:
         raise OSError(folder)
 
     with pytest.raises(OSError, match="writing"), run.writing() as folder:
         run.put(folder, NAME, refuse)
     assert run.names() == [NAME]
+
+
+def test_files_and_their_folder_are_on_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(run_folder, "_flush", flushed.append)
+    run = RunFolder.at(tmp_path)
+    with run.writing() as folder:
+        (folder / "file").touch()
+        run.put(folder, NAME, lambda found, address: flushed.append(Path("read back")))
+    assert flushed == [folder / "file", folder, Path("read back"), tmp_path]
+
+
+def test_one_that_is_gone_is_told(run: RunFolder) -> None:
+    damage = damage_of(run, NAME)
+    assert damage is not None
+    assert damage.startswith(f"checkpoint {run.address(NAME)} is ")

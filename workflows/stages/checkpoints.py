@@ -58,28 +58,33 @@ def latest_whole(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
 
 def damage_of(run: RunFolder, name: str) -> str | None:
     """What is wrong with a checkpoint, which is read through; None if nothing is."""
-    from cosa.training.state import DamagedStateError, check_state
-
-    with run.opened(name) as folder:
-        try:
-            check_state(folder)
-        except DamagedStateError as error:
-            return str(error).replace(str(folder), run.address(name))
-    return None
+    try:
+        with run.opened(name) as folder:
+            return _damage(folder, run.address(name))
+    except FileNotFoundError:  # in a bucket there are no empty folders
+        return f"checkpoint {run.address(name)} is gone"
 
 
-def require_whole(folder: Path) -> None:
-    """Read a checkpoint through that was just written.
-
-    Raises:
-        OSError: it is not as it was written. Not a user's mistake: training is started again from the one before.
-    """
+def _damage(folder: Path, address: str) -> str | None:
+    """What is wrong with the files of a checkpoint, which is at `address`."""
     from cosa.training.state import DamagedStateError, check_state
 
     try:
         check_state(folder)
     except DamagedStateError as error:
-        raise OSError(errno.EIO, f"read back after writing: {error}; look after the disk") from error
+        return str(error).replace(str(folder), address)
+    return None
+
+
+def require_whole(folder: Path, address: str) -> None:
+    """Read a checkpoint through that was just written to `address`.
+
+    Raises:
+        OSError: it is not as it was written. Not a user's mistake: training is started again from the one before.
+    """
+    damage = _damage(folder, address)
+    if damage is not None:
+        raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
 
 
 def kept_checkpoints(run: RunFolder) -> dict[int, str]:

@@ -81,8 +81,10 @@ class RunFolder:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def put(self, folder: Path, name: str, check: Callable[[Path], None]) -> None:
+    def put(self, folder: Path, name: str, check: Callable[[Path, str], None]) -> None:
         """Place a folder from `writing` here, read back by `check` from where it is kept: what fails never counts.
+
+        check: given the folder to read, and what people are to be told that it is; raises OSError.
 
         A mounted file system gives it its name only then. On S3, where nothing can be renamed, `check` reads what was uploaded
         under its name.
@@ -92,11 +94,11 @@ class RunFolder:
             self.filesystem.create_dir(address)
             copy_files(str(folder), address, destination_filesystem=self.filesystem)
             with self.opened(name) as uploaded:
-                check(uploaded)
+                check(uploaded, self.address(name))
             return
-        for file in folder.iterdir():
-            _flush(file)
-        check(folder)
+        for path in (*folder.iterdir(), folder):
+            _flush(path)
+        check(folder, self.address(name))
         target = Path(self.path, name)
         shutil.rmtree(target, ignore_errors=True)  # of a step that is repeated
         folder.rename(target)
