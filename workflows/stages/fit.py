@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from workflows.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # of the worker group, after a worker died
+MAX_RESTARTS_ELASTIC = 20  # where machines are expected to leave
+# How long workers wait for room. Just after a loss Ray still counts on the machine that is gone; then it tries fewer workers.
+ROOM_SECONDS, ROOM_SECONDS_ELASTIC = 120, 15
 RESIZE_SECONDS = 60.0  # how often to look whether more workers have room; each change costs the steps since the last checkpoint
 
 
@@ -48,12 +52,16 @@ def trainer_of(
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig
 
+    is_elastic = resources.minimum is not None
+    restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
+    # Ray reads it where `fit` is called, and hands it on.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(ROOM_SECONDS_ELASTIC if is_elastic else ROOM_SECONDS)
     return _trainer_class(can_be_orphaned)(
         worker,
         train_loop_config=config,
         torch_config=TorchConfig(timeout_s=300),
         scaling_config=ScalingConfig(
-            num_workers=resources.workers if resources.minimum is None else (resources.minimum, resources.workers),
+            num_workers=(resources.minimum, resources.workers) if is_elastic else resources.workers,
             elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             use_gpu=resources.gpus > 0,
             resources_per_worker=resources.per_worker,
@@ -63,7 +71,7 @@ def trainer_of(
             name=name,
             storage_path=str(storage),
             callbacks=callbacks or [],
-            failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=2),
+            failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=restarts),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=None if keep_all else 2,
                 checkpoint_score_attribute=score,
