@@ -138,13 +138,13 @@ def plan(
     from workflows.console import Reporter
     from workflows.drawing import as_json as json_of
     from workflows.drawing import mermaid
-    from workflows.plan import check_annotations, make_plan
+    from workflows.plan import check_inputs, make_plan
     from workflows.selection import Selection
     from workflows.spec.load import load_spec
 
     selection = Selection.of(first, until, only)
     made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or (), selection=selection)
-    check_annotations(made)
+    check_inputs(made)
     if as_json or as_mermaid:
         print(json_of(made) if as_json else mermaid(made))
     else:

@@ -22,6 +22,7 @@ from workflows.reading import annotation_files, datasets_of, splits_of
 from workflows.selection import EVERYTHING, Selection, check_names
 from workflows.spec.combinations import is_path
 from workflows.spec.graph import Experiment
+from workflows.spec.scaling import check_batches
 from workflows.spec.sections import (
     DatasetSection,
     EvaluateSection,
@@ -357,6 +358,13 @@ def _media_digest(
     else:
         # Frames and images are many: they are not walked. Their folder's place stands for them.
         yield f"{name}/{part}", f"folder {path.absolute()}"
+
+
+def check_inputs(plan: Plan) -> None:
+    """Look at what all stages that will run are to work with, before the first of them does: their batches, for the number of
+    workers, and their annotation files, as far as they exist. Raises UserError for the first that is wrong."""
+    check_batches(plan.experiment.section.cluster, {step.name: step.section for step in plan.to_run})
+    check_annotations(plan)
 
 
 def check_annotations(plan: Plan) -> None:

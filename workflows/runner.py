@@ -26,7 +26,7 @@ from workflows.console import Reporter, StageLine, duration
 from workflows.locks import HeldError, exclusive, shared
 from workflows.mlflow_store import Place, compare_url, experiment_url, local_store
 from workflows.nodes import check_nodes, shared_paths
-from workflows.plan import Plan, Step, check_annotations, make_plan
+from workflows.plan import Plan, Step, check_inputs, make_plan
 from workflows.provenance import command_line, git_state, package_versions
 from workflows.quiet import chatter_to
 from workflows.recording import InvocationRecord, to_register
@@ -81,7 +81,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     if plan.missing:
         reporter.plan(plan)
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
-    check_annotations(plan)
+    check_inputs(plan)
     plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
     if checkpoints is not None and any(step.action == "run" and isinstance(step.section, TrainSection) for step in plan.steps):

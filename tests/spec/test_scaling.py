@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.planned import lay_out, load, plan
+from cosa.errors import UserError
+from tests.workflows.planned import finish, lay_out, load, plan
+from workflows.plan import check_inputs
 from workflows.spec.errors import SpecError
 
 
@@ -14,6 +16,7 @@ def _spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ELASTIC = ("cluster.min_workers=1", "cluster.max_workers=2")
+ONLY_MLM = ('stages.pretrain.corpora.0.objectives=["mlm"]', 'stages.pretrain.corpora.1.objectives=["mlm"]')
 FIXED_SWEEP = "stages.retrieval.workers=1"
 
 
@@ -24,6 +27,8 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
             ("cluster.address=10.0.0.1",),
             r"cluster.address: '10.0.0.1' is no address; expected local, auto, HOST:PORT or ray://",
         ),
+        (("cluster.address=10.0.0.1:99999",), r"cluster.address: '10.0.0.1:99999' is no address"),
+        (("tracking.uri=ftp://me:pw@host",), r"tracking.uri: 'ftp://\*\*\*@host' is no tracking store; expected http"),
         (("cluster.min_workers=1",), r"cluster.min_workers: give max_workers, too"),
         (("cluster.max_workers=1",), r"cluster.max_workers: give min_workers, too"),
         (("cluster.min_workers=3", "cluster.max_workers=2"), r"cluster.min_workers: 3 is more than max_workers 2"),
@@ -67,3 +72,26 @@ def test_impossible_combinations_are_refused_when_the_spec_is_read(overrides: tu
 )
 def test_none_of_it_changes_a_result(overrides: tuple[str, ...]) -> None:
     assert [step.fingerprint for step in plan(*overrides).steps] == [step.fingerprint for step in plan().steps]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("cluster.workers=3",), r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 3 workers; choose a"),
+        (("stages.retrieval.workers=3",), r"stages.retrieval.batch_size: 2 cannot be split evenly over 3 workers"),
+        (
+            (*ONLY_MLM, "stages.pretrain.accumulate=3"),
+            r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 1 worker with accumulate: 3",
+        ),
+    ],
+)
+def test_batches_are_looked_at_before_the_first_stage_runs(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_inputs(plan(*overrides))
+
+
+def test_batches_of_stages_that_do_not_run_and_of_trials_are_not() -> None:
+    finish(plan())
+    changed = plan("cluster.workers=3", "stages.retrieval.sweep.batch_size=[3, 6]")
+    assert [step.name for step in changed.to_run][:1] == ["retrieval"]
+    check_inputs(changed)

@@ -1,7 +1,6 @@
 """What a cluster can hold, and how batches are divided over workers, without starting Ray."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ import ray
 from cosa.errors import UserError
 from workflows.cluster import Cluster, WorkerResources, groups_that_fit
 from workflows.nodes import Node
+from workflows.spec.scaling import check_batch
 from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection
-from workflows.stages.train import check_batch
 
 
 @pytest.fixture
@@ -122,26 +121,25 @@ def test_groups_that_fit_at_the_same_time(placement: str, room: tuple[int, ...],
     assert groups_that_fit(WorkerResources(workers, 2, 0, placement=placement), nodes) == groups
 
 
-def pretraining(objectives: str, batch: int, **fields: int) -> Any:
+def pretraining(objectives: str, batch: int, **fields: int) -> PretrainSection:
     corpus = {"dataset": "d", "objectives": objectives.split(), "steps": 1, "batch_size": batch}
-    section = PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus], **fields})
-    return SimpleNamespace(section=section, step=SimpleNamespace(name="pre"))
+    return PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus], **fields})
 
 
 def test_batches_are_divided_evenly() -> None:
-    check_batch(pretraining("itc citm", 12), 4)
+    check_batch("pre", pretraining("itc citm", 12), 4)
     with pytest.raises(UserError, match=r"stages.pre.corpora.0.batch_size: 13 cannot be split evenly over 2 workers; choose a"):
-        check_batch(pretraining("itc", 13), 2)
+        check_batch("pre", pretraining("itc", 13), 2)
     with pytest.raises(UserError, match=r"8 is too small for matching on concatenated samples .* at least 12 with 4 workers"):
-        check_batch(pretraining("citm", 8), 4)
-    check_batch(pretraining("cap", 12, accumulate=3), 2)
+        check_batch("pre", pretraining("citm", 8), 4)
+    check_batch("pre", pretraining("cap", 12, accumulate=3), 2)
     with pytest.raises(UserError, match=r"12 cannot be split evenly over 2 workers with accumulate: 4; choose a multiple of 8"):
-        check_batch(pretraining("cap", 12, accumulate=4), 2)
+        check_batch("pre", pretraining("cap", 12, accumulate=4), 2)
     section = FinetuneSection.model_validate(
         {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 6}
     )
     with pytest.raises(UserError, match=r"stages.tune.batch_size: 6 cannot be split evenly over 4 workers"):
-        check_batch(SimpleNamespace(section=section, step=SimpleNamespace(name="tune")), 4)  # type: ignore[arg-type]
+        check_batch("tune", section, 4)
 
 
 def test_a_dead_address_is_known_at_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints get their place only when they were read back."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
 
 def test_one_that_reads_back_otherwise_is_an_error_that_names_the_file(run: RunFolder) -> None:
     with (
-        pytest.raises(OSError, match=rf"read back after writing: checkpoint {run.address(NAME)} is damaged: training_state\.pt"),
+        pytest.raises(
+            OSError, match=rf"read back after writing: checkpoint {run.address(NAME)} is damaged: training_state\.pt"
+        ),
         run.writing() as folder,
     ):
         save(folder)

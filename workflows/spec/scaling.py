@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from cosa.errors import UserError
 from workflows.spec.combinations import Report
 from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection, StageSection, TrainSection
 
@@ -40,6 +41,26 @@ def batch_problem(size: int, objectives: tuple[str, ...], workers: int, parts: i
             f"at least {3 * workers} with {workers} worker{'s' if workers > 1 else ''}"
         )
     return None
+
+
+def check_batch(name: str, section: TrainSection, workers: int) -> None:
+    """Raise UserError if the global batches of a stage cannot be split over the workers, and in each into parts that are
+    accumulated, so that every objective works."""
+    for field, size, objectives in global_batches(section):
+        problem = batch_problem(size, objectives, workers, section.accumulate)
+        if problem is not None:
+            raise UserError(f"stages.{name}.{'.'.join(map(str, field))}: {problem}")
+
+
+def check_batches(cluster: ClusterSection, stages: Mapping[str, StageSection]) -> None:
+    """`check_batch` of all stages that will run, before the first one does: with the number of workers that the spec says, or,
+    where it follows from the cluster, with one. Trials of a sweep may have other batches; they are looked at when it starts."""
+    for name, stage in stages.items():
+        sweep = stage.sweep if isinstance(stage, FinetuneSection) else None
+        if not isinstance(stage, TrainSection) or (sweep is not None and {"batch_size", "accumulate"} & set(sweep.fields)):
+            continue
+        workers = stage.workers or cluster.max_workers or cluster.workers
+        check_batch(name, stage, 1 if workers == "auto" else workers)
 
 
 def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], report: Report) -> None:

@@ -12,6 +12,7 @@ from cosa.behaviour import BehaviourName
 from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
 from cosa.objectives.names import CONCATENATED, ObjectiveName
 from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
+from workflows.masking import mask_passwords
 from workflows.spec.bucket import checked_bucket
 from workflows.spec.sweep import SweepSection, check_sweep
 
@@ -104,7 +105,8 @@ class ClusterSection(Section):
     @field_validator("address")
     @classmethod
     def _reachable(cls, address: str) -> str:
-        if not re.fullmatch(r"local|auto|(ray://)?[^\s:/]+:[0-9]{1,5}", address):
+        found = re.fullmatch(r"local|auto|(ray://)?[^\s:/]+:(?P<port>[0-9]{1,5})", address)
+        if found is None or int(found["port"] or 1) not in range(1, 2**16):
             raise ValueError(f"{address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
         return address
 
@@ -132,15 +134,23 @@ class TrackingSection(Section):
     """Where MLflow records runs."""
 
     uri: str | None = Field(
-        None,
-        pattern=r"^(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:",
-        description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder",
+        None, description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder"
     )
     checkpoints: Literal["best", "last", "all", "none"] = Field(
         "best",
         description="which go to MLflow. best: the one that a stage keeps; last: that of the last step too; all: those of all "
         "evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
     )
+
+    @field_validator("uri")
+    @classmethod
+    def _known_store(cls, uri: str | None) -> str | None:
+        if uri is not None and not re.match(r"(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:", uri):
+            raise ValueError(
+                f"{mask_passwords(uri)!r} is no tracking store; expected http(s)://SERVER, or a database's URI (sqlite:, "
+                "postgresql:, mysql:, mssql:)"
+            )
+        return uri
 
 
 class StageSection(Section):

@@ -11,7 +11,7 @@ from cosa.errors import UserError
 from workflows.plan import datasets_of
 from workflows.preemption import ask_to_stop, forget
 from workflows.spec.graph import is_path
-from workflows.spec.scaling import batch_problem, global_batches
+from workflows.spec.scaling import check_batch
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
 from workflows.stages.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
@@ -44,7 +44,7 @@ def train_once(context: StageContext) -> StageOutcome:
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
     for count in resources.counts:
-        check_batch(context, count)
+        check_batch(context.step.name, context.section, count)
     job = job_of(context, context.folder)
     storage = storage_of(context)
     fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
@@ -145,15 +145,6 @@ def selection_metric(context: StageContext) -> str | None:
     if section.sweep is not None and section.sweep.metric is not None:
         return section.sweep.metric
     return TASK_METRIC[section.task]
-
-
-def check_batch(context: StageContext, workers: int) -> None:
-    """Raise UserError if the global batches cannot be split over the workers, and in each into parts that are accumulated, so
-    that every objective works."""
-    for field, size, objectives in global_batches(context.section):
-        problem = batch_problem(size, objectives, workers, context.section.accumulate)
-        if problem is not None:
-            raise UserError(f"stages.{context.step.name}.{'.'.join(map(str, field))}: {problem}")
 
 
 def run_name(context: StageContext) -> str:

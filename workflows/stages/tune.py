@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from cosa.errors import UserError
 from workflows.cluster import WorkerResources, groups_that_fit
 from workflows.nodes import alive_nodes
 from workflows.preemption import ask_to_stop, forget, is_asked_to_stop
+from workflows.spec.scaling import check_batch
+from workflows.spec.sections import FinetuneSection
 from workflows.spec.sweep import SweepSection
 from workflows.stages.checkpoint_storage import RAY_FOLDER
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome, params_of
@@ -21,7 +22,6 @@ from workflows.stages.search import AshaWithHistory, PlannedTrials, StudyTrials,
 from workflows.stages.sweep_result import best_trial
 from workflows.stages.train import (
     RecordForwarder,
-    check_batch,
     job_of,
     run_name,
     selection_metric,
@@ -51,7 +51,7 @@ def sweep(context: StageContext) -> StageOutcome:
     else:
         trials = [book.add(values) for values in planned(settings, context.seed)]
         for trial in trials:
-            check_batch(_context_of(context, trial), resources.workers)
+            check_batch(context.step.name, _section_of(context, trial), resources.workers)
         source, total = PlannedTrials([trial for trial in trials if trial in book.waiting]), len(book.trials)
     at_once = _say_at_once(context, settings, resources, total)
     watch = _Watch(context, book, total)
@@ -74,10 +74,10 @@ def sweep(context: StageContext) -> StageOutcome:
     return best_trial(context, book, watch.runs)
 
 
-def _context_of(context: StageContext, trial: Trial) -> StageContext:
+def _section_of(context: StageContext, trial: Trial) -> FinetuneSection:
     """The stage as a trial runs it."""
-    section = context.section.model_copy(update={**trial.parameters, "sweep": None})
-    return replace(context, step=replace(context.step, section=section))
+    section: FinetuneSection = context.section
+    return section.model_copy(update={**trial.parameters, "sweep": None})
 
 
 def _say_at_once(context: StageContext, settings: SweepSection, resources: WorkerResources, total: int) -> int:
