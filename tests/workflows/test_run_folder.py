@@ -1,7 +1,6 @@
 """Checkpoints get their place only when they were read back."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
