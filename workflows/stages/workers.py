@@ -173,15 +173,17 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
         return
     storage = ray.train.get_context().get_storage()
     run = RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
-
-    def put(written: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
-        run.put(Path(written.path), name, require_whole)
-        return ray.train.Checkpoint(posixpath.join(run.path, name), run.filesystem)
-
     with run.writing() as folder:
         save_state(trainer, folder)
-        checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report(finite(metrics), checkpoint=checkpoint, checkpoint_dir_name=name, checkpoint_upload_fn=put)
+        run.put(folder, name, require_whole)
+    # Reported when it is in place: until then the others wait in their own report, for as long as writing and reading back
+    # takes, and not in the next step's exchange of gradients, which gives up after a while.
+    ray.train.report(
+        finite(metrics),
+        checkpoint=ray.train.Checkpoint(posixpath.join(run.path, name), run.filesystem),
+        checkpoint_dir_name=name,
+        checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+    )
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
