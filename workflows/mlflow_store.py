@@ -84,11 +84,11 @@ class Sender:
         try:
             client = self._client or self._connect()
         except Exception as error:  # whatever keeps the store from opening, the records are worth keeping
-            raise ServerAwayError(first_line(error)) from error
+            raise ServerAwayError(_why_away(error)) from error
         try:
             getattr(self, f"_{operation['do']}")(client, operation)
         except (requests.RequestException, ConnectionError, TimeoutError) as error:
-            raise ServerAwayError(type(error).__name__) from error
+            raise ServerAwayError(_why_away(error)) from error
         except NotComparableError as error:
             raise RecordError(str(error)) from error
         except Exception as error:
@@ -100,7 +100,7 @@ class Sender:
                 or "Max retries exceeded" in str(error)
             )
             if away:
-                raise ServerAwayError(str(error).splitlines()[0][:120]) from error
+                raise ServerAwayError(_why_away(error)) from error
             raise
 
     def _connect(self) -> Any:
@@ -194,6 +194,14 @@ def first_line(error: BaseException) -> str:
     """An error in one line: its type and how its text begins."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _why_away(error: BaseException) -> str:
+    """What the system said of a connection, which HTTP clients wrap in long texts; else the error's own line."""
+    innermost = error
+    while (inner := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = inner
+    return first_line(innermost) if isinstance(innermost, OSError) else first_line(error)
 
 
 @contextmanager

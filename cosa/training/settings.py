@@ -44,8 +44,8 @@ class LoopSettings(Section):
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="arithmetic of the forward pass; auto: bfloat16 on a GPU that has it, else float32; float16 scales "
-        "the loss and needs a GPU",
+        description="arithmetic of the forward pass; auto: bfloat16 on a GPU that has it, else float32; float16, for GPUs "
+        "without bfloat16, scales the loss",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
     accumulate: PositiveInt = no_effect(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
+from tests.ports import free_port
 from workflows.console import Reporter
-from workflows.mlflow_store import Place, local_store
+from workflows.mlflow_store import Place, Sender, ServerAwayError, local_store
 from workflows.provenance import command_line
 from workflows.tracking import Tracker, flat, sync_files
 
@@ -123,6 +124,12 @@ one.close(60)
     runs = client.search_runs([client.get_experiment_by_name("demo").experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 3
     assert not (tmp_path / "unsent.jsonl").exists()
+
+
+def test_why_a_server_is_away_is_said_in_few_words() -> None:
+    sender = Sender(Place(f"http://me:secret@127.0.0.1:{free_port()}", "demo", None), {})
+    with pytest.raises(ServerAwayError, match=r"^ConnectionRefusedError: \[Errno \d+\] Connection refused$"):
+        sender.send({"do": "tags", "run": "a", "values": {}})
 
 
 @pytest.mark.slow
