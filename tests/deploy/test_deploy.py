@@ -1,5 +1,6 @@
 """What deploy/ says agrees with the program: versions, paths, resources. Nothing is built or applied here."""
 
+import json
 import re
 import shlex
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from workflows.provenance import SHIPPED_STATE
 from workflows.spec.graph import Experiment
 from workflows.spec.load import load_spec
 
@@ -68,6 +70,15 @@ def test_its_experiment_exists_and_runs_on_the_cluster_around_it(job: dict[str, 
     assert re.search(r"^COPY experiments experiments$", DOCKERFILE, re.MULTILINE)
     for stage in loaded.stages.values():
         assert getattr(stage, "batch_size", 0) % int(loaded.section.cluster.workers) == 0
+
+
+def test_the_image_says_which_source_it_was_made_of() -> None:
+    (line,) = (words for name, words in INSTRUCTIONS if name == "RUN" and "$COMMIT" in words)
+    assert line.endswith(f'/{SHIPPED_STATE}"')
+    written = re.search(r"printf '(.*)\\n'", line)
+    assert written is not None
+    assert json.loads(written[1] % ("abc", "no")) == {"commit": "abc", "dirty": "no"}
+    assert all(f"--build-arg {name}=" in DOCKERFILE and f"{name}=unknown" in DOCKERFILE for name in ("COMMIT", "DIRTY"))
 
 
 def test_results_and_data_are_on_the_volume_that_all_nodes_mount(job: dict[str, Any]) -> None:
