@@ -76,10 +76,11 @@ class Cluster:
         section: ClusterSection,
         on_dashboard: Callable[[str], None],
         on_joined: Callable[[], None] = lambda: None,
+        name: str = "",
     ):
         """on_dashboard: told the dashboard's address when the cluster has started. on_joined: called when a running one was
-        joined; may raise UserError if it does not suit."""
-        self.section = section
+        joined; may raise UserError if it does not suit. name: of the job in the dashboard."""
+        self.section, self.name = section, name
         self.on_dashboard, self.on_joined = on_dashboard, on_joined
         self._session: Path | None = None
         self._started = False
@@ -94,8 +95,12 @@ class Cluster:
             return
         os.environ.update(RAY_ENVIRONMENT if self.is_shared else RAY_ENVIRONMENT | LOCAL_ENVIRONMENT)
         import ray
+        from ray.job_config import JobConfig
 
-        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        common: dict[str, Any] = {
+            "log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True,
+            "job_config": JobConfig(metadata={"job_name": self.name}),
+        }  # fmt: skip
         previous = signal.getsignal(signal.SIGTERM)
         if not self.is_shared:
             port = self.section.dashboard_port

@@ -161,7 +161,7 @@ def _ray() -> str:
     from workflows.spec.sections import ClusterSection
 
     addresses: list[str] = []
-    cluster = Cluster(ClusterSection(), addresses.append)
+    cluster = Cluster(ClusterSection(), addresses.append, name="doctor")
     try:
         cluster.start()
         import ray

@@ -69,7 +69,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
             job: str = client.submit_job(
                 entrypoint=shlex.join(words),
                 submission_id=f"{experiment.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}",
-                metadata={"experiment": experiment.name},
+                metadata={"job_name": experiment.name},
                 runtime_env={"working_dir": str(folder), "env_vars": variables},
             )
         except (RuntimeError, OSError) as error:
