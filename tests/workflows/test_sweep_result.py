@@ -37,3 +37,11 @@ def test_trials_may_have_measured_different_things(tmp_path: Path) -> None:
     with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["trial"], row["video_to_text_r1"]) for row in rows] == [("few", ""), ("more", "3.0")]
+
+
+def test_the_table_shows_values_as_a_spec_has_them() -> None:
+    console = Console(width=100, highlight=False)
+    rows = [{"trial": "a", "compile": True, "ema_decay": None, "betas": [0.9, 0.98], "learning_rate": 1e-05, "state": "failed"}]
+    with console.capture() as capture:
+        Reporter(console).trials(["compile", "ema_decay", "betas", "learning_rate"], "cider", rows)
+    assert capture.get().splitlines()[1].split() == ["a", "true", "null", "[0.9,", "0.98]", "1e-05", "failed"]
