@@ -69,7 +69,7 @@ def test_a_killed_sweep_goes_on_with_the_trials_that_are_left(tmp_path: Path) ->
 
 def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last_step(tmp_path: Path) -> None:
     two = "stages.retrieval.sweep={learning_rate: [1e-3, 1e-4]}"
-    quick = ("stages.test-retrieval=", "stages.retrieval.evaluations_per_run=1", "stages.retrieval.epochs=1")
+    quick = ("stages.test-retrieval=", "stages.retrieval.evaluations_per_run=1")
     arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *SETTINGS, *quick, two))
 
     def both_train() -> bool:
