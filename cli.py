@@ -73,14 +73,17 @@ def run_experiment(
     selection = Selection.of(first, until, only)
     reporter = Reporter()
 
+    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection, sweep or ()), wait)
+    variants = variants_of(sweep or ())
+    # All at once, at the start: whoever edits the file meanwhile changes nothing that runs.
+    experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
+
     def run_one(variant: tuple[str, ...]) -> Plan:
-        chosen = [*changes, *variant]
-        options = RunOptions(tuple(force or ()), selection, resume_command(spec, chosen, selection), wait)
-        return run(load_spec(spec, chosen), reporter, options)
+        return run(experiments[variant], reporter, options)
 
     try:
         if sweep:
-            run_variants(variants_of(sweep), run_one, reporter)
+            run_variants(variants, run_one, reporter)
         else:
             run_one(())
     except Preempted as ending:  # here, because click takes it for Ctrl-C

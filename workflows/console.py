@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def _as_in_yaml(value: Any) -> str:
+    """A value of a field as a spec has it: null and true, not None and True."""
+    return str(value) if isinstance(value, str | float) else json.dumps(value)
 
 
 class StageLine:
@@ -165,7 +171,9 @@ class Reporter:
         for row in rows:
             reached = row.get(metric)
             shown = ["", ""] if reached is None else [f"{reached:.1f}", f"{row['step']}/{row['steps']}"]
-            table.add_row(f"  {escape(row['trial'])}", *(escape(str(row[name])) for name in fields), *shown, row["state"])
+            table.add_row(
+                f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *shown, row["state"]
+            )
         self.console.print(table)
 
     def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:

@@ -88,13 +88,20 @@ class Plan:
         return self.storage.result(stage, step.fingerprint)
 
 
-def make_plan(experiment: Experiment, *, force: Collection[str] = (), selection: Selection = EVERYTHING) -> Plan:
+def make_plan(
+    experiment: Experiment,
+    *,
+    force: Collection[str] = (),
+    selection: Selection = EVERYTHING,
+    forced_before: Collection[Path] = (),
+) -> Plan:
     """Decide for every stage whether its result exists already.
 
     Args:
         experiment: a checked spec.
         force: stages to run even if their result exists; so do all that build on them.
         selection: stages to run; others are left out, but their results are used.
+        forced_before: results that this invocation has started over already, for another variant.
 
     Raises:
         UserError: a given stage does not exist, a chosen one needs one that is left out and has no result, a file cannot be
@@ -102,14 +109,14 @@ def make_plan(experiment: Experiment, *, force: Collection[str] = (), selection:
     """
     force = experiment.stages_named(force)
     check_names("--force", force, experiment)
-    return _Planner(experiment, force, selection).plan()
+    return _Planner(experiment, force, selection, forced_before).plan()
 
 
 class _Planner:
     """Plans stage after stage; knows what was decided about those before."""
 
-    def __init__(self, experiment: Experiment, force: Collection[str], selection: Selection):
-        self.experiment, self.force = experiment, force
+    def __init__(self, experiment: Experiment, force: Collection[str], selection: Selection, forced_before: Collection[Path]):
+        self.experiment, self.force, self.forced_before = experiment, force, forced_before
         self.selection, self.chosen = selection, selection.stages(experiment)
         idle = [name for name in force if name not in self.chosen]
         if idle:
@@ -174,6 +181,8 @@ class _Planner:
         fingerprint = _fingerprint(step, self.experiment)
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
+            if self.storage.result(name, fingerprint) in self.forced_before:  # what builds on it is forced all the same
+                return replace(self._decide(step, fingerprint), fingerprint=fingerprint, forced=True)
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
         return replace(self._decide(step, fingerprint), fingerprint=fingerprint)

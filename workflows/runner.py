@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,14 @@ class RunOptions:
     """Choices of one invocation.
 
     resume_command: what a person types to go on after a failure. wait: for a result that another run is working on.
+    forced_before: results that were started over; variants of one invocation share it.
     """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
     resume_command: str = ""
     wait: bool = True
+    forced_before: set[Path] = field(default_factory=set)
 
 
 class StageFailedError(UserError):
@@ -77,7 +79,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     Raises:
         UserError: with what is wrong and, if stages ran, how to go on.
     """
-    plan = make_plan(experiment, force=options.force, selection=options.selection)
+    plan = make_plan(experiment, force=options.force, selection=options.selection, forced_before=options.forced_before)
     if plan.missing:
         reporter.plan(plan)
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
@@ -86,11 +88,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     checkpoints = experiment.section.cluster.checkpoint_storage
     if checkpoints is not None and any(step.action == "run" and isinstance(step.section, TrainSection) for step in plan.steps):
         require_writable(checkpoints)
-    for step in plan.steps:
-        if step.forced and step.fingerprint is not None:
-            with exclusive(plan.storage.lock_file(step.name, step.fingerprint), f"--force: the result of {step.name}"):
-                remove_checkpoints(plan.storage.partial(step.name, step.fingerprint), reporter.warn)
-                plan.storage.start_over(step.name, step.fingerprint)
+    _start_over(plan, options.forced_before, reporter)
     reporter.plan(plan)
     if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
         left_out = any(step.action == "left out" for step in plan.steps)
@@ -101,6 +99,21 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     reporter.say("")
     _Run(plan, reporter, options).execute()
     return plan
+
+
+def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> None:
+    """Put the results of forced stages out of the way: all of them, or none if another run holds one."""
+    forced = [(step.name, step.fingerprint) for step in plan.steps if step.forced and step.fingerprint is not None]
+    forced = [
+        (name, fingerprint) for name, fingerprint in forced if plan.storage.result(name, fingerprint) not in forced_before
+    ]
+    with ExitStack() as locks:
+        for name, fingerprint in forced:
+            locks.enter_context(exclusive(plan.storage.lock_file(name, fingerprint), f"--force: the result of {name}"))
+        for name, fingerprint in forced:
+            remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
+            plan.storage.start_over(name, fingerprint)
+            forced_before.add(plan.storage.result(name, fingerprint))
 
 
 def _is_unregistered(plan: Plan, step: Step) -> bool:
@@ -337,13 +350,14 @@ def ui_command(experiment: Experiment) -> str:
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
-def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING) -> str:
+def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
     """The command that continues a run. Without --force: what was forced and is done need not run again."""
     if is_job():
         return "the command that submitted this job"
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]
+    changes += [part for sweep in sweeps for part in ("--sweep", sweep)]
     return shlex.join([*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()])
 
 

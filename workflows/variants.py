@@ -6,7 +6,7 @@ Results are found by their content: stages that a swept field does not reach run
 from __future__ import annotations
 
 import itertools
-import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import yaml
@@ -29,17 +29,33 @@ def variants_of(sweeps: Sequence[str]) -> list[Variant]:
     axes: list[list[str]] = []
     for sweep in sweeps:
         name, equals, text = sweep.partition("=")
-        try:
-            values = yaml.safe_load(f"[{text}]") if equals and name.strip() else []
-        except yaml.YAMLError:
-            values = []
+        values = _items(text) if equals and name.strip() else []
         if not values:
             raise UserError(f"--sweep {sweep}: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4")
-        axis = [f"{name.strip()}={value if isinstance(value, str) else json.dumps(value)}" for value in values]
-        if len(set(axis)) < len(axis):
+        if len(set(values)) < len(values):
             raise UserError(f"--sweep {sweep}: a value is there twice")
-        axes.append(axis)
+        axes.append([f"{name.strip()}={value}" for value in values])
+    names = Counter(_name(axis[0]) for axis in axes)
+    for name, count in names.items():
+        if count > 1:
+            raise UserError(f"--sweep {name}: it is given {count} times; write all its values into one")
     return list(itertools.product(*axes))
+
+
+def _items(text: str) -> list[str]:
+    """The items of a list without its brackets, each as it is written: --set reads them, by its own rules."""
+    whole = f"[{text}]"
+    try:
+        node = yaml.compose(whole, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return []
+    if not isinstance(node, yaml.SequenceNode):
+        return []
+    return [whole[item.start_mark.index : item.end_mark.index].strip() for item in node.value]
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter) -> None:
@@ -57,16 +73,20 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
         except UserError as error:
             failed[variant] = error
             reporter.warn(str(error))
-    reporter.comparison([_short(variant) for variant in done], _rows(list(done.values())))
+    if done:
+        reporter.comparison([_short(variant) for variant in done], _rows(list(done.values())))
     if failed:
         which = "; ".join(f"{_short(variant)}: {str(error).splitlines()[0]}" for variant, error in failed.items())
         raise UserError(f"{len(failed)} of {len(variants)} variants failed: {which}")
 
 
 def _short(variant: Variant) -> str:
-    """Last names are enough to tell variants apart."""
-    named = [override.partition("=") for override in variant]
-    return ", ".join(f"{name.rpartition('.')[2]}={value}" for name, _, value in named)
+    """As few of the last parts of every name as tell the names apart."""
+    names = [_name(override).split(".") for override in variant]
+    parts = next(n for n in itertools.count(1) if len({tuple(name[-n:]) for name in names}) == len(names))
+    return ", ".join(
+        f"{'.'.join(name[-parts:])}={override.partition('=')[2]}" for name, override in zip(names, variant, strict=True)
+    )
 
 
 def _rows(plans: Sequence[Plan]) -> list[tuple[str, str, list[float | None]]]:

@@ -65,3 +65,30 @@ def test_a_killed_sweep_goes_on_with_the_trials_that_are_left(tmp_path: Path) ->
     # The stage behind it found room in the cluster, though trials were stopped early.
     assert "test-retrieval" in resumed.output
     assert none_left(tmp_path) == []
+
+
+def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last_step(tmp_path: Path) -> None:
+    two = "stages.retrieval.sweep={learning_rate: [1e-3, 1e-4]}"
+    quick = ("stages.test-retrieval=", "stages.retrieval.evaluations_per_run=1")
+    arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *SETTINGS, *quick, two))
+
+    def both_train() -> bool:
+        steps = [max((r.step for r in read_records(Path(folder))), default=0) for folder in trials(tmp_path)]
+        return len(steps) == 2 and min(steps) >= 2
+
+    ended = run_until(both_train, signal.SIGTERM, *arguments)
+    assert ended.code == 75, ended.output
+    assert "retrieval interrupted; what is done is kept. Go on with:" in ended.output
+    before = {Path(folder).name: read_records(Path(folder)) for folder in trials(tmp_path)}
+    assert not {"finished", "stopped", "failed"}.intersection(trials(tmp_path).values())
+
+    resumed = run(*arguments)
+    assert resumed.code == 0, resumed.output
+    (result,) = (tmp_path / "quickstart" / "retrieval").iterdir()
+    for name, records in before.items():
+        after = read_records(result / "trials" / name)
+        assert after[: len(records)] == records  # with the seconds they took: no step was repeated
+        assert [r.step for r in after if r.kind == "train"] == list(range(1, after[-1].total + 1))
+        assert len(noted_workers(result / "trials" / name)) == 2  # its workers started twice
+    assert set(trials(tmp_path).values()) == {"finished"}
+    assert none_left(tmp_path) == []

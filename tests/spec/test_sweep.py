@@ -51,6 +51,11 @@ def test_lists_and_ranges(tmp_path: Path) -> None:
         ("learning_rate: [1e-4], search: optuna", "trials: say how many are drawn"),
         ("dataset: [made, own]", "sweep.dataset: trials cannot differ in it; `matrix:` makes stages that can"),
         ("learning_rate: 1e-4", "sweep.learning_rate"),
+        ("batch_size: {uniform: [8, 64]}, search: random, trials: 2", "sweep.batch_size: 36.5 is not possible"),
+        ("self_critical: [false, true], accumulate: [1, 2]", "a trial with self_critical: true, accumulate: 2: accumulate:"),
+        ("soft_accuracy: [true, false]", "a trial with soft_accuracy: true: soft_accuracy: it belongs to question_answering"),
+        ("evaluations_per_run: [0, 2]", "sweep: trials are compared by their validations; give stages.captioning."),
+        ("evaluations_per_run: [2, 4], scheduler: asha", "evaluations_per_run: asha compares trials after equally many"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense(tmp_path: Path, text: str, said: str) -> None:

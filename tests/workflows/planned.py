@@ -1,6 +1,7 @@
 """A spec with every kind of stage, its files, and results as running it would leave them behind."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,9 @@ def load(*overrides: str) -> Experiment:
     return load_spec(Path("spec.yaml"), overrides, environment={})
 
 
-def plan(*overrides: str, force: tuple[str, ...] = ()) -> Plan:
+def plan(*overrides: str, force: tuple[str, ...] = (), forced_before: Collection[Path] = ()) -> Plan:
     """Plan spec.yaml."""
-    return make_plan(load(*overrides), force=force)
+    return make_plan(load(*overrides), force=force, forced_before=forced_before)
 
 
 def finish(made: Plan, *names: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from pydantic import ValidationError
 
 from cosa.objectives.names import DIVISIBLE
 from workflows.spec.errors import did_you_mean
@@ -22,6 +26,9 @@ from workflows.spec.sections import (
     TrainSection,
 )
 from workflows.spec.source import Node
+from workflows.spec.sweep import Draw
+
+MOST_TRIALS_CHECKED = 1000  # before a plan is shown, which must not take a second
 
 
 class Report(Protocol):
@@ -109,15 +116,22 @@ def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, Da
             report(f"there is no split to validate on: {lacks}", *where, "zero_shot_first")
     if stage.sweep is not None:
         _check_sweep(name, stage, stage.sweep, report)
+        _check_trials(name, stage, stage.sweep, datasets, report)
 
 
 def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report: Report) -> None:
     where = ("stages", name, "sweep")
-    if sweep.scheduler == "asha" and stage.evaluations_per_run < 2:
+    if sweep.scheduler == "asha" and 0 < stage.evaluations_per_run < 2:
         report(
             f"asha stops bad trials at validations before the last one; give stages.{name}.evaluations_per_run >= 2",
             *where, "scheduler",
         )  # fmt: skip
+    swept = sweep.fields.get("evaluations_per_run")
+    if swept is not None and sweep.scheduler == "asha":
+        report("asha compares trials after equally many validations; leave it out of the sweep", *where, "evaluations_per_run")
+    counts = (stage.evaluations_per_run,) if swept is None else swept.ends if isinstance(swept, Draw) else swept
+    if min(counts) < 1:
+        report(f"trials are compared by their validations; give stages.{name}.evaluations_per_run >= 1", *where)
     metric = sweep.metric or TASK_METRIC[stage.task]
     known = validation_metrics(stage)
     if metric in VIDEO_TO_TEXT and stage.task == "retrieval" and metric not in known:
@@ -128,6 +142,31 @@ def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report:
         report(f"the best {metric} is the lowest one; write mode: min", *where, "mode")
     elif not lower_is_better(metric) and sweep.mode == "min":
         report(f"the best {metric} is the highest one; write mode: max", *where, "mode")
+
+
+def _check_trials(
+    name: str, stage: FinetuneSection, sweep: SweepSection, datasets: Mapping[str, DatasetSection], report: Report
+) -> None:
+    """Report values of a sweep that do not go together with the rest of the stage: better than after hours of other trials."""
+    known: set[str] = set()  # what is reported of the stage itself, and of earlier trials
+    base = stage.model_copy(update={"sweep": None})
+    check_stage(name, base, datasets, lambda message, *_: known.add(message))
+    choices = [values.examples if isinstance(values, Draw) else values for values in sweep.fields.values()]
+    for combination in itertools.islice(itertools.product(*choices), MOST_TRIALS_CHECKED):
+        values = dict(zip(sweep.fields, combination, strict=True))
+
+        def say(message: str, *path: str | int, values: Mapping[str, Any] = values) -> None:
+            if message not in known:
+                known.add(message)
+                given = ", ".join(f"{field}: {json.dumps(value)}" for field, value in values.items())
+                report(f"a trial with {given}: {path[-1]}: {message}", "stages", name, "sweep")
+
+        try:
+            trial = type(stage).model_validate({**base.model_dump(), **values})
+        except ValidationError as error:
+            say(error.errors()[0]["msg"].removeprefix("Value error, "), "sweep")
+        else:
+            check_stage(name, trial, datasets, say)
 
 
 def _check_evaluate(name: str, stage: EvaluateSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:

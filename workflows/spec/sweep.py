@@ -43,6 +43,17 @@ class Draw(Section):
         assert found is not None
         return found
 
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """Both ends, and of real numbers one between them with a fraction: fields of whole numbers do not take it."""
+        low, high = self.ends
+        return self.ends if self.integers is not None else (low, high, _with_fraction(low, high))
+
+
+def _with_fraction(low: float, high: float) -> float:
+    middle = low + (high - low) / 2
+    return middle if middle % 1 else middle + min(0.5, (high - low) / 4)
+
 
 Values = tuple[Any, ...] | Draw
 
@@ -104,7 +115,7 @@ def check_sweep(stage: BaseModel, sweep: SweepSection) -> None:
             raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
         if name not in known:
             raise ValueError(f"sweep.{name}: no field of this stage{did_you_mean(name, [*known, *SweepSection.model_fields])}")
-        for value in values.ends if isinstance(values, Draw) else values:
+        for value in values.examples if isinstance(values, Draw) else values:
             try:
                 type(stage).model_validate({**base, name: value})
             except ValidationError as error:

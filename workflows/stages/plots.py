@@ -56,9 +56,7 @@ def plot_sweep(
     fields = list(tried[0][0])
     figure, axes = pyplot.subplots(1, len(fields), figsize=(5 * len(fields), 4), squeeze=False, sharey=True)
     for chart, name in zip(axes[0], fields, strict=True):
-        points = sorted(
-            ((values[name], reached) for values, reached in tried), key=lambda point: (str(type(point[0])), point[0])
-        )
+        points = sorted(((values[name], reached) for values, reached in tried), key=lambda point: _place(point[0]))
         plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in points)
         places = [value if plain else str(value) for value, _ in points]
         chart.plot(places, [reached for _, reached in points], marker="o", linestyle="-" if len(fields) == 1 else "")
@@ -73,6 +71,11 @@ def plot_sweep(
         chart.grid(alpha=0.3)
     axes[0][0].set_ylabel(metric)
     _save(figure, path)
+
+
+def _place(value: Any) -> tuple[str, Any]:
+    """Sorts values of any types: numbers by size, whole or not, and every other type for itself."""
+    return ("", value) if isinstance(value, int | float) else (type(value).__name__, value)
 
 
 def plot_trials(trials: Mapping[str, Sequence[Record]], metric: str, path: Path, title: str) -> None:

@@ -114,7 +114,7 @@ def _write_tables(
     table += [{"trial": trial.name, **trial.parameters, "state": trial.state} for trial in book.trials if trial.name not in ran]
     (context.folder / "trials.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     with (context.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in table for name in row)))
         writer.writeheader()
         writer.writerows(table)
     context.run.tracker.reporter.trials(list(winner.trial.parameters), metric, table)

@@ -57,7 +57,7 @@ def sweep(context: StageContext) -> StageOutcome:
     watch = _Watch(context, book, total)
     try:
         if len(book.done) < total:
-            context.line.update(f"starting {total - len(book.done)} trials")
+            context.line.update(f"starting trials ({total - len(book.done)} to run)")
             search = TrialSearch(source, watch.value_of)
 
             def ask() -> None:
@@ -90,9 +90,10 @@ def _say_at_once(context: StageContext, settings: SweepSection, resources: Worke
     if resources.gpus:
         has += f", {sum(node.gpus for node in nodes):g} GPU"
         needs += f", {resources.gpus:g} GPU"
+    trials = f"{total} trial{'s' if total > 1 else ''}"
     limit = f", max_concurrent {settings.max_concurrent}" if settings.max_concurrent else ""
     context.run.tracker.reporter.say(
-        f"  [dim]{context.step.name}: {total} trials, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
+        f"  [dim]{context.step.name}: {trials}, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
     )
     return at_once
 
@@ -261,6 +262,7 @@ def _check_ends(context: StageContext, book: TrialBook, total: int) -> None:
     if len(book.done) + len(failed) < total:
         raise KeyboardInterrupt
     if not book.done:
-        raise UserError(f"all {total} trials of the sweep failed; {failed[0].name}: {failed[0].reason}")
+        which = f"all {total} trials" if total > 1 else "the only trial"
+        raise UserError(f"{which} of the sweep failed; {failed[0].name}: {failed[0].reason}")
     for trial in failed:
         context.run.tracker.reporter.warn(f"trial {trial.name} of {context.step.name} failed and is left out: {trial.reason}")
