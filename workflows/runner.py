@@ -129,9 +129,7 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(
-            self.experiment.section.cluster, self._say_dashboard, self._check_nodes, self.experiment.name
-        )
+        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard, self._check_nodes, self.experiment.name)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
