@@ -101,6 +101,10 @@ def test_the_dashboard_shows_names_of_stages(spread: Path, nodes: Nodes) -> None
     assert {run["name"] for run in json.loads(nodes.get("/api/train/v2/runs/v1"))["train_runs"]} == {"spread-pretrain"}
     tasks = json.loads(nodes.get("/api/v0/tasks?limit=1000"))["data"]["result"]["result"]
     assert {"extract frames", "evaluate zero-shot"} <= {task["name"] for task in tasks}
+    actors = json.loads(nodes.get("/api/v0/actors?limit=1000&detail=1"))["data"]["result"]["result"]
+    named = [actor["class_name"] for actor in actors if actor["repr_name"] == "spread-pretrain"]
+    assert sorted(named) == ["RayTrainWorker", "RayTrainWorker", "TrainController"]
+    assert "spread" in {job["metadata"].get("job_name") for job in json.loads(nodes.get("/api/jobs/"))}
 
 
 def test_a_submitted_run_goes_on_with_another_number_of_workers(

@@ -127,7 +127,8 @@ def _named_controller(name: str) -> Any:
         def __repr__(self) -> str:
             return name
 
-    NamedWorker.__qualname__, NamedController.__qualname__ = RayTrainWorker.__qualname__, TrainController.__qualname__
+    for named, own in ((NamedWorker, RayTrainWorker), (NamedController, TrainController)):
+        named.__name__, named.__qualname__ = own.__name__, own.__qualname__
     return NamedController
 
 
