@@ -30,8 +30,6 @@ from workflows.stages.trials import Trial, TrialBook, is_logarithmic
 from workflows.stages.whereabouts import noted_workers
 from workflows.tracking import RunRecorder
 
-SHOWN_IN_LINE = 4  # trials; more are in the table only
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -67,7 +65,8 @@ def best_trial(context: StageContext, book: TrialBook, runs: Mapping[str, RunRec
     for name in runs:
         (book.folder / name / RUN_NOTE).unlink(missing_ok=True)
     context.run.params({f"best_{name}": value for name, value in winner.trial.parameters.items()})
-    outcome = training_outcome(context, list(winner.records), winner.best, extra=_in_one_line(ran, metric, winner))
+    extra = f"; {winner.trial.name} is the best of {len(ran)}"
+    outcome = training_outcome(context, list(winner.records), winner.best, extra)
     outcome.details |= {
         **{f"best_{name}": value for name, value in winner.trial.parameters.items()},
         "trials": table,
@@ -128,13 +127,6 @@ def _draw(context: StageContext, settings: SweepSection, ran: Mapping[str, Ran],
     plot_sweep(tried, logarithmic, metric, folder / "sweep.png", title)
     plot_trials({name: one.records for name, one in ran.items()}, metric, folder / "sweep-curves.png", title)
     plot_curves(winner.records, folder / "curves.png", title=f"{title} {winner.trial.name}")
-
-
-def _in_one_line(ran: Mapping[str, Ran], metric: str, winner: Ran) -> str:
-    if len(ran) > SHOWN_IN_LINE:
-        return f"; {winner.trial.name} is the best of {len(ran)} trials"
-    values = ", ".join(f"{name}: {one.best.values[metric]:.1f}" for name, one in ran.items())
-    return f"; {winner.trial.name} of ({values})"
 
 
 def _other_checkpoints(
