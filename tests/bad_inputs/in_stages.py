@@ -264,7 +264,7 @@ COMBINATIONS = [
     Case(
         "sweep for the worst rank",
         ("stages.retrieval.sweep.mode: the best text_to_video_median_rank is the lowest one; write mode: min",),
-        overrides=sweep(metric="text_to_video_median_rank"),
+        overrides=sweep(metric="text_to_video_median_rank, mode: max"),
     ),
     Case(
         "sweep for the worst recall",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.commands import SMALL_CORPUS, none_left, run, run_until, sets
+from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, none_left, run, run_until, sets
 from workflows.stages.progress import read_records
 from workflows.stages.whereabouts import noted_workers
 
@@ -92,3 +92,29 @@ def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last
         assert len(noted_workers(result / "trials" / name)) == 2  # its workers started twice
     assert set(trials(tmp_path).values()) == {"finished"}
     assert none_left(tmp_path) == []
+
+
+def test_pretraining_is_swept_by_its_mean_loss(tmp_path: Path) -> None:
+    kept = ("corpus", "frames", "pretrain")
+    left_out = ("retrieval", "zero-shot", "captioning", "answers", "test-retrieval", "test-captioning", "test-answers")
+    changes = (
+        *SMALL_CORPUS,
+        *SMALL_TRAINING,
+        *(f"stages.{name}=" for name in left_out),
+        "stages.pretrain.log_every=1",
+        "stages.pretrain.workers=1",
+        "stages.pretrain.sweep={learning_rate: [1e-3, 1e-5]}",
+    )
+    done = run("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *changes))
+    assert done.code == 0, done.output
+    assert {path.name for path in (tmp_path / "quickstart").iterdir() if path.is_dir()} >= set(kept)
+    (result,) = (tmp_path / "quickstart" / "pretrain").iterdir()
+    found = {}
+    for folder in (result / "trials").iterdir():
+        losses = [record.values["loss"] for record in read_records(folder) if record.kind == "train"]
+        found[folder.name] = sum(losses) / len(losses)
+    table = json.loads((result / "trials.json").read_text())
+    assert {row["trial"]: row["mean_loss"] for row in table} == pytest.approx(found)
+    assert table[0]["trial"] == min(found, key=found.__getitem__)
+    assert json.loads((result / "manifest.json").read_text())["details"]["selected_mode"] == "min"
+    assert (result / "checkpoint" / "model.safetensors").is_file()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.spec.test_graph import load, problems
-from workflows.spec.sections import FinetuneSection
+from workflows.spec.sections import FinetuneSection, PretrainSection
 from workflows.spec.sweep import Draw
 
 
@@ -61,3 +61,30 @@ def test_lists_and_ranges(tmp_path: Path) -> None:
 def test_what_makes_no_sense(tmp_path: Path, text: str, said: str) -> None:
     found = problems(tmp_path, f"stages.captioning.sweep={{{text}}}")
     assert any(said in problem for problem in found), found
+
+
+def test_pretraining_is_swept_by_its_loss(tmp_path: Path) -> None:
+    stage = load(tmp_path, "stages.pretrain.sweep={learning_rate: [1e-4, 1e-3]}").stages["pretrain"]
+    assert isinstance(stage, PretrainSection)
+    assert stage.sweep is not None
+    assert (stage.sweep.metric, stage.sweep.mode) == ("mean_loss", "min")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("concatenate: [1, 2]", "sweep.concatenate: losses of trials that differ in it say nothing; compare evaluations"),
+        ("mlm_probability: [0.1, 0.2]", "sweep.mlm_probability: losses of trials that differ in it say nothing"),
+        ("learning_rate: [1e-4], metric: cider", "validation of pretraining gives no metric 'cider'"),
+        ("learning_rate: [1e-4], mode: max", "mode: the best mean_loss is the lowest one; write mode: min"),
+    ],
+)
+def test_what_makes_no_sense_in_pretraining(tmp_path: Path, text: str, said: str) -> None:
+    found = problems(tmp_path, f"stages.pretrain.sweep={{{text}}}")
+    assert any(said in problem for problem in found), found
+
+
+def test_the_mode_follows_from_the_metric(tmp_path: Path) -> None:
+    named = sweep(tmp_path, "learning_rate: [1e-4, 1e-3]")
+    assert named.sweep is not None
+    assert named.sweep.mode == "max"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from workflows.stages.progress import Follower, ProgressWriter, Record, best_evaluation, read_records
+from workflows.stages.progress import Follower, ProgressWriter, Record, best_evaluation, mean_loss, read_records
 
 
 def evaluations(*scores: float) -> list[Record]:
@@ -29,6 +29,14 @@ def test_the_lowest_is_best_where_asked_and_the_last_without_a_metric() -> None:
     assert lowest is not None
     assert last is not None
     assert (lowest.step, last.step) == (20, 30)
+
+
+def test_a_mean_loss_weighs_records_by_their_steps() -> None:
+    records = [Record("train", step, 40, {"loss": loss}, 0.0) for step, loss in ((10, 9.0), (20, 4.0), (25, 1.0), (30, 8.0))]
+    assert mean_loss(records, 10, 25) == (4.0 * 10 + 1.0 * 5) / 15
+    assert mean_loss(records, 30, 40) is None
+    skipped = Record("train", 12, 40, {"skipped_steps": 1.0}, 0.0)  # no loss of these two steps was finite
+    assert mean_loss([*records, skipped], 10, 25) == (4.0 * 8 + 1.0 * 5) / 13
 
 
 def test_repeated_and_torn_records_are_read_once(tmp_path: Path) -> None:

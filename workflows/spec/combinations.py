@@ -11,9 +11,8 @@ from pydantic import ValidationError
 
 from cosa.objectives.names import DIVISIBLE
 from workflows.spec.errors import did_you_mean
-from workflows.spec.metrics import REPORTED, VIDEO_TO_TEXT, lower_is_better, validation_metrics
+from workflows.spec.metrics import REPORTED, VIDEO_TO_TEXT, lower_is_better, main_metric, validation_metrics
 from workflows.spec.sections import (
-    TASK_METRIC,
     TASK_OBJECTIVES,
     DatasetSection,
     EvaluateSection,
@@ -65,6 +64,9 @@ def check_stage(name: str, stage: StageSection, datasets: Mapping[str, DatasetSe
     """Report fields of one stage that do not go together."""
     if isinstance(stage, PretrainSection | FinetuneSection):
         _check_memory_savers(name, stage, report)
+        if stage.sweep is not None:
+            _check_sweep(name, stage, stage.sweep, report)
+            _check_trials(name, stage, stage.sweep, datasets, report)
     if isinstance(stage, PretrainSection):
         for index, corpus in enumerate(stage.corpora):
             if corpus.batch_size < 2 and {"itm", "citm"} & set(corpus.objectives):
@@ -114,12 +116,9 @@ def _check_finetune(name: str, stage: FinetuneSection, datasets: Mapping[str, Da
             report(f"a sweep needs a split to choose by, and {lacks}", *where, "sweep")
         if stage.zero_shot_first:
             report(f"there is no split to validate on: {lacks}", *where, "zero_shot_first")
-    if stage.sweep is not None:
-        _check_sweep(name, stage, stage.sweep, report)
-        _check_trials(name, stage, stage.sweep, datasets, report)
 
 
-def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report: Report) -> None:
+def _check_sweep(name: str, stage: PretrainSection | FinetuneSection, sweep: SweepSection, report: Report) -> None:
     where = ("stages", name, "sweep")
     if sweep.scheduler == "asha" and 0 < stage.evaluations_per_run < 2:
         report(
@@ -132,20 +131,24 @@ def _check_sweep(name: str, stage: FinetuneSection, sweep: SweepSection, report:
     counts = (stage.evaluations_per_run,) if swept is None else swept.ends if isinstance(swept, Draw) else swept
     if min(counts) < 1:
         report(f"trials are compared by their validations; give stages.{name}.evaluations_per_run >= 1", *where)
-    metric = sweep.metric or TASK_METRIC[stage.task]
-    known = validation_metrics(stage)
-    if metric in VIDEO_TO_TEXT and stage.task == "retrieval" and metric not in known:
+    metric, known = sweep.metric or main_metric(stage), validation_metrics(stage)
+    task = stage.task if isinstance(stage, FinetuneSection) else "pretraining"
+    if metric in VIDEO_TO_TEXT and task == "retrieval" and metric not in known:
         report(f"{metric} is only computed with video_to_text: true", *where, "metric")
     elif metric not in known:
-        report(f"validation of {stage.task} gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "metric")
-    elif lower_is_better(metric) and sweep.mode == "max":
+        report(f"validation of {task} gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "metric")
+    elif lower_is_better(metric) and sweep.mode == "max" and "mode" in sweep.model_fields_set:
         report(f"the best {metric} is the lowest one; write mode: min", *where, "mode")
     elif not lower_is_better(metric) and sweep.mode == "min":
         report(f"the best {metric} is the highest one; write mode: max", *where, "mode")
 
 
 def _check_trials(
-    name: str, stage: FinetuneSection, sweep: SweepSection, datasets: Mapping[str, DatasetSection], report: Report
+    name: str,
+    stage: PretrainSection | FinetuneSection,
+    sweep: SweepSection,
+    datasets: Mapping[str, DatasetSection],
+    report: Report,
 ) -> None:
     """Report values of a sweep that do not go together with the rest of the stage: better than after hours of other trials."""
     known: set[str] = set()  # what is reported of the stage itself, and of earlier trials

@@ -6,7 +6,6 @@ import graphlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from workflows.spec.combinations import (
     annotations_of,
@@ -19,9 +18,9 @@ from workflows.spec.combinations import (
 )
 from workflows.spec.errors import Problem, did_you_mean
 from workflows.spec.lengths import check_lengths
+from workflows.spec.metrics import lower_is_better, main_metric
 from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import (
-    TASK_METRIC,
     BehaviourMixin,
     DatasetSection,
     EvaluateSection,
@@ -239,10 +238,11 @@ class _Checker:
             stage = stage.model_copy(update={"behaviour": self.section.behaviour})
         if isinstance(stage, FinetuneSection):
             split = validation_split(stage, self.section.datasets)
-            update: dict[str, Any] = {"validation_split": split}
-            if stage.sweep is not None and stage.sweep.metric is None:
-                update["sweep"] = stage.sweep.model_copy(update={"metric": TASK_METRIC[stage.task]})
-            return stage.model_copy(update=update)
+            stage = stage.model_copy(update={"validation_split": split})
+        if isinstance(stage, TrainSection) and stage.sweep is not None:
+            metric = stage.sweep.metric or main_metric(stage)
+            mode = "min" if lower_is_better(metric) else "max"
+            stage = stage.model_copy(update={"sweep": stage.sweep.model_copy(update={"metric": metric, "mode": mode})})
         if isinstance(stage, EvaluateSection) and isinstance(trained := stages.get(stage.checkpoint), TrainSection):
             inherited = {
                 field: getattr(trained, field)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflows.spec.sections import FinetuneSection
+from workflows.spec.sections import TASK_METRIC, FinetuneSection, TrainSection
 
 _RANKS = ("median_rank", "mean_rank")
 _RETRIEVAL = ("r1", "r5", "r10", "mean_r", *_RANKS)
@@ -19,13 +19,28 @@ REPORTED: dict[str, tuple[str, ...]] = {
 }
 
 
-def validation_metrics(stage: FinetuneSection) -> tuple[str, ...]:
-    """What the validations of a finetune stage compute: its sweep can choose by any of these."""
+MEAN_LOSS = "mean_loss"  # of the steps since the last stop of training
+
+
+def main_metric(stage: TrainSection) -> str:
+    """What a sweep of a stage chooses by, if it does not say."""
+    return TASK_METRIC[stage.task] if isinstance(stage, FinetuneSection) else MEAN_LOSS
+
+
+def validation_metrics(stage: TrainSection) -> tuple[str, ...]:
+    """What is known at the stops of a training stage: its sweep can choose by any of these."""
+    if not isinstance(stage, FinetuneSection):
+        return (MEAN_LOSS,)
     if stage.task == "retrieval":
         return (*TEXT_TO_VIDEO, *(VIDEO_TO_TEXT if stage.video_to_text else ()), *CONTRASTIVE)
     return VALIDATION_CAPTIONS if stage.task == "captioning" else ("accuracy",)
 
 
+def in_figures(metric: str, value: float) -> str:
+    """As people read it: percentages and ranks with one digit behind the point."""
+    return f"{value:.3f}" if metric == MEAN_LOSS else f"{value:.1f}"
+
+
 def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a rank."""
-    return metric.endswith(_RANKS)
+    """Whether a metric is a loss or a rank."""
+    return metric == MEAN_LOSS or metric.endswith(_RANKS)

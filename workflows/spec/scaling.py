@@ -56,8 +56,9 @@ def check_batches(cluster: ClusterSection, stages: Mapping[str, StageSection]) -
     """`check_batch` of all stages that will run, before the first one does: with the number of workers that the spec says, or,
     where it follows from the cluster, with one. Trials of a sweep may have other batches; they are looked at when it starts."""
     for name, stage in stages.items():
-        sweep = stage.sweep if isinstance(stage, FinetuneSection) else None
-        if not isinstance(stage, TrainSection) or (sweep is not None and {"batch_size", "accumulate"} & set(sweep.fields)):
+        if not isinstance(stage, TrainSection):
+            continue
+        if stage.sweep is not None and {"batch_size", "accumulate"} & set(stage.sweep.fields):
             continue
         workers = stage.workers or cluster.max_workers or cluster.workers
         check_batch(name, stage, 1 if workers == "auto" else workers)
@@ -71,7 +72,7 @@ def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], r
     for name, stage in stages.items():
         if not isinstance(stage, TrainSection) or stage.workers is not None:
             continue
-        if isinstance(stage, FinetuneSection) and stage.sweep is not None:
+        if stage.sweep is not None:
             report(
                 f"trials run side by side and need a fixed number of workers: give stages.{name}.workers, or cluster.workers "
                 "instead of min_workers and max_workers",

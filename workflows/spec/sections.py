@@ -232,6 +232,13 @@ class TrainSection(
         default=None,
         description="registered model in MLflow that the stage's model becomes a version of; the best one is its `champion`",
     )
+    sweep: SweepSection | None = Field(None, description="try several values of fields, and keep the best")
+
+    @model_validator(mode="after")
+    def _possible_sweep(self) -> "TrainSection":
+        if self.sweep is not None:
+            check_sweep(self, self.sweep)
+        return self
 
 
 class PretrainSection(TrainSection):
@@ -275,13 +282,6 @@ class FinetuneSection(TrainSection, EvaluationSettings):
         False, description="captioning: reward sampled captions by CIDEr against the beam-search caption (SCST)"
     )
     zero_shot_first: bool = Field(False, description="validate once before training")
-    sweep: SweepSection | None = Field(None, description="try several values of fields, and keep the best")
-
-    @model_validator(mode="after")
-    def _possible_sweep(self) -> "FinetuneSection":
-        if self.sweep is not None:
-            check_sweep(self, self.sweep)
-        return self
 
 
 class EvaluateSection(StageSection, ClipSettings, EvaluationSettings, WorkersMixin, BehaviourMixin):

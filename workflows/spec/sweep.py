@@ -1,4 +1,4 @@
-"""The `sweep:` section of a finetune stage: which fields are tried with which values, and how they are searched."""
+"""The `sweep:` section of a training stage: which fields are tried with which values, and how they are searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from cosa.config import Section, no_effect
+from cosa.config import ObjectiveSettings, Section, no_effect
 from workflows.spec.errors import did_you_mean
 
 # What decides which data a stage reads, or how its trials are compared, is the same for all trials of a sweep.
@@ -16,6 +16,8 @@ NOT_SWEPT = (
     "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
     "register_as",
 )  # fmt: skip
+# Trials of pretraining are compared by their losses: what makes a loss another one, makes it no measure.
+ANOTHER_LOSS = ("corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields)
 
 
 class Draw(Section):
@@ -71,8 +73,10 @@ class SweepSection(Section):
         "grid", description="grid: all combinations; random: drawn by the seed; optuna: drawn with regard to earlier trials"
     )
     trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has as many as it has combinations")
-    metric: str | None = Field(None, description="metric that decides; left out: the task's main metric")
-    mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better")
+    metric: str | None = Field(
+        None, description="metric that decides; left out: the task's main metric, in pretraining mean_loss"
+    )
+    mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better; it follows from the metric")
     scheduler: Literal["none", "asha"] = Field("none", description="asha stops bad trials early, after each validation")
     max_concurrent: PositiveInt | None = no_effect(
         default=None, description="trials at once; left out: as many as the resources allow"
@@ -113,6 +117,11 @@ def check_sweep(stage: BaseModel, sweep: SweepSection) -> None:
     for name, values in sweep.fields.items():
         if name in NOT_SWEPT:
             raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
+        if name in ANOTHER_LOSS and "corpora" in type(stage).model_fields:
+            raise ValueError(
+                f"sweep.{name}: losses of trials that differ in it say nothing; compare evaluations that follow, by "
+                "`cosa run-experiment --sweep`"
+            )
         if name not in known:
             raise ValueError(f"sweep.{name}: no field of this stage{did_you_mean(name, [*known, *SweepSection.model_fields])}")
         for value in values.examples if isinstance(values, Draw) else values:

@@ -84,6 +84,20 @@ class Follower:
                 yield record
 
 
+def mean_loss(records: Sequence[Record], after: int, until: int) -> float | None:
+    """Mean loss of the steps between two numbers of steps done; None if none was finite.
+
+    A record stands for the steps since the one before it.
+    """
+    total, steps, previous = 0.0, 0, after
+    for record in sorted((r for r in records if r.kind == "train" and after < r.step <= until), key=lambda r: r.step):
+        if math.isfinite(record.values.get("loss", math.nan)):
+            total += record.values["loss"] * (record.step - previous)
+            steps += record.step - previous
+        previous = record.step
+    return total / steps if steps else None
+
+
 def best_evaluation(records: Sequence[Record], metric: str | None, kept: Collection[int], mode: str = "max") -> Record | None:
     """The evaluation with the best value of a metric, the latest of equal ones; the last evaluation without a metric.
 

@@ -11,6 +11,7 @@ from cosa.errors import UserError
 from workflows.plan import datasets_of
 from workflows.preemption import ask_to_stop, forget
 from workflows.spec.graph import is_path
+from workflows.spec.metrics import MEAN_LOSS, in_figures, main_metric
 from workflows.spec.scaling import check_batch
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
@@ -30,7 +31,7 @@ CHECKPOINT_FOLDER = "checkpoint"
 def train(context: StageContext) -> StageOutcome:
     """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
     section: TrainSection = context.section
-    if isinstance(section, FinetuneSection) and section.sweep is not None:
+    if section.sweep is not None:
         context.line.update("starting Ray")
         context.cluster.start()  # before the import below: Ray reads its environment once
         from workflows.stages.tune import sweep
@@ -137,14 +138,12 @@ def checkpoint_folder(context: StageContext, reference: str | None) -> str | Non
 
 def selection_metric(context: StageContext) -> str | None:
     """The metric that chooses the checkpoint to keep; None keeps the last."""
-    from workflows.spec.sections import TASK_METRIC
-
-    section = context.section
+    section: TrainSection = context.section
+    if section.sweep is not None:
+        return section.sweep.metric or main_metric(section)
     if not isinstance(section, FinetuneSection) or section.validation_split is None:
         return None
-    if section.sweep is not None and section.sweep.metric is not None:
-        return section.sweep.metric
-    return TASK_METRIC[section.task]
+    return main_metric(section)
 
 
 def run_name(context: StageContext) -> str:
@@ -174,7 +173,9 @@ class RecordForwarder:
             return
         self.latest = record
         if record.kind == "evaluation":
-            values = {f"validation/{name}": value for name, value in record.values.items()}
+            values = {
+                f"{'train' if name == MEAN_LOSS else 'validation'}/{name}": value for name, value in record.values.items()
+            }
         else:
             values = {f"train/{name}": value for name, value in record.values.items()}
         if values:
@@ -185,7 +186,7 @@ class RecordForwarder:
 
 def training_outcome(context: StageContext, records: list[Record], best: Record, extra: str) -> StageOutcome:
     """What a training stage reports."""
-    section = context.section
+    section: TrainSection = context.section
     trained = [record for record in records if record.kind == "train" and "loss" in record.values]
     metrics = dict(best.values)
     if trained:
@@ -195,9 +196,9 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     metric = selection_metric(context)
     parts = [f"{records[-1].total} steps"]
     if metric is not None:
-        assert isinstance(section, FinetuneSection)
+        data = f" on {section.validation_split}" if isinstance(section, FinetuneSection) else ""
         where = f" (step {best.step})" if best.step != best.total else ""
-        parts.append(f"best {metric} {best.values[metric]:.1f} on {section.validation_split}{where}")
+        parts.append(f"best {metric} {in_figures(metric, best.values[metric])}{data}{where}")
     elif trained:
         parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
     if trained:
@@ -209,8 +210,7 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     ]
     details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
     if metric is not None:
-        sweep = getattr(section, "sweep", None)
-        details |= {"selected_by": metric, "selected_mode": sweep.mode if sweep is not None else "max"}
+        details |= {"selected_by": metric, "selected_mode": section.sweep.mode if section.sweep is not None else "max"}
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,

@@ -12,7 +12,7 @@ from workflows.cluster import WorkerResources, groups_that_fit
 from workflows.nodes import alive_nodes
 from workflows.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.spec.scaling import check_batch
-from workflows.spec.sections import FinetuneSection
+from workflows.spec.sections import TrainSection
 from workflows.spec.sweep import SweepSection
 from workflows.stages.checkpoint_storage import RAY_FOLDER
 from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome, params_of
@@ -74,9 +74,9 @@ def sweep(context: StageContext) -> StageOutcome:
     return best_trial(context, book, watch.runs)
 
 
-def _section_of(context: StageContext, trial: Trial) -> FinetuneSection:
+def _section_of(context: StageContext, trial: Trial) -> TrainSection:
     """The stage as a trial runs it."""
-    section: FinetuneSection = context.section
+    section: TrainSection = context.section
     return section.model_copy(update={**trial.parameters, "sweep": None})
 
 

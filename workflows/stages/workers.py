@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from workflows.preemption import is_asked_to_stop
+from workflows.spec.metrics import MEAN_LOSS
 from workflows.stages.checkpoints import checkpoint_name, latest_whole, next_suffix, require_whole, suffix_of
-from workflows.stages.progress import ProgressWriter, read_records
+from workflows.stages.progress import ProgressWriter, mean_loss, read_records
 from workflows.stages.run_folder import RunFolder
 from workflows.stages.whereabouts import note_workers
 
@@ -81,7 +82,7 @@ def _train(config: dict[str, Any]) -> None:
 
     def evaluate() -> dict[str, float]:
         if evaluator is None or not isinstance(section, FinetuneSection):
-            return {}
+            return _loss_since_last_stop(trainer, Path(job.folder))
         with trainer.model_to_validate() as model:
             return validate(evaluator, model, section.task)
 
@@ -106,6 +107,17 @@ def _train(config: dict[str, Any]) -> None:
         lambda step: _report(trainer, {"step": step}, suffix),
         lambda: is_asked_to_stop(Path(job.folder)),
     )
+
+
+def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
+    """What trainings without validation are compared by."""
+    from cosa.distributed import rank
+
+    if rank() != 0:  # only worker 0 has the records at once, and only its metrics count
+        return {}
+    stops = [0, *trainer.evaluation_steps()]
+    found = mean_loss(read_records(folder), stops[stops.index(trainer.step) - 1], trainer.step)
+    return {} if found is None else {MEAN_LOSS: found}
 
 
 def _restore(trainer: Any, progress: ProgressWriter) -> str:
