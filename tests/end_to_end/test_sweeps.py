@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, none_left, run, run_until, sets
+from tests.end_to_end.commands import SMALL_CORPUS, none_left, run, run_until, sets
 from workflows.stages.progress import read_records
 from workflows.stages.whereabouts import noted_workers
 
@@ -27,9 +27,9 @@ SETTINGS = (
 )
 
 
-def trials(storage: Path) -> dict[str, str]:
+def trials(storage: Path, stage: str = "retrieval") -> dict[str, str]:
     """States of the trials, by folder."""
-    found = (storage / "quickstart" / "retrieval").glob("*/trials/*/trial.json")
+    found = (storage / "quickstart" / stage).glob("*/trials/*/trial.json")
     return {str(path.parent): json.loads(path.read_text())["state"] for path in found}
 
 
@@ -68,53 +68,45 @@ def test_a_killed_sweep_goes_on_with_the_trials_that_are_left(tmp_path: Path) ->
 
 
 def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last_step(tmp_path: Path) -> None:
-    two = "stages.retrieval.sweep={learning_rate: [1e-3, 1e-4]}"
-    quick = ("stages.test-retrieval=", "stages.retrieval.evaluations_per_run=1")
-    arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *SETTINGS, *quick, two))
-
-    def both_train() -> bool:
-        steps = [max((r.step for r in read_records(Path(folder))), default=0) for folder in trials(tmp_path)]
-        return len(steps) == 2 and min(steps) >= 2
-
-    ended = run_until(both_train, signal.SIGTERM, *arguments)
-    assert ended.code == 75, ended.output
-    assert "retrieval interrupted; what is done is kept. Go on with:" in ended.output
-    before = {Path(folder).name: read_records(Path(folder)) for folder in trials(tmp_path)}
-    assert not {"finished", "stopped", "failed"}.intersection(trials(tmp_path).values())
-
-    resumed = run(*arguments)
-    assert resumed.code == 0, resumed.output
-    (result,) = (tmp_path / "quickstart" / "retrieval").iterdir()
-    for name, records in before.items():
-        after = read_records(result / "trials" / name)
-        assert after[: len(records)] == records  # with the seconds they took: no step was repeated
-        assert [r.step for r in after if r.kind == "train"] == list(range(1, after[-1].total + 1))
-        assert len(noted_workers(result / "trials" / name)) == 2  # its workers started twice
-    assert set(trials(tmp_path).values()) == {"finished"}
-    assert none_left(tmp_path) == []
-
-
-def test_pretraining_is_swept_by_its_mean_loss(tmp_path: Path) -> None:
-    kept = ("corpus", "frames", "pretrain")
-    left_out = ("retrieval", "zero-shot", "captioning", "answers", "test-retrieval", "test-captioning", "test-answers")
+    """Of pretraining, whose trials are compared by their mean losses."""
     changes = (
         *SMALL_CORPUS,
-        *SMALL_TRAINING,
-        *(f"stages.{name}=" for name in left_out),
+        *(f"stages.{name}=" for name in ("retrieval", "zero-shot", "captioning", "answers")),
+        *(f"stages.test-{name}=" for name in ("retrieval", "captioning", "answers")),
+        *(f"stages.pretrain.corpora.{index}.steps=8" for index in range(3)),
+        *(f"stages.pretrain.corpora.{index}.batch_size=12" for index in range(3)),
         "stages.pretrain.log_every=1",
         "stages.pretrain.workers=1",
         "stages.pretrain.sweep={learning_rate: [1e-3, 1e-5]}",
     )
-    done = run("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *changes))
-    assert done.code == 0, done.output
-    assert {path.name for path in (tmp_path / "quickstart").iterdir() if path.is_dir()} >= set(kept)
+    arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *changes))
+
+    def both_train() -> bool:
+        steps = [max((r.step for r in read_records(Path(folder))), default=0) for folder in trials(tmp_path, "pretrain")]
+        return len(steps) == 2 and min(steps) >= 2
+
+    ended = run_until(both_train, signal.SIGTERM, *arguments)
+    assert ended.code == 75, ended.output
+    assert "pretrain interrupted; what is done is kept. Go on with:" in ended.output
+    before = {Path(folder).name: read_records(Path(folder)) for folder in trials(tmp_path, "pretrain")}
+    assert not {"finished", "stopped", "failed"}.intersection(trials(tmp_path, "pretrain").values())
+
+    resumed = run(*arguments)
+    assert resumed.code == 0, resumed.output
     (result,) = (tmp_path / "quickstart" / "pretrain").iterdir()
-    found = {}
-    for folder in (result / "trials").iterdir():
-        losses = [record.values["loss"] for record in read_records(folder) if record.kind == "train"]
-        found[folder.name] = sum(losses) / len(losses)
+    mean_losses = {}
+    for name, records in before.items():
+        after = read_records(result / "trials" / name)
+        assert after[: len(records)] == records  # with the seconds they took: no step was repeated
+        training = [record for record in after if record.kind == "train"]
+        assert [record.step for record in training] == list(range(1, after[-1].total + 1))
+        assert len(noted_workers(result / "trials" / name)) == 2  # its workers started twice
+        mean_losses[name] = sum(record.values["loss"] for record in training) / len(training)
+    assert set(trials(tmp_path, "pretrain").values()) == {"finished"}
     table = json.loads((result / "trials.json").read_text())
-    assert {row["trial"]: row["mean_loss"] for row in table} == pytest.approx(found)
-    assert table[0]["trial"] == min(found, key=found.__getitem__)
-    assert json.loads((result / "manifest.json").read_text())["details"]["selected_mode"] == "min"
-    assert (result / "checkpoint" / "model.safetensors").is_file()
+    assert {row["trial"]: row["mean_loss"] for row in table} == pytest.approx(mean_losses)
+    assert table[0]["trial"] == min(mean_losses, key=mean_losses.__getitem__)
+    manifest = json.loads((result / "manifest.json").read_text())
+    assert manifest["metrics"]["mean_loss"] == min(row["mean_loss"] for row in table)
+    assert manifest["details"]["selected_mode"] == "min"
+    assert none_left(tmp_path) == []
