@@ -23,7 +23,7 @@ RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",  # other users of the machine cannot run code in the cluster
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for this poll
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # fills the dashboard's Train tab
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard's /api/train knows the runs
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the working directory
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

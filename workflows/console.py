@@ -16,7 +16,7 @@ from rich.text import Text
 
 from workflows.drawing import tree
 from workflows.plan import Plan
-from workflows.spec.metrics import in_figures
+from workflows.spec.metrics import format_metric
 
 SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
@@ -171,7 +171,7 @@ class Reporter:
             )
         for row in rows:
             reached = row.get(metric)
-            shown = ["", ""] if reached is None else [in_figures(metric, reached), f"{row['step']}/{row['steps']}"]
+            shown = ["", ""] if reached is None else [format_metric(metric, reached), f"{row['step']}/{row['steps']}"]
             table.add_row(
                 f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *shown, row["state"]
             )

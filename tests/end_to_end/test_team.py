@@ -85,7 +85,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     programs = postgres_programs()
-    if programs is None:
+    if programs is None:  # they come with the system: only root can install them, which `make test` must not need
         pytest.skip("PostgreSQL's programs are not installed (apt-get install postgresql)")
     with postgres(programs) as address:
         yield address

@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,19 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
-    """torch.save alone speaks of an unexpected position."""
-    (tmp_path / STATE).symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device"):
-        save_state(make_trainer(steps=1), tmp_path)
+def test_why_a_state_cannot_be_written_is_told(saved: Path, tmp_path: Path) -> None:
+    """torch.save alone speaks of an unexpected position. Files may be large enough for the weights, not for the state."""
+    weights, state = ((saved / name).stat().st_size for name in (WEIGHTS, STATE))
+    assert weights < state
+    trainer = make_trainer(steps=1)
+    restore_state(trainer, saved)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((weights + state) // 2, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_state(trainer, tmp_path / "again")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_a_state_holds(saved: Path) -> None:

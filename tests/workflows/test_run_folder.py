@@ -1,6 +1,8 @@
 """Checkpoints get their place only when they were read back."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,30 @@ def test_one_that_is_gone_is_told(run: RunFolder) -> None:
     damage = damage_of(run, NAME)
     assert damage is not None
     assert damage.startswith(f"checkpoint {run.address(NAME)} is ")
+
+
+def test_a_file_system_that_flushes_no_folders_serves_and_one_that_flushes_no_files_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, flush = RunFolder.at(tmp_path), os.fsync
+
+    def put() -> None:
+        with run.writing() as folder:
+            (folder / "file").write_text("whole")
+            run.put(folder, NAME, lambda *_: None)
+
+    def no_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no folders")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    put()
+    assert run.names() == [NAME]
+
+    def nothing(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "no files")
+
+    monkeypatch.setattr(os, "fsync", nothing)
+    with pytest.raises(OSError, match="no files"):
+        put()

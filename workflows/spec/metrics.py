@@ -36,8 +36,8 @@ def validation_metrics(stage: TrainSection) -> tuple[str, ...]:
     return VALIDATION_CAPTIONS if stage.task == "captioning" else ("accuracy",)
 
 
-def in_figures(metric: str, value: float) -> str:
-    """As people read it: percentages and ranks with one digit behind the point."""
+def format_metric(metric: str, value: float) -> str:
+    """As people read it: percentages and ranks with one digit behind the point, losses with three."""
     return f"{value:.3f}" if metric == MEAN_LOSS else f"{value:.1f}"
 
 

@@ -223,6 +223,8 @@ class TrainSection(
 ):
     """What pretraining and finetuning share."""
 
+    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = ()  # fields that no sweep takes, if it compares losses
+
     init_from: str | None = Field(
         None,
         description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
@@ -237,12 +239,16 @@ class TrainSection(
     @model_validator(mode="after")
     def _possible_sweep(self) -> "TrainSection":
         if self.sweep is not None:
-            check_sweep(self, self.sweep)
+            check_sweep(self, self.sweep, self.MAKES_ANOTHER_LOSS)
         return self
 
 
 class PretrainSection(TrainSection):
     """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
+
+    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = (
+        "corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields,
+    )  # fmt: skip
 
     kind: Literal["pretrain"]
     corpora: tuple[CorpusSection, ...] = Field(

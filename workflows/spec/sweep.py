@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from cosa.config import ObjectiveSettings, Section, no_effect
+from cosa.config import Section, no_effect
 from workflows.spec.errors import did_you_mean
 
 # What decides which data a stage reads, or how its trials are compared, is the same for all trials of a sweep.
@@ -16,8 +16,6 @@ NOT_SWEPT = (
     "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
     "register_as",
 )  # fmt: skip
-# Trials of pretraining are compared by their losses: what makes a loss another one, makes it no measure.
-ANOTHER_LOSS = ("corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields)
 
 
 class Draw(Section):
@@ -110,14 +108,17 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: the same value stands twice")
 
 
-def check_sweep(stage: BaseModel, sweep: SweepSection) -> None:
-    """Raise ValueError unless every field of a sweep is one of the stage that can be swept, and every value is possible."""
+def check_sweep(stage: BaseModel, sweep: SweepSection, makes_another_loss: Collection[str]) -> None:
+    """Raise ValueError unless every field of a sweep is one of the stage that can be swept, and every value is possible.
+
+    makes_another_loss: fields that cannot, where trials are compared by their losses.
+    """
     known = [name for name in type(stage).model_fields if name not in NOT_SWEPT]
     base = stage.model_dump(exclude={"sweep"})
     for name, values in sweep.fields.items():
         if name in NOT_SWEPT:
             raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
-        if name in ANOTHER_LOSS and "corpora" in type(stage).model_fields:
+        if name in makes_another_loss:
             raise ValueError(
                 f"sweep.{name}: losses of trials that differ in it say nothing; compare evaluations that follow, by "
                 "`cosa run-experiment --sweep`"

@@ -11,7 +11,7 @@ from cosa.errors import UserError
 from workflows.plan import datasets_of
 from workflows.preemption import ask_to_stop, forget
 from workflows.spec.graph import is_path
-from workflows.spec.metrics import MEAN_LOSS, in_figures, main_metric
+from workflows.spec.metrics import MEAN_LOSS, format_metric, main_metric
 from workflows.spec.scaling import check_batch
 from workflows.spec.sections import FinetuneSection, TrainSection
 from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints
@@ -198,7 +198,7 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     if metric is not None:
         data = f" on {section.validation_split}" if isinstance(section, FinetuneSection) else ""
         where = f" (step {best.step})" if best.step != best.total else ""
-        parts.append(f"best {metric} {in_figures(metric, best.values[metric])}{data}{where}")
+        parts.append(f"best {metric} {format_metric(metric, best.values[metric])}{data}{where}")
     elif trained:
         parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
     if trained:
