@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from workflows.plan import Plan
+    from workflows.planning.plan import Plan
 
 app = typer.Typer(
     name="cosa",
@@ -61,13 +61,13 @@ def run_experiment(
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
-    from workflows.console import Reporter
-    from workflows.preemption import Preempted
+    from workflows.commands.variants import run_variants, variants_of
+    from workflows.planning.selection import Selection
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
-    from workflows.selection import Selection
     from workflows.spec.load import load_spec
-    from workflows.variants import run_variants, variants_of
+    from workflows.terminal.reporter import Reporter
+    from workflows.training.preemption import Preempted
 
     changes = _with_storage(overrides, storage)
     selection = Selection.of(first, until, only)
@@ -105,9 +105,9 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> None:
     """Hand a run over to a Ray cluster as a job; follow its log. Ctrl-C stops following, not the job."""
-    from workflows.selection import Selection
-    from workflows.submission import Submission, follow, how_to_go_on
-    from workflows.submission import submit as submit_job
+    from workflows.cluster.submission import Submission, follow, how_to_go_on
+    from workflows.cluster.submission import submit as submit_job
+    from workflows.planning.selection import Selection
 
     selection = Selection.of(first, until, only)
     chosen = Submission(spec, tuple(_with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
@@ -138,12 +138,12 @@ def plan(
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A diagram, as GitHub and editors draw it.")] = False,
 ) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
-    from workflows.console import Reporter
-    from workflows.drawing import as_json as json_of
-    from workflows.drawing import mermaid
-    from workflows.plan import check_inputs, make_plan
-    from workflows.selection import Selection
+    from workflows.planning.drawing import as_json as json_of
+    from workflows.planning.drawing import mermaid
+    from workflows.planning.plan import check_inputs, make_plan
+    from workflows.planning.selection import Selection
     from workflows.spec.load import load_spec
+    from workflows.terminal.reporter import Reporter
 
     selection = Selection.of(first, until, only)
     made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or (), selection=selection)
@@ -161,9 +161,9 @@ def validate(
     """Check specs: fields, types, names of stages and datasets. Touches no data."""
     from rich.markup import escape
 
-    from workflows.console import Reporter
     from workflows.spec.errors import SpecError
     from workflows.spec.load import load_spec
+    from workflows.terminal.reporter import Reporter
 
     reporter, problems = Reporter(), []
     for spec in specs:
@@ -184,7 +184,7 @@ def list_(
     folder: Annotated[Path, typer.Option("--experiments", help="Folder of specs.")] = Path("experiments"),
 ) -> None:
     """List specs, dataset converters, and results that exist."""
-    from workflows.listing import show_listing
+    from workflows.commands.listing import show_listing
 
     show_listing(folder, storage)
 
@@ -200,7 +200,7 @@ def import_checkpoint(
     vision_heads: Annotated[int | None, typer.Option(help="Attention heads of CLIP, if not 64 wide.", min=1)] = None,
 ) -> None:
     """Turn a published checkpoint into one of ours; say what became of every key."""
-    from workflows.importing import import_checkpoint as run_import
+    from workflows.commands.import_checkpoint import import_checkpoint as run_import
 
     run_import(
         file,
@@ -219,7 +219,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1024, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the results of a storage folder."""
-    from workflows.ui import serve_ui
+    from workflows.commands.mlflow_ui import serve_ui
 
     serve_ui(storage, port)
 
@@ -227,7 +227,7 @@ def ui(
 @app.command()
 def doctor(storage: StorageFolder = Path("storage")) -> None:
     """Try every part of the installation: torch, video, Java, MLflow, Ray. Says what to do if one fails."""
-    from workflows.doctor import run_doctor
+    from workflows.commands.doctor import run_doctor
 
     run_doctor(storage)
 
@@ -238,7 +238,7 @@ def schema(
     as_json: Annotated[bool, typer.Option("--json", help="JSON schema, for editors.")] = False,
 ) -> None:
     """Explain every field of a spec."""
-    from workflows.spec.schema import show_schema
+    from workflows.commands.schema import show_schema
 
     show_schema(section, as_json=as_json)
 
@@ -246,7 +246,7 @@ def schema(
 @app.command()
 def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files unsent-*.jsonl.")]) -> None:
     """Send records to MLflow that could not be sent while a run went on."""
-    from workflows.tracking import sync_files
+    from workflows.records.tracking import sync_files
 
     sync_files(files)
 
@@ -293,7 +293,7 @@ def _interrupt(number: int, _: object) -> None:
 
 def _preempt(number: int, _: object) -> None:
     """The same when the machine is about to be taken away; training saves first."""
-    from workflows.preemption import Preempted
+    from workflows.training.preemption import Preempted
 
     signal.signal(number, signal.SIG_IGN)
     raise Preempted

@@ -13,7 +13,7 @@ import timm
 import torch
 from transformers import BertConfig, BertModel
 
-from cosa.linear import product, takes_onednn
+from cosa.cpu.linear import product, takes_onednn
 
 GEMM_SIDES = {torch.float32: 2048, torch.bfloat16: 512}  # bfloat16 takes minutes on processors without it
 

@@ -26,12 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from benchmarks import plain, work
 from benchmarks.machine_unit import Machine
-from cosa.config import ModelConfig, ObjectiveSettings
-from cosa.draws import Draws
 from cosa.evaluation.feature_store import FeatureStore
-from cosa.evaluation.retrieval import match_probabilities
+from cosa.evaluation.video_ranking import match_probabilities
 from cosa.generation import beam_search, generate, greedy, question_prompt
 from cosa.model import COSA
+from cosa.model_config import ModelConfig
+from cosa.objectives.draws import Draws
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.loop import seed_step
 
 ROOT = Path(__file__).resolve().parents[1]

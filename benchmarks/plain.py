@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.concatenation import concatenated_text_limit
-from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
-from cosa.draws import Draws
-from cosa.masking import IGNORED, MaskedTexts
+from cosa.data.concatenation import concatenated_text_limit
 from cosa.model import COSA, EncodedBatch, VideoFeatures
+from cosa.objectives.answer_modelling import question_answer_mask
+from cosa.objectives.draws import Draws
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
 from cosa.objectives.names import CONCATENATED
-from cosa.objectives.question_answering import question_answer_mask
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.token_masking import IGNORED, MaskedTexts
 
 
 def encode(model: COSA, ids: Tensor, mask: Tensor, video_input: Tensor | None = None) -> Tensor:

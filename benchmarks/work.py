@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.config import ModelConfig, ObjectiveSettings
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.model import COSA
+from cosa.model_config import ModelConfig
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import build_optimizer, freeze_unused
-from cosa.training.settings import LoopSettings, OptimizerSettings
+from cosa.training.training_settings import LoopSettings, OptimizerSettings
 
 WORDS = (
     "the", "a", "man", "woman", "dog", "cat", "plays", "sings", "runs", "house", "street", "red", "blue", "ball", "water",

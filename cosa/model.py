@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.checkpoints.positions import nearest_frames
-from cosa.config import ModelConfig
+from cosa.cpu.linear import use_fast_linear
 from cosa.distributed import gather, gather_constant, world_size
+from cosa.encoders.encoder_input import Reading
+from cosa.encoders.kv_cache import FrameKeys, VideoMemory
+from cosa.encoders.positions import nearest_frames
+from cosa.encoders.text import MultimodalEncoder
+from cosa.encoders.vision import VisionEncoder
 from cosa.errors import UserError
-from cosa.linear import use_fast_linear
-from cosa.memory import FrameKeys, VideoMemory
-from cosa.reading import Reading
-from cosa.text import MultimodalEncoder
+from cosa.model_config import ModelConfig
 from cosa.tokenizer import CaptionTokenizer
-from cosa.vision import VisionEncoder
 
 NORM_EPSILON = 1e-12  # of BERT and of the published heads
 

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.config import ModelConfig, TextConfig, VisionConfig
+from cosa.encoders.text_config import TextConfig
+from cosa.encoders.vision_config import VisionConfig
 from cosa.model import COSA, EncodedBatch
+from cosa.model_config import ModelConfig
 
 Family = Literal["swin", "clip"]
 FAMILIES: tuple[Family, ...] = ("swin", "clip")

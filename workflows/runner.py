@@ -20,24 +20,25 @@ from typing import Any
 from rich.markup import escape
 
 from cosa.errors import UserError
-from workflows.artifacts import Manifest, read_manifest
-from workflows.cluster import Cluster
-from workflows.console import Reporter, StageLine, duration
-from workflows.locks import HeldError, exclusive, shared
-from workflows.mlflow_store import Place, compare_url, experiment_url, local_store
-from workflows.nodes import check_nodes, shared_paths
-from workflows.plan import Plan, Step, check_inputs, make_plan
-from workflows.provenance import command_line, git_state, package_versions
-from workflows.quiet import chatter_to
-from workflows.recording import InvocationRecord, to_register
-from workflows.selection import EVERYTHING, Selection
-from workflows.shipping import is_job
+from workflows.cluster.nodes import check_nodes, shared_paths
+from workflows.cluster.ray_cluster import Cluster
+from workflows.cluster.shipping import is_job
+from workflows.planning.plan import Plan, Step, check_inputs, make_plan
+from workflows.planning.selection import EVERYTHING, Selection
+from workflows.records.mlflow_store import Place, compare_url, experiment_url, local_store
+from workflows.records.outcome import StageOutcome
+from workflows.records.provenance import command_line, git_state, package_versions
+from workflows.records.recording import InvocationRecord, to_register
+from workflows.records.tracking import RUN_NOTE, RunRecorder, Tracker
+from workflows.results.artifacts import Manifest, read_manifest
+from workflows.results.locks import HeldError, exclusive, shared
 from workflows.spec.graph import Experiment
 from workflows.spec.sections import EvaluateSection, TrainSection
-from workflows.stages.checkpoint_storage import remove_checkpoints, require_writable
-from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
-from workflows.stages.registry import stage_function
-from workflows.tracking import RunRecorder, Tracker
+from workflows.spec.stage_kinds import stage_function
+from workflows.stages.context import StageContext
+from workflows.terminal.quiet import chatter_to
+from workflows.terminal.reporter import Reporter, StageLine, duration
+from workflows.training.checkpoint_storage import remove_checkpoints, require_writable
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
@@ -298,7 +299,7 @@ def _forget_note(folder: Path) -> None:
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:
     """Rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
-    from workflows.console import SHOWN
+    from workflows.terminal.reporter import SHOWN
 
     rows = []
     for step in plan.steps:

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 from cosa.checkpoints.locate import EXPECTED, NativeFolder, locate
-from cosa.checkpoints.names import UNKNOWN, ImportReport
 from cosa.checkpoints.native import load_checkpoint
-from cosa.checkpoints.official import import_published
+from cosa.checkpoints.published import import_published
+from cosa.checkpoints.published_names import UNKNOWN, ImportReport
 from cosa.errors import UserError
 from cosa.model import COSA
 

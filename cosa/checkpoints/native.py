@@ -10,10 +10,10 @@ from torch import Tensor
 
 from cosa.checkpoints.locate import NATIVE_CONFIG as CONFIG
 from cosa.checkpoints.locate import NATIVE_WEIGHTS as WEIGHTS
-from cosa.checkpoints.positions import fit_positions
-from cosa.config import ModelConfig
+from cosa.encoders.positions import fit_positions
 from cosa.errors import UserError
 from cosa.model import COSA
+from cosa.model_config import ModelConfig
 
 # Both names of a tied weight are one tensor; the one left out is restored by the model itself.
 _TIED = {

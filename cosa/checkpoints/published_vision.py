@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cosa.checkpoints import clip, swin
-from cosa.checkpoints.names import UNKNOWN, Family, ImportReport
-from cosa.checkpoints.positions import fit_positions
-from cosa.checkpoints.reading import expect_all
+from cosa.checkpoints.published_names import UNKNOWN, Family, ImportReport
+from cosa.checkpoints.weight_files import expect_all
+from cosa.encoders import clip, swin
+from cosa.encoders.positions import fit_positions
 from cosa.errors import UserError
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
 from cosa.errors import DataError
 from cosa.objectives.names import CONCATENATED
 from cosa.tokenizer import CaptionTokenizer

@@ -18,8 +18,8 @@ from typing import Any
 
 from cosa.datasets.demo_captions import clip_captions, clip_questions, image_caption
 from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
+from cosa.datasets.demo_options import DemoOptions
 from cosa.datasets.demo_scenes import DemoPlan, Purpose, Scene, Scenes, Split, plan_demo, random_generator
-from cosa.datasets.options import DemoOptions
 
 _CLIP_SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 _FILES_PER_BATCH = 50

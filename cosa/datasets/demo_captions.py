@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cosa.datasets.demo_options import DemoOptions
 from cosa.datasets.demo_scenes import Scene, Scenes
-from cosa.datasets.options import DemoOptions
 
 CAPTIONS_PER_CLIP = 3
 

@@ -7,7 +7,7 @@ from itertools import pairwise, permutations, product
 
 import numpy as np
 
-from cosa.datasets.options import DemoOptions
+from cosa.datasets.demo_options import DemoOptions
 from cosa.errors import DataError
 
 SHAPES = ("circle", "square", "star", "ring", "cross", "heart")

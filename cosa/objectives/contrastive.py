@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.config import ObjectiveSettings
 from cosa.distributed import rank
-from cosa.draws import Draws
 from cosa.model import EncodedBatch
+from cosa.objectives.draws import Draws
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
 
 

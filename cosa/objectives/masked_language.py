@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.config import ObjectiveSettings
-from cosa.draws import Draws
-from cosa.masking import MaskedTexts
+from cosa.encoders.encoder_input import Reading
 from cosa.model import COSA, EncodedBatch
+from cosa.objectives.draws import Draws
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
-from cosa.reading import Reading
+from cosa.objectives.token_masking import MaskedTexts
 
 
 def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.config import ObjectiveSettings
 from cosa.distributed import rank, world_size
-from cosa.draws import Draws
-from cosa.memory import VideoMemory
+from cosa.encoders.encoder_input import Reading
+from cosa.encoders.kv_cache import VideoMemory
 from cosa.model import COSA, EncodedBatch
+from cosa.objectives.draws import Draws
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
-from cosa.reading import Reading
 
 SHARE_OF_CONCATENATED = 3  # on concatenated samples only the first third of the batch is matched (published code)
 FLOOR = 1e-4  # added to the softmax of similarities, so that every negative stays possible

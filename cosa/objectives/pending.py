@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cosa.encoders.encoder_input import Reading
 from cosa.model import COSA
-from cosa.reading import Reading
 
 
 @dataclass(frozen=True)

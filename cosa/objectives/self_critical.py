@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.draws import Draws
+from cosa.encoders.kv_cache import VideoMemory
 from cosa.generation import generate, sample
-from cosa.memory import VideoMemory
 from cosa.model import COSA
+from cosa.objectives.draws import Draws
 from cosa.tokenizer import CaptionTokenizer
 
 LONGEST_NGRAM = 4

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cosa.data.batches import Batch
-from cosa.draws import Draws
-from cosa.masking import MaskedTexts
+from cosa.objectives.draws import Draws
 from cosa.objectives.names import DIVISIBLE
+from cosa.objectives.token_masking import MaskedTexts
 from cosa.training.losses import StepLosses
 
 

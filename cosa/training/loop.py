@@ -14,16 +14,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
-from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.model import COSA
+from cosa.objectives.draws import Draws
 from cosa.training.accumulation import check_divisible, parts_of
-from cosa.training.average import WeightAverage
-from cosa.training.guard import FiniteGuard
+from cosa.training.ema import WeightAverage
+from cosa.training.finite_guard import FiniteGuard
 from cosa.training.losses import StepLosses
 from cosa.training.optimizer import differ_in_reach, set_learning_rate
-from cosa.training.settings import LoopSettings, OptimizerSettings
 from cosa.training.sharding import is_sharded, whole, whole_copy
+from cosa.training.training_settings import LoopSettings, OptimizerSettings
 
 LogRecord = dict[str, float]
 

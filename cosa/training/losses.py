@@ -6,18 +6,18 @@ from typing import cast
 from torch import Tensor, nn
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.config import ObjectiveSettings
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
-from cosa.draws import Draws
-from cosa.masking import MaskedTexts
 from cosa.model import COSA, EncodedBatch, read_texts
+from cosa.objectives.all_objectives import OBJECTIVES
+from cosa.objectives.answer_modelling import question_answering_loss
+from cosa.objectives.draws import Draws
 from cosa.objectives.masked_language import masked_texts, masking_probability
 from cosa.objectives.names import CONCATENATED, ObjectiveName
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending, finish_together
-from cosa.objectives.question_answering import question_answering_loss
 from cosa.objectives.self_critical import SelfCritical, self_critical_loss
-from cosa.objectives.table import OBJECTIVES
+from cosa.objectives.token_masking import MaskedTexts
 
 BY_SIMILARITY = ("itc", "itm", "citc", "citm")  # objectives that compare texts which are read without videos
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.checkpoints.names import published_name
+from cosa.checkpoints.published_names import published_name
 from cosa.model import COSA
 from cosa.training.published_adamw import PublishedAdamW
-from cosa.training.settings import OptimizerSettings
+from cosa.training.training_settings import OptimizerSettings
 
 CLIP_LEARNING_RATE = 5e-7  # published peak learning rate of a CLIP encoder with pretrained weights
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workflows.provenance import SHIPPED_STATE
+from workflows.records.provenance import SHIPPED_STATE
 from workflows.spec.graph import Experiment
 from workflows.spec.load import load_spec
 

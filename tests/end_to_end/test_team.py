@@ -28,9 +28,9 @@ from tests.end_to_end.services import (
     postgres,
     postgres_programs,
 )
-from workflows.stages.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
-from workflows.stages.checkpoints import kept_checkpoints
-from workflows.stages.run_folder import RunFolder
+from workflows.training.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
+from workflows.training.checkpoints import kept_checkpoints
+from workflows.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cosa.config import ModelConfig
+from cosa.model_config import ModelConfig
 from workflows.spec.graph import Experiment
 from workflows.spec.load import load_spec
 from workflows.spec.sections import EvaluateSection, ExtractSection, FinetuneSection, PretrainSection

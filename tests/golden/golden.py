@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.checkpoints.locate import PublishedFiles
-from cosa.checkpoints.names import ImportReport
-from cosa.checkpoints.official import import_published
-from cosa.config import ObjectiveSettings
+from cosa.checkpoints.published import import_published
+from cosa.checkpoints.published_names import ImportReport
 from cosa.model import COSA, EncodedBatch
+from cosa.objectives.objective_settings import ObjectiveSettings
 
 Encoder = Literal["swin", "clip"]
 ENCODERS: tuple[Encoder, ...] = ("swin", "clip")

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.masking import IGNORED, MaskedTexts
 from cosa.model import COSA
 from cosa.objectives import masked_language
+from cosa.objectives.token_masking import IGNORED, MaskedTexts
 from tests.golden import golden
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from cosa.behaviour import PUBLISHED, Behaviour
-from cosa.checkpoints.names import published_name
-from cosa.concatenation import concatenated_text_limit, join_tokens
+from cosa.checkpoints.published_names import published_name
 from cosa.data.batches import Batch
+from cosa.data.concatenation import concatenated_text_limit, join_tokens
 from cosa.model import COSA, EncodedBatch
 from cosa.objectives import matching
 from cosa.training.losses import StepLosses

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, PUBLISHED
-from cosa.concatenation import concatenated_text_limit, join_tokens
 from cosa.data.batches import Batch
+from cosa.data.concatenation import concatenated_text_limit, join_tokens
 from cosa.model import EncodedBatch
 from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.training.losses import StepLosses

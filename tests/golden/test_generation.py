@@ -10,11 +10,12 @@ from torch import Tensor
 
 from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import QuestionEntry
-from cosa.evaluation.question_answering import evaluate_question_answering
+from cosa.data.clip_settings import ClipSettings
+from cosa.encoders.kv_cache import VideoMemory
+from cosa.evaluation.answer_generation import evaluate_question_answering
+from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import Decoder, Prompt, generate, question_prompt
-from cosa.memory import VideoMemory
-from cosa.objectives.question_answering import question_answer_mask
-from cosa.training.settings import ClipSettings, EvaluationSettings
+from cosa.objectives.answer_modelling import question_answer_mask
 from tests.golden import golden
 from tests.golden.golden import Encoder
 

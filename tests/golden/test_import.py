@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cosa.checkpoints.names import UNKNOWN
-from cosa.config import VisionConfig
-from cosa.vision import VisionEncoder
+from cosa.checkpoints.published_names import UNKNOWN
+from cosa.encoders.vision import VisionEncoder
+from cosa.encoders.vision_config import VisionConfig
 from tests.golden import golden
 from tests.golden.golden import Encoder
 

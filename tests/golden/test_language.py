@@ -3,12 +3,8 @@
 import pytest
 import torch
 
+from cosa.objectives.answer_modelling import question_answer_mask, question_answer_positions, question_answering_loss
 from cosa.objectives.masked_language import captioning_loss, masked_language_loss
-from cosa.objectives.question_answering import (
-    question_answer_mask,
-    question_answer_positions,
-    question_answering_loss,
-)
 from tests.golden import golden
 from tests.golden.golden import Encoder
 from tests.golden.language import language_loss, same_logits, same_loss

@@ -9,10 +9,10 @@ import torch
 
 from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import CaptionEntry
-from cosa.evaluation.retrieval import RetrievalScores, evaluate_retrieval, score_retrieval
+from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.retrieval_metrics import retrieval_metrics, text_to_video_ranks
 from cosa.evaluation.scores import Scores
-from cosa.training.settings import EvaluationSettings
+from cosa.evaluation.video_ranking import RetrievalScores, evaluate_retrieval, score_retrieval
 from tests.golden import golden
 from tests.golden.golden import Encoder
 

@@ -177,7 +177,7 @@ class _Checker:
     def _check_converter(self, stage: PrepareSection, where: tuple[str, ...]) -> None:
         from pydantic import ValidationError
 
-        from cosa.datasets.table import CONVERTERS
+        from cosa.datasets.converters import CONVERTERS
 
         converter = CONVERTERS.get(stage.converter)
         if converter is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cosa.concatenation import concatenated_text_limit
+from cosa.data.concatenation import concatenated_text_limit
 from cosa.errors import UserError
 from cosa.objectives.names import CONCATENATED
 from workflows.spec.combinations import Report

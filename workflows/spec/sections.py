@@ -9,11 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator, model_validator
 
 from cosa.behaviour import BehaviourName
-from cosa.config import ModelConfig, ObjectiveSettings, Section, no_effect
+from cosa.data.clip_settings import ClipSettings
+from cosa.evaluation.evaluation_settings import EvaluationSettings
+from cosa.model_config import ModelConfig
 from cosa.objectives.names import CONCATENATED, ObjectiveName
-from cosa.training.settings import ClipSettings, EvaluationSettings, LoopSettings, OptimizerSettings
-from workflows.masking import mask_passwords
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.section import Section, no_effect
+from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from workflows.spec.bucket import checked_bucket
+from workflows.spec.secrets import mask_passwords
 from workflows.spec.sweep import SweepSection, check_sweep
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it

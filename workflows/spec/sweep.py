@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from cosa.config import Section, no_effect
+from cosa.section import Section, no_effect
 from workflows.spec.errors import did_you_mean
 
 # What decides which data a stage reads, or how its trials are compared, is the same for all trials of a sweep.

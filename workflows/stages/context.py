@@ -2,73 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cosa.errors import UserError
-from workflows.cluster import Cluster
-from workflows.console import StageLine
-from workflows.plan import Plan, Step
-from workflows.tracking import RunRecorder
-
-RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
-
-
-def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
-    """What MLflow shows as parameters of a stage's run: its section but for some fields, seed, and model if it makes one."""
-    section = step.section.model_dump(mode="json", exclude={"kind", "description", *exclude})
-    return {**section, "seed": seed, **({"model": step.model} if step.model is not None else {})}
-
-
-@dataclass(frozen=True)
-class DatasetFiles:
-    """A dataset with absolute paths, plain enough to be sent to workers.
-
-    frames: folder of extracted frames (video). root: folder of clips or images. splits: annotation files by split and kind.
-    unreadable: ids of clips that extraction could not read; they are left out.
-    """
-
-    name: str
-    media: str
-    root: str
-    frames: str | None
-    splits: dict[str, dict[str, str | None]]
-    unreadable: frozenset[str] = frozenset()
-
-    def file(self, split: str, kind: str) -> Path:
-        """An annotation file."""
-        path = self.splits[split][kind]
-        if path is None:
-            raise UserError(f"datasets.{self.name}.splits.{split} has no {kind}: file")
-        return Path(path)
-
-
-@dataclass(frozen=True)
-class OtherCheckpoints:
-    """Checkpoints besides the one that a stage keeps: a folder of folders. run: of the trial that made them, if one did."""
-
-    folder: Path
-    run: RunRecorder | None = None
-
-
-@dataclass
-class StageOutcome:
-    """What a stage reports: final metrics, what they are compared with, files in its folder, one line for people.
-
-    baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow. other_checkpoints:
-    what `tracking.checkpoints` asks for besides `checkpoint`.
-    """
-
-    summary: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    baselines: dict[str, float] = field(default_factory=dict)
-    baseline_names: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    artifacts: list[Path] = field(default_factory=list)
-    checkpoint: Path | None = None
-    other_checkpoints: list[OtherCheckpoints] = field(default_factory=list)
-    details: dict[str, Any] = field(default_factory=dict)
+from cosa.data.dataset_files import DatasetFiles
+from workflows.cluster.ray_cluster import Cluster
+from workflows.planning.plan import Plan, Step
+from workflows.records.outcome import StageOutcome
+from workflows.records.tracking import RunRecorder
+from workflows.terminal.reporter import StageLine
 
 
 @dataclass

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from cosa.data.dataset_files import DatasetFiles, caption_entries, caption_references, evaluated_clips, question_entries
 from cosa.errors import UserError
+from workflows.records.outcome import StageOutcome
+from workflows.records.plots import plot_retrieved
 from workflows.spec.sections import EvaluateSection
-from workflows.stages.checkpoint_storage import RAY_FOLDER
-from workflows.stages.context import DatasetFiles, StageContext, StageOutcome
-from workflows.stages.entries import caption_entries, caption_references, evaluated_clips, question_entries
-from workflows.stages.fit import POLL_SECONDS, fit_in_background, told, trainer_of
-from workflows.stages.job import Job
-from workflows.stages.plots import plot_retrieved
-from workflows.stages.train import checkpoint_folder
-from workflows.stages.whereabouts import noted_workers
+from workflows.stages.context import StageContext
+from workflows.training.checkpoint_storage import RAY_FOLDER
+from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
+from workflows.training.job import Job
+from workflows.training.train import checkpoint_folder
+from workflows.training.whereabouts import noted_workers
 
 QUERIES_SHOWN = 6
 
@@ -64,7 +65,7 @@ def evaluate(context: StageContext) -> StageOutcome:
 def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[str, Any]:
     import ray
 
-    from workflows.stages.workers import evaluation_worker
+    from workflows.training.workers import evaluation_worker
 
     if resources.workers > 1:
         trainer = trainer_of(

@@ -12,8 +12,9 @@ from cosa.data.annotations import load_video_ids
 from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.videos import VideoIndex
 from cosa.errors import DataError
-from workflows.stages.context import StageContext, StageOutcome
-from workflows.stages.fit import told
+from workflows.records.outcome import StageOutcome
+from workflows.stages.context import StageContext
+from workflows.training.fit import told
 
 CLIPS_PER_TASK = 16
 MANIFEST_FILE = "frames.parquet"

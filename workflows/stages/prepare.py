@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from cosa.datasets.table import CONVERTERS
-from workflows.stages.context import RUN_NOTE, StageContext, StageOutcome
+from cosa.datasets.converters import CONVERTERS
+from workflows.records.outcome import StageOutcome
+from workflows.records.tracking import RUN_NOTE
+from workflows.stages.context import StageContext
 
 
 def prepare(context: StageContext) -> StageOutcome:

@@ -1,0 +1,27 @@
+"""What of a clip, and how much of its texts, the model is given."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from cosa.section import Section
+
+
+class ClipSettings(Section):
+    """What of a clip or image the model sees."""
+
+    train_frames: PositiveInt = Field(1, description="frames of a clip in a training sample; an image has one")
+    eval_frames: PositiveInt | None = Field(None, description="frames of a clip in evaluation; left out: train_frames")
+    resolution: PositiveInt | None = Field(
+        None, description="side of the input image, pixels; left out: model.vision.resolution"
+    )
+    transforms: Literal["none", "crop_flip"] = Field(
+        "none", description="none: resize to a square; crop_flip: random resized crop and flip, centre crop in evaluation"
+    )
+    max_text_tokens: int = Field(40, ge=4, description="longest caption or question, tokens")
+    max_answer_tokens: int = Field(10, ge=3, description="longest answer, tokens")
+
+    @property
+    def frames_in_evaluation(self) -> int:
+        """Frames of a clip in evaluation."""
+        return self.eval_frames or self.train_frames

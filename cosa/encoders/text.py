@@ -1,0 +1,262 @@
+"""One BERT that is text encoder, fusion encoder and decoder: without a video it skips its cross-attention, with one it uses it.
+
+The modules and their weights are transformers' own (so that its files load); the passes through them are driven here, because
+keys and values of a video are computed once per layer and shared by every pass and decoding step that looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import BertConfig, BertModel
+from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
+
+from cosa.cpu.attention import attend
+from cosa.cpu.dropout import dropout
+from cosa.cpu.feed_forward import feed_forward
+from cosa.encoders.encoder_input import Packed, Read, Reading, joined
+from cosa.encoders.kv_cache import FrameKeys, KeysValues, KeyValueCache, VideoMemory
+from cosa.encoders.text_config import TextConfig
+from cosa.errors import UserError
+
+# Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
+_SIZES = {
+    name: name
+    for name in (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+    )
+} | {"vocab_size": "vocabulary_size"}  # fmt: skip
+
+
+class TextLayer(BertLayer):
+    """A layer whose modules are called from outside, one by one. Every use of its weights happens `within` it: where weights
+    are divided over workers (cosa/training/sharding.py) they are whole only there.
+    """
+
+    def within(self, work: Callable[..., Any], *inputs: Any) -> Any:
+        """What a function of the layer and inputs gives."""
+        return work(self, *inputs)
+
+
+class MultimodalEncoder(nn.Module):
+    """BERT whose layers also have cross-attention, with its masked-language head tied to the word embeddings."""
+
+    def __init__(self, config: TextConfig, *, load_pretrained: bool = True):
+        super().__init__()
+        self.config = config
+        bert_config = BertConfig(
+            vocab_size=config.vocabulary_size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_position_embeddings,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+            initializer_range=config.initializer_range,
+            is_decoder=True,
+            add_cross_attention=True,
+        )
+        self.bert = BertModel(bert_config, add_pooling_layer=False)
+        for layer in self.bert.encoder.layer:
+            layer.__class__ = TextLayer  # transformers offers no place to name a layer's class
+        self.cls = BertOnlyMLMHead(bert_config)
+        self.cls.apply(self.bert._init_weights)
+        if load_pretrained and config.pretrained is not False:
+            self._load_pretrained()
+        head = self.cls.predictions
+        head.decoder.weight = self.bert.embeddings.word_embeddings.weight
+        head.decoder.bias = head.bias
+        self.gradient_checkpointing = False
+        self._compiled: Callable[[Sequence[Reading]], list[Read]] | None = None
+
+    def compile_reading(self, backend: str, *, fullgraph: bool) -> None:
+        """Compile `read` for training: one graph for all lengths. Generation, which keeps a cache, stays as it is."""
+        self._compiled = torch.compile(self._read, backend=backend, fullgraph=fullgraph, dynamic=True)
+
+    def _load_pretrained(self) -> None:
+        """Weights through transformers: cross-attention layers are new and stay at their random start."""
+        from transformers import BertForMaskedLM
+
+        source = self.config.encoder if self.config.pretrained is True else str(self.config.pretrained)
+        try:
+            loaded = BertForMaskedLM.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({type(error).__name__}); "
+                "give the folder of a downloaded model, or false for random weights"
+            ) from error
+        for theirs, ours in _SIZES.items():
+            found, expected = getattr(loaded.config, theirs), getattr(self.config, ours)
+            if found != expected:
+                raise UserError(f"model.text.{ours}: {source!r} has {found}, the spec says {expected}; give {found}")
+        missing, unexpected = self.bert.load_state_dict(
+            {k: v for k, v in loaded.bert.state_dict().items() if not k.startswith("pooler.")}, strict=False
+        )
+        missing = [key for key in missing if "crossattention" not in key]
+        if missing or unexpected:
+            raise UserError(f"model.text.pretrained: {source!r} lacks {missing[:3]} and has unknown {unexpected[:3]}")
+        self.cls.load_state_dict(loaded.cls.state_dict())
+
+    @property
+    def layers(self) -> Sequence[TextLayer]:
+        """The layers, each self-attention, cross-attention, feed-forward."""
+        return self.bert.encoder.layer
+
+    @property
+    def heads(self) -> int:
+        """Attention heads a layer."""
+        return self.config.num_attention_heads
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(rows, positions, hidden) to (rows, heads, positions, head_dim)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def video_memory(self, video_input: Tensor) -> VideoMemory:
+        """Keys and values of all layers for videos given as (videos, positions, hidden)."""
+        found = [layer.within(_keys_values, video_input) for layer in self.layers]
+        return VideoMemory(tuple((self.split_heads(keys), self.split_heads(values)) for keys, values in found))
+
+    def frame_keys(self, projected: Tensor) -> FrameKeys:
+        """Of frames (videos, frames, tokens, hidden) without their frame embeddings."""
+        return FrameKeys(tuple(layer.within(_keys_values, projected) for layer in self.layers))
+
+    def memory_of_frames(self, keys: FrameKeys, frame_embeddings: Tensor) -> VideoMemory:
+        """The memory of videos whose frames have these embeddings (frames, hidden): `video_memory` of their sum."""
+        layers = []
+        for layer, pair in zip(self.layers, keys.layers, strict=True):
+            of_keys, of_values = layer.within(_with_embeddings, *pair, frame_embeddings)
+            layers.append((self.split_heads(of_keys.flatten(1, 2)), self.split_heads(of_values.flatten(1, 2))))
+        return VideoMemory(tuple(layers))
+
+    def forward(
+        self,
+        ids: Tensor,
+        attention_mask: Tensor,
+        memory: VideoMemory | None = None,
+        *,
+        positions: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """`read` of one reading: hidden states (rows, length, hidden), and keys and values of `ids`, one pair a layer."""
+        [read] = self.read([Reading(ids, attention_mask, memory, positions=positions, cache=cache)])
+        return read.hidden, read.keys_values
+
+    def read(self, readings: Sequence[Reading]) -> list[Read]:
+        """Read several groups of texts in one pass; they need not be of one length, nor all look at videos.
+
+        Linear layers see the tokens of all groups as rows of one matrix, so that the weights of a layer (and in the backward
+        pass their gradients) travel through memory once. Attention stays within each group.
+        """
+        if self._compiled is None or not self.training or any(reading.cache is not None for reading in readings):
+            return self._read(readings)
+        return self._compiled(readings)
+
+    def _read(self, readings: Sequence[Reading]) -> list[Read]:
+        order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first
+        packed = Packed([readings[i] for i in order])
+        ids = packed.ids[None]
+        types = torch.zeros_like(ids)  # BERT's segments: there is only the first
+        hidden = self.bert.embeddings(input_ids=ids, token_type_ids=types, position_ids=packed.positions[None])[0]
+        # hidden: (tokens, hidden), through all layers
+        keys_values: list[list[KeysValues]] = []
+        for index, layer in enumerate(self.layers):
+            step = self._last_layer if index + 1 == len(self.layers) else self._layer
+            if self.gradient_checkpointing and self.training:
+                hidden, new = checkpoint(layer.within, step, hidden, packed, index, use_reentrant=False)
+            else:
+                hidden, new = layer.within(step, hidden, packed, index)
+            keys_values.append(new)
+        reads: list[Read | None] = [None] * len(readings)
+        for place, (group, states) in enumerate(zip(order, hidden.split(packed.wanted_sizes), strict=True)):
+            rows = readings[group].ids.shape[0]
+            reads[group] = Read(states.unflatten(0, (rows, -1)), [of_layer[place] for of_layer in keys_values])
+        return [read for read in reads if read is not None]
+
+    def _layer(
+        self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int, *, wanted: Tensor | None = None
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to go on with; all when left out."""
+        attention = layer.attention.self
+        asking = hidden if wanted is None else hidden.index_select(0, wanted)
+        sizes = packed.sizes if wanted is None else packed.wanted_sizes
+        parts = zip(
+            packed.readings,
+            attention.query(asking).split(sizes),
+            attention.key(hidden).split(packed.sizes),
+            attention.value(hidden).split(packed.sizes),
+            packed.masks if wanted is None else packed.wanted_masks,
+            strict=True,
+        )
+        contexts: list[Tensor] = []
+        new: list[KeysValues] = []
+        for reading, query, key, value, mask in parts:
+            rows = reading.ids.shape[0]
+            keys, values = self._of_rows(key, rows), self._of_rows(value, rows)
+            new.append((keys, values))
+            if reading.cache is not None:
+                keys, values = reading.cache.append(index, keys, values)
+            contexts.append(self._attend(self._of_rows(query, rows), keys, values, mask))
+        asking = self._merged(layer.attention.output, layer.attention.output.dense(joined(contexts)), asking)
+        asking = self._look_at_videos(layer, asking, sizes, packed, index)
+        wide = feed_forward(asking, layer.intermediate.dense, layer.output.dense)
+        return self._merged(layer.output, wide, asking), new
+
+    def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
+        """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
+        return self._layer(layer, hidden, packed, index, wanted=packed.wanted)
+
+    def _look_at_videos(self, layer: BertLayer, hidden: Tensor, sizes: list[int], packed: Packed, index: int) -> Tensor:
+        looking = [reading.memory for reading in packed.readings if reading.memory is not None]
+        if not looking:
+            return hidden
+        tokens = sum(sizes[: len(looking)])
+        first = hidden[:tokens]
+        contexts = []
+        for memory, query in zip(looking, layer.crossattention.self.query(first).split(sizes[: len(looking)]), strict=True):
+            # No mask hides any part of a video, so all rows of one video are one long row of queries.
+            keys, values = memory.layers[index]
+            contexts.append(self._attend(self._of_rows(query, memory.videos), keys, values, None))
+        looked = self._merged(layer.crossattention.output, layer.crossattention.output.dense(joined(contexts)), first)
+        return looked if tokens == len(hidden) else torch.cat([looked, hidden[tokens:]])
+
+    def _merged(self, output: Any, branch: Tensor, hidden: Tensor) -> Tensor:
+        """What a branch of a layer gave, joined to what went in: dropout, sum, norm. output: the module of the branch's end."""
+        if self.training:
+            branch = dropout(branch, self.config.dropout)
+        merged: Tensor = output.LayerNorm(branch + hidden)
+        return merged
+
+    def _of_rows(self, x: Tensor, rows: int) -> Tensor:
+        """(tokens, hidden) to (rows, heads, positions, head_dim)."""
+        return self.split_heads(x.unflatten(0, (rows, -1)))
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of each row, as packed tokens (tokens, hidden)."""
+        context = attend(query, keys, values, mask, self.config.dropout if self.training else 0.0)
+        return context.transpose(1, 2).flatten(0, 1).flatten(1)
+
+    def language_logits(self, hidden: Tensor) -> Tensor:
+        """(..., hidden) to (..., vocabulary). Call it with the positions that matter only: it is the widest layer of all."""
+        logits: Tensor = self.cls(hidden)
+        return logits
+
+
+def _keys_values(layer: BertLayer, seen: Tensor) -> KeysValues:
+    """Of cross-attention to what is seen, each of its shape (..., hidden)."""
+    attention = layer.crossattention.self
+    return attention.key(seen), attention.value(seen)
+
+
+def _with_embeddings(layer: BertLayer, keys: Tensor, values: Tensor, frame_embeddings: Tensor) -> KeysValues:
+    """Keys and values (videos, frames, tokens, hidden) with the part of the frame embeddings (frames, hidden) added."""
+    attention = layer.crossattention.self
+    return (
+        keys + F.linear(frame_embeddings, attention.key.weight)[:, None],
+        values + F.linear(frame_embeddings, attention.value.weight)[:, None],
+    )

@@ -1,0 +1,74 @@
+"""Question answering: answers are generated greedily and compared with the accepted ones (paper, section 4)."""
+
+from collections.abc import Sequence
+
+import torch
+
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.cpu.linear import packed_weights
+from cosa.data.annotations import QuestionEntry
+from cosa.data.batches import ClipSource
+from cosa.data.clip_settings import ClipSettings
+from cosa.distributed import gather_objects, rank, world_size
+from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
+from cosa.evaluation.encoding import encode_batches, share_of_worker
+from cosa.evaluation.evaluation_result import EvaluationResult
+from cosa.evaluation.evaluation_settings import EvaluationSettings
+from cosa.generation import generate, question_prompt
+from cosa.model import COSA
+
+
+@torch.no_grad()
+def evaluate_question_answering(
+    model: COSA,
+    questions: Sequence[QuestionEntry],
+    clips: ClipSource,
+    settings: EvaluationSettings,
+    clip_settings: ClipSettings,
+    device: torch.device,
+    behaviour: Behaviour = DEFAULT,
+) -> EvaluationResult:
+    """Answer every question. Clips are encoded once however many questions they have."""
+    model.eval()
+    video_ids = list(dict.fromkeys(question.video_id for question in questions))
+    mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
+    of_video: dict[str, list[int]] = {video_id: [] for video_id in mine}
+    for index, question in enumerate(questions):
+        if question.video_id in of_video:
+            of_video[question.video_id].append(index)
+    answers: dict[int, str] = {}
+    with packed_weights(model.multimodal):
+        for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
+            memory = model.video_memory(features)
+            pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
+            for begin in range(0, len(pairs), settings.eval_batch_size):
+                part = pairs[begin : begin + settings.eval_batch_size]
+                rows = memory.select(torch.tensor([row for row, _ in part], device=device))
+                ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(device)
+                prompt = question_prompt(model, rows, ids, clip_settings.max_text_tokens)
+                texts = generate(model, rows, max_tokens=clip_settings.max_answer_tokens, prompt=prompt)
+                answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
+    merged = {index: text for part in gather_objects(answers) for index, text in part.items()}
+    ordered = [merged[index] for index in range(len(questions))]
+    predictions = [
+        {
+            "video_id": question.video_id,
+            "question_id": question.question_id,
+            "question": question.question,
+            "answer": answer,
+            "expected": list(question.answers),
+        }
+        for question, answer in zip(questions, ordered, strict=True)
+    ]
+    scored = all(question.answers for question in questions)  # a submission set comes without answers
+    return EvaluationResult(_accuracy(ordered, questions, settings, behaviour) if scored else {}, predictions)
+
+
+def _accuracy(
+    answers: Sequence[str], questions: Sequence[QuestionEntry], settings: EvaluationSettings, behaviour: Behaviour
+) -> dict[str, float]:
+    """{"accuracy": percent}: exact, or VQAv2's; one name, so that checkpoints are chosen by it either way."""
+    accepted = [question.answers for question in questions]
+    if settings.soft_accuracy:
+        return {"accuracy": vqa_accuracy(answers, accepted)["vqa_accuracy"]}
+    return answer_accuracy(answers, accepted, "none" if behaviour.answers_verbatim else "words")

@@ -1,0 +1,26 @@
+"""How the tasks are evaluated."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from cosa.section import Section, no_effect
+
+
+class EvaluationSettings(Section):
+    """How the tasks are evaluated (paper, section 4; published defaults)."""
+
+    eval_batch_size: PositiveInt = no_effect(64, description="clips encoded at once in evaluation")
+    rerank: PositiveInt = Field(50, description="videos of every text that matching re-scores")
+    video_to_text: bool = Field(False, description="also rank texts for every video")
+    beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
+    length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
+    max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
+    caption_metrics: tuple[Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...] = Field(
+        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"),
+        min_length=1,
+        description="caption metrics to compute",
+    )
+    soft_accuracy: bool = Field(
+        False, description="question answering: VQAv2's accuracy over ten human answers instead of exact match"
+    )

@@ -1,0 +1,195 @@
+"""Text-to-video retrieval: contrastive similarity ranks all videos, matching re-ranks the best (paper, section 4)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.data.annotations import CaptionEntry
+from cosa.data.batches import ClipSource
+from cosa.distributed import gather_objects, rank, world_size
+from cosa.evaluation.encoding import encode_batches, share_of_worker
+from cosa.evaluation.evaluation_result import EvaluationResult
+from cosa.evaluation.evaluation_settings import EvaluationSettings
+from cosa.evaluation.feature_store import FeatureStore
+from cosa.evaluation.retrieval_metrics import retrieval_metrics
+from cosa.evaluation.scores import Reranked, Similarities, best_columns, chunks
+from cosa.model import COSA, VideoFeatures
+
+TOP = 10  # videos named per text in the predictions
+# What re-ranking holds at once: visual tokens, whose keys and values of all layers are kept, and tokens of texts in a pass.
+VISUAL_TOKENS_AT_ONCE = 8192
+TEXT_TOKENS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Higher is a better match.
+
+    similarities: (texts, videos) contrastive similarity. reranked: (texts, videos) match probability of the candidates; the
+    others stand behind them. Both are made in blocks when they are asked for.
+    """
+
+    similarities: Similarities
+    reranked: Reranked
+
+    @property
+    def candidates(self) -> NDArray[np.integer]:
+        """(texts, k) videos that matching re-scored, the most similar first."""
+        return self.reranked.candidates
+
+
+@torch.no_grad()
+def evaluate_retrieval(
+    model: COSA,
+    entries: Sequence[CaptionEntry],
+    clips: ClipSource,
+    settings: EvaluationSettings,
+    max_text_tokens: int,
+    device: torch.device,
+    behaviour: Behaviour = DEFAULT,
+) -> EvaluationResult:
+    """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result.
+
+    Memory grows with the number of videos and of texts, not with their product, nor with frames.
+    """
+    video_ids = [entry.video_id for entry in entries]
+    texts = [caption for entry in entries for caption in entry.captions]
+    found = score_retrieval(model, video_ids, texts, clips, settings, max_text_tokens, device, behaviour)
+    owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
+    metrics = retrieval_metrics(found.reranked, owner, video_to_text=settings.video_to_text, ties=behaviour.ties)
+    contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
+    metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
+    predictions = []
+    for rows, scores in chunks(found.reranked):
+        best = best_columns(scores, TOP)
+        for row, columns in enumerate(best, start=rows.start):
+            predictions.append(
+                {
+                    "text": texts[row],
+                    "video_id": video_ids[owner[row]],
+                    "ranked": [video_ids[i] for i in columns],
+                    "scores": [round(float(scores[row - rows.start, i]), 4) for i in columns],
+                }
+            )
+    return EvaluationResult(metrics, predictions)
+
+
+@torch.no_grad()
+def score_retrieval(
+    model: COSA,
+    video_ids: Sequence[str],
+    texts: Sequence[str],
+    clips: ClipSource,
+    settings: EvaluationSettings,
+    max_text_tokens: int,
+    device: torch.device,
+    behaviour: Behaviour = DEFAULT,
+) -> RetrievalScores:
+    """Scores of all texts and videos, the same on all workers."""
+    model.eval()
+    mine = share_of_worker(len(video_ids), rank(), world_size())
+    ids = model.tokenizer.batch(texts, max_text_tokens)
+    text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
+    with FeatureStore(len(mine)) as store:
+        vectors = [torch.empty(0, text_vectors.shape[1])]  # a worker may have no videos
+        for _, features in encode_batches(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device):
+            vectors.append(model.video_contrastive(features).float().cpu())
+            store.add(features.projected)
+        video_vectors = torch.cat(gather_objects(torch.cat(vectors)))
+        if behaviour.half_features:
+            text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
+        similarities = Similarities(text_vectors.numpy(), video_vectors.numpy())
+        candidates = np.concatenate([best_columns(scores, settings.rerank) for _, scores in chunks(similarities)])
+        mine_matched = match_probabilities(model, ids, store, mine, candidates, device, behaviour)
+    match = np.zeros(candidates.shape)
+    for text_index, place, values in gather_objects(mine_matched):
+        match[text_index, place] = values
+    return RetrievalScores(similarities, Reranked(similarities, candidates, match, others_zero=behaviour.unranked_score_zero))
+
+
+def _lengths(ids: Tensor, pad_id: int) -> np.ndarray:
+    """(texts, length) to (texts,): tokens up to the last one that is not padding."""
+    places = torch.arange(1, ids.shape[1] + 1)
+    return ((ids != pad_id) * places).amax(1).numpy()
+
+
+def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
+    """(texts, contrastive_dim) on the CPU; every worker encodes its share of the texts, those of like length together."""
+    share = share_of_worker(len(ids), rank(), world_size())
+    lengths = _lengths(ids, model.tokenizer.pad_id)[share]
+    vectors = torch.empty(len(share), model.config.contrastive_dim)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        chosen = ids[share[rows], : lengths[rows].max()]
+        vectors[rows] = model.text_contrastive(chosen.to(device)).float().cpu()
+    return torch.cat(gather_objects(vectors))
+
+
+@torch.no_grad()
+def match_probabilities(
+    model: COSA,
+    ids: Tensor,
+    store: FeatureStore,
+    mine: np.ndarray,
+    candidates: np.ndarray,
+    device: torch.device,
+    behaviour: Behaviour = DEFAULT,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match probabilities of the candidate pairs whose video this worker holds: text index, place among the text's candidates,
+    probability.
+
+    Pairs are taken video by video, so that keys and values of a video are computed once for all its texts and never copied,
+    and by length within a video, so that nothing is padded.
+    """
+    text_index, place = np.nonzero(np.isin(candidates, mine))
+    video_index = candidates[text_index, place]
+    lengths = _lengths(ids, model.tokenizer.pad_id)[text_index]
+    order = np.lexsort((lengths, video_index))
+    text_index, place, video_index, lengths = (x[order] for x in (text_index, place, video_index, lengths))
+    local = {int(video): row for row, video in enumerate(mine)}
+    values = np.zeros(len(order))
+    for held, pairs in _blocks(video_index, store.tokens_of_one):
+        features = store.select([local[int(video)] for video in held]).to(device)  # (videos, frames, tokens, hidden)
+        video_input = model.video_input(VideoFeatures(features, features[..., 0, :]))
+        memory = model.multimodal.video_memory(video_input.half().float() if behaviour.half_features else video_input)
+        of_video = {int(video): memory.slice(row, row + 1) for row, video in enumerate(held)}
+        for part in _passes(pairs, video_index, lengths):
+            readings = [
+                model.for_first_state(ids[text_index[run], : lengths[run.start]].to(device), of_video[video_index[run.start]])
+                for run in part
+            ]
+            hidden = torch.cat([read.hidden[:, 0] for read in model.multimodal.read(readings)])
+            # float32 would round many sure matches to 1 and so tie them.
+            values[part[0].start : part[-1].stop] = model.matching_head(hidden).cpu().double().softmax(-1)[:, 1].numpy()
+    return text_index, place, values
+
+
+def _blocks(video_index: np.ndarray, tokens_of_video: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Sorted video indices of pairs in blocks: the videos that are held at once, and their pairs."""
+    videos, first = np.unique(video_index, return_index=True)
+    bounds = np.append(first, len(video_index))
+    at_once = max(1, VISUAL_TOKENS_AT_ONCE // tokens_of_video) if len(videos) else 1
+    for start in range(0, len(videos), at_once):
+        stop = min(start + at_once, len(videos))
+        yield videos[start:stop], slice(int(bounds[start]), int(bounds[stop]))
+
+
+def _passes(pairs: slice, video_index: np.ndarray, lengths: np.ndarray) -> Iterator[list[slice]]:
+    """Runs of pairs of one video and one length, as many as make a pass."""
+    changes = np.flatnonzero((np.diff(video_index[pairs]) != 0) | (np.diff(lengths[pairs]) != 0)) + 1 + pairs.start
+    part: list[slice] = []
+    tokens = 0
+    for start, stop in zip([pairs.start, *changes.tolist()], [*changes.tolist(), pairs.stop], strict=True):
+        part.append(slice(start, stop))
+        tokens += (stop - start) * int(lengths[start])
+        if tokens >= TEXT_TOKENS_AT_ONCE:
+            yield part
+            part, tokens = [], 0
+    if part:
+        yield part

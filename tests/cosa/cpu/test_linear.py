@@ -1,0 +1,86 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cosa.cpu import linear
+from cosa.cpu.linear import Linear, packed_weights, takes_onednn, use_fast_linear
+
+SHAPES = [(3, 5, 7), (1, 7), (0, 7), (300, 7), (2, 3, 4, 7)]
+
+
+def pair(bias: bool = True, sizes: tuple[int, int] = (7, 11)) -> tuple[nn.Linear, nn.Linear]:
+    plain, ours = nn.Linear(*sizes, bias=bias), nn.Linear(*sizes, bias=bias)
+    ours.load_state_dict(plain.state_dict())
+    use_fast_linear(ours)
+    assert type(ours) is Linear
+    return plain, ours
+
+
+def results(call: nn.Module, x: Tensor) -> list[Tensor | None]:
+    """Output and all gradients."""
+    x = x.clone().requires_grad_()
+    y = call(x)
+    y.backward(torch.arange(y.numel(), dtype=y.dtype).view(y.shape).cos())
+    return [y, x.grad, *(parameter.grad for parameter in call.parameters())]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sizes", [(7, 11), (7, 3)])
+@pytest.mark.parametrize("all_gradients", [True, False])
+def test_outputs_and_gradients_are_those_of_torch(
+    shape: tuple[int, ...], bias: bool, sizes: tuple[int, int], all_gradients: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "GRADIENTS_OF_WEIGHTS", all_gradients and linear.AVAILABLE)
+    plain, ours = pair(bias, sizes)
+    x = torch.randn(shape)
+    for expected, found in zip(results(plain, x), results(ours, x), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_packed_weights_give_the_same(shape: tuple[int, ...]) -> None:
+    plain, ours = pair()
+    x = torch.randn(shape)
+    with torch.no_grad():
+        with packed_weights(ours), packed_weights(ours):
+            assert (ours.packed is not None) == linear.AVAILABLE
+            torch.testing.assert_close(ours(x), plain(x), atol=1e-5, rtol=1e-5)
+        assert ours.packed is None
+
+
+def test_only_float32_on_a_cpu_without_autocast_goes_to_onednn() -> None:
+    x, weight = torch.randn(2, 7), torch.randn(3, 7)
+    assert takes_onednn(x, weight) == linear.AVAILABLE
+    assert not takes_onednn(x.double(), weight.double())
+    assert not takes_onednn(x.to("meta"), weight.to("meta"))
+    assert not takes_onednn(x[:0], weight)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not takes_onednn(x, weight)
+        assert pair()[1](torch.randn(2, 7)).dtype == torch.bfloat16
+
+
+def test_strided_inputs() -> None:
+    plain, ours = pair()
+    for x in (torch.randn(7, 5).t(), torch.randn(5, 1, 7).expand(5, 4, 7), torch.randn(4, 9, 7)[:, ::2]):
+        torch.testing.assert_close(ours(x), plain(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(7, 11), (11, 7)])
+def test_gradients_that_are_one_number_seen_often(sizes: tuple[int, int]) -> None:
+    plain, ours = pair(sizes=sizes)
+    x = torch.randn(5, sizes[0])
+    for layer in (plain, ours):
+        layer(x).sum().backward()
+    for expected, found in zip(plain.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_frozen_weights_get_no_gradient() -> None:
+    _, ours = pair()
+    ours.weight.requires_grad_(False)
+    x = torch.randn(3, 7, requires_grad=True)
+    ours(x).sum().backward()
+    assert ours.weight.grad is None
+    assert ours.bias.grad is not None
+    assert x.grad is not None

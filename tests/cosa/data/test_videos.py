@@ -1,0 +1,215 @@
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from cosa.data.extraction import extract_frames
+from cosa.data.videos import VideoIndex, find_video, probe_video, read_video
+from cosa.errors import DataError
+from tests.cosa.data.drawn_videos import make_video, number_of, numbered_picture
+
+
+def numbers(path: Path, frames_per_second: float) -> list[int]:
+    return [number_of(picture) for picture in read_video(path, frames_per_second)]
+
+
+VP9 = {"deadline": "realtime", "cpu-used": "8"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+FAST_START = {"movflags": "faststart"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "arguments"),
+    [
+        ("a.mp4", "decord", {}),
+        ("fragmented.mp4", "decord", {"container": FRAGMENTED}),
+        ("a.mkv", "decord", {}),
+        ("a.flv", "decord", {}),
+        ("a.webm", "decord", {"codec": "libvpx-vp9", "options": VP9}),
+        ("a.ts", "pyav", {"as_format": "mpegts"}),
+        ("a.avi", "pyav", {"codec": "mpeg4", "options": {"bf": "2"}}),
+        ("h264.avi", "pyav", {"options": {"bf": "2"}}),
+        ("a.wmv", "pyav", {"codec": "wmv2"}),
+        ("a.gif", "pyav", {"codec": "gif", "pixel_format": "rgb8"}),
+    ],
+)
+def test_every_container_shows_the_right_frames(tmp_path: Path, name: str, reader: str, arguments: Any) -> None:
+    path = make_video(tmp_path / name, **arguments)
+    info = probe_video(path)
+    assert (info.reader, info.width, info.height) == (reader, 64, 48)
+    assert info.duration == pytest.approx(4.0, abs=1e-3)
+    assert info.frames_per_second == pytest.approx(10.0, abs=1e-2)
+    assert numbers(path, 4) == [int(10 * (k + 0.5) / 4) for k in range(16)]
+    assert numbers(path, 10) == list(range(40)) or name.endswith(".mkv")  # its timestamps are whole milliseconds
+
+
+def test_odd_frame_rate_and_its_pixels(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", rate=Fraction(30000, 1001), frames=61, size=(160, 90))
+    expected = [int((k + 0.5) / 3 * 30000 / 1001) for k in range(6)]
+    assert numbers(path, 3) == expected
+    for picture, number in zip(read_video(path, 3), expected, strict=True):
+        assert picture.dtype == np.uint8
+        assert np.abs(picture.astype(int) - numbered_picture(number, 160, 90)).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("seed", [0, 1])  # decord's skip_frames, which is not used, goes wrong on seed 1
+def test_variable_frame_rate_uses_real_timestamps(tmp_path: Path, suffix: str, seed: int) -> None:
+    steps = np.random.default_rng(seed).integers(20, 400, 39)
+    milliseconds = [0, *np.cumsum(steps).tolist()]
+    path = make_video(tmp_path / f"a{suffix}", milliseconds=milliseconds, options={"bf": "2"})
+    read = numbers(path, 5)
+    for k, number in enumerate(read):
+        time = 1000 * (k + 0.5) / 5
+        assert milliseconds[number] <= time + 1
+        assert number == 39 or time < milliseconds[number + 1] + 1
+    assert len(read) == round(probe_video(path).duration * 5)
+
+
+def test_short_and_sparse_sampling(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=3)
+    assert numbers(path, 1) == [2]  # 0.3 s: one frame, the one shown at 0.5 s or else the last
+    assert numbers(path, 40) == [0] * 4 + [1] * 4 + [2] * 4
+    assert numbers(make_video(tmp_path / "single.mp4", frames=1), 4) == [0]
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="positive"):
+            read_video(path, wrong)
+
+
+def test_cut_by_edit_list_begins_at_the_cut(tmp_path: Path) -> None:
+    """A stream copy keeps the frames before the cut but hides them: decord would show them."""
+    whole, cut = make_video(tmp_path / "whole.mp4", options={"bf": "3"}), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        offset = int(Fraction(7, 10) / (stream.time_base or 1))
+        for packet in source.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
+                target.mux(packet)
+    assert probe_video(cut).reader == "pyav"
+    assert probe_video(cut).duration == pytest.approx(3.3, abs=1e-3)
+    assert numbers(cut, 10) == list(range(7, 40))
+
+
+MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.mark.parametrize("degrees", sorted(MATRICES))
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])  # decord and PyAV
+def test_rotation_flag_is_applied(tmp_path: Path, degrees: int, codec: str) -> None:
+    path = make_video(tmp_path / "a.mp4", codec, rate=25, size=(64, 32))
+    upright = next(read_video(path, 4))
+    content = bytearray(path.read_bytes())
+    matrix = content.find(b"tkhd") + 4 + 4 + 20 + 8 + 8  # type, version, times, reserved, layer to volume
+    a, b, c, d = (value << 16 for value in MATRICES[degrees])
+    content[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    assert probe_video(path).reader == ("decord" if codec == "libx264" else "pyav")
+    turned = next(read_video(path, 4))
+    assert np.abs(turned.astype(int) - np.rot90(upright, -degrees // 90)).mean() < 3
+
+
+def damaged_file(folder: Path, kind: str) -> Path:
+    sources: dict[str, Any] = {
+        "truncated.mp4": {"container": FAST_START},
+        "truncated.avi": {"codec": "mpeg4"},
+        "truncated.mkv": {},
+        "truncated.flv": {},
+        "truncated.gif": {"codec": "gif", "pixel_format": "rgb8"},
+        "overwritten.mp4": {"container": FAST_START},
+        "overwritten.ts": {"as_format": "mpegts"},
+    }
+    path = folder / kind
+    if kind in sources:
+        content = bytearray(make_video(path, frames=120, size=(320, 240), **sources[kind]).read_bytes())
+        middle = len(content) // 2
+        if kind.startswith("truncated"):
+            del content[middle:]
+        else:
+            content[middle : middle + 4000] = np.random.default_rng(0).bytes(4000)
+        path.write_bytes(content)
+    elif kind == "sound.mp4":
+        with av.open(str(path), "w") as output:
+            stream: Any = output.add_stream("aac", rate=44100)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 44100
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    else:
+        secret = make_video(folder / "secret.ts", as_format="mpegts")
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{secret}\n#EXT-X-ENDLIST\n"
+        concat = f"ffconcat version 1.0\nfile {secret}\n"
+        texts = {"zero.mp4": "", "text.mp4": "hello\n" * 100, "playlist.m3u8.mp4": playlist, "concat.mp4": concat}
+        path.write_text(texts[kind])
+    return path
+
+
+DAMAGED = [
+    ("zero.mp4", r"is empty \(0 bytes\)"),
+    ("text.mp4", "cannot be read as a video"),
+    ("playlist.m3u8.mp4", "cannot be read as a video"),
+    ("concat.mp4", "cannot be read as a video"),
+    ("sound.mp4", "no video stream"),
+    ("truncated.mp4", "truncated"),
+    ("truncated.avi", "truncated"),
+    ("truncated.mkv", "truncated"),
+    ("truncated.flv", "truncated"),
+    ("truncated.gif", "truncated"),
+    ("overwritten.mp4", "damaged|cannot be read"),
+    ("overwritten.ts", "damaged|cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), DAMAGED)
+def test_bad_media_are_an_error_to_readers_and_a_record_to_extraction(tmp_path: Path, kind: str, message: str) -> None:
+    path = damaged_file(tmp_path, kind)
+    with pytest.raises(DataError, match=message) as raised:
+        list(read_video(path, 4))
+    record = extract_frames(path, tmp_path / "frames" / "clip", 4, video_id="clip")
+    assert record.error == str(raised.value)
+    assert str(path) in record.error
+    assert (record.video_id, record.frames, record.bytes) == ("clip", 0, 0)
+    assert list((tmp_path / "frames").iterdir()) == []
+
+
+def test_missing_video(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.mp4", tmp_path):
+        assert "is missing or not a file" in str(extract_frames(path, tmp_path / "out", 4).error)
+
+
+def test_videos_are_found_by_identifier(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.mp4", "a.avi", "b.MKV", "c.d.webm", "sub/e.gif", "f.txt"):
+        (tmp_path / name).touch()
+    index = VideoIndex(tmp_path)
+    found = {"a": "a.mp4", "a.avi": "a.avi", "b": "b.MKV", "c.d": "c.d.webm", "sub/e": "sub/e.gif"}
+    for video_id, name in found.items():
+        assert index.find(video_id) == find_video(tmp_path, video_id) == tmp_path / name
+    for video_id in ("f", "f.txt", "c", "sub", "A"):
+        with pytest.raises(DataError, match=r"is missing; tried .* \.mp4"):
+            index.find(video_id)
+    for video_id, message in (("nowhere/a", "missing or not a folder"), ("../a", "media identifier")):
+        with pytest.raises(DataError, match=message):
+            index.find(video_id)
+
+
+def test_links_may_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "a.mp4").touch()
+    (root / "b.mp4").touch()
+    (root / "file.mp4").symlink_to(outside / "a.mp4")
+    (root / "folder").symlink_to(outside)
+    (root / "inside.mp4").symlink_to(root / "b.mp4")
+    (tmp_path / "linked_root").symlink_to(root)
+    for video_id in ("file", "folder/a"):
+        with pytest.raises(DataError, match="outside the media folder"):
+            VideoIndex(root).find(video_id)
+    assert VideoIndex(root).find("inside") == root / "inside.mp4"
+    assert VideoIndex(tmp_path / "linked_root").find("b").is_file()

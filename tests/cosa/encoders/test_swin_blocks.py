@@ -1,0 +1,164 @@
+"""Swin away from its native resolution, against transformers' own implementation with the same weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from timm.layers import DropPath
+from timm.models.swin_transformer import SwinTransformerBlock
+from torch import Tensor, nn
+from transformers import SwinConfig, SwinModel
+
+from cosa.encoders.positions import fit_positions
+from cosa.encoders.swin_blocks import SwinBlock, with_branch
+from cosa.encoders.vision import VisionEncoder
+from cosa.encoders.vision_config import VisionConfig
+from tests.support import random_frames
+
+SIZES = {"patch_size": 4, "embed_dim": 16, "depth": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4), "window_size": 7}
+
+
+def encoder(resolution: int) -> VisionEncoder:
+    torch.manual_seed(0)
+    config = VisionConfig.model_validate({"encoder": "swin_base_patch4_window7_224", "resolution": resolution, **SIZES})
+    made = VisionEncoder(config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return made
+
+
+def reference(ours: VisionEncoder, resolution: int) -> SwinModel:
+    """transformers' Swin with the weights of ours."""
+    config = SwinConfig(
+        image_size=resolution, patch_size=4, embed_dim=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 4], window_size=7,
+    )  # fmt: skip
+    model = SwinModel(config, add_pooling_layer=False).eval()
+    found = {theirs: value for name, value in ours.backbone.state_dict().items() for theirs, value in renamed(name, value)}
+    missing, unexpected = model.load_state_dict(found, strict=False)
+    assert not unexpected
+    assert not [name for name in missing if "relative_position_index" not in name]
+    return model
+
+
+def renamed(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
+    """transformers' name of a weight; queries, keys and values stand apart there."""
+    if name.startswith("patch_embed."):
+        part = {"proj": "patch_embeddings.projection", "norm": "norm"}[name.split(".")[1]]
+        return [(f"embeddings.{part}.{name.split('.')[2]}", value)]
+    if name.startswith("norm."):
+        return [(f"layernorm.{name.split('.')[1]}", value)]
+    _, stage, rest = name.split(".", 2)
+    if rest.startswith("downsample."):
+        return [(f"encoder.layers.{int(stage) - 1}.{rest}", value)]
+    for ours, theirs in {
+        "norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.o_proj",
+        "attn.relative_position_bias_table": "attention.relative_position_bias.relative_position_bias_table",
+    }.items():  # fmt: skip
+        rest = rest.replace(ours, theirs)
+    if "attn.qkv" in rest:
+        parts = zip("qkv", value.chunk(3), strict=True)
+        return [(f"encoder.layers.{stage}.{rest.replace('attn.qkv', f'attention.{part}_proj')}", v) for part, v in parts]
+    return [(f"encoder.layers.{stage}.{rest}", value)]
+
+
+@pytest.mark.parametrize("resolution", [224, 288, 384, 480])
+@torch.no_grad()
+def test_equals_another_implementation(resolution: int) -> None:
+    ours = encoder(resolution)
+    frames = random_frames(1, 1, resolution=resolution)[0]
+    pixels = (frames / 255 - ours.mean) / ours.std
+    expected = reference(ours, resolution)(pixel_values=pixels).last_hidden_state
+    found = ours(frames)
+    assert found.shape == (1, (resolution // 32) ** 2, 128)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_without_padding_nothing_differs_from_timm() -> None:
+    ours = encoder(224)
+    blocks = [module for module in ours.modules() if isinstance(module, SwinTransformerBlock)]
+    assert len(blocks) == 8
+    assert all(type(block) is SwinBlock for block in blocks)
+    frames = random_frames(2, 1, resolution=224)[:, 0]
+    with torch.no_grad():
+        found = ours(frames)
+        for block in blocks:
+            block.__class__ = SwinTransformerBlock
+        assert torch.equal(ours(frames), found)
+
+
+# -- stochastic depth -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.9])
+def test_dropped_branches_are_not_computed(rate: float) -> None:
+    """By many draws: what timm's expression gives on average, from the images that were kept alone."""
+    x, weight = torch.arange(1.0, 9.0)[:, None].requires_grad_(), torch.tensor(3.0, requires_grad=True)
+    drop_path, computed, total, rounds = DropPath(rate).train(), [], torch.zeros(8, 1), 2000
+    torch.manual_seed(0)
+    for _ in range(rounds):
+
+        def branch(kept: Tensor) -> Tensor:
+            computed.append(len(kept))
+            return kept * weight
+
+        found = with_branch(x, branch, drop_path)
+        kept = (found != x)[:, 0]
+        torch.testing.assert_close(found[kept], (x + x * weight / (1 - rate))[kept])
+        assert computed[-1] == max(1, int(kept.sum()))
+        total += found.detach()
+    assert sum(computed) / rounds == pytest.approx(8 * (1 - rate), rel=0.05, abs=rate**8 + 0.05)
+    torch.testing.assert_close(total / rounds, (x + x * weight).detach(), rtol=0.15, atol=0)
+
+
+def test_a_branch_that_no_image_keeps_has_gradients_of_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.ones(4, 2, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    with_branch(x, lambda kept: kept * weight, DropPath(0.5).train()).sum().backward()
+    assert weight.grad == 0
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.ones(4, 2))
+
+
+def test_nothing_is_dropped_in_evaluation() -> None:
+    x = torch.randn(4, 2)
+    assert torch.equal(with_branch(x, torch.sin, DropPath(0.5).eval()), x + x.sin())
+    assert torch.equal(with_branch(x, torch.sin, nn.Identity()), x + x.sin())
+
+
+# -- resolutions ------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_opposite_edges_do_not_see_each_other() -> None:
+    """One stage: what the last rows show reaches no token of the first ones."""
+    sizes = {**SIZES, "depth": (2,), "num_heads": (1,)}
+    config = VisionConfig.model_validate({"encoder": "swin_base_patch4_window7_224", "resolution": 104, **sizes})
+    torch.manual_seed(0)
+    made = VisionEncoder(config).eval()
+    frames = random_frames(1, 1, resolution=104)[0]
+    changed = frames.clone()
+    changed[..., -8:, :] = 255 - changed[..., -8:, :]
+    first, second = (made(images).unflatten(1, (26, 26)) for images in (frames, changed))
+    moved = (first - second).abs().amax((0, 2, 3)) > 1e-5  # (26,) rows of tokens
+    assert moved[-2:].all()
+    assert not moved[:10].any()
+
+
+def test_weights_of_the_native_resolution_serve_others(tmp_path: Path) -> None:
+    native = encoder(224)
+    torch.save(native.backbone.state_dict(), tmp_path / "swin.pth")
+    for resolution in (384, 480):
+        config = VisionConfig.model_validate(
+            {
+                "encoder": "swin_base_patch4_window7_224",
+                "resolution": resolution,
+                "pretrained": str(tmp_path / "swin.pth"),
+                **SIZES,
+            }
+        )
+        other = VisionEncoder(config)
+        weights = dict(native.backbone.state_dict())
+        assert fit_positions(other.backbone.state_dict(), weights) == []
+        for name, value in other.backbone.state_dict().items():
+            assert torch.equal(value, weights[name]), name

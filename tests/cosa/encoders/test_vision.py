@@ -1,0 +1,161 @@
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cosa.encoders.positions import resize_position_grid
+from cosa.encoders.vision import PIXEL_STATISTICS, VisionEncoder
+from cosa.encoders.vision_config import VisionConfig
+from cosa.errors import UserError
+from tests.support import FAMILIES, Family, gradients, random_frames, vision_config
+
+
+@pytest.mark.parametrize(("family", "tokens", "dim"), [("swin", 16, 16), ("clip", 5, 16)])
+def test_all_tokens_after_the_last_norm(family: Family, tokens: int, dim: int) -> None:
+    encoder = VisionEncoder(vision_config(family)).eval()
+    out = encoder(random_frames(1, 3)[0])
+    assert out.shape == (3, tokens, dim)
+    assert encoder.output_dim == dim
+    torch.testing.assert_close(out.mean(-1), torch.zeros(3, tokens), atol=1e-5, rtol=0)
+    expected = out[:, 0] if family == "clip" else out.mean(1)
+    torch.testing.assert_close(encoder.pool(out), expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bytes_are_normalised_on_the_way(family: Family) -> None:
+    encoder = VisionEncoder(vision_config(family)).eval()
+    frames = random_frames(1, 2)[0]
+    mean, std = (torch.tensor(values)[:, None, None] for values in PIXEL_STATISTICS[family])
+    torch.testing.assert_close(encoder(frames), encoder((frames / 255 - mean) / std))
+    assert not {"mean", "std"} & set(encoder.state_dict())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stochastic_depth_only_in_a_training_swin(family: Family) -> None:
+    frames = random_frames(1, 64)[0]
+    encoder = VisionEncoder(vision_config(family, drop_path_rate=0.5)).train()
+    assert not torch.equal(encoder(frames), encoder(frames))
+    published = VisionEncoder(vision_config(family)).train()
+    assert torch.equal(published(frames), published(frames)) is (family == "clip")
+
+
+def test_frozen_weights_get_no_gradient() -> None:
+    assert not any(parameter.requires_grad for parameter in VisionEncoder(vision_config("swin", frozen=True)).parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_checkpointing_changes_no_gradient(family: Family) -> None:
+    encoder, frames, found = VisionEncoder(vision_config(family)).train(), random_frames(1, 2)[0], []
+    for enabled in (False, True):
+        encoder.backbone.set_grad_checkpointing(enabled)
+        encoder.zero_grad()
+        torch.manual_seed(1)
+        encoder(frames).square()[:, 0, :3].sum().backward()
+        found.append(gradients(encoder))
+    assert len(found[0]) == len(list(encoder.parameters())) == len(found[1])
+    torch.testing.assert_close(found[0], found[1])
+
+
+# -- names and weights ------------------------------------------------------------------------------------------------
+
+
+def test_published_encoders_exist_in_timm() -> None:
+    for encoder in (
+        "swin_base_patch4_window7_224.ms_in22k",
+        "vit_base_patch16_clip_quickgelu_224.openai",
+        "vit_large_patch14_clip_quickgelu_336.openai",
+    ):
+        assert timm.is_model(encoder)
+        assert encoder in timm.list_pretrained()
+
+
+def test_a_tag_changes_nothing_without_pretrained_weights() -> None:
+    config = vision_config("swin", encoder="swin_tiny_patch4_window7_224.ms_in22k")
+    assert VisionEncoder(config).output_dim == 16
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("swin_nonsense", "timm has no model 'swin_nonsense'"),
+        ("swin_base_patch4_window7_224.in22k", "has no tag 'in22k'; its tags are .*ms_in22k"),
+        ("vit_medium_patch16_clip_224.openai", "has no tag 'openai'; "),
+    ],
+)
+def test_unknown_names(encoder: str, message: str) -> None:
+    for pretrained in (False, True):
+        with pytest.raises(UserError, match=message):
+            VisionEncoder(VisionConfig(encoder=encoder, pretrained=pretrained))
+
+
+@pytest.mark.parametrize(("family", "changes"), [("swin", {"num_heads": 2}), ("clip", {"num_heads": 3})])
+def test_impossible_sizes(family: Family, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="timm cannot build"):
+        VisionEncoder(vision_config(family, **changes))
+
+
+@pytest.mark.parametrize(("family", "resolution", "advice"), [("swin", 33, "give 32 or 36"), ("clip", 40, "give 32 or 48")])
+def test_resolutions_that_patches_do_not_divide(family: Family, resolution: int, advice: str) -> None:
+    with pytest.raises(UserError, match=advice):
+        VisionEncoder(vision_config(family, resolution=resolution))
+
+
+@pytest.mark.parametrize("resolution", [16, 48, 80, 112])
+def test_a_clip_encoder_at_any_multiple_of_its_patches(resolution: int) -> None:
+    encoder = VisionEncoder(vision_config("clip", resolution=resolution)).eval()
+    assert encoder(random_frames(1, 2, resolution=resolution)[0]).shape == (2, 1 + (resolution // 16) ** 2, 16)
+
+
+def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # else it tries again for most of a minute
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nowhere")
+    config = vision_config("swin", pretrained=True)
+    with pytest.raises(UserError, match=r"weights of 'swin_tiny.*' could not be fetched from the hub .*path of a downloaded"):
+        VisionEncoder(config)
+    VisionEncoder(config, load_pretrained=False)
+
+
+def saved_backbone(folder: Path, family: Family, suffix: str, **changes: Any) -> tuple[Path, VisionEncoder]:
+    encoder, path = VisionEncoder(vision_config(family, **changes)).eval(), folder / f"weights{suffix}"
+    weights = {name: value.contiguous() for name, value in encoder.backbone.state_dict().items()}
+    if suffix == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
+    return path, encoder
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_from_a_file(tmp_path: Path, family: Family, suffix: str) -> None:
+    path, saved = saved_backbone(tmp_path, family, suffix)
+    loaded = VisionEncoder(vision_config(family, pretrained=str(path))).eval()
+    frames = random_frames(1, 1)[0]
+    assert torch.equal(loaded(frames), saved(frames))
+
+
+def test_weights_for_another_resolution(tmp_path: Path) -> None:
+    path, saved = saved_backbone(tmp_path, "clip", ".safetensors")
+    encoder = VisionEncoder(vision_config("clip", pretrained=str(path), resolution=64))
+    positions = saved.backbone.pos_embed.detach()
+    torch.testing.assert_close(encoder.backbone.pos_embed.detach(), resize_position_grid(positions, 17))  # as published
+    assert encoder(random_frames(1, 1, resolution=64)[0]).shape == (1, 17, 16)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path, _ = saved_backbone(tmp_path, "swin", ".pth")
+    with pytest.raises(UserError, match=r"do not fit the sizes of model\.vision"):
+        VisionEncoder(vision_config("swin", embed_dim=16, pretrained=str(path)))
+    torch.save({"something": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"lacks \d+ weights of the encoder"):
+        VisionEncoder(vision_config("swin", pretrained=str(tmp_path / "other.pth")))
+    with pytest.raises(UserError, match="no file"):
+        VisionEncoder(vision_config("swin", pretrained=str(tmp_path / "gone.pth")))
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("no weights")
+        with pytest.raises(UserError, match="is no file of weights"):
+            VisionEncoder(vision_config("swin", pretrained=str(tmp_path / name)))

@@ -1,0 +1,100 @@
+"""A small trainer without randomness beside that of the objectives, so that two ways to compute a step can be compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.distributed import rank, world_size
+from cosa.model import COSA
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.training.loop import LogRecord, Trainer
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.sharding import shard, whole
+from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from tests.support import CAPTIONS, Family, random_clips, tiny_config
+
+CPU = torch.device("cpu")
+SPEED = ("samples_per_second", "data_wait_share")
+
+
+def small_trainer(
+    *objectives: tuple[str, ...],
+    family: Family = "swin",
+    dropout: float = 0.0,
+    batch_size: int = 4,
+    steps: int = 4,
+    seed: int = 0,
+    checkpointing: bool = False,
+    ema_decay: float | None = None,
+    **loop: Any,
+) -> Trainer:
+    """One corpus a set of objectives; no stochastic depth. Answers are of different lengths, as captions are."""
+    config = tiny_config(family, dropout=dropout)
+    vision = config.vision.model_copy(update={"drop_path_rate": 0.0})
+    torch.manual_seed(seed)
+    model = COSA(config.model_copy(update={"vision": vision}))
+    samples = [
+        Sample(f"clip{i}", caption=text, question=text, answer=CAPTIONS[len(CAPTIONS) - 1 - i])
+        for i, text in enumerate(CAPTIONS)
+    ]
+    corpora = [Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size) for i, names in enumerate(objectives)]
+    batches = TrainingBatches(
+        corpora,
+        model.tokenizer,
+        seed=5,
+        concatenate=2,
+        max_text_tokens=16,
+        max_answer_tokens=12,
+        rank=rank(),
+        workers=world_size(),
+    )
+    freeze_unused(model, {name for names in objectives for name in names})
+    model.set_gradient_checkpointing(checkpointing)
+    settings = OptimizerSettings(learning_rate=1e-3, ema_decay=ema_decay)
+    loop_settings = LoopSettings.model_validate({"log_every": 1, **loop})
+    losses = StepLosses(model, ObjectiveSettings(), 16)
+    if loop_settings.sharding == "fsdp":
+        shard(losses, CPU)
+    return Trainer(
+        losses=losses,
+        optimizer=build_optimizer(model, settings),
+        batches=batches,
+        optimizer_settings=settings,
+        loop_settings=loop_settings,
+        seed=5,
+        device=CPU,
+    )
+
+
+def records_of(trainer: Trainer) -> dict[int, LogRecord]:
+    """Train to the end; records without speed."""
+    found: dict[int, LogRecord] = {}
+    trainer.run(lambda step, record: found.update({step: record}), lambda _: None)
+    return {step: {name: value for name, value in record.items() if name not in SPEED} for step, record in found.items()}
+
+
+def weights_of(trainer: Trainer) -> dict[str, Tensor]:
+    """All weights, put together."""
+    return {name: whole(value.detach()).clone() for name, value in trainer.losses.model.state_dict().items()}
+
+
+def assert_same_training(
+    found: tuple[dict[int, LogRecord], dict[str, Tensor]],
+    expected: tuple[dict[int, LogRecord], dict[str, Tensor]],
+    *,
+    losses: float = 1e-5,
+    weights: float = 2e-5,
+) -> None:
+    """Records to a relative tolerance; weights to an absolute one: a step moves each by up to 1e-3."""
+    assert found[0].keys() == expected[0].keys()
+    for step, record in expected[0].items():
+        assert found[0][step] == pytest.approx(record, rel=losses)
+    assert found[1].keys() == expected[1].keys()
+    for name, value in expected[1].items():
+        torch.testing.assert_close(found[1][name], value, rtol=0, atol=weights, msg=lambda text, name=name: f"{name}: {text}")

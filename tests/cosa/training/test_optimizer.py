@@ -1,0 +1,104 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cosa.objectives.draws import Draws
+from cosa.objectives.names import LONG_NAMES
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import (
+    CLIP_LEARNING_RATE,
+    build_optimizer,
+    differ_in_reach,
+    freeze_unused,
+    schedule,
+    set_learning_rate,
+)
+from cosa.training.training_settings import OptimizerSettings
+from tests.cosa.training.test_losses import batch_of
+from tests.support import FAMILIES, Family, gradients, tiny_model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("objectives", [(name,) for name in LONG_NAMES] + [("itc", "itm"), ("itc", "citm", "cmlm", "ccap")])
+def test_exactly_what_gets_a_gradient_stays_trainable(family: Family, objectives: tuple[str, ...]) -> None:
+    """Nothing that is trained is frozen, and DDP finds a gradient for everything else in every step."""
+    model = tiny_model(family)
+    losses = StepLosses(model, ObjectiveSettings(), 20)
+    found = losses(batch_of(objectives), Draws(torch.Generator().manual_seed(0)))
+    torch.stack(list(found.values())).sum().backward()
+    reached = set(gradients(model))
+    frozen = set(freeze_unused(model, objectives))
+    names = {name for name, _ in model.named_parameters()}
+    assert names - frozen == reached
+    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == reached
+
+
+def test_frozen_weights_have_no_place_in_the_optimizer() -> None:
+    model = tiny_model()
+    freeze_unused(model, ["itc"])
+    optimizer = build_optimizer(model, OptimizerSettings())
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+
+
+def test_unused_parameters_are_looked_for_only_when_steps_differ() -> None:
+    assert not differ_in_reach([["itc", "cmlm"], ["cap", "citc", "mlm"]])
+    assert differ_in_reach([["itc"], ["itc", "cap"]])
+    assert not differ_in_reach([["qa"]])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weight_decay_on_matrices_only(family: Family) -> None:
+    model = tiny_model(family)
+    optimizer = build_optimizer(model, OptimizerSettings(weight_decay=0.3))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(decay.values()) == {0.0, 0.3}
+    for name, parameter in model.named_parameters():
+        positions = any(part in name for part in ("position", "pos_embed", "frame_embedding", "cls_token"))
+        expected = 0.0 if parameter.dim() < 2 or positions else 0.3
+        assert decay[id(parameter)] == expected, name
+    assert decay[id(model.multimodal.bert.embeddings.word_embeddings.weight)] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("family", "pretrained", "chosen", "expected"),
+    [
+        ("swin", False, None, 1e-4),
+        ("swin", True, None, 1e-4),
+        ("clip", False, None, 1e-4),
+        ("clip", True, None, CLIP_LEARNING_RATE),
+        ("clip", "weights.pth", None, CLIP_LEARNING_RATE),
+        ("clip", True, 3e-6, 3e-6),
+        ("swin", False, 3e-6, 3e-6),
+    ],
+)
+def test_learning_rate_of_the_vision_encoder(
+    family: Family, pretrained: bool | str, chosen: float | None, expected: float
+) -> None:
+    model = tiny_model(family)
+    vision = model.config.vision.model_copy(update={"pretrained": pretrained})
+    model.config = model.config.model_copy(update={"vision": vision})
+    optimizer = build_optimizer(model, OptimizerSettings(vision_learning_rate=chosen))
+    mine = {id(parameter) for parameter in model.vision.parameters()}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            assert group["peak_learning_rate"] == (expected if id(parameter) in mine else 1e-4)
+
+
+@given(st.floats(0, 1), st.floats(0, 0.99))
+def test_schedule_is_a_triangle(progress: float, warmup: float) -> None:
+    share = schedule(progress, warmup)
+    assert 0 <= share <= 1
+    expected = progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
+    assert share == pytest.approx(expected)
+
+
+def test_rates_of_a_run() -> None:
+    model = tiny_model("clip")
+    optimizer = build_optimizer(model, OptimizerSettings(learning_rate=1.0, vision_learning_rate=0.1))
+    shares = [set_learning_rate(optimizer, step, 9, OptimizerSettings(warmup_ratio=0.2)) for step in range(9)]
+    assert shares == pytest.approx([0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+    assert {round(group["lr"], 9) for group in optimizer.param_groups} == {0.125, 0.0125}
+    assert set_learning_rate(optimizer, 0, 9, OptimizerSettings(warmup_ratio=0.0)) == pytest.approx(0.9)

@@ -1,0 +1,75 @@
+"""What `cosa doctor` says; that its checks work is tested through the command line."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from cosa.errors import UserError
+from workflows.commands import doctor
+from workflows.commands.doctor import examine, run_doctor
+
+CHECKS = ("_storage", "_torch", "_video", "_java", "_mlflow", "_ray")
+
+
+@pytest.fixture
+def all_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CHECKS:
+        monkeypatch.setattr(doctor, name, lambda *_, name=name: f"{name} works")
+
+
+def broken(*_: object) -> str:
+    raise ImportError("libGL.so.1: cannot open shared object file\n")
+
+
+def test_all_is_well(all_well: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run_doctor(tmp_path)
+    assert capfd.readouterr().out.count("✓") == len(CHECKS)
+
+
+def test_one_that_fails_is_told_and_the_others_go_on(
+    all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_video", broken)
+    with pytest.raises(UserError, match="1 part does not work; what they printed is in"):
+        run_doctor(tmp_path)
+    said = capfd.readouterr().out
+    assert said.count("✓") == len(CHECKS) - 1
+    assert "✗ video    ImportError: libGL.so.1: cannot open shared object file" in said
+    assert "decord and av have to load" in said
+
+
+def test_an_error_without_a_text_is_told_by_its_name(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object) -> str:
+        raise RuntimeError(" \n")
+
+    monkeypatch.setattr(doctor, "_ray", silent)
+    assert {finding.name: finding.detail for finding in examine(tmp_path)}["ray"] == "RuntimeError: "
+
+
+def test_java_and_ray_are_waited_for_at_the_same_time(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2, timeout=10)  # each goes on when the other is there
+
+    def wait() -> str:
+        together.wait()
+        return "both are there"
+
+    for name in ("_java", "_ray"):
+        monkeypatch.setattr(doctor, name, wait)
+    assert [finding.detail for finding in examine(tmp_path)].count("both are there") == 2
+
+
+def test_a_storage_that_cannot_be_written_is_told(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    file = tmp_path / "file"
+    file.write_text("")
+    finding = next(examine(file))
+    assert finding.name == "storage"
+    assert finding.advice is not None
+
+
+def test_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LOW_DISK_GIB", 1e9)
+    finding = next(examine(tmp_path))
+    assert "GiB are free at" in finding.detail
+    assert finding.advice is not None

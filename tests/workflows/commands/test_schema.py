@@ -1,0 +1,76 @@
+"""What `cosa schema` shows agrees with what specs accept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cosa.errors import UserError
+from cosa.objectives.names import LONG_NAMES
+from workflows.commands.schema import SECTIONS, json_schema, show_schema
+from workflows.spec.load import load_spec
+from workflows.spec.sections import STAGE_SECTIONS
+
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_field_is_explained(name: str) -> None:
+    model = SECTIONS[name]
+    assert model.__doc__
+    unexplained = {field for field, info in model.model_fields.items() if not info.description}
+    sections = {"vision", "text"}  # explained under their own names
+    assert unexplained - sections - {"kind"} == set()
+
+
+def test_all_sections_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    show_schema(None, as_json=False)
+    shown = capsys.readouterr().out
+    for name, model in SECTIONS.items():
+        assert f"\n{name}" in f"\n{shown}"
+        assert all(f"  {field}" in shown for field in model.model_fields)
+    assert all(meaning in shown for meaning in LONG_NAMES.values())
+
+
+def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:
+    show_schema("extract", as_json=False)
+    shown = capsys.readouterr().out
+    assert "jpeg_quality" in shown
+    assert "zero_shot_first" not in shown
+
+
+def test_unknown_section() -> None:
+    with pytest.raises(UserError, match="no section 'evalute'; did you mean 'evaluate'"):
+        show_schema("evalute", as_json=False)
+
+
+def test_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    show_schema(None, as_json=True)
+    schema = json.loads(capsys.readouterr().out)
+    assert schema == json.loads(json.dumps(json_schema()))
+    assert {"name", "stages"} <= set(schema["required"])
+    kinds = [
+        branch["if"]["properties"]["kind"]["const"]
+        for branch in schema["properties"]["stages"]["additionalProperties"]["allOf"]
+    ]
+    assert kinds == list(STAGE_SECTIONS)
+
+
+def test_json_schema_names_every_definition_that_it_uses() -> None:
+    text = json.dumps(json_schema())
+    used = {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
+    assert used <= set(json_schema()["$defs"])
+
+
+def test_specs_use_only_fields_of_the_schema() -> None:
+    schema = json_schema()
+    for file in sorted(EXPERIMENTS.glob("*/*.yaml")):
+        if file.parent.name == "base":
+            continue
+        source = load_spec(file, environment={}).source
+        assert source is not None
+        data = source.plain()
+        assert set(data) <= set(schema["properties"])
+        for stage in data["stages"].values():
+            assert set(stage) <= set(schema["$defs"][STAGE_SECTIONS[stage["kind"]].__name__]["properties"])

@@ -1,0 +1,136 @@
+"""Whole experiments that differ in some fields."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import cli
+from cosa.errors import UserError
+from tests.workflows.planning.planned import finish, lay_out, plan
+from workflows.commands.variants import Variant, run_variants, variants_of
+from workflows.planning.plan import Plan, make_plan
+from workflows.results.locks import exclusive
+from workflows.runner import RunOptions, _start_over
+from workflows.spec.graph import Experiment
+from workflows.terminal.reporter import Reporter
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+def test_all_combinations() -> None:
+    assert variants_of(["a.b=1,2", "c=x, [3, 4]"]) == [
+        ("a.b=1", "c=x"), ("a.b=1", "c=[3, 4]"), ("a.b=2", "c=x"), ("a.b=2", "c=[3, 4]"),
+    ]  # fmt: skip
+    assert variants_of(["rate=1e-4"]) == [("rate=1e-4",)]
+    assert variants_of(["flag=true,false"]) == [("flag=true",), ("flag=false",)]
+
+
+def test_values_stay_as_they_are_written() -> None:
+    assert variants_of(["a=2020-01-01,'1',on,010,[x, {y: 1}]"]) == [
+        ("a=2020-01-01",), ("a='1'",), ("a=on",), ("a=010",), ("a=[x, {y: 1}]",),
+    ]  # fmt: skip
+
+
+def test_a_field_twice() -> None:
+    with pytest.raises(UserError, match=r"--sweep a\.b: it is given 2 times; write all its values into one"):
+        variants_of(["a.b=1,2", "a.b=3"])
+
+
+def test_names_of_variants_tell_fields_apart(here: Path) -> None:
+    console = Console(width=160, highlight=False)
+    variants = [("stages.captions.length_penalty=0.1", "stages.test.length_penalty=0.2")]
+    with console.capture() as capture:
+        run_variants(variants, lambda variant: plan(), Reporter(console))
+    assert "captions.length_penalty=0.1, test.length_penalty=0.2" in capture.get()
+
+
+@pytest.mark.parametrize("wrong", ["a=1],[2", "a.b", "a.b=", "=1,2", "a=[1"])
+def test_wrong_forms(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"--sweep .*: expected NAME=VALUE,VALUE"):
+        variants_of([wrong])
+
+
+def test_a_value_twice() -> None:
+    with pytest.raises(UserError, match="a value is there twice"):
+        variants_of(["a=1,2,1"])
+
+
+def test_shared_stages_are_done_once_and_a_failure_does_not_stop_the_others(here: Path) -> None:
+    ran: list[list[str]] = []
+
+    def run(variant: Variant) -> Plan:
+        if "length_penalty=0.5" in variant[0]:
+            raise UserError("stage test: broken\n  log: somewhere")
+        made = plan(*variant)
+        ran.append([step.name for step in made.to_run])
+        finish(made)
+        return plan(*variant)
+
+    console = Console(width=160, highlight=False)
+    with (
+        console.capture() as capture,
+        pytest.raises(UserError, match=r"1 of 3 variants failed: length_penalty=0.5: stage test: broken"),
+    ):
+        run_variants(variants_of(["stages.captions.length_penalty=0.1,0.5,0.7"]), run, Reporter(console))
+    assert "pretrain" in ran[0]
+    assert ran[1] == ["captions"]
+    assert "variant 3 of 3: stages.captions.length_penalty=0.7" in capture.get()
+
+
+def test_metrics_side_by_side() -> None:
+    console = Console(width=100, highlight=False)
+    with console.capture() as capture:
+        Reporter(console).comparison(["a=1", "a=2"], [("test", "CIDEr", [10.0, None]), ("test", "BLEU-4", [1.25, 3.0])])
+    lines = [line.split() for line in capture.get().splitlines() if line.strip()]
+    assert lines == [["stage", "metric", "a=1", "a=2"], ["test", "CIDEr", "10.0"], ["BLEU-4", "1.2", "3.0"]]
+
+
+def test_forced_stages_that_variants_share_run_once(here: Path) -> None:
+    """And what builds on them is forced in every variant."""
+    first, second = "stages.retrieval.epochs=2", "stages.retrieval.epochs=3"
+    for variant in (first, second):
+        finish(plan(variant))
+    made = plan(first, force=("pretrain",))
+    made_anew = {made.result_of(step.name) for step in made.steps if step.name == "pretrain"}
+    again = {step.name: step for step in plan(second, force=("pretrain",), forced_before=made_anew).steps}
+    assert (again["pretrain"].action, again["retrieval"].action) == ("skip", "run")
+    assert again["retrieval"].reason == "its input pretrain is forced"
+
+
+def test_nothing_is_forced_if_somebody_holds_a_part_of_it(here: Path) -> None:
+    finish(plan())
+    made = plan(force=("retrieval",))
+    results = {step.name: made.result_of(step.name) for step in made.steps if step.forced}
+    assert list(results) == ["retrieval", "test"]
+    with (
+        exclusive(made.storage.lock_file("test", results["test"].name), "test"),
+        pytest.raises(UserError, match="--force: the result of test is in use by process"),
+    ):
+        _start_over(made, set(), Reporter(Console(quiet=True)))
+    assert all(folder.is_dir() for folder in results.values())
+    _start_over(made, {results["retrieval"]}, Reporter(Console(quiet=True)))
+    assert [name for name, folder in results.items() if folder.is_dir()] == ["retrieval"]
+
+
+def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the command to go on with is that of all of them."""
+    seeds: list[int] = []
+    commands: list[str] = []
+
+    def run(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
+        seeds.append(experiment.section.seed)
+        commands.append(options.resume_command)
+        Path("spec.yaml").write_text("edited: meanwhile")
+        return make_plan(experiment)
+
+    monkeypatch.setattr("workflows.runner.run_experiment", run)
+    done = CliRunner().invoke(cli.app, ["run-experiment", "spec.yaml", "--set", "seed=7", "--sweep", "seed=1,2"])
+    assert done.exit_code == 0, done.output
+    assert seeds == [1, 2]
+    assert commands[0].endswith("run-experiment spec.yaml --set seed=7 --sweep seed=1,2")
+    assert commands[1] == commands[0]

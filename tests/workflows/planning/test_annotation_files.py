@@ -1,0 +1,86 @@
+"""Whether annotation files are fit for the stages that read them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cosa.errors import UserError
+from tests.workflows.planning.planned import CAPTIONS, QUESTIONS, finish, lay_out, plan
+from workflows.planning.plan import check_annotations
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+def test_annotations_are_fit_for_their_tasks(here: Path) -> None:
+    check_annotations(plan())
+    questions = ("stages.retrieval.task=question_answering", "stages.test.tasks=[question_answering]")
+    with pytest.raises(UserError, match=r"own/train\.json holds captions, but stage retrieval needs questions; give"):
+        check_annotations(plan(*questions))
+    Path("q.json").write_text(json.dumps(QUESTIONS))
+    given = [f"datasets.own.splits.{split}.questions=q.json" for split in ("train", "val")]
+    check_annotations(plan(*questions, *given))
+
+
+def test_answers_may_lack_only_where_none_are_needed(here: Path) -> None:
+    Path("q.json").write_text(json.dumps(QUESTIONS))
+    asked = [{"video_id": q["video_id"], "question": q["question"], "question_id": i} for i, q in enumerate(QUESTIONS)]
+    Path("t.json").write_text(json.dumps(asked))
+    overrides = [
+        "stages.retrieval.task=question_answering",
+        "stages.test.tasks=[question_answering]",
+        "stages.test.split=server",
+        *(f"datasets.own.splits.{split}.questions=q.json" for split in ("train", "val")),
+        "datasets.own.splits.server=t.json",
+    ]
+    check_annotations(plan(*overrides, "stages.test.submission=true"))
+    Path("t.json").write_text(json.dumps([{k: v for k, v in q.items() if k != "question_id"} for q in asked]))
+    with pytest.raises(UserError, match=r't\.json, line 1: field "question_id" is missing; the submission of stage test'):
+        check_annotations(plan(*overrides, "stages.test.submission=true"))
+    with pytest.raises(UserError, match=r't\.json, line 1 \(entry 1\): field "answer" is missing'):
+        check_annotations(plan(*overrides))
+
+
+def test_duplicate_clips_are_fine_in_training_only(here: Path) -> None:
+    Path("own/train.json").write_text(json.dumps(CAPTIONS + CAPTIONS))
+    check_annotations(plan())
+    Path("own/val.json").write_text(json.dumps(CAPTIONS + CAPTIONS))
+    with pytest.raises(UserError, match=r"own/val\.json, line 1: video_id 'v0' was already used"):
+        check_annotations(plan())
+
+
+def test_annotations_of_finished_stages_are_not_read_again(here: Path) -> None:
+    Path("own/spare.json").write_text("[")
+    made = plan()
+    with pytest.raises(UserError, match=r"own/spare\.json"):
+        check_annotations(made)
+    finish(made, "own-frames")
+    check_annotations(plan())
+
+
+def test_a_split_must_fill_a_batch(here: Path) -> None:
+    with pytest.raises(UserError, match=r"own/train\.json has 3 samples, fewer than a batch of stage retrieval \(4\)"):
+        check_annotations(plan("stages.retrieval.batch_size=4"))
+
+
+def test_soft_accuracy_needs_several_answers(here: Path) -> None:
+    Path("q.json").write_text(json.dumps(QUESTIONS))
+    overrides = [
+        "stages.retrieval=",
+        "stages.test.checkpoint=pretrain",
+        "stages.test.tasks=[question_answering]",
+        *(f"datasets.own.splits.{split}.questions=q.json" for split in ("train", "val")),
+    ]
+    check_annotations(plan(*overrides))
+    with pytest.raises(UserError, match=r"q\.json, line 1: 1 answers, but the soft accuracy of stage test needs at least 4"):
+        check_annotations(plan(*overrides, "stages.test.soft_accuracy=true"))
+
+
+def test_references_cover_the_split(here: Path) -> None:
+    Path("r.json").write_text(json.dumps({"annotations": [{"video_id": "v0", "caption": "one"}]}))
+    overrides = ["stages.test.tasks=[captioning]", "datasets.own.splits.val={captions: own/val.json, references: r.json}"]
+    with pytest.raises(UserError, match=r"r\.json has no reference caption for 2 clips of own/val\.json, such as 'v1'"):
+        check_annotations(plan(*overrides))

@@ -1,0 +1,59 @@
+"""What has to be provided before an experiment can run."""
+
+from pathlib import Path
+
+import pytest
+
+from cosa.errors import UserError
+from tests.workflows.planning.planned import lay_out, plan
+from workflows.planning.plan import check_annotations
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+def test_missing_files_block_what_needs_them(here: Path) -> None:
+    Path("own/val.json").unlink()
+    made = plan()
+    assert made.missing == (f"datasets.own.splits.val: no file {here}/own/val.json",)
+    blocked = {step.name: step.reason for step in made.steps if step.action == "blocked"}
+    assert blocked == {
+        "own-frames": "missing: data of own",
+        "retrieval": "needs own-frames",
+        "test": "needs own-frames, retrieval",
+    }
+    check_annotations(made)  # what is not there is not read
+    with pytest.raises(UserError, match="stage own-frames has no result: missing: data of own"):
+        made.result_of("own-frames")
+
+
+def test_a_dataset_whose_folder_is_absent_is_one_line(here: Path) -> None:
+    moved = [
+        "paths.data=nowhere",
+        "datasets.own.root=${paths.data}/own/clips",
+        *(f"datasets.own.splits.{split}=${{paths.data}}/own/{split}.json" for split in ("train", "val", "spare")),
+    ]
+    assert plan(*moved).missing == (
+        "datasets.own: no folder nowhere/own (root, train, val and spare annotations); put the data there or --set "
+        "paths.data=FOLDER",
+    )
+    Path("nowhere/own").mkdir(parents=True)
+    assert len(plan(*moved).missing) == 4
+    unnamed = [override.replace("${paths.data}", "absent") for override in moved[1:]]
+    assert plan(*unnamed).missing[0].endswith("; put the data there or correct datasets.own")
+
+
+def test_retrieval_is_evaluated_without_the_training_split(here: Path) -> None:
+    text = """
+name: zero-shot
+datasets: {own: {media: image, root: pictures, splits: {train: nowhere.json, val: own/val.json}}}
+stages:
+  test: {kind: evaluate, checkpoint: ./start, dataset: own, split: val, tasks: [retrieval]}
+"""
+    Path("spec.yaml").write_text(text)
+    Path("start").mkdir()
+    Path("start/model.safetensors").touch()
+    assert plan().missing == ()
+    assert plan("stages.test.tasks=[captioning]").missing == (f"datasets.own.splits.train: no file {here}/nowhere.json",)

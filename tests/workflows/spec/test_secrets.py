@@ -1,0 +1,114 @@
+"""Secrets stay out of what is recorded; what is none stays in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workflows.records.mlflow_store import Place, local_store
+from workflows.records.tracking import Tracker
+from workflows.spec.secrets import Secrets, mask_passwords
+from workflows.terminal.reporter import Reporter
+
+SECRETS = Secrets(
+    {
+        "MY_TOKEN": "abc123xyz",
+        "DB_PASSWORD": "abc123xyz-longer",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI",
+        "API_KEY_2": "second-key",
+        "MYSQL_PWD": "a-database's",
+        "GITHUB_PAT": "personal-access",
+        "OLDPWD": "/work/folder",
+        "SSH_AUTH_SOCK": "/run/ssh-agent",
+        "SHORT_TOKEN": "yes",
+        "TOKENIZERS_PARALLELISM": "disabled",
+        "COMPASS": "magnetic-north",
+        "COSA_DATA": "/data/videos",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden"),
+    [
+        ("postgresql://me:p/w0rd@host/db", "postgresql://***@host/db"),  # SQLAlchemy takes it
+        ("http://me:p@ss@host:5000/x?y=a@b", "http://***@host:5000/x?y=a@b"),
+        ("https://token@host/x", "https://***@host/x"),
+        ("databricks://host?token=dapi123&x=1", "databricks://host?token=***&x=1"),
+        ("http://127.0.0.1:5000/#/models/m@champion", "http://127.0.0.1:5000/#/models/m@champion"),
+    ],
+)
+def test_passwords_with_odd_signs(address: str, hidden: str) -> None:
+    assert mask_passwords(f"see '{address}'") == f"see '{hidden}'"
+
+
+def test_passwords_in_addresses() -> None:
+    assert mask_passwords('{"uri": "http://me:secret@host:5000/x"}') == '{"uri": "http://***@host:5000/x"}'
+    assert mask_passwords("see https://host/a@b") == "see https://host/a@b"
+    assert mask_passwords("postgresql://host/db?user=me&password=secret&sslmode=require 1") == (
+        "postgresql://host/db?user=me&password=***&sslmode=require 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "secret", ["abc123xyz", "abc123xyz-longer", "wJalrXUtnFEMI", "second-key", "a-database's", "personal-access"]
+)
+def test_values_of_variables_with_telling_names(secret: str) -> None:
+    assert SECRETS.hide(f"--set stages.corpus.options.key={secret}/x") == "--set stages.corpus.options.key=***/x"
+    assert SECRETS.hide_in({"a": [secret, 1, None], "b": {"c": secret}}) == {"a": ["***", 1, None], "b": {"c": "***"}}
+
+
+@pytest.mark.parametrize("value", ["/run/ssh-agent", "/work/folder", "yes", "disabled", "magnetic-north", "/data/videos"])
+def test_other_values_stay(value: str) -> None:
+    assert SECRETS.hide(value) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        ("+password: hunter2abc", "+password: ***"),
+        ('+api_key = "abcdefgh"', "+api_key = ***"),
+        ("+hf_token: 'hf_x1y2z3'", "+hf_token: ***"),
+        ("+key = AKIAIOSFODNN7EXAMPLE", "+key = ***"),
+        ("+x = hf_abcdefghijklmnopqrstuvwxyz0123456789", "+x = ***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nrest", "***\nrest"),
+    ],
+)
+def test_secrets_in_source(line: str, hidden: str) -> None:
+    assert SECRETS.hide_in_source(line) == hidden
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "+    token = tokenizer(text)",
+        "+    tokens = tokenizer.encode(text)",
+        "+max_text_tokens: 40",
+        "+    eos_token: int = 102",
+        '+secret: "${env:MY_SECRET}"',
+        "+password: ${env:MY_PASSWORD}",
+    ],
+)
+def test_source_that_only_sounds_like_it(line: str) -> None:
+    assert SECRETS.hide_in_source(line) == line
+
+
+def test_no_record_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever way it takes: parameters, tags, the store's file, the file of unsent records."""
+    monkeypatch.setenv("DEMO_TOKEN", "very-secret-value")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "mlflow.db").write_text("no database, and too long to be taken for an empty one" * 20)
+    for folder in (tmp_path, broken):
+        one = Tracker(Place(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
+        run = one.new_run("stage", tags={"cosa.command": "x --set a.b=very-secret-value"})
+        run.params({"options": {"login": "very-secret-value"}, "plain": "shown"})
+        run.tags({"t": "http://me:pw@host/very-secret-value"})
+        run.end("FINISHED")
+        one.close(20)
+    kept = [(tmp_path / "mlflow.db").read_bytes(), (broken / "unsent.jsonl").read_bytes()]
+    for content in kept:
+        assert b"shown" in content
+        assert b"very-secret" not in content
+        assert b"me:pw" not in content
+    assert json.loads((broken / "unsent.jsonl").read_text().splitlines()[2])["values"]["options.login"] == "***"

@@ -1,0 +1,48 @@
+"""The program as a folder that can be sent to machines without a checkout: its packages, and nothing else of where it lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workflows.records.provenance import SHIPPED_CHANGES, SHIPPED_STATE, git_state, source_changes
+from workflows.spec.secrets import Secrets
+
+PACKAGES = ("cosa", "workflows")
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray gives it to the entrypoint of a job
+
+
+@contextmanager
+def packed_program() -> Iterator[Path]:
+    """A temporary folder with the packages, the command line and the state of their sources, to be given to Ray as working_dir.
+
+    Copied, instead of naming the folder that they lie in: that may be a checkout with results, data and environments, or the
+    site-packages of an installation.
+    """
+    root = Path(__file__).resolve().parents[2]
+    with tempfile.TemporaryDirectory(prefix="cosa-program-") as name:
+        folder = Path(name)
+        for package in PACKAGES:
+            shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy2(root / "cli.py", folder)
+        (folder / SHIPPED_STATE).write_text(json.dumps(git_state()) + "\n", encoding="utf-8")
+        changes = source_changes(Secrets.of_process())
+        if changes is not None:
+            (folder / SHIPPED_CHANGES).write_text(changes, encoding="utf-8")
+        yield folder
+
+
+def is_job() -> bool:
+    """Whether this process is the entrypoint of a Ray job."""
+    return JOB_VARIABLE in os.environ
+
+
+def job_brings_program() -> bool:
+    """Whether this process is the entrypoint of a Ray job whose workers get its working folder, and with it the program."""
+    config = json.loads(os.environ.get(JOB_VARIABLE) or "{}")
+    return "working_dir" in (config.get("runtime_env") or {})

@@ -1,0 +1,199 @@
+"""`cosa submit`: hand a run over to a Ray cluster as a job. Program and spec travel with it, its log comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cosa.errors import UserError
+from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
+from workflows.cluster.shipping import packed_program
+from workflows.planning.selection import EVERYTHING, Selection
+from workflows.records.mlflow_store import mask_passwords
+from workflows.spec.combinations import is_path
+from workflows.spec.graph import Experiment
+from workflows.spec.load import load_spec
+from workflows.training.preemption import GRACE_SECONDS
+
+SPEC_NAME = "experiment.yaml"
+RETRY_SECONDS = 2.0
+LOST_SECONDS = 120.0  # without an answer of the dashboard, following ends
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What to hand over. python: how the cluster's machines call it. selection, force: as in run-experiment."""
+
+    spec: Path
+    overrides: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
+    selection: Selection = EVERYTHING
+    address: str = "http://127.0.0.1:8265"
+    python: str = "python"
+
+
+def submit(submission: Submission, say: Callable[[str], None]) -> str:
+    """Start the job.
+
+    Returns:
+        its id.
+
+    Raises:
+        UserError: the spec is wrong or has a relative storage, or the cluster does not take the job.
+    """
+    experiment = load_spec(submission.spec, [*submission.overrides, "cluster.address=auto"])
+    spec = travelling_spec(experiment)
+    submission.selection.stages(experiment)
+    client = client_of(submission.address)
+    forced = [word for name in submission.force for word in ("--force", name)]
+    words = [submission.python, "cli.py", "run-experiment", SPEC_NAME, *forced, *submission.selection.arguments()]
+    with packed_program() as folder:
+        (folder / SPEC_NAME).write_text(json.dumps(spec, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # Entry point, metadata and variables are shown to all who see the dashboard: what the spec says stays in the file.
+        variables = {
+            "COLUMNS": str(shutil.get_terminal_size((120, 24)).columns),
+            "RAY_JOB_STOP_WAIT_TIME_S": str(int(GRACE_SECONDS) + 10),  # `ray job stop` waits for training to save
+        }
+        try:
+            job: str = client.submit_job(
+                entrypoint=shlex.join(words),
+                submission_id=f"{experiment.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}",
+                metadata={"job_name": experiment.name},
+                runtime_env={"working_dir": str(folder), "env_vars": variables},
+            )
+        except (RuntimeError, OSError) as error:
+            raise UserError(
+                f"the cluster at {submission.address} does not take the job: {mask_passwords(str(error))}"
+            ) from error
+    say(f"submitted {job} to {submission.address}; results will be in {Path(spec['storage']) / experiment.name}")
+    return job
+
+
+def travelling_spec(experiment: Experiment) -> dict[str, Any]:
+    """The spec as one mapping that means the same on another machine: `extends` and ${...} resolved, paths absolute.
+
+    Raises:
+        UserError: the storage is relative: results in a job's folder would be lost with it.
+    """
+    assert experiment.source is not None
+    spec: dict[str, Any] = experiment.source.plain()
+    storage = Path(experiment.section.storage).expanduser()
+    if not storage.is_absolute():
+        raise UserError(
+            f"storage: {experiment.section.storage!r} is relative, and a job runs in a folder that is removed with it; give a "
+            "folder that all machines of the cluster see, such as --storage /shared/results"
+        )
+    spec["storage"] = str(storage)
+    here = ("cpus", "dashboard_port")  # of a Ray that is started for the run
+    spec["cluster"] = {key: value for key, value in (spec.get("cluster") or {}).items() if key not in here}
+    spec["cluster"]["address"] = "auto"
+    for name, dataset in experiment.section.datasets.items():
+        if dataset.made_by is None:
+            spec["datasets"][name] = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames", "splits"))
+    for name in experiment.stages:
+        stage = spec["stages"][name]
+        for key in ("init_from", "checkpoint"):
+            if isinstance(stage.get(key), str) and is_path(stage[key]):
+                stage[key] = _absolute(stage[key])
+    for part in ("vision", "text"):
+        section = (spec.get("model") or {}).get(part) or {}
+        if isinstance(section.get("pretrained"), str):
+            section["pretrained"] = _absolute(section["pretrained"])
+    return spec
+
+
+def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:
+    """A path, or all paths inside a mapping (below `keys`, if given), absolute."""
+    if isinstance(value, dict):
+        return {key: _absolute(item) if keys is None or key in keys else item for key, item in value.items()}
+    return str(Path(value).expanduser().absolute())
+
+
+def client_of(address: str) -> Any:
+    """Ray's client for jobs.
+
+    Raises:
+        UserError: nothing answers, or the cluster wants another token.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"--address {address}: expected the dashboard of the cluster, such as http://127.0.0.1:8265")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise UserError(
+            f"--address {address}: nothing answers ({error}); docs/cluster.md says how to start a cluster"
+        ) from error
+    os.environ.update(RAY_ENVIRONMENT)
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would take the place of the option
+        os.environ.pop(name, None)
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise UserError(
+            f"--address {address}: the cluster does not accept this token; set RAY_AUTH_TOKEN_PATH to a file with the one that "
+            "its nodes were started with (docs/cluster.md)"
+        ) from error
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"--address {address}: {error}") from error
+
+
+def follow(job: str, address: str, write: Callable[[str], None]) -> bool:
+    """Pass on what a job prints until it has ended, also after the connection was lost for a while.
+
+    Returns:
+        whether it succeeded.
+
+    Raises:
+        UserError: the dashboard does not answer any more.
+        KeyboardInterrupt: the person has seen enough; the job goes on.
+    """
+    from ray.job_submission import JobStatus
+
+    client, shown, since = client_of(address), 0, time.monotonic()
+
+    async def tail() -> None:
+        nonlocal shown, since
+        seen = 0  # each connection tells the whole log again
+        async for text in client.tail_job_logs(job):
+            new = text[max(0, shown - seen) :]
+            seen += len(text)
+            since = time.monotonic()
+            if new:
+                write(new)
+                shown = seen
+
+    while True:
+        status = None
+        try:
+            asyncio.run(tail())
+            status = client.get_job_status(job)
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() - since > LOST_SECONDS:
+                raise UserError(f"{address} does not answer any more ({error})\n{how_to_go_on(job, address)}") from error
+        if status is not None and status.is_terminal():
+            return bool(status == JobStatus.SUCCEEDED)
+        time.sleep(RETRY_SECONDS)
+
+
+def how_to_go_on(job: str, address: str) -> str:
+    """What a person can do with a job that runs."""
+    return (
+        f"the job goes on; follow it again: RAY_AUTH_MODE=token ray job logs --follow {job} --address {address}\n"
+        f"stop it (training saves first):  RAY_AUTH_MODE=token ray job stop {job} --address {address}"
+    )

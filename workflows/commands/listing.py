@@ -1,0 +1,67 @@
+"""What `cosa list` shows: specs with the first line about them, converters, results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cosa.datasets.converters import CONVERTERS
+from cosa.errors import UserError
+from workflows.results.artifacts import MANIFEST, PARTIAL, read_manifest
+from workflows.terminal.reporter import duration
+
+
+def show_listing(experiments: Path, storage: Path) -> None:
+    """Print specs below a folder, converters, and the results in a storage folder."""
+    console = Console(highlight=False)
+    console.print("[bold]Specs[/]")
+    table = _table("spec", "paper or purpose")
+    for path in sorted(experiments.rglob("*.yaml")):
+        if path.parent.name != "base":
+            table.add_row(f"  {path}", _header(path))
+    console.print(table if table.row_count else f"  none in {experiments.absolute()}")
+    console.print("\n[bold]Converters[/] (stages of kind prepare)")
+    for name, converter in CONVERTERS.items():
+        console.print(f"  {name:<12} {converter.description}")
+    console.print(f"\n[bold]Results[/] in {storage}")
+    results = _results(storage)
+    console.print(results if results.row_count else "  none yet")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, column in enumerate(columns):
+        table.add_column(column if index else f"  {column}")
+    return table
+
+
+def _header(path: Path) -> str:
+    """The line of a spec's opening comment that says what to expect."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith(("# Paper:", "# Expect:", "# Purpose:")):
+            return line.partition(":")[2].strip()
+        if line and not line.startswith("#"):
+            break
+    return ""
+
+
+def _results(storage: Path) -> Table:
+    table = _table("experiment", "stage", "made", "took", "main metrics", "folder")
+    for path in sorted(storage.glob(f"*/*/*/{MANIFEST}")):
+        if path.parent.name.endswith(PARTIAL):
+            continue
+        try:
+            manifest = read_manifest(path.parent)
+        except UserError as error:
+            table.add_row(f"  {path.parts[-4]}", path.parts[-3], "", "", f"[red]{error}[/]", str(path.parent))
+            continue
+        if manifest is not None:
+            shown = ("text_to_video_r1", "cider", "accuracy", "frames", "final_loss")
+            metrics = ", ".join(f"{name} {manifest.metrics[name]:.4g}" for name in shown if name in manifest.metrics)
+            when = manifest.started.replace("T", " ")[:16]
+            table.add_row(
+                f"  {manifest.experiment}", manifest.stage, when, duration(manifest.seconds), metrics, path.parent.name
+            )
+    return table

@@ -1,0 +1,98 @@
+"""`--sweep stages.pretrain.concatenate=1,2,4`: whole experiments that differ in some fields, one after the other.
+
+Results are found by their content: stages that a swept field does not reach run once and serve all variants.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import yaml
+from rich.markup import escape
+
+from cosa.errors import UserError
+from workflows.planning.plan import Plan
+from workflows.runner import result_rows
+from workflows.terminal.reporter import METRIC_NAMES, Reporter
+
+Variant = tuple[str, ...]  # overrides, NAME=VALUE
+
+
+def variants_of(sweeps: Sequence[str]) -> list[Variant]:
+    """All combinations of the values of several `NAME=VALUE,VALUE,...`.
+
+    Raises:
+        UserError: one is not of this form, or has a value twice.
+    """
+    axes: list[list[str]] = []
+    for sweep in sweeps:
+        name, equals, text = sweep.partition("=")
+        values = _items(text) if equals and name.strip() else []
+        if not values:
+            raise UserError(f"--sweep {sweep}: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4")
+        if len(set(values)) < len(values):
+            raise UserError(f"--sweep {sweep}: a value is there twice")
+        axes.append([f"{name.strip()}={value}" for value in values])
+    names = Counter(_name(axis[0]) for axis in axes)
+    for name, count in names.items():
+        if count > 1:
+            raise UserError(f"--sweep {name}: it is given {count} times; write all its values into one")
+    return list(itertools.product(*axes))
+
+
+def _items(text: str) -> list[str]:
+    """The items of a list without its brackets, each as it is written: --set reads them, by its own rules."""
+    whole = f"[{text}]"
+    try:
+        node = yaml.compose(whole, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return []
+    if not isinstance(node, yaml.SequenceNode):
+        return []
+    return [whole[item.start_mark.index : item.end_mark.index].strip() for item in node.value]
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter) -> None:
+    """Run every variant; one that fails does not keep the others from running. Then show all metrics side by side.
+
+    Raises:
+        UserError: some failed.
+    """
+    done: dict[Variant, Plan] = {}
+    failed: dict[Variant, UserError] = {}
+    for number, variant in enumerate(variants, start=1):
+        reporter.say(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
+        try:
+            done[variant] = run(variant)
+        except UserError as error:
+            failed[variant] = error
+            reporter.warn(str(error))
+    if done:
+        reporter.comparison([_short(variant) for variant in done], _rows(list(done.values())))
+    if failed:
+        which = "; ".join(f"{_short(variant)}: {str(error).splitlines()[0]}" for variant, error in failed.items())
+        raise UserError(f"{len(failed)} of {len(variants)} variants failed: {which}")
+
+
+def _short(variant: Variant) -> str:
+    """As few of the last parts of every name as tell the names apart."""
+    names = [_name(override).split(".") for override in variant]
+    parts = next(n for n in itertools.count(1) if len({tuple(name[-n:]) for name in names}) == len(names))
+    return ", ".join(
+        f"{'.'.join(name[-parts:])}={override.partition('=')[2]}" for name, override in zip(names, variant, strict=True)
+    )
+
+
+def _rows(plans: Sequence[Plan]) -> list[tuple[str, str, list[float | None]]]:
+    """Stage, metric, and its value in every plan."""
+    found = [{(row["stage"], row["metric"]): row["value"] for row in result_rows(plan)} for plan in plans]
+    keys = dict.fromkeys(key for values in found for key in values)
+    return [
+        (stage, METRIC_NAMES.get(metric, metric), [values.get((stage, metric)) for values in found]) for stage, metric in keys
+    ]

@@ -1,0 +1,277 @@
+"""The MLflow store: where it is, every call to it, and the addresses of its pages. Nothing else imports mlflow, but for
+`model_registry.py`, which this calls."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from workflows.records.model_registry import NotComparableError, register
+from workflows.records.run_table import NOTE_TAG, markdown
+from workflows.results.atomic import write_atomically
+from workflows.spec.secrets import mask_passwords, without_password
+
+Operation = dict[str, Any]  # {"do": name, "run": local id, ...}: JSON, so that it can wait in a file
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on chat traces
+METRICS_PER_CALL = 1000  # MLflow's limit
+PARAMS_PER_CALL = 100
+REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # a server may answer an upload only when it has passed it on
+
+
+def local_store(storage: Path) -> str:
+    """URI of the sqlite store in a storage folder. Absolute: relative ones depend on the working directory."""
+    return f"sqlite:///{storage.absolute()}/mlflow.db"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where records go."""
+
+    uri: str
+    experiment: str
+    artifact_location: str | None  # only for a local store: a server has its own
+
+    @property
+    def without_password(self) -> str:
+        """The URI for files: without `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and
+        _PASSWORD, and without the password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
+        """
+        return without_password(self.uri, keep_user=not self.uri.startswith("http"))
+
+    @property
+    def shown(self) -> str:
+        """The URI as people may see it."""
+        return mask_passwords(self.uri)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of an sqlite store."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+
+class ServerAwayError(Exception):
+    """The tracking store cannot be reached or opened; the operation can be tried again later."""
+
+
+class RecordError(Exception):
+    """What a person should know about a record; trying again would not help."""
+
+
+class Sender:
+    """Applies operations with MLflow's client, in the calling thread."""
+
+    def __init__(self, place: Place, mlflow_ids: dict[str, str]):
+        self.place, self.mlflow_ids = place, mlflow_ids
+        self.experiment_id: str | None = None
+        self._client: Any = None
+
+    def send(self, operation: Operation) -> None:
+        """Apply one operation.
+
+        Raises:
+            ServerAwayError: try again later.
+        """
+        import requests
+
+        try:
+            client = self._client or self._connect()
+        except Exception as error:  # whatever keeps the store from opening, the records are worth keeping
+            raise ServerAwayError(_why_away(error)) from error
+        try:
+            getattr(self, f"_{operation['do']}")(client, operation)
+        except (requests.RequestException, ConnectionError, TimeoutError) as error:
+            raise ServerAwayError(_why_away(error)) from error
+        except NotComparableError as error:
+            raise RecordError(str(error)) from error
+        except Exception as error:
+            from mlflow.exceptions import MlflowException
+
+            away = isinstance(error, MlflowException) and (
+                error.error_code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+                or "API request to" in str(error)
+                or "Max retries exceeded" in str(error)
+            )
+            if away:
+                raise ServerAwayError(_why_away(error)) from error
+            raise
+
+    def _connect(self) -> Any:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the queue itself retries
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_SECONDS)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.entities import LifecycleStage
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with _only_one_creates(self.place):
+            client = MlflowClient(tracking_uri=self.place.uri)
+            experiment = client.get_experiment_by_name(self.place.experiment)
+            if experiment is None:
+                self.experiment_id = client.create_experiment(
+                    self.place.experiment, self.place.artifact_location, tags=EXPERIMENT_TAGS
+                )
+            else:
+                self.experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == LifecycleStage.DELETED:
+                    client.restore_experiment(self.experiment_id)
+        self._client = client
+        return client
+
+    def _create(self, client: Any, operation: Operation) -> None:
+        note = Path(operation["note"]) if operation["note"] is not None else None
+        parent = self.mlflow_ids[operation["parent"]] if operation["parent"] is not None else None
+        known = _noted_run(note)
+        if known is not None and _go_on_with(client, known):
+            if parent is not None:
+                client.set_tag(known, "mlflow.parentRunId", parent)
+            self.mlflow_ids[operation["run"]] = known
+            return
+        tags = {**operation["tags"], **({"mlflow.parentRunId": parent} if parent is not None else {})}
+        run = client.create_run(self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"])
+        self.mlflow_ids[operation["run"]] = run.info.run_id
+        if note is not None and note.parent.is_dir():
+            write_atomically(note, json.dumps({"mlflow_run_id": run.info.run_id}) + "\n")
+
+    def _params(self, client: Any, operation: Operation) -> None:
+        from mlflow.entities import Param
+
+        run_id = self.mlflow_ids[operation["run"]]
+        logged = client.get_run(run_id).data.params  # of a run that goes on; MLflow refuses to change a parameter
+        values = [Param(name, value[:6000]) for name, value in operation["values"].items() if name not in logged]
+        for start in range(0, len(values), PARAMS_PER_CALL):
+            client.log_batch(run_id, params=values[start : start + PARAMS_PER_CALL])
+
+    def _tags(self, client: Any, operation: Operation) -> None:
+        from mlflow.entities import RunTag
+
+        values = [RunTag(name, value) for name, value in operation["values"].items()]
+        client.log_batch(self.mlflow_ids[operation["run"]], tags=values)
+
+    def _metrics(self, client: Any, operation: Operation) -> None:
+        from mlflow.entities import Metric
+
+        points = [Metric(name, value, stamp, step) for name, value, stamp, step in operation["points"]]
+        for start in range(0, len(points), METRICS_PER_CALL):
+            client.log_batch(self.mlflow_ids[operation["run"]], metrics=points[start : start + METRICS_PER_CALL])
+
+    def _artifact(self, client: Any, operation: Operation) -> None:
+        path, folder = Path(operation["path"]), operation["folder"] or None
+        with _patience():
+            if path.is_dir():
+                client.log_artifacts(self.mlflow_ids[operation["run"]], str(path), folder)
+            else:
+                client.log_artifact(self.mlflow_ids[operation["run"]], str(path), folder)
+
+    def _register(self, client: Any, operation: Operation) -> None:
+        with _patience():
+            register(
+                client,
+                self.mlflow_ids[operation["run"]],
+                operation["folder"],
+                Path(operation["path"]),
+                operation["name"],
+                operation["tags"],
+            )
+
+    def _table(self, client: Any, operation: Operation) -> None:
+        content = markdown(operation["rows"], self.mlflow_ids, lambda run_id: _experiment_of(client, run_id))
+        client.set_tag(self.mlflow_ids[operation["run"]], NOTE_TAG, content)
+
+    def _end(self, client: Any, operation: Operation) -> None:
+        client.set_terminated(self.mlflow_ids[operation["run"]], operation["status"], operation["time"])
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line: its type and how its text begins."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _why_away(error: BaseException) -> str:
+    """What the system said of a connection, which HTTP clients wrap in long texts; else the error's own line."""
+    innermost = error
+    while (inner := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = inner
+    return first_line(innermost) if isinstance(innermost, OSError) else first_line(error)
+
+
+@contextmanager
+def _only_one_creates(place: Place) -> Iterator[None]:
+    """Processes that make an sqlite store's tables at the same time damage it for good: one after the other."""
+    if place.sqlite_file is None:
+        yield
+        return
+    place.sqlite_file.parent.mkdir(parents=True, exist_ok=True)
+    with place.sqlite_file.with_name(f".{place.sqlite_file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _noted_run(note: Path | None) -> str | None:
+    """The MLflow id in a note of an earlier invocation."""
+    if note is None or not note.is_file():
+        return None
+    try:
+        return str(json.loads(note.read_text(encoding="utf-8"))["mlflow_run_id"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _go_on_with(client: Any, run_id: str) -> bool:
+    """Set a run to RUNNING again; false if it was deleted meanwhile."""
+    if _experiment_of(client, run_id) is None:
+        return False
+    client.update_run(run_id, status="RUNNING")
+    return True
+
+
+def _experiment_of(client: Any, run_id: str) -> str | None:
+    """Id of the experiment that a run is in; None if the run is not there, or deleted."""
+    from mlflow.entities import LifecycleStage
+    from mlflow.exceptions import MlflowException
+
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return None if info.lifecycle_stage == LifecycleStage.DELETED else str(info.experiment_id)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Give a request more time, for uploads."""
+    usual = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    if usual == REQUEST_SECONDS:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = UPLOAD_SECONDS
+    try:
+        yield
+    finally:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = usual
+
+
+# -- addresses in the UI ------------------------------------------------------------------------------------------------
+
+
+def compare_url(base: str, run_ids: Iterable[str], experiment_id: str) -> str:
+    """Address of the UI's comparison of runs."""
+
+    def encoded(values: list[str]) -> str:
+        return quote(json.dumps(values, separators=(",", ":")))
+
+    return f"{base}/#/compare-runs?runs={encoded(list(run_ids))}&experiments={encoded([experiment_id])}"
+
+
+def experiment_url(base: str, experiment_id: str) -> str:
+    """Address of an experiment's table of runs in the UI."""
+    return f"{base}/#/experiments/{experiment_id}/runs"

@@ -1,0 +1,144 @@
+"""What of an invocation is recorded in MLflow: its parent run, the runs of its stages, their files, registered models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cosa.checksums import sha256_of
+from workflows.planning.plan import Plan, Step
+from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
+from workflows.records.outcome import StageOutcome
+from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
+from workflows.records.run_table import StageRow, main_metric
+from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
+from workflows.results.artifacts import Manifest
+from workflows.spec.secrets import Secrets
+from workflows.spec.sections import TrainSection
+
+CHECKPOINT = "checkpoint"  # folder of a stage's result and of its run's artifacts
+
+
+def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
+    """What MLflow shows as parameters of a stage's run: its section but for some fields, seed, and model if it makes one."""
+    section = step.section.model_dump(mode="json", exclude={"kind", "description", *exclude})
+    return {**section, "seed": seed, **({"model": step.model} if step.model is not None else {})}
+
+
+def to_register(step: Step, manifest: Manifest | None) -> str | None:
+    """Name to register the model of a stage under that was done before; None if it is registered, or need not be."""
+    if not isinstance(step.section, TrainSection) or step.section.register_as is None or manifest is None:
+        return None
+    return step.section.register_as if manifest.section.get("register_as") != step.section.register_as else None
+
+
+class InvocationRecord:
+    """The parent run of an invocation, and what hangs on it."""
+
+    def __init__(self, plan: Plan, tracker: Tracker, name: str):
+        """name: of the files that belong to it."""
+        self.plan, self.tracker = plan, tracker
+        self.experiment = plan.experiment
+        self.rows: dict[str, StageRow] = {}
+        self._source = {f"cosa.git_{key}": value for key, value in git_state().items()} | {"cosa.command": command_line()}
+        tags = {"cosa.spec": str(self.experiment.file), **self._source}
+        self.parent = tracker.new_run(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags=tags)
+        for file in self._files(plan.storage.folder / "specs" / name):
+            self.parent.artifact(file)
+
+    def _files(self, folder: Path) -> list[Path]:
+        """What ran and where, as files: the resolved spec (editing the YAML meanwhile changes nothing), the surroundings, and
+        changes of the source that no commit has."""
+        folder.mkdir(parents=True, exist_ok=True)
+        secrets = Secrets.of_process()
+        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
+        spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
+        texts = {
+            "spec.json": json.dumps(secrets.hide_in(spec), indent=2) + "\n",
+            "environment.json": json.dumps(environment_facts(self.experiment.section.seed, secrets), indent=2) + "\n",
+            "source.patch": source_changes(secrets),
+        }
+        for name, text in texts.items():
+            if text is not None:
+                (folder / name).write_text(text, encoding="utf-8")
+        return [folder / name for name, text in texts.items() if text is not None]
+
+    # -- one stage -----------------------------------------------------------------------------------------------------
+
+    def reused(self, step: Step, manifest: Manifest | None) -> None:
+        """Link the run of a stage that was done before, and register its model if the spec asks for that since."""
+        if manifest is None:
+            return
+        run_id = manifest.mlflow_run_id
+        if run_id is not None:
+            self.parent.tags({f"cosa.reused.{step.name}": run_id})
+        self._show(StageRow(step.name, step.kind, "reused", main_metric(manifest.metrics), known_run=run_id))
+        name = to_register(step, manifest)
+        if name is not None:
+            result = self.plan.result_of(step.name).absolute()
+            run = self.parent if run_id is None else self.tracker.known_run(run_id)
+            folder = CHECKPOINT if run_id is not None else f"{CHECKPOINT}-{step.name}"
+            run.register(result / CHECKPOINT, folder, name, self._version_tags(step, manifest, result / CHECKPOINT))
+            replace(manifest, section={**manifest.section, "register_as": name}).write(result)
+
+    def stage_run(self, step: Step, folder: Path) -> RunRecorder:
+        """A run for a stage that starts; the same one again if the stage was interrupted."""
+        tags = {"cosa.stage": step.name, STAGE_KIND: step.kind, FINGERPRINT: str(step.fingerprint), **self._source}
+        run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
+        run.params(params_of(step, self.experiment.section.seed))
+        self._show(StageRow(step.name, step.kind, "running", local_run=run.local_id))
+        return run
+
+    def figures(self, run: RunRecorder, outcome: StageOutcome) -> None:
+        """Final metrics and details of a stage whose work is done."""
+        if outcome.metrics:
+            run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
+        if outcome.baselines:
+            run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
+        run.tags({f"cosa.{name}": str(value)[:500] for name, value in outcome.details.items() if name != "trials"})
+
+    def published(self, step: Step, run: RunRecorder, outcome: StageOutcome, manifest: Manifest, partial: Path) -> None:
+        """Files of a stage, from the place where they stay: a server that is slow or away may fetch them much later."""
+        result = self.plan.result_of(step.name).absolute()
+        for path in outcome.artifacts:
+            run.artifact(result / path.relative_to(partial))
+        if outcome.checkpoint is not None:
+            checkpoint = result / outcome.checkpoint.relative_to(partial)
+            run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / "model.safetensors")})
+            if self.experiment.section.tracking.checkpoints != "none":
+                run.artifact(checkpoint, CHECKPOINT)
+            for other in outcome.other_checkpoints:
+                (other.run or run).artifact(result / other.folder.relative_to(partial), "checkpoints")
+            if isinstance(step.section, TrainSection) and step.section.register_as is not None:
+                tags = self._version_tags(step, manifest, checkpoint)
+                run.register(checkpoint, CHECKPOINT, step.section.register_as, tags)
+        run.end("FINISHED")
+        self._show(StageRow(step.name, step.kind, "run", main_metric(outcome.metrics), local_run=run.local_id))
+
+    def failed(self, step: Step, run: RunRecorder, status: str) -> None:
+        """A stage that did not come to its end: FAILED or KILLED."""
+        run.end(status)
+        became = "interrupted" if status == "KILLED" else "failed"
+        self._show(StageRow(step.name, step.kind, became, local_run=run.local_id))
+
+    def _version_tags(self, step: Step, manifest: Manifest, checkpoint: Path) -> dict[str, str]:
+        """Tags of a registered model's version."""
+        tags = {
+            "cosa.experiment": self.experiment.name,
+            "cosa.stage": step.name,
+            STAGE_KIND: step.kind,
+            FINGERPRINT: str(step.fingerprint),
+            SHA256: sha256_of(checkpoint / "model.safetensors"),
+        }
+        metric = manifest.details.get("selected_by")
+        if metric is not None:
+            tags |= {METRIC_NAME: metric, METRIC_VALUE: repr(manifest.metrics[metric])}
+            tags[METRIC_MODE] = manifest.details["selected_mode"]
+        return tags
+
+    def _show(self, row: StageRow) -> None:
+        self.rows[row.stage] = row
+        self.parent.table(self.rows.values())

@@ -1,0 +1,306 @@
+"""Records of runs for MLflow, sent by one background thread of the driver, in order, so that nothing ever waits for MLflow.
+
+If the server is away, records wait; what is still unsent at the end is left in a file that `cosa sync` sends later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.records.metric_batches import deliver, remove_from, travelling_together
+from workflows.records.mlflow_store import Operation, Place, Sender, ServerAwayError
+from workflows.records.run_table import StageRow
+from workflows.results.atomic import write_atomically
+from workflows.spec.secrets import Secrets, mask_passwords
+from workflows.terminal.reporter import Reporter
+
+RETRY_SECONDS = 10.0
+GATHER_SECONDS = 10.0  # between two sendings of metrics while nothing else waits: each costs some 10 ms of a processor
+ENOUGH_RECORDS = 100  # are sent sooner
+AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # fields of an operation that hold no free text
+STAGE_KIND = "cosa.stage_kind"  # tag of a run: its kind of stage, or 'trial'
+RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
+COMPARED = ("trial", "pretrain", "finetune")
+
+
+class RunRecorder:
+    """One MLflow run. Its methods return at once."""
+
+    def __init__(self, tracker: Tracker, local_id: str):
+        self.tracker, self.local_id = tracker, local_id
+
+    @property
+    def mlflow_id(self) -> str | None:
+        """MLflow's own id, once the server has given it."""
+        return self.tracker.mlflow_ids.get(self.local_id)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Parameters; nested mappings become dotted names."""
+        self.tracker.put({"do": "params", "run": self.local_id, "values": flat(values)})
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Tags."""
+        self.tracker.put({"do": "tags", "run": self.local_id, "values": {k: str(v) for k, v in values.items()}})
+
+    def metrics(self, values: Mapping[str, float], step: int = 0, seconds: float | None = None) -> None:
+        """Metrics at a step; `seconds` is the time they were measured at."""
+        stamp = round((time.time() if seconds is None else seconds) * 1000)
+        points = [[name, float(value), stamp, step] for name, value in values.items()]
+        self.tracker.put({"do": "metrics", "run": self.local_id, "points": points})
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """A file or folder."""
+        self.tracker.put({"do": "artifact", "run": self.local_id, "path": str(path.absolute()), "folder": folder})
+
+    def table(self, rows: Iterable[StageRow]) -> None:
+        """The stages of an invocation, as its description."""
+        self.tracker.put({"do": "table", "run": self.local_id, "rows": [row.plain() for row in rows]})
+
+    def register(self, checkpoint: Path, folder: str, name: str, tags: Mapping[str, str]) -> None:
+        """Make a checkpoint, an artifact of this run in a folder, a version of a registered model (`model_registry`)."""
+        path = str(checkpoint.absolute())
+        tags = {key: str(value) for key, value in tags.items()}
+        self.tracker.put({"do": "register", "run": self.local_id, "path": path, "folder": folder, "name": name, "tags": tags})
+
+    def end(self, status: str, seconds: float | None = None) -> None:
+        """End the run: FINISHED, FAILED or KILLED; `seconds` is the time it ended at, if that is not now."""
+        stamp = round((time.time() if seconds is None else seconds) * 1000)
+        self.tracker.put({"do": "end", "run": self.local_id, "status": status, "time": stamp})
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """{'a': {'b': 1}} to {'a.b': '1'}; lists of plain values stay one value."""
+    result: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{name}.")
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            for index, item in enumerate(value):
+                result |= flat({str(index): item}, f"{name}.")
+        elif isinstance(value, list | tuple):
+            result[name] = ", ".join(map(str, value))
+        elif value is not None:
+            result[name] = str(value)
+    return result
+
+
+class Tracker:
+    """Sends operations to MLflow in the background, in order. One that the server does not take stays first in the queue."""
+
+    def __init__(self, place: Place, unsent: Path, reporter: Reporter):
+        self.place, self.unsent, self.reporter = place, unsent, reporter
+        self.mlflow_ids: dict[str, str] = {}
+        self.experiment_id: str | None = None
+        self._kinds: dict[str, str] = {}
+        self._pending: deque[Operation] = deque()
+        self._changed = threading.Condition()  # guards all of the following
+        self._others = 0  # operations in _pending that are no metrics
+        self._away = self._closing = False
+        self._flushing = 0  # callers that wait: nothing gathers meanwhile
+        self._try_again = False
+        self._uploading = False
+        self._told: set[str] = set()  # said once each
+        self._told_away = False
+        self._secrets = Secrets.of_process()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def put(self, operation: Operation) -> None:
+        """Queue an operation; secrets in its texts are hidden."""
+        if operation["do"] != "metrics":
+            operation = {k: v if k in AS_THEY_ARE else self._secrets.hide_in(v) for k, v in operation.items()}
+        with self._changed:
+            self._pending.append(operation)
+            self._others += operation["do"] != "metrics"
+            self._changed.notify_all()
+
+    def new_run(
+        self,
+        name: str,
+        parent: RunRecorder | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: Path | None = None,
+    ) -> RunRecorder:
+        """A new run, nested in `parent`. Its MLflow id is kept in the file `note`; where that exists, its run goes on."""
+        local_id = uuid.uuid4().hex
+        self._kinds[local_id] = (tags or {}).get(STAGE_KIND, "")
+        self.put(
+            {
+                "do": "create",
+                "run": local_id,
+                "name": name,
+                "parent": parent.local_id if parent else None,
+                "tags": dict(tags or {}),
+                "note": str(note) if note is not None else None,
+                "time": round(time.time() * 1000),
+            }
+        )
+        return RunRecorder(self, local_id)
+
+    def known_run(self, mlflow_id: str) -> RunRecorder:
+        """A run that MLflow has already, to add to it."""
+        local_id = uuid.uuid4().hex
+        self.mlflow_ids[local_id] = mlflow_id
+        self._kinds[local_id] = "known"
+        return RunRecorder(self, local_id)
+
+    def comparable_runs(self) -> list[str]:
+        """MLflow's ids of what a person would compare: the trials of sweeps, or else the stages that train, or else all."""
+        by_kind = {kind: [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) == kind] for kind in COMPARED}
+        training = by_kind["pretrain"] + by_kind["finetune"]
+        made = [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) != "known"]
+        return by_kind["trial"] or training or made
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything is sent, at most `seconds`, and not at all for a server that is away. Whether it is."""
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._pending or self._away, seconds)
+            self._flushing -= 1
+            return not self._pending
+
+    def close(self, seconds: float = 30.0) -> None:
+        """Send what is left; a server that was away is tried once more. When nothing could be sent for `seconds`, unless an
+        upload goes on, the rest is written to the `unsent` file, and said. So it is on Ctrl-C."""
+        with self._changed:
+            self._away, self._try_again = False, True
+        try:
+            self._drain(seconds)
+        finally:
+            with self._changed:
+                self._closing = True
+                left = list(self._pending)
+                self._changed.notify_all()
+            if left:
+                self._leave(left)
+
+    def _drain(self, seconds: float) -> None:
+        while True:
+            waiting = len(self._pending)
+            if self.flush(seconds) or self._away or (len(self._pending) == waiting and not self._uploading):
+                return
+            self.reporter.say(
+                f"Sending {len(self._pending)} records to MLflow, uploads among them (Ctrl-C: later, by cosa sync)"
+            )
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        sender = Sender(self.place, self.mlflow_ids)
+        last_sent = -math.inf
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending or self._closing)
+                self._changed.wait_for(self._is_urgent, last_sent + GATHER_SECONDS - time.monotonic())
+                if self._closing:
+                    return
+                operations = travelling_together(self._pending)
+                self._uploading = operations[0]["do"] in ("artifact", "register")
+            done = self._send(sender, operations)
+            last_sent = time.monotonic()
+            with self._changed:
+                self._away = not done
+                if self._closing:
+                    return
+                if done:
+                    remove_from(self._pending, operations)
+                    self._others -= operations[0]["do"] != "metrics"
+                self._changed.notify_all()
+                if not done:
+                    self._changed.wait_for(lambda: self._closing or self._try_again, RETRY_SECONDS)
+                    self._try_again = False
+
+    def _is_urgent(self) -> bool:
+        """Whether what is pending should be sent now instead of waiting for more metrics to go with it."""
+        return bool(self._closing or self._others or self._flushing or len(self._pending) >= ENOUGH_RECORDS)
+
+    def _send(self, sender: Sender, operations: list[Operation]) -> bool:
+        try:
+            deliver(sender, operations, self._tell)
+        except ServerAwayError as error:
+            if not self._told_away and not self._closing:
+                reason = mask_passwords(str(error))
+                self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({reason}); the run goes on, records wait")
+            self._told_away = True
+            return False
+        self.experiment_id = sender.experiment_id
+        self._told_away = False
+        return True
+
+    def _tell(self, problem: str) -> None:
+        """Say once what was refused."""
+        if problem not in self._told:
+            self._told.add(problem)
+            self.reporter.warn(problem)
+
+    def _leave(self, operations: list[Operation]) -> None:
+        header = {"place": {**asdict(self.place), "uri": self.place.without_password}, "mlflow_ids": self.mlflow_ids}
+        try:
+            self.unsent.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))
+        except OSError as error:
+            self.reporter.warn(
+                f"{len(operations)} records could neither be sent to {self.place.shown} nor written to {self.unsent} "
+                f"({error.strerror}); metrics of an unfinished stage are sent when it goes on"
+            )
+            return
+        self.reporter.warn(
+            f"{len(operations)} records could not be sent to {self.place.shown}; they are in {self.unsent}. When it is back: "
+            f"cosa sync {self.unsent}"
+        )
+
+
+def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
+    """Send the records of an `unsent` file and remove it; how many there were. `tell` is told what MLflow refuses.
+
+    Raises:
+        ServerAwayError: the server went away; the file then holds what is still unsent.
+        UserError: the file is none of ours.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        header, operations = json.loads(lines[0]), [json.loads(line) for line in lines[1:]]
+        sender = Sender(Place(**header["place"]), header["mlflow_ids"])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise UserError(f"{path} holds no unsent records; expected a file unsent-*.jsonl of a storage folder") from error
+    pending = deque(operations)
+    while pending:
+        together = travelling_together(pending)
+        try:
+            deliver(sender, together, tell)
+        except ServerAwayError:
+            rest = [{"place": header["place"], "mlflow_ids": sender.mlflow_ids}, *pending]
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in rest))
+            raise
+        remove_from(pending, together)
+    path.unlink()
+    return len(operations)
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Send `unsent` files, for `cosa sync`.
+
+    Raises:
+        UserError: a file is missing, or the server is still away; what was not sent stays in the file.
+    """
+    reporter = Reporter()
+    for path in files:
+        if not path.is_file():
+            raise UserError(f"no file {path}")
+        try:
+            count = send_unsent(path, reporter.warn)
+        except ServerAwayError as error:
+            raise UserError(f"{path}: the tracking server does not answer ({error}); try again when it does") from error
+        reporter.say(f"sent {count} records of {path}")

@@ -1,0 +1,145 @@
+"""Results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one atomic
+rename when it is complete; until then its folder ends in `.partial`, and that is what a re-run resumes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.results.atomic import write_atomically
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that says where a result comes from and what it is.
+
+    section: the resolved section, fields that do not change a result included. model: the model section, for a stage that
+    builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
+    their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
+    tells. seconds: wall-clock time.
+    """
+
+    experiment: str
+    stage: str
+    kind: str
+    kind_version: int
+    fingerprint: str
+    section: dict[str, Any]
+    seed: int
+    model: dict[str, Any] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, float] = field(default_factory=dict)
+    baseline_names: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    mlflow_run_id: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    command: str = ""
+    started: str = ""
+    seconds: float = 0.0
+
+    def write(self, folder: Path) -> None:
+        """Write manifest.json into a folder, whole or not at all."""
+        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a complete result; None when there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(**content)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove {folder} and run again") from error
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The folder of all results of an experiment."""
+
+    root: Path
+    experiment: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the experiment."""
+        return self.root / self.experiment
+
+    def result(self, stage: str, fingerprint: str) -> Path:
+        """Where the complete result of a stage is."""
+        return self.folder / stage / fingerprint
+
+    def partial(self, stage: str, fingerprint: str) -> Path:
+        """Where a stage works until it is complete."""
+        return self.folder / stage / f"{fingerprint}{PARTIAL}"
+
+    def check_writable(self) -> None:
+        """Raise UserError unless results can be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".write-test-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"storage: {self.folder.resolve()} cannot be written ({error.strerror}); choose another folder with "
+                "`storage:` in the spec or --set storage=FOLDER"
+            ) from error
+
+    def latest_manifest(self, stage: str) -> Manifest | None:
+        """The newest complete result of a stage, whatever its fingerprint."""
+        folder = self.folder / stage
+        if not folder.is_dir():
+            return None
+        found = [
+            path
+            for path in folder.glob(f"*/{MANIFEST}")
+            if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith(".")
+        ]
+        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+        return read_manifest(newest.parent) if newest else None
+
+    def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
+        """Make a complete partial folder the result, by one rename; then an older result that was set aside is removed."""
+        partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
+        manifest.write(partial)
+        partial.rename(result)
+        shutil.rmtree(self._set_aside(result), ignore_errors=True)
+        return result
+
+    def start_over(self, stage: str, fingerprint: str) -> None:
+        """Remove unfinished work, and put a result out of the way, under a hidden name, until the new one is published."""
+        shutil.rmtree(self.partial(stage, fingerprint), ignore_errors=True)
+        result = self.result(stage, fingerprint)
+        if result.exists():
+            hidden = self._set_aside(result)
+            shutil.rmtree(hidden, ignore_errors=True)
+            result.rename(hidden)
+
+    @staticmethod
+    def _set_aside(result: Path) -> Path:
+        return result.with_name(f".{result.name}.replaced")
+
+    def lock_file(self, stage: str, fingerprint: str) -> Path:
+        """The file by which a stage's result is locked."""
+        return self.folder / ".locks" / f"{stage}-{fingerprint}"

@@ -1,0 +1,224 @@
+"""What a person sees in the terminal: one live line a stage, and tables. No logic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from workflows.planning.drawing import tree
+from workflows.planning.plan import Plan
+from workflows.spec.metrics import format_metric
+
+SYMBOLS = {
+    "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
+}  # fmt: skip
+CHANGES_SHOWN = 6  # of a stage; `plan --json` has all
+METRIC_NAMES = {
+    "text_to_video_r1": "text-to-video R@1", "text_to_video_r5": "text-to-video R@5", "text_to_video_r10": "text-to-video R@10",
+    "video_to_text_r1": "video-to-text R@1", "video_to_text_r5": "video-to-text R@5", "video_to_text_r10": "video-to-text R@10",
+    "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L",
+    "cider": "CIDEr", "accuracy": "QA accuracy",
+}  # fmt: skip
+SHOWN = tuple(METRIC_NAMES)
+SECONDS_BETWEEN_LINES = 30.0  # of a running stage, where there is no terminal for a live line
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 2 m 05 s, 1 h 02 m."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def _as_in_yaml(value: Any) -> str:
+    """A value of a field as a spec has it: null and true, not None and True."""
+    return str(value) if isinstance(value, str | float) else json.dumps(value)
+
+
+class StageLine:
+    """The live line of one stage: what it does, how far it is, how fast, how long it will take."""
+
+    def __init__(self, name: str, width: int, log: Callable[[Text], None] | None = None):
+        self.name, self.width, self.log = name, width, log
+        self.logged = time.monotonic()
+        self.started = time.monotonic()
+        self.activity = "starting"
+        self.done = self.total = 0
+        self.figures: dict[str, float] = {}
+        self.progress_since: tuple[float, int] | None = None
+
+    def update(self, activity: str, done: int = 0, total: int = 0, figures: Mapping[str, float] | None = None) -> None:
+        """Say what the stage is doing now."""
+        if activity != self.activity or done < self.done:
+            self.progress_since = None
+        self.activity, self.done, self.total = activity, done, total
+        self.figures = dict(figures or {})
+        if self.progress_since is None:
+            self.progress_since = (time.monotonic(), done)
+        if self.log is not None and time.monotonic() - self.logged > SECONDS_BETWEEN_LINES:
+            self.logged = time.monotonic()
+            self.log(self.__rich__())
+
+    def __rich__(self) -> Text:
+        parts = [f"{self.activity} {self.done}/{self.total}" if self.total else self.activity]
+        if "loss" in self.figures:
+            parts.append(f"loss {self.figures['loss']:.3f}")
+        if "samples_per_second" in self.figures:
+            parts.append(f"{self.figures['samples_per_second']:.0f} samples/s")
+        left = self._left()
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        line = Text(f"  {self.name:<{self.width}}  ", style="bold")
+        line.append("… ", style="yellow")
+        line.append("  ".join(parts), style="not bold")
+        line.append(f"  ({duration(time.monotonic() - self.started)})", style="not bold dim")
+        return line
+
+    def _left(self) -> float | None:
+        if not self.total or self.progress_since is None:
+            return None
+        since, first = self.progress_since
+        steps = self.done - first
+        return (time.monotonic() - since) / steps * (self.total - self.done) if steps > 0 else None
+
+
+class Reporter:
+    """Prints a run. On a terminal the running stage is one live line; in a file only finished stages are lines."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(highlight=False)
+
+    @contextmanager
+    def on(self, file: TextIO) -> Iterator[None]:
+        """Print to another file for a while."""
+        before = self.console
+        self.console = Console(file=file, highlight=False)
+        try:
+            yield
+        finally:
+            self.console = before
+
+    def plan(self, plan: Plan) -> None:
+        """The plan as a tree in a table: stage, kind, run or skip, why, and every field that changed."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("  stage", "kind", "", "why"):
+            table.add_column(column)
+        for branches, step in tree(plan):
+            table.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+            further = step.changes[1:] if step.action == "run" else ()
+            for change in further[: CHANGES_SHOWN - 1]:
+                table.add_row("", "", "", f"[dim]{escape(change)}[/]")
+            if len(further) >= CHANGES_SHOWN:
+                table.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
+        self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})")
+        self.console.print(table)
+        for warning in plan.experiment.warnings:
+            self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+        for line in plan.missing:
+            self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line, in rich's markup: escape what comes from elsewhere."""
+        self.console.print(text, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A line that should not be overlooked."""
+        self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, width: int) -> Iterator[StageLine]:
+        """The live line while a stage runs."""
+        line = StageLine(name, width, None if self.console.is_terminal else self._print_line)
+        if self.console.is_terminal:
+            with Live(line, console=self.console, refresh_per_second=4, transient=True):
+                yield line
+        else:
+            yield line
+
+    def _print_line(self, line: Text) -> None:
+        self.console.print(line, soft_wrap=True)
+
+    def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
+        """A finished stage."""
+        self.console.print(
+            f"  [bold]{name:<{width}}[/]  [green]✓[/] {escape(summary)}  [dim]({duration(seconds)})[/]", soft_wrap=True
+        )
+
+    def skipped(self, name: str, width: int, reason: str) -> None:
+        """A skipped stage."""
+        self.console.print(f"  [bold]{name:<{width}}[/]  [green]=[/] [dim]{escape(reason)}[/]", soft_wrap=True)
+
+    def failed(self, name: str, width: int, seconds: float) -> None:
+        """A failed stage."""
+        self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
+
+    def trials(self, fields: Sequence[str], metric: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The trials of a sweep, the best first: values of the swept fields, the best of the deciding metric, and where."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("  trial", *fields, METRIC_NAMES.get(metric, metric), "at step", ""):
+            table.add_column(
+                escape(column), justify="left" if column in ("  trial", "") else "right", no_wrap=column == "  trial"
+            )
+        for row in rows:
+            reached = row.get(metric)
+            shown = ["", ""] if reached is None else [format_metric(metric, reached), f"{row['step']}/{row['steps']}"]
+            table.add_row(
+                f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *shown, row["state"]
+            )
+        self.console.print(table)
+
+    def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
+        """Metrics of several variants side by side: rows of stage, metric, and a value (or none) of each variant."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("  stage", "metric"):
+            table.add_column(column)
+        for variant in variants:
+            table.add_column(escape(variant), justify="right")
+        previous = None
+        for stage, metric, values in rows:
+            shown = ["" if value is None else f"{value:.1f}" for value in values]
+            table.add_row(f"  {stage}" if stage != previous else "", metric, *shown)
+            previous = stage
+        self.console.print()
+        self.console.print(table)
+
+    def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Final metrics beside their baselines: rows of stage, metric, value, baseline, baseline_name, published."""
+        rows = list(rows)
+        if not rows:
+            return
+        published = any(row.get("published") is not None for row in rows)
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("  stage")
+        table.add_column("metric")
+        table.add_column("value", justify="right")
+        table.add_column("baseline", justify="right")
+        table.add_column("")
+        if published:
+            table.add_column("published", justify="right")
+        previous = None
+        for row in rows:
+            baseline = row.get("baseline")
+            cells = [
+                f"  {row['stage']}" if row["stage"] != previous else "",
+                METRIC_NAMES.get(row["metric"], row["metric"]),
+                f"[bold]{row['value']:.1f}[/]",
+                "" if baseline is None else f"{baseline:.1f}",
+                f"[dim]{row.get('baseline_name') or ''}[/]",
+            ]
+            if published:
+                cells.append("" if row.get("published") is None else f"{row['published']:.1f}")
+            table.add_row(*cells)
+            previous = row["stage"]
+        self.console.print()
+        self.console.print(table)

@@ -1,0 +1,143 @@
+"""Checkpoints that a Ray Train run leaves in its folder: their names, which are whole, which one is kept as a result."""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from workflows.training.run_folder import RunFolder
+
+OTHERS_FOLDER = "checkpoints"
+_NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
+
+
+def checkpoint_name(step: int, suffix: str = "") -> str:
+    """Folder of the checkpoint after a step: the same again when a step is repeated, so that nothing is left over.
+
+    suffix: tells repeated steps apart from those whose checkpoint was damaged, which Ray still has in its books.
+    """
+    return f"checkpoint_{step:08d}{suffix}"
+
+
+def suffix_of(name: str) -> str:
+    """What stands behind the step in a checkpoint's name: nothing, _1, _2, ..."""
+    match = _NAME.fullmatch(name)
+    assert match is not None, f"{name} is not the name of a checkpoint"
+    return match["suffix"]
+
+
+def next_suffix(run: RunFolder) -> str:
+    """One that no checkpoint of a run has."""
+    used = [int(suffix_of(name)[1:] or 0) for name in _checkpoints(run)]
+    return f"_{1 + max(used, default=0)}"
+
+
+def up_to(run: RunFolder, latest: str) -> list[str]:
+    """A checkpoint and those of its run that were saved before it, the newest first."""
+    return sorted((name for name in _checkpoints(run) if name <= latest), reverse=True)
+
+
+def _checkpoints(run: RunFolder) -> list[str]:
+    return [name for name in run.names() if _NAME.fullmatch(name)]
+
+
+def latest_whole(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
+    """Name of the newest checkpoint up to `latest` that is whole, and what is to be said of newer ones."""
+    warnings: list[str] = []
+    for candidate in up_to(run, latest):
+        damage = damage_of(run, candidate)
+        if damage is None:
+            return candidate, warnings
+        warnings.append(damage)
+    return None, [*warnings, "no checkpoint is whole: training starts again from its first step"]
+
+
+def damage_of(run: RunFolder, name: str) -> str | None:
+    """What is wrong with a checkpoint, which is read through; None if nothing is."""
+    try:
+        with run.opened(name) as folder:
+            return _damage(folder, run.address(name))
+    except FileNotFoundError:  # in a bucket there are no empty folders
+        return f"checkpoint {run.address(name)} is gone"
+
+
+def _damage(folder: Path, address: str) -> str | None:
+    """What is wrong with the files of a checkpoint, which is at `address`."""
+    from cosa.training.state import DamagedStateError, check_state
+
+    try:
+        check_state(folder)
+    except DamagedStateError as error:
+        return str(error).replace(str(folder), address)
+    return None
+
+
+def require_whole(folder: Path, address: str) -> None:
+    """Read a checkpoint through that was just written to `address`.
+
+    Raises:
+        OSError: it is not as it was written. Not a user's mistake: training is started again from the one before.
+    """
+    damage = _damage(folder, address)
+    if damage is not None:
+        raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
+
+
+def kept_checkpoints(run: RunFolder) -> dict[int, str]:
+    """Names of the complete checkpoints of a run that Ray keeps, by step; none if it has saved none yet."""
+    from ray.train import Result
+
+    try:
+        kept = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
+    except RuntimeError:  # the run's folder holds no snapshot
+        return {}
+    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in kept or [])
+    return dict(found)  # of one step the last: the one before was damaged
+
+
+def whole_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
+    """`kept_checkpoints` that were read through; of damaged ones `warn` is told."""
+    whole = {}
+    for step, name in kept_checkpoints(run).items():
+        damage = damage_of(run, name)
+        if damage is None:
+            whole[step] = name
+        else:
+            warn(f"{damage}; it is left out")
+    return whole
+
+
+def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
+    """Copy the model of a checkpoint to a folder, which is replaced, without the training state."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    with run.opened(name) as source:
+        for file in ("model.safetensors", "config.json", "vocab.txt"):
+            shutil.copy2(source / file, target / file)
+
+
+def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+    """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
+
+    Args:
+        run: the checkpoints' run.
+        kept: names of its checkpoints by step.
+        steps: those to copy; of these, what is not kept is left out.
+        folder: of the stage or trial.
+
+    Returns:
+        the folder `checkpoints`; None if there is nothing to copy.
+    """
+    target = folder / OTHERS_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    chosen = sorted(set(steps) & set(kept))
+    if not chosen:
+        return None
+    target.mkdir()
+    for step in chosen:
+        keep_checkpoint(run, kept[step], target / f"step_{step:08d}")
+    return target
