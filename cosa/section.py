@@ -1,8 +1,18 @@
 """What all settings are made of: pydantic models, which specs are checked with. No torch here."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -12,7 +22,46 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            later = isinstance(extra, dict) and extra.get("omitted_by_default") is True
+            if later and name in dumped and getattr(self, name) == field.get_default(call_default_factory=True):
+                del dumped[name]
+        return dumped
+
 
 def no_effect(*default: Any, **keywords: Any) -> Any:
     """A field that does not change what a stage computes: it stays out of fingerprints."""
     return Field(*default, json_schema_extra={"affects_result": False}, **keywords)
+
+
+def added_later(default: Any, **keywords: Any) -> Any:
+    """A field that older results do not know: while it has its default it stays out of what is written, and of fingerprints."""
+    return Field(default, json_schema_extra={"omitted_by_default": True}, **keywords)
+
+
+class OneOf:
+    """Says of a text field that it names an entry of a table: `Annotated[str, OneOf(TABLE)]`.
+
+    A `Literal` would be closed when the class is made; this one knows what extensions have registered since.
+    """
+
+    def __init__(self, table: Collection[str]):
+        self.table = table
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.table)}
+
+    def __repr__(self) -> str:
+        return ", ".join(repr(name) for name in self.table)
+
+    def _checked(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.table:
+            return value
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": repr(self)})
