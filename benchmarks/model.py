@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from benchmarks import plain, work
 from benchmarks.machine_unit import Machine
+from cosa.cpu.linear import PRODUCT
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.video_ranking import match_probabilities
 from cosa.generation import beam_search, generate, greedy, question_prompt
@@ -33,6 +34,7 @@ from cosa.model import COSA
 from cosa.model_config import ModelConfig
 from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.private_torch import private
 from cosa.training.loop import seed_step
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,9 +88,12 @@ def model_config(size: str) -> ModelConfig:
     return ModelConfig.model_validate(spec["model"])
 
 
-@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
 def _flops_of_linear(x_shape: Sequence[int], weight_shape: Sequence[int], *_: object, **__: object) -> int:
     return 2 * prod(x_shape) * weight_shape[0]
+
+
+if (product := private(PRODUCT)) is not None:
+    register_flop_formula(product)(_flops_of_linear)
 
 
 def timed(call: Callable[[], object], rounds: int) -> Timed:

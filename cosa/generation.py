@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.cpu.linear import packed_weights
 from cosa.encoders.encoder_input import Reading
 from cosa.encoders.kv_cache import KeysValues, KeyValueCache, VideoMemory
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
+from cosa.ops import packed_weights
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.cpu.linear import use_fast_linear
 from cosa.distributed import gather, gather_constant, world_size
 from cosa.encoders.encoder_input import Reading
 from cosa.encoders.kv_cache import FrameKeys, VideoMemory
@@ -23,6 +22,7 @@ from cosa.encoders.text import MultimodalEncoder
 from cosa.encoders.vision import VisionEncoder
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
+from cosa.ops import use_fast_linear
 from cosa.tokenizer import CaptionTokenizer
 
 NORM_EPSILON = 1e-12  # of BERT and of the published heads

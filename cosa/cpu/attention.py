@@ -1,24 +1,19 @@
-"""Attention with dropout on a CPU, where PyTorch would keep three tensors of the size of the attention weights."""
+"""Attention with dropout on a CPU, where PyTorch would save three tensors of the size of the attention weights."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from cosa.cpu.dropout import draw_kept
+from cosa.private_torch import private
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """Scaled dot-product attention of (rows, heads, queries, dim) to (rows, heads, positions, dim).
-
-    mask: bool, true where a query may look; every query may look somewhere. dropout: of the attention weights.
-    """
-    if dropout and query.device.type == "cpu" and not torch.compiler.is_compiling():
-        result: Tensor = _Attention.apply(query, keys, values, mask, dropout)
-        return result
-    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
+def attend_with_dropout(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """`cosa.ops.attend` for float tensors on a CPU, with dropout above 0."""
+    result: Tensor = _Attention.apply(query, keys, values, mask, dropout)
+    return result
 
 
 def _weights(query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
@@ -29,8 +24,17 @@ def _weights(query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
     return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(query.dtype)
 
 
+def _gradient_of_scores(of_weights: Tensor, weights: Tensor) -> Tensor:
+    """Through the softmax: (rows, heads, queries, positions), as both inputs."""
+    backward = private("_softmax_backward_data")
+    if backward is None:
+        return weights * (of_weights - (of_weights * weights).sum(-1, keepdim=True))
+    found: Tensor = backward(of_weights, weights, -1, weights.dtype)
+    return found
+
+
 class _Attention(torch.autograd.Function):
-    """Of the attention weights only which are dropped is kept, a byte each; the weights are computed again."""
+    """Saves only the dropout mask (one byte per weight); the backward pass recomputes the attention weights."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
@@ -47,6 +51,6 @@ class _Attention(torch.autograd.Function):
         weights = _weights(query, keys, mask)
         of_weights = ((gradient * ctx.scale) @ values.transpose(-2, -1)).mul_(kept)
         of_values = (weights * kept).transpose(-2, -1) @ (gradient * ctx.scale)
-        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_scores = _gradient_of_scores(of_weights, weights)
         scale = query.shape[-1] ** -0.5
         return of_scores @ (keys * scale), of_scores.transpose(-2, -1) @ (query * scale), of_values, None, None

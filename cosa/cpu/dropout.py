@@ -1,19 +1,16 @@
-"""Dropout on a CPU: a third of the time of PyTorch's, and a byte a value kept for the backward pass instead of four."""
+"""Dropout on a CPU: takes a third of the time of PyTorch's, and saves a byte a value for the backward pass instead of four."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def dropout(x: Tensor, rate: float) -> Tensor:
-    """Zero a share of the values and scale the others, for training."""
-    if rate and x.device.type == "cpu" and not torch.compiler.is_compiling():
-        result: Tensor = _Dropout.apply(x, rate)
-        return result
-    return F.dropout(x, rate)
+def drop(x: Tensor, rate: float) -> Tensor:
+    """`cosa.ops.dropout` for a float tensor on a CPU, with a rate above 0."""
+    result: Tensor = _Dropout.apply(x, rate)
+    return result
 
 
 def draw_kept(shape: torch.Size, rate: float) -> Tensor:

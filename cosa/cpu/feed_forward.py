@@ -1,4 +1,4 @@
-"""The feed-forward branch of both encoders."""
+"""The feed-forward branch of both encoders on a CPU: the backward pass recomputes the widest activation."""
 
 from typing import Any
 
@@ -7,18 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from cosa.cpu.linear import gradients, product, takes_onednn
+from cosa.cpu.linear import gradients, product
+from cosa.private_torch import private
 
 
-def feed_forward(x: Tensor, first: nn.Linear, second: nn.Linear) -> Tensor:
-    """second(gelu(first(x))), (..., dim) to (..., dim).
+def feed_forward_with_gradients(x: Tensor, first: nn.Linear, second: nn.Linear) -> Tensor:
+    """`cosa.ops.feed_forward` for what `takes_onednn` says yes to, with gradients."""
+    result: Tensor = _FeedForward.apply(x, first.weight, first.bias, second.weight, second.bias)
+    return result
 
-    On a CPU the widest activation is computed again in the backward pass instead of kept.
-    """
-    if torch.is_grad_enabled() and takes_onednn(x, first.weight):
-        result: Tensor = _FeedForward.apply(x, first.weight, first.bias, second.weight, second.bias)
-        return result
-    return second(F.gelu(first(x)))
+
+def _gradient_of_gelu(gradient: Tensor, x: Tensor) -> Tensor:
+    """Of the input `x`, from that of the output, which it may overwrite."""
+    backward = private("ops.aten.gelu_backward.grad_input")
+    if backward is None:
+        [found] = torch.func.vjp(F.gelu, x)[1](gradient)
+    else:
+        found = backward(gradient, x, grad_input=gradient)
+    made: Tensor = found
+    return made
 
 
 class _FeedForward(torch.autograd.Function):
@@ -33,5 +40,6 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, wide, weight1, weight2 = ctx.saved_tensors
         of_active, of_weight2, of_bias2 = gradients(gradient, F.gelu(wide), weight2, (True, *ctx.needs_input_grad[3:]))
-        of_wide = torch.ops.aten.gelu_backward.grad_input(of_active, wide, grad_input=of_active)  # in its place
+        assert of_active is not None
+        of_wide = _gradient_of_gelu(of_active, wide)
         return (*gradients(of_wide, x, weight1, ctx.needs_input_grad[:3]), of_weight2, of_bias2)

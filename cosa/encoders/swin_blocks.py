@@ -3,20 +3,16 @@
 Padding: at resolutions that the windows do not divide, pad first, then shift, as the Swin's authors do. timm shifts first and
 pads what is already shifted, while its mask is that of a padded grid: at 384 px the tokens of opposite edges then look at each
 other. Source of the order: github.com/SwinTransformer/Swin-Transformer-Object-Detection.
-
-Stochastic depth: a branch that is dropped for an image is not computed for it, instead of multiplied by zero.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from cosa.cpu.feed_forward import feed_forward
+from cosa.ops import add_branch, feed_forward
 
 
 class SwinBlock(SwinTransformerBlock):
@@ -41,29 +37,8 @@ class SwinBlock(SwinTransformerBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(images, rows, columns, dim) to the same shape."""
-        x = with_branch(x, lambda kept: self._attn(self.norm1(kept)), self.drop_path1)
-        return with_branch(x, lambda kept: feed_forward(self.norm2(kept), self.mlp.fc1, self.mlp.fc2), self.drop_path2)
-
-
-def with_branch(x: Tensor, branch: Callable[[Tensor], Tensor], drop_path: nn.Module) -> Tensor:
-    """x + drop_path(branch(x)), where the branch is computed for those images only for which it is kept.
-
-    Which ones is drawn on the host: no device is waited for. If none is kept, one image is computed and counts nothing: the
-    branch's weights then have a gradient of zero, as all workers expect.
-    """
-    rate = drop_path.drop_prob if isinstance(drop_path, DropPath) and drop_path.training else 0.0
-    if not rate:
-        return x + branch(x)
-    if torch.compiler.is_compiling():  # a graph has one size
-        return x + drop_path(branch(x))
-    kept = (torch.rand(x.shape[0]) >= rate).nonzero()[:, 0]
-    scale = 1.0 / (1.0 - rate) if len(kept) else 0.0
-    if len(kept) == x.shape[0]:
-        return x + branch(x) * scale
-    if not len(kept):
-        kept = torch.zeros(1, dtype=torch.long)
-    kept = kept.to(x.device, non_blocking=True)
-    return x.index_add(0, kept, branch(x.index_select(0, kept)).to(x.dtype), alpha=scale)
+        x = add_branch(x, lambda kept: self._attn(self.norm1(kept)), self.drop_path1)
+        return add_branch(x, lambda kept: feed_forward(self.norm2(kept), self.mlp.fc1, self.mlp.fc2), self.drop_path2)
 
 
 def improve_blocks(backbone: Any) -> None:

@@ -16,13 +16,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
 
-from cosa.cpu.attention import attend
-from cosa.cpu.dropout import dropout
-from cosa.cpu.feed_forward import feed_forward
 from cosa.encoders.encoder_input import Packed, Read, Reading, joined
 from cosa.encoders.kv_cache import FrameKeys, KeysValues, KeyValueCache, VideoMemory
 from cosa.encoders.text_config import TextConfig
 from cosa.errors import UserError
+from cosa.ops import attend, dropout, feed_forward
 
 # Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
 _SIZES = {

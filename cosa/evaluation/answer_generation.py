@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.cpu.linear import packed_weights
 from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
 from cosa.data.clip_settings import ClipSettings
@@ -16,6 +15,7 @@ from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import generate, question_prompt
 from cosa.model import COSA
+from cosa.ops import packed_weights
 
 
 @torch.no_grad()

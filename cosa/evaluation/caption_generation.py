@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from cosa.cpu.linear import packed_weights
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.caption_metrics import caption_metrics
@@ -13,6 +12,7 @@ from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import generate
 from cosa.model import COSA
+from cosa.ops import packed_weights
 
 
 @torch.no_grad()

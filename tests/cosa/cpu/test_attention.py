@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.cpu.attention import attend
+from cosa.ops import attend
+from tests.cosa.without_private import without
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], Tensor]:
@@ -41,3 +42,18 @@ def test_small_types_are_kept() -> None:
     found.sum().backward()
     assert found.dtype == torch.bfloat16
     assert all(tensor.grad is not None and tensor.grad.dtype == torch.bfloat16 for tensor in tensors)
+
+
+def test_the_same_without_the_private_softmax(caplog: pytest.LogCaptureFixture) -> None:
+    def results() -> list[Tensor]:
+        tensors, mask = inputs()
+        torch.manual_seed(1)
+        found = attend(*tensors, mask, 0.25)  # type: ignore[arg-type, misc]
+        return [found, *torch.autograd.grad(found.square().sum(), tensors)]
+
+    expected = results()
+    with without("_softmax_backward_data"):
+        torch.testing.assert_close(results(), expected)
+        results()
+    assert [record.message for record in caplog.records if "torch._softmax_backward_data" in record.message] == caplog.messages
+    assert len(caplog.messages) == 1

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cosa.cpu.dropout import draw_kept, dropout
+from cosa.cpu.dropout import draw_kept
+from cosa.ops import dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

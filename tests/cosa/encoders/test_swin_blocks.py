@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformerBlock
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import SwinConfig, SwinModel
 
 from cosa.encoders.positions import fit_positions
-from cosa.encoders.swin_blocks import SwinBlock, with_branch
+from cosa.encoders.swin_blocks import SwinBlock
 from cosa.encoders.vision import VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
 from tests.support import random_frames
@@ -85,45 +84,6 @@ def test_without_padding_nothing_differs_from_timm() -> None:
         for block in blocks:
             block.__class__ = SwinTransformerBlock
         assert torch.equal(ours(frames), found)
-
-
-# -- stochastic depth -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", [0.3, 0.9])
-def test_dropped_branches_are_not_computed(rate: float) -> None:
-    """By many draws: what timm's expression gives on average, from the images that were kept alone."""
-    x, weight = torch.arange(1.0, 9.0)[:, None].requires_grad_(), torch.tensor(3.0, requires_grad=True)
-    drop_path, computed, total, rounds = DropPath(rate).train(), [], torch.zeros(8, 1), 2000
-    torch.manual_seed(0)
-    for _ in range(rounds):
-
-        def branch(kept: Tensor) -> Tensor:
-            computed.append(len(kept))
-            return kept * weight
-
-        found = with_branch(x, branch, drop_path)
-        kept = (found != x)[:, 0]
-        torch.testing.assert_close(found[kept], (x + x * weight / (1 - rate))[kept])
-        assert computed[-1] == max(1, int(kept.sum()))
-        total += found.detach()
-    assert sum(computed) / rounds == pytest.approx(8 * (1 - rate), rel=0.05, abs=rate**8 + 0.05)
-    torch.testing.assert_close(total / rounds, (x + x * weight).detach(), rtol=0.15, atol=0)
-
-
-def test_a_branch_that_no_image_keeps_has_gradients_of_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight = torch.ones(4, 2, requires_grad=True), torch.tensor(3.0, requires_grad=True)
-    monkeypatch.setattr(torch, "rand", torch.zeros)
-    with_branch(x, lambda kept: kept * weight, DropPath(0.5).train()).sum().backward()
-    assert weight.grad == 0
-    assert x.grad is not None
-    assert torch.equal(x.grad, torch.ones(4, 2))
-
-
-def test_nothing_is_dropped_in_evaluation() -> None:
-    x = torch.randn(4, 2)
-    assert torch.equal(with_branch(x, torch.sin, DropPath(0.5).eval()), x + x.sin())
-    assert torch.equal(with_branch(x, torch.sin, nn.Identity()), x + x.sin())
 
 
 # -- resolutions ------------------------------------------------------------------------------------------------------
