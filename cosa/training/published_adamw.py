@@ -6,6 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cosa.private_torch import private
+
+_ON_MANY_TENSORS = ("_foreach_mul_", "_foreach_add_", "_foreach_addcmul_", "_foreach_sqrt", "_foreach_addcdiv_")
+
 
 class PublishedAdamW(torch.optim.Optimizer):
     """Epsilon joins sqrt(v) before bias correction; weights decay after the step, by the uncorrected learning rate.
@@ -34,13 +38,20 @@ class PublishedAdamW(torch.optim.Optimizer):
         rate, (first, second) = float(group["lr"]), group["betas"]
         gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
         means, squares, steps = self._moments(parameters)
+        sizes = [-rate * (1.0 - second**step) ** 0.5 / (1.0 - first**step) for step in steps]
+        if any(private(name) is None for name in _ON_MANY_TENSORS):
+            for parameter, gradient, mean, square, size in zip(parameters, gradients, means, squares, sizes, strict=True):
+                mean.mul_(first).add_(gradient, alpha=1.0 - first)
+                square.mul_(second).addcmul_(gradient, gradient, value=1.0 - second)
+                parameter.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=size)
+                parameter.mul_(1.0 - rate * group["weight_decay"])
+            return
         torch._foreach_mul_(means, first)
         torch._foreach_add_(means, gradients, alpha=1.0 - first)
         torch._foreach_mul_(squares, second)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1.0 - second)
         denominators = torch._foreach_sqrt(squares)
         torch._foreach_add_(denominators, group["eps"])
-        sizes = [-rate * (1.0 - second**step) ** 0.5 / (1.0 - first**step) for step in steps]
         torch._foreach_addcdiv_(parameters, means, denominators, sizes)
         if group["weight_decay"]:
             torch._foreach_mul_(parameters, 1.0 - rate * group["weight_decay"])

@@ -22,6 +22,7 @@ from cosa.training.published_adamw import PublishedAdamW
 from cosa.training.training_settings import OptimizerSettings
 from tests.cosa.evaluation.test_video_ranking import ENTRIES
 from tests.cosa.training.test_losses import batch_of
+from tests.cosa.without_private import without
 from tests.support import encoded, gradients, random_clips, tiny_model
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deviations.md"
@@ -115,6 +116,11 @@ def test_published_weight_decay_goes_by_published_names() -> None:
     assert found["projection.1.weight"] == found["matching_head.layernorm.weight"] == 0.3
     assert found["multimodal.bert.embeddings.LayerNorm.weight"] == found["projection.1.bias"] == 0.0
     assert found["vision.backbone.layers.0.blocks.0.attn.relative_position_bias_table"] == 0.0
+
+
+def test_published_adamw_without_operations_on_many_tensors() -> None:
+    with without("_foreach_sqrt"):
+        test_published_adamw_against_its_formula()
 
 
 def test_published_adamw_against_its_formula() -> None:
