@@ -124,7 +124,7 @@ def ours_and_plain(name: str, config: ModelConfig, precision: str) -> tuple[Call
     if name in STEPS:
         return _training(config, precision, **STEPS[name])
     torch.manual_seed(0)
-    model = COSA(config.model_copy(update={"frame_positions": FRAMES}), load_pretrained=False).eval()
+    model = COSA(config.model_copy(update={"frame_positions": FRAMES})).eval()
     made = {"reranking": _reranking, "captions": _captions, "answers": _answers}[name](model)
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16")
 

@@ -2,18 +2,22 @@
 
 Concatenated samples are joined as pixels and encoded again; every pass gets its own copy of the video and computes keys and
 values anew; everything is padded to the limits; the language head runs at all positions; each generated token costs a pass
-through all tokens before it. Passes go through transformers' own BERT.
+through all tokens before it. Passes go through transformers' own BERT, with the model's weights.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
+from transformers import BertConfig, BertModel
 
 from cosa.data.batches import Batch
 from cosa.data.concatenation import concatenated_text_limit
+from cosa.encoders.text_config import TextConfig
 from cosa.model import COSA, EncodedBatch, VideoFeatures
 from cosa.objectives.answer_modelling import question_answer_mask
 from cosa.objectives.draws import Draws
@@ -22,14 +26,40 @@ from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
 from cosa.objectives.names import CONCATENATED
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.token_masking import IGNORED, MaskedTexts
+from cosa.ops import use_fast_linear
 
 
 def encode(model: COSA, ids: Tensor, mask: Tensor, video_input: Tensor | None = None) -> Tensor:
     """Hidden states (rows, length, hidden). mask: bool (rows, length) or (rows, length, length)."""
     mask = (mask[:, None] if mask.dim() == 2 else mask)[:, None].expand(-1, -1, ids.shape[1], -1)
     additive = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
-    bert = model.multimodal.bert
-    return bert(input_ids=ids, attention_mask=additive, encoder_hidden_states=video_input, use_cache=False).last_hidden_state
+    given = {"input_ids": ids, "attention_mask": additive, "encoder_hidden_states": video_input, "use_cache": False}
+    bert = transformers_bert(model.config.text).train(model.training)
+    found: Tensor = functional_call(bert, dict(model.multimodal.bert.named_parameters()), kwargs=given).last_hidden_state
+    return found
+
+
+@cache
+def transformers_bert(config: TextConfig) -> BertModel:
+    """transformers' BERT of these sizes, with cross-attention."""
+    made = BertModel(
+        BertConfig(
+            vocab_size=config.vocabulary_size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_position_embeddings,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+            initializer_range=config.initializer_range,
+            is_decoder=True,
+            add_cross_attention=True,
+        ),
+        add_pooling_layer=False,
+    )
+    use_fast_linear(made)
+    return made
 
 
 def padded(ids: Tensor, length: int) -> Tensor:

@@ -65,7 +65,7 @@ def trainer(
 ) -> Trainer:  # fmt: skip
     """A training run on noise with random weights; dropout and stochastic depth are on as in the configuration."""
     torch.manual_seed(0)
-    model = COSA(config.model_copy(update={"frame_positions": frames * concatenate}), load_pretrained=False)
+    model = COSA(config.model_copy(update={"frame_positions": frames * concatenate}))
     corpus = Corpus(
         "noise", samples(4 * batch_size), NoiseClips(frames, config.vision.resolution), objectives, steps, batch_size
     )

@@ -74,17 +74,17 @@ class MatchingHead(nn.Module):
 
 
 class COSA(nn.Module):
-    """The model. `load_pretrained=False` builds it with random weights, for a checkpoint that brings all of them."""
+    """The model, with random weights; `cosa.checkpoints` loads trained ones."""
 
-    def __init__(self, config: ModelConfig, *, load_pretrained: bool = True):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         if config.frame_positions is None:
             raise ValueError("frame_positions is not set; the stage that builds a model sets it")
         self.config = config
         self.tokenizer = CaptionTokenizer(config.text.vocabulary_size)
         hidden = config.text.hidden_size
-        self.vision = VisionEncoder(config.vision, load_pretrained=load_pretrained)
-        self.multimodal = MultimodalEncoder(config.text, load_pretrained=load_pretrained)
+        self.vision = VisionEncoder(config.vision)
+        self.multimodal = MultimodalEncoder(config.text)
         self.projection = nn.Sequential(nn.Linear(self.vision.output_dim, hidden), nn.LayerNorm(hidden, eps=NORM_EPSILON))
         self.frame_embedding = nn.Parameter(0.02 * torch.randn(config.frame_positions, hidden))
         self.text_contrastive_head = nn.Linear(hidden, config.contrastive_dim, bias=False)

@@ -66,7 +66,7 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
     saved = read_config(folder)
     vision = saved.vision.model_copy(update={"resolution": resolution or saved.vision.resolution})
     config = saved.model_copy(update={"vision": vision, "frame_positions": frame_positions or saved.frame_positions})
-    model = COSA(config, load_pretrained=False)
+    model = COSA(config)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:

@@ -54,7 +54,7 @@ def import_published(
     options.check_encoder(config)
     vision = config.vision.model_copy(update={"resolution": resolution or config.vision.resolution})
     config = config.model_copy(update={"vision": vision, "frame_positions": frame_positions or config.frame_positions})
-    model = COSA(config, load_pretrained=False)
+    model = COSA(config)
     return model, load_published(model, weights, files.weights)
 
 

@@ -1,75 +1,34 @@
 """One BERT that is text encoder, fusion encoder and decoder: without a video it skips its cross-attention, with one it uses it.
 
-The modules and their weights are transformers' own (so that its files load); the passes through them are driven here, because
-keys and values of a video are computed once per layer and shared by every pass and decoding step that looks at it.
+Its weights are in bert.py. The passes through them are driven here, because keys and values of a video are computed once a
+layer and shared by every pass and decoding step that looks at it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import BertConfig, BertModel
-from transformers.models.bert.modeling_bert import BertLayer, BertOnlyMLMHead
 
+from cosa.encoders.bert import Bert, BranchEnd, LanguageHead, TextLayer
 from cosa.encoders.encoder_input import Packed, Read, Reading, joined
 from cosa.encoders.kv_cache import FrameKeys, KeysValues, KeyValueCache, VideoMemory
 from cosa.encoders.text_config import TextConfig
-from cosa.errors import UserError
 from cosa.ops import attend, dropout, feed_forward
-
-# Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
-_SIZES = {
-    name: name
-    for name in (
-        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings",
-    )
-} | {"vocab_size": "vocabulary_size"}  # fmt: skip
-
-
-class TextLayer(BertLayer):
-    """A layer whose modules are called from outside, one by one. Every use of its weights happens `within` it: where weights
-    are divided over workers (cosa/training/sharding.py) they are whole only there.
-    """
-
-    def within(self, work: Callable[..., Any], *inputs: Any) -> Any:
-        """What a function of the layer and inputs gives."""
-        return work(self, *inputs)
 
 
 class MultimodalEncoder(nn.Module):
     """BERT whose layers also have cross-attention, with its masked-language head tied to the word embeddings."""
 
-    def __init__(self, config: TextConfig, *, load_pretrained: bool = True):
+    def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config
-        bert_config = BertConfig(
-            vocab_size=config.vocabulary_size,
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            intermediate_size=config.intermediate_size,
-            max_position_embeddings=config.max_position_embeddings,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-            initializer_range=config.initializer_range,
-            is_decoder=True,
-            add_cross_attention=True,
-        )
-        self.bert = BertModel(bert_config, add_pooling_layer=False)
-        for layer in self.bert.encoder.layer:
-            layer.__class__ = TextLayer  # transformers offers no place to name a layer's class
-        self.cls = BertOnlyMLMHead(bert_config)
-        self.cls.apply(self.bert._init_weights)
-        if load_pretrained and config.pretrained is not False:
-            self._load_pretrained()
-        head = self.cls.predictions
-        head.decoder.weight = self.bert.embeddings.word_embeddings.weight
-        head.decoder.bias = head.bias
+        self.bert = Bert(config)
+        self.cls = LanguageHead(config, self.bert.embeddings.word_embeddings)
         self.gradient_checkpointing = False
         self._compiled: Callable[[Sequence[Reading]], list[Read]] | None = None
 
@@ -77,34 +36,10 @@ class MultimodalEncoder(nn.Module):
         """Compile `read` for training: one graph for all lengths. Generation, which keeps a cache, stays as it is."""
         self._compiled = torch.compile(self._read, backend=backend, fullgraph=fullgraph, dynamic=True)
 
-    def _load_pretrained(self) -> None:
-        """Weights through transformers: cross-attention layers are new and stay at their random start."""
-        from transformers import BertForMaskedLM
-
-        source = self.config.encoder if self.config.pretrained is True else str(self.config.pretrained)
-        try:
-            loaded = BertForMaskedLM.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({type(error).__name__}); "
-                "give the folder of a downloaded model, or false for random weights"
-            ) from error
-        for theirs, ours in _SIZES.items():
-            found, expected = getattr(loaded.config, theirs), getattr(self.config, ours)
-            if found != expected:
-                raise UserError(f"model.text.{ours}: {source!r} has {found}, the spec says {expected}; give {found}")
-        missing, unexpected = self.bert.load_state_dict(
-            {k: v for k, v in loaded.bert.state_dict().items() if not k.startswith("pooler.")}, strict=False
-        )
-        missing = [key for key in missing if "crossattention" not in key]
-        if missing or unexpected:
-            raise UserError(f"model.text.pretrained: {source!r} lacks {missing[:3]} and has unknown {unexpected[:3]}")
-        self.cls.load_state_dict(loaded.cls.state_dict())
-
     @property
     def layers(self) -> Sequence[TextLayer]:
         """The layers, each self-attention, cross-attention, feed-forward."""
-        return self.bert.encoder.layer
+        return cast("Sequence[TextLayer]", self.bert.encoder.layer)
 
     @property
     def heads(self) -> int:
@@ -158,10 +93,7 @@ class MultimodalEncoder(nn.Module):
     def _read(self, readings: Sequence[Reading]) -> list[Read]:
         order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first
         packed = Packed([readings[i] for i in order])
-        ids = packed.ids[None]
-        types = torch.zeros_like(ids)  # BERT's segments: there is only the first
-        hidden = self.bert.embeddings(input_ids=ids, token_type_ids=types, position_ids=packed.positions[None])[0]
-        # hidden: (tokens, hidden), through all layers
+        hidden = self.bert.embeddings(packed.ids, packed.positions)  # (tokens, hidden), through all layers
         keys_values: list[list[KeysValues]] = []
         for index, layer in enumerate(self.layers):
             step = self._last_layer if index + 1 == len(self.layers) else self._layer
@@ -177,7 +109,7 @@ class MultimodalEncoder(nn.Module):
         return [read for read in reads if read is not None]
 
     def _layer(
-        self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int, *, wanted: Tensor | None = None
+        self, layer: TextLayer, hidden: Tensor, packed: Packed, index: int, *, wanted: Tensor | None = None
     ) -> tuple[Tensor, list[KeysValues]]:
         """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to go on with; all when left out."""
         attention = layer.attention.self
@@ -205,11 +137,11 @@ class MultimodalEncoder(nn.Module):
         wide = feed_forward(asking, layer.intermediate.dense, layer.output.dense)
         return self._merged(layer.output, wide, asking), new
 
-    def _last_layer(self, layer: BertLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
+    def _last_layer(self, layer: TextLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
         """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
         return self._layer(layer, hidden, packed, index, wanted=packed.wanted)
 
-    def _look_at_videos(self, layer: BertLayer, hidden: Tensor, sizes: list[int], packed: Packed, index: int) -> Tensor:
+    def _look_at_videos(self, layer: TextLayer, hidden: Tensor, sizes: list[int], packed: Packed, index: int) -> Tensor:
         looking = [reading.memory for reading in packed.readings if reading.memory is not None]
         if not looking:
             return hidden
@@ -223,7 +155,7 @@ class MultimodalEncoder(nn.Module):
         looked = self._merged(layer.crossattention.output, layer.crossattention.output.dense(joined(contexts)), first)
         return looked if tokens == len(hidden) else torch.cat([looked, hidden[tokens:]])
 
-    def _merged(self, output: Any, branch: Tensor, hidden: Tensor) -> Tensor:
+    def _merged(self, output: BranchEnd, branch: Tensor, hidden: Tensor) -> Tensor:
         """What a branch of a layer gave, joined to what went in: dropout, sum, norm. output: the module of the branch's end."""
         if self.training:
             branch = dropout(branch, self.config.dropout)
@@ -245,13 +177,13 @@ class MultimodalEncoder(nn.Module):
         return logits
 
 
-def _keys_values(layer: BertLayer, seen: Tensor) -> KeysValues:
+def _keys_values(layer: TextLayer, seen: Tensor) -> KeysValues:
     """Of cross-attention to what is seen, each of its shape (..., hidden)."""
     attention = layer.crossattention.self
     return attention.key(seen), attention.value(seen)
 
 
-def _with_embeddings(layer: BertLayer, keys: Tensor, values: Tensor, frame_embeddings: Tensor) -> KeysValues:
+def _with_embeddings(layer: TextLayer, keys: Tensor, values: Tensor, frame_embeddings: Tensor) -> KeysValues:
     """Keys and values (videos, frames, tokens, hidden) with the part of the frame embeddings (frames, hidden) added."""
     attention = layer.crossattention.self
     return (

@@ -1,8 +1,5 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
-import logging
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -10,17 +7,9 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
-from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
-from cosa.checkpoints.weight_files import read_weights
-from cosa.encoders.positions import resize_position_grid
 from cosa.encoders.swin_blocks import improve_blocks
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
-
-_LOG = logging.getLogger(__name__)
-
-_GRID = "pos_embed"  # timm's name of a CLIP encoder's positions
-_GRIDS_IN_FILES = (_GRID, "visual.positional_embedding", "visual.trunk.pos_embed")
 
 # Pixel statistics that the published code normalises with, per encoder family.
 PIXEL_STATISTICS = {
@@ -35,10 +24,10 @@ class VisionEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: VisionConfig, *, load_pretrained: bool = True):
+    def __init__(self, config: VisionConfig):
         super().__init__()
         self.config = config
-        self.backbone = _build_backbone(config, load_pretrained=load_pretrained)
+        self.backbone = _build_backbone(config)
         self.output_dim: int = self.backbone.num_features
         mean, std = PIXEL_STATISTICS[config.family]
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -61,7 +50,7 @@ class VisionEncoder(nn.Module):
         return tokens[..., 0, :] if self.config.family == "clip" else tokens.mean(-2)
 
 
-def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
+def _build_backbone(config: VisionConfig) -> Any:
     _check_name(config.encoder)
     depth_name = "depths" if config.family == "swin" else "depth"
     sizes = {
@@ -91,10 +80,6 @@ def _build_backbone(config: VisionConfig, *, load_pretrained: bool) -> Any:
         )
     if config.family == "swin":
         improve_blocks(backbone)
-    if load_pretrained and config.pretrained is True:
-        _load_from_hub(backbone, config.encoder)
-    elif load_pretrained and isinstance(config.pretrained, str):
-        _load_backbone_file(backbone, config, Path(config.pretrained))
     return backbone
 
 
@@ -109,63 +94,3 @@ def _check_name(encoder: str) -> None:
     if tag and tag not in tags:
         available = f"its tags are {', '.join(tags)}" if tags else "timm has no weights for it: leave the tag out"
         raise UserError(f"model.vision.encoder: {name!r} has no tag {tag!r}; {available}")
-
-
-def _load_from_hub(backbone: Any, encoder: str) -> None:
-    from timm.models import load_pretrained
-
-    advice = "give the path of a downloaded file, or false for random weights"
-    if not backbone.pretrained_cfg.get("hf_hub_id") and not backbone.pretrained_cfg.get("url"):
-        raise UserError(f"model.vision.pretrained: timm has no weights for {encoder!r}; {advice}")
-    try:
-        load_pretrained(backbone, num_classes=0, filter_fn=_filter_of(backbone))
-    except OSError as error:
-        raise UserError(
-            f"model.vision.pretrained: the weights of {encoder!r} could not be fetched from the hub "
-            f"({type(error).__name__}); {advice}"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
-
-
-def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:
-    """Weights from a local file, in Microsoft's naming (Swin), OpenAI's (CLIP) or timm's own."""
-    if not path.is_file():
-        raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
-    weights = read_weights(path)
-    where = f"model.vision.pretrained: {path.resolve()}"
-    if is_published_vision(weights, config.family):
-        report = load_published_vision(backbone, weights, config.family, path)
-        _LOG.info("\n".join(report.lines()))
-        return
-    try:
-        found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
-    except RuntimeError as error:
-        raise UserError(_do_not_fit(where, error)) from error
-    if found.missing_keys:
-        raise UserError(
-            f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
-            "expected timm's names of model.vision.encoder, or those of Microsoft's Swin or OpenAI's CLIP"
-        )
-    if found.unexpected_keys:
-        _LOG.warning("%s: unused %s (%d in all)", where, found.unexpected_keys[:3], len(found.unexpected_keys))
-
-
-def _filter_of(backbone: nn.Module) -> Any:
-    """timm's own conversion of files. Positions of another resolution are interpolated before, bilinearly as published."""
-    theirs = import_module(type(backbone).__module__).checkpoint_filter_fn
-
-    def ours(weights: dict[str, Tensor], model: nn.Module) -> Any:
-        fitted = dict(weights)
-        target = model.state_dict().get(_GRID)
-        for name in _GRIDS_IN_FILES:
-            if target is not None and name in weights and weights[name].shape[-2] != target.shape[1]:
-                grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
-                fitted[name] = resize_position_grid(grid, target.shape[1]).view(*weights[name].shape[:-2], *target.shape[1:])
-        return theirs(fitted, model)
-
-    return ours
-
-
-def _do_not_fit(what: str, error: RuntimeError) -> str:
-    return f"{what} do not fit the sizes of model.vision: {str(error).strip().splitlines()[-1].strip()}"

@@ -84,7 +84,7 @@ def load_whole(module: nn.Module, weights: dict[str, Tensor]) -> None:
 
 def whole_copy(model: COSA, device: torch.device) -> COSA:
     """A model with all weights of a divided one, on every worker, in evaluation mode; all workers must ask for it."""
-    copy = COSA(model.config, load_pretrained=False).to(device)
+    copy = COSA(model.config).to(device)
     targets = copy.state_dict()
     for name, value in model.state_dict().items():
         targets[name].copy_(whole(value.detach()))

@@ -134,6 +134,6 @@ def without_dropout(model: COSA) -> COSA:
     text = model.config.text.model_copy(update={"dropout": 0.0})
     vision = model.config.vision.model_copy(update={"drop_path_rate": 0.0})
     config = model.config.model_copy(update={"text": text, "vision": vision})
-    copy = COSA(config, load_pretrained=False)
+    copy = COSA(config)
     copy.load_state_dict(model.state_dict())
     return copy

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cosa.checkpoints.pretrained import load_vision
 from cosa.checkpoints.published_names import UNKNOWN
 from cosa.encoders.vision import VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
@@ -12,6 +13,13 @@ from tests.golden import golden
 from tests.golden.golden import Encoder
 
 pytestmark = pytest.mark.golden
+
+
+def pretrained_encoder(config: VisionConfig) -> VisionEncoder:
+    """With the weights of its file, in evaluation mode."""
+    encoder = VisionEncoder(config).eval()
+    load_vision(encoder)
+    return encoder
 
 
 def test_every_key_is_used_or_unused_with_a_reason(encoder: Encoder) -> None:
@@ -71,7 +79,7 @@ def test_other_numbers_of_frames_and_resolutions(case: str) -> None:
 @torch.no_grad()
 def test_raw_openai_weights_at_other_resolutions(resolution: int) -> None:
     expected, raw = golden.load("clip_resize/clip_resize.pt")[resolution], golden.config()["clip_raw"]
-    encoder = VisionEncoder(
+    encoder = pretrained_encoder(
         VisionConfig(
             encoder="vit_base_patch16_clip_quickgelu_224",
             resolution=int(resolution),
@@ -81,7 +89,7 @@ def test_raw_openai_weights_at_other_resolutions(resolution: int) -> None:
             depth=raw["layers"],
             num_heads=expected["transformer_heads"],
         )
-    ).eval()
+    )
     golden.close(encoder.backbone.pos_embed[0], expected["positional_embedding"])
     golden.same_checksums(encoder.backbone.patch_embed.proj.weight, expected["conv1_weight_stats"], tolerance=1e-7)
     frames = golden.at_resolution(golden.pixels()[:1, 0], int(resolution))
@@ -95,7 +103,7 @@ def test_raw_openai_weights_pass_through_half_precision() -> None:
         encoder="vit_base_patch16_clip_quickgelu_224", resolution=sizes["res"], pretrained=str(path),
         patch_size=sizes["patch"], embed_dim=sizes["width"], depth=sizes["layers"], num_heads=sizes["width"] // 64,
     )  # fmt: skip
-    state = VisionEncoder(config).backbone.state_dict()
+    state = pretrained_encoder(config).backbone.state_dict()
     rounded = raw["visual.transformer.resblocks.0.mlp.c_fc.weight"].half().float()
     assert torch.equal(state["blocks.0.mlp.fc1.weight"], rounded)
     change = float((raw["visual.conv1.weight"] - state["patch_embed.proj.weight"]).abs().max())
@@ -113,6 +121,6 @@ def test_microsoft_swin_weights_load_as_an_image_encoder(tmp_path: Path) -> None
     raw["head.weight"], raw["head.bias"] = torch.zeros(5, 3), torch.zeros(5)
     torch.save({"model": raw}, tmp_path / "swin.pth")
     vision = golden.model_of("swin").config.vision.model_copy(update={"pretrained": str(tmp_path / "swin.pth")})
-    encoder = VisionEncoder(vision).eval()
+    encoder = pretrained_encoder(vision)
     frames = golden.pixels()[0]
     golden.close(encoder(frames), golden.record("swin", "vision")["video_output"][0])

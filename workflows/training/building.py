@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from cosa.behaviour import BEHAVIOURS, DEFAULT, Behaviour
+from cosa.checkpoints.building import new_model
 from cosa.checkpoints.loading import load_model
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.data.clip_settings import ClipSettings
@@ -131,8 +132,8 @@ def build_model(job: Job, section: PretrainSection | FinetuneSection) -> COSA:
         return load_model(Path(job.checkpoint), resolution=section.resolution, frame_positions=positions)
     config = ModelConfig.model_validate(job.model)
     vision = config.vision.model_copy(update={"resolution": section.resolution or config.vision.resolution})
-    torch.manual_seed(job.seed)
-    return COSA(config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions}))
+    config = config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions})
+    return new_model(config, seed=job.seed)
 
 
 def build_trainer(job: Job, device: torch.device) -> Trainer:

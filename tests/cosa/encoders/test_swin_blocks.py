@@ -8,6 +8,7 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor
 from transformers import SwinConfig, SwinModel
 
+from cosa.checkpoints.pretrained import load_vision
 from cosa.encoders.positions import fit_positions
 from cosa.encoders.swin_blocks import SwinBlock
 from cosa.encoders.vision import VisionEncoder
@@ -118,6 +119,7 @@ def test_weights_of_the_native_resolution_serve_others(tmp_path: Path) -> None:
             }
         )
         other = VisionEncoder(config)
+        load_vision(other)
         weights = dict(native.backbone.state_dict())
         assert fit_positions(other.backbone.state_dict(), weights) == []
         for name, value in other.backbone.state_dict().items():

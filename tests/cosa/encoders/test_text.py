@@ -1,16 +1,11 @@
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertForMaskedLM
 
+from benchmarks import plain
 from cosa.encoders.kv_cache import KeyValueCache
-from cosa.encoders.text import MultimodalEncoder
-from cosa.encoders.text_config import TextConfig
-from cosa.errors import UserError
 from cosa.model import COSA
-from tests.support import CAPTIONS, gradients, tiny_config, tiny_model
+from tests.support import CAPTIONS, gradients, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +28,8 @@ def test_like_the_model_of_transformers(model: COSA, ids: Tensor, with_video: bo
     mask = model.causal_mask(visible) if causal else visible
     memory = encoder.video_memory(VIDEO) if with_video else None
     hidden, _ = encoder(ids, mask, memory)
-    additive = torch.where(mask if causal else mask[:, None], 0.0, torch.finfo(torch.float32).min)[:, None]
-    additive = additive.expand(-1, -1, ids.shape[1], -1)
-    video = VIDEO.repeat_interleave(2, 0) if with_video else None
     with torch.no_grad():
-        expected = encoder.bert(
-            input_ids=ids, attention_mask=additive, encoder_hidden_states=video, use_cache=False
-        ).last_hidden_state
+        expected = plain.encode(model, ids, mask, VIDEO.repeat_interleave(2, 0) if with_video else None)
     torch.testing.assert_close(hidden, expected, atol=1e-5, rtol=0)
     expected_logits = encoder.cls(expected)
     torch.testing.assert_close(encoder.language_logits(hidden), expected_logits, atol=1e-4, rtol=0)
@@ -112,41 +102,3 @@ def test_the_language_head_is_tied_to_the_word_embeddings(model: COSA) -> None:
     encoder = model.multimodal
     assert encoder.cls.predictions.decoder.weight is encoder.bert.embeddings.word_embeddings.weight
     assert encoder.cls.predictions.decoder.bias is encoder.cls.predictions.bias
-
-
-# -- pretrained weights -----------------------------------------------------------------------------------------------
-
-
-def bert_folder(folder: Path, **changes: int) -> str:
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    config = BertConfig(vocab_size=4161, max_position_embeddings=96, **{**sizes, **changes})
-    BertForMaskedLM(config).save_pretrained(folder)
-    return str(folder)
-
-
-def pretrained_config(source: str) -> TextConfig:
-    return tiny_config().text.model_copy(update={"pretrained": source})
-
-
-def test_weights_of_a_bert_are_loaded(tmp_path: Path) -> None:
-    source = bert_folder(tmp_path)
-    encoder = MultimodalEncoder(pretrained_config(source)).eval()
-    bert = BertForMaskedLM.from_pretrained(source).eval()
-    ids = torch.tensor([[101, 2000, 2500, 102]])
-    hidden, _ = encoder(ids, torch.ones(1, 4, dtype=torch.bool))
-    torch.testing.assert_close(encoder.language_logits(hidden), bert(input_ids=ids).logits, atol=1e-5, rtol=0)
-    assert encoder.cls.predictions.decoder.weight is encoder.bert.embeddings.word_embeddings.weight
-    random = MultimodalEncoder(pretrained_config("/nowhere"), load_pretrained=False)
-    assert random.layers[0].crossattention.self.key.bias.abs().max() == 0
-
-
-@pytest.mark.parametrize("name", ["num_attention_heads", "num_hidden_layers", "intermediate_size"])
-def test_weights_of_another_size_are_refused(tmp_path: Path, name: str) -> None:
-    source = bert_folder(tmp_path, **{name: 8})
-    with pytest.raises(UserError, match=f"model.text.{name}: .* has 8"):
-        MultimodalEncoder(pretrained_config(source))
-
-
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="BERT weights could not be loaded from"):
-        MultimodalEncoder(pretrained_config(str(tmp_path)))

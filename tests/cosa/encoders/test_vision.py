@@ -1,13 +1,9 @@
-from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 
-from cosa.encoders.positions import resize_position_grid
 from cosa.encoders.vision import PIXEL_STATISTICS, VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
@@ -60,7 +56,7 @@ def test_gradient_checkpointing_changes_no_gradient(family: Family) -> None:
     torch.testing.assert_close(found[0], found[1])
 
 
-# -- names and weights ------------------------------------------------------------------------------------------------
+# -- names and sizes --------------------------------------------------------------------------------------------------
 
 
 def test_published_encoders_exist_in_timm() -> None:
@@ -108,54 +104,3 @@ def test_resolutions_that_patches_do_not_divide(family: Family, resolution: int,
 def test_a_clip_encoder_at_any_multiple_of_its_patches(resolution: int) -> None:
     encoder = VisionEncoder(vision_config("clip", resolution=resolution)).eval()
     assert encoder(random_frames(1, 2, resolution=resolution)[0]).shape == (2, 1 + (resolution // 16) ** 2, 16)
-
-
-def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # else it tries again for most of a minute
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nowhere")
-    config = vision_config("swin", pretrained=True)
-    with pytest.raises(UserError, match=r"weights of 'swin_tiny.*' could not be fetched from the hub .*path of a downloaded"):
-        VisionEncoder(config)
-    VisionEncoder(config, load_pretrained=False)
-
-
-def saved_backbone(folder: Path, family: Family, suffix: str, **changes: Any) -> tuple[Path, VisionEncoder]:
-    encoder, path = VisionEncoder(vision_config(family, **changes)).eval(), folder / f"weights{suffix}"
-    weights = {name: value.contiguous() for name, value in encoder.backbone.state_dict().items()}
-    if suffix == ".safetensors":
-        save_file(weights, path)
-    else:
-        torch.save(weights, path)
-    return path, encoder
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_weights_from_a_file(tmp_path: Path, family: Family, suffix: str) -> None:
-    path, saved = saved_backbone(tmp_path, family, suffix)
-    loaded = VisionEncoder(vision_config(family, pretrained=str(path))).eval()
-    frames = random_frames(1, 1)[0]
-    assert torch.equal(loaded(frames), saved(frames))
-
-
-def test_weights_for_another_resolution(tmp_path: Path) -> None:
-    path, saved = saved_backbone(tmp_path, "clip", ".safetensors")
-    encoder = VisionEncoder(vision_config("clip", pretrained=str(path), resolution=64))
-    positions = saved.backbone.pos_embed.detach()
-    torch.testing.assert_close(encoder.backbone.pos_embed.detach(), resize_position_grid(positions, 17))  # as published
-    assert encoder(random_frames(1, 1, resolution=64)[0]).shape == (1, 17, 16)
-
-
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    path, _ = saved_backbone(tmp_path, "swin", ".pth")
-    with pytest.raises(UserError, match=r"do not fit the sizes of model\.vision"):
-        VisionEncoder(vision_config("swin", embed_dim=16, pretrained=str(path)))
-    torch.save({"something": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"lacks \d+ weights of the encoder"):
-        VisionEncoder(vision_config("swin", pretrained=str(tmp_path / "other.pth")))
-    with pytest.raises(UserError, match="no file"):
-        VisionEncoder(vision_config("swin", pretrained=str(tmp_path / "gone.pth")))
-    for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("no weights")
-        with pytest.raises(UserError, match="is no file of weights"):
-            VisionEncoder(vision_config("swin", pretrained=str(tmp_path / name)))

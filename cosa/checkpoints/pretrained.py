@@ -1,0 +1,137 @@
+"""Pretrained weights of the encoders: from the hubs of timm and transformers, or from local files."""
+
+import logging
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
+from cosa.checkpoints.weight_files import read_weights
+from cosa.encoders.positions import resize_position_grid
+from cosa.encoders.text import MultimodalEncoder
+from cosa.encoders.vision import VisionEncoder
+from cosa.encoders.vision_config import VisionConfig
+from cosa.errors import UserError
+from cosa.model import COSA
+
+_LOG = logging.getLogger(__name__)
+
+_GRID = "pos_embed"  # timm's name of learned positions
+_GRIDS_IN_FILES = (_GRID, "visual.positional_embedding", "visual.trunk.pos_embed")
+# Names of transformers' sizes and of ours. Another number of heads would fit the weights and yet be another model.
+_SIZES = {
+    name: name
+    for name in (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+    )
+} | {"vocab_size": "vocabulary_size"}  # fmt: skip
+
+
+def load_pretrained(model: COSA) -> None:
+    """Load what `model.config` names as `pretrained`, into either encoder; the rest of the model stays as it is.
+
+    Raises:
+        UserError: weights are out of reach, damaged, or of other sizes.
+    """
+    load_vision(model.vision)
+    load_text(model.multimodal)
+
+
+def load_vision(encoder: VisionEncoder) -> None:
+    """The image encoder's part of `load_pretrained`."""
+    config = encoder.config
+    if config.pretrained is True:
+        _load_from_hub(encoder.backbone, config.encoder)
+    elif config.pretrained:
+        _load_backbone_file(encoder.backbone, config, Path(config.pretrained))
+
+
+def load_text(encoder: MultimodalEncoder) -> None:
+    """The text encoder's part of `load_pretrained`, through transformers; cross-attention, which BERT lacks, stays random."""
+    config = encoder.config
+    if config.pretrained is False:
+        return
+    from transformers import BertForMaskedLM
+
+    source = config.encoder if config.pretrained is True else config.pretrained
+    try:
+        loaded = BertForMaskedLM.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({type(error).__name__}); "
+            "give the folder of a downloaded model, or false for random weights"
+        ) from error
+    for theirs, ours in _SIZES.items():
+        found, expected = getattr(loaded.config, theirs), getattr(config, ours)
+        if found != expected:
+            raise UserError(f"model.text.{ours}: {source!r} has {found}, the spec says {expected}; give {found}")
+    missing, unexpected = encoder.bert.load_state_dict(
+        {k: v for k, v in loaded.bert.state_dict().items() if not k.startswith("pooler.")}, strict=False
+    )
+    missing = [key for key in missing if "crossattention" not in key]
+    if missing or unexpected:
+        raise UserError(f"model.text.pretrained: {source!r} lacks {missing[:3]} and has unknown {unexpected[:3]}")
+    head = {k: v for k, v in loaded.cls.state_dict().items() if ".decoder." not in k}  # which the embeddings and `bias` hold
+    encoder.cls.load_state_dict(head, strict=False)
+
+
+def _load_from_hub(backbone: Any, encoder: str) -> None:
+    from timm.models import load_pretrained
+
+    advice = "give the path of a downloaded file, or false for random weights"
+    if not backbone.pretrained_cfg.get("hf_hub_id") and not backbone.pretrained_cfg.get("url"):
+        raise UserError(f"model.vision.pretrained: timm has no weights for {encoder!r}; {advice}")
+    try:
+        load_pretrained(backbone, num_classes=0, filter_fn=_filter_of(backbone))
+    except OSError as error:
+        raise UserError(
+            f"model.vision.pretrained: the weights of {encoder!r} could not be fetched from the hub "
+            f"({type(error).__name__}); {advice}"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
+
+
+def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:
+    """Weights from a local file, in Microsoft's naming (Swin), OpenAI's (CLIP) or timm's own."""
+    if not path.is_file():
+        raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
+    weights = read_weights(path)
+    where = f"model.vision.pretrained: {path.resolve()}"
+    if is_published_vision(weights, config.family):
+        report = load_published_vision(backbone, weights, config.family, path)
+        _LOG.info("\n".join(report.lines()))
+        return
+    try:
+        found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
+    except RuntimeError as error:
+        raise UserError(_do_not_fit(where, error)) from error
+    if found.missing_keys:
+        raise UserError(
+            f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
+            "expected timm's names of model.vision.encoder, or those of Microsoft's Swin or OpenAI's CLIP"
+        )
+    if found.unexpected_keys:
+        _LOG.warning("%s: unused %s (%d in all)", where, found.unexpected_keys[:3], len(found.unexpected_keys))
+
+
+def _filter_of(backbone: nn.Module) -> Any:
+    """timm's own conversion of files. Positions of another resolution are interpolated before, bilinearly as published."""
+    theirs = import_module(type(backbone).__module__).checkpoint_filter_fn
+
+    def ours(weights: dict[str, Tensor], model: nn.Module) -> Any:
+        fitted = dict(weights)
+        target = model.state_dict().get(_GRID)
+        for name in _GRIDS_IN_FILES:
+            if target is not None and name in weights and weights[name].shape[-2] != target.shape[1]:
+                grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
+                fitted[name] = resize_position_grid(grid, target.shape[1]).view(*weights[name].shape[:-2], *target.shape[1:])
+        return theirs(fitted, model)
+
+    return ours
+
+
+def _do_not_fit(what: str, error: RuntimeError) -> str:
+    return f"{what} do not fit the sizes of model.vision: {str(error).strip().splitlines()[-1].strip()}"
