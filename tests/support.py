@@ -1,4 +1,4 @@
-"""Tiny models of both families and batches for them: a step takes milliseconds."""
+"""Tiny models and batches for them: a step takes milliseconds."""
 
 from typing import Literal
 
@@ -11,8 +11,22 @@ from cosa.encoders.vision_config import VisionConfig
 from cosa.model import COSA, EncodedBatch
 from cosa.model_config import ModelConfig
 
-Family = Literal["swin", "clip"]
+Family = Literal["swin", "clip"]  # those that COSA was published with
 FAMILIES: tuple[Family, ...] = ("swin", "clip")
+_VIT = {"patch_size": 16, "embed_dim": 16, "depth": 2, "num_heads": 2}
+VISION_SIZES: dict[str, dict[str, object]] = {
+    "swin": {
+        "encoder": "swin_tiny_patch4_window7_224", "patch_size": 4, "embed_dim": 8, "depth": (1, 1), "num_heads": (2, 2),
+        "window_size": 4,
+    },
+    "clip": {"encoder": "vit_base_patch32_clip_quickgelu_224", **_VIT},
+    "siglip": {"encoder": "vit_base_patch16_siglip_224", **_VIT},
+    "siglip gap": {"encoder": "vit_base_patch16_siglip_gap_224", **_VIT},
+    "augreg": {"encoder": "vit_tiny_patch16_224", **_VIT},
+    "dinov2": {"encoder": "vit_small_patch14_dinov2", **_VIT},
+    "dinov2 with registers": {"encoder": "vit_small_patch14_reg4_dinov2", **_VIT},
+    "dinov3": {"encoder": "vit_small_patch16_dinov3", **_VIT},
+}  # fmt: skip
 CAPTIONS = (
     "a red ball rolls over the table",
     "two dogs play",
@@ -25,17 +39,11 @@ CAPTIONS = (
 )
 
 
-def vision_config(family: Family, **changes: object) -> VisionConfig:
-    if family == "swin":
-        sizes = {"encoder": "swin_tiny_patch4_window7_224", "patch_size": 4, "embed_dim": 8, "depth": (1, 1)}
-        sizes |= {"num_heads": (2, 2), "window_size": 4}
-    else:
-        sizes = {"encoder": "vit_base_patch32_clip_quickgelu_224", "patch_size": 16, "embed_dim": 16, "depth": 2}
-        sizes |= {"num_heads": 2}
-    return VisionConfig.model_validate({"resolution": 32, **sizes, **changes})
+def vision_config(family: str, **changes: object) -> VisionConfig:
+    return VisionConfig.model_validate({"resolution": 32, **VISION_SIZES[family], **changes})
 
 
-def tiny_config(family: Family = "swin", *, dropout: float = 0.1, frame_positions: int = 4) -> ModelConfig:
+def tiny_config(family: str = "swin", *, dropout: float = 0.1, frame_positions: int = 4) -> ModelConfig:
     text = TextConfig(
         hidden_size=32,
         num_hidden_layers=2,
@@ -49,7 +57,7 @@ def tiny_config(family: Family = "swin", *, dropout: float = 0.1, frame_position
 
 
 def tiny_model(
-    family: Family = "swin", *, seed: int = 0, dropout: float = 0.1, spread: float = 0.1, frame_positions: int = 4
+    family: str = "swin", *, seed: int = 0, dropout: float = 0.1, spread: float = 0.1, frame_positions: int = 4
 ) -> COSA:
     """In evaluation mode. `spread` moves every weight, so that no two inputs look alike and no bias is 0."""
     torch.manual_seed(seed)

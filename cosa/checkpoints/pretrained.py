@@ -1,15 +1,17 @@
 """Pretrained weights of the encoders: from the hubs of timm and transformers, or from local files."""
 
 import logging
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from cosa.checkpoints.published_vision import is_published_vision, load_published_vision
+from cosa.checkpoints.published_names import UNKNOWN, ImportReport
 from cosa.checkpoints.weight_files import read_weights
-from cosa.encoders.positions import resize_position_grid
+from cosa.encoders.positions import fit_positions, positions_before_grids, resize_position_grid
+from cosa.encoders.published_vision import PublishedVision, expect_all
 from cosa.encoders.text import MultimodalEncoder
 from cosa.encoders.vision import VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
@@ -95,15 +97,15 @@ def _load_from_hub(backbone: Any, encoder: str) -> None:
 
 
 def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:
-    """Weights from a local file, in Microsoft's naming (Swin), OpenAI's (CLIP) or timm's own."""
+    """Weights from a local file, in the naming of the encoder's authors or in timm's."""
     if not path.is_file():
         raise UserError(f"model.vision.pretrained: no file {path.resolve()}")
     weights = read_weights(path)
-    where = f"model.vision.pretrained: {path.resolve()}"
-    if is_published_vision(weights, config.family):
-        report = load_published_vision(backbone, weights, config.family, path)
-        _LOG.info("\n".join(report.lines()))
+    published = config.family.published
+    if published is not None and published.holds(weights):
+        _load_published(backbone, weights, published, path)
         return
+    where = f"model.vision.pretrained: {path.resolve()}"
     try:
         found = backbone.load_state_dict(_filter_of(backbone)(weights, backbone), strict=False)
     except RuntimeError as error:
@@ -111,10 +113,31 @@ def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -
     if found.missing_keys:
         raise UserError(
             f"{where} lacks {len(found.missing_keys)} weights of the encoder, such as {found.missing_keys[0]}; "
-            "expected timm's names of model.vision.encoder, or those of Microsoft's Swin or OpenAI's CLIP"
+            f"expected timm's names of model.vision.encoder{f', or those of {published.authors}' if published else ''}"
         )
     if found.unexpected_keys:
         _LOG.warning("%s: unused %s (%d in all)", where, found.unexpected_keys[:3], len(found.unexpected_keys))
+
+
+def _load_published(backbone: nn.Module, weights: Mapping[str, Tensor], files: PublishedVision, path: Path) -> None:
+    """Copy the authors' weights, by their names; positions are interpolated to the encoder's resolution."""
+    target = backbone.state_dict()
+    names = {ours: files.name(ours) for ours in target}
+    expect_all([name for name in names.values() if name not in weights], path, "all weights of model.vision.encoder")
+    source = files.as_loaded(weights)
+    values = {ours: source[name].reshape((1,) * (target[ours].dim() - source[name].dim()) + source[name].shape)
+              for ours, name in names.items()}  # fmt: skip
+    adapted = fit_positions(target, values)
+    wrong = [ours for ours in values if values[ours].shape != target[ours].shape]
+    if wrong:
+        raise UserError(
+            f"{path.resolve()}: {names[wrong[0]]} has shape {tuple(values[wrong[0]].shape)}, model.vision makes it "
+            f"{tuple(target[wrong[0]].shape)}; give the file's encoder and sizes in model.vision"
+        )
+    backbone.load_state_dict(values)
+    used = {name: ours for ours, name in names.items()}
+    unused = {key: files.reason_unused(key) or UNKNOWN for key in weights if key not in used}
+    _LOG.info("\n".join(ImportReport(str(path), used, unused, tuple(adapted)).lines()))
 
 
 def _filter_of(backbone: nn.Module) -> Any:
@@ -125,8 +148,10 @@ def _filter_of(backbone: nn.Module) -> Any:
         fitted = dict(weights)
         target = model.state_dict().get(_GRID)
         for name in _GRIDS_IN_FILES:
-            if target is not None and name in weights and weights[name].shape[-2] != target.shape[1]:
-                grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
+            if target is None or name not in weights:
+                continue
+            grid = weights[name].reshape(1, *weights[name].shape[-2:])  # (1, positions, dim)
+            if grid.shape[1] != target.shape[1] and positions_before_grids(grid.shape[1], target.shape[1]) is not None:
                 fitted[name] = resize_position_grid(grid, target.shape[1]).view(*weights[name].shape[:-2], *target.shape[1:])
         return theirs(fitted, model)
 

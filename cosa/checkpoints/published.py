@@ -13,8 +13,9 @@ from cosa.checkpoints.locate import PublishedFiles
 from cosa.checkpoints.published_names import TIED, ImportReport, published_names, reason_unused
 from cosa.checkpoints.published_options import PublishedOptions
 from cosa.checkpoints.published_sizes import config_of
-from cosa.checkpoints.weight_files import expect_all, read_weights
+from cosa.checkpoints.weight_files import read_weights
 from cosa.encoders.positions import fit_positions
+from cosa.encoders.published_vision import expect_all
 from cosa.errors import UserError
 from cosa.model import COSA
 

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from cosa.encoders import clip, swin
+from cosa.encoders.published_vision import PublishedVision
+from cosa.encoders.vision_family import VisionFamily
+from cosa.errors import UserError
 
-Family = Literal["swin", "clip"]
-
-VISION_PREFIX: dict[Family, str] = {"swin": "video_encoder.", "clip": "clip_model.visual."}
 _BACKBONE = "vision.backbone."
 _RENAMED = (
     ("multimodal.", "multimodal_encoder."),
@@ -66,36 +64,49 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:2]) + (", ..." if len(keys) > 2 else "")
 
 
-def published_name(name: str, family: Family) -> str:
+def published_files(family: VisionFamily) -> PublishedVision:
+    """What was published of a family of image encoders.
+
+    Raises:
+        UserError: nothing was.
+    """
+    if family.published is None:
+        raise UserError(
+            f"the published names of COSA's weights know no {family.title} encoder; leave out `behaviour: published`, which "
+            "goes by them, or take an encoder of another family"
+        )
+    return family.published
+
+
+def published_name(name: str, family: VisionFamily) -> str:
     """The published name of one of our parameters.
 
     Raises:
         KeyError: the published model has nothing of the kind.
+        UserError: no files of the family were published.
     """
     if name.startswith(_BACKBONE):
-        rename = swin.published_name if family == "swin" else clip.published_name
-        return VISION_PREFIX[family] + rename(name.removeprefix(_BACKBONE))
+        files = published_files(family)
+        return files.place + files.name(name.removeprefix(_BACKBONE))
     for ours, theirs in _RENAMED:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
     raise KeyError(name)
 
 
-def published_names(names: Iterable[str], family: Family) -> dict[str, str]:
+def published_names(names: Iterable[str], family: VisionFamily) -> dict[str, str]:
     """Published names by ours; tied weights once."""
     return {name: published_name(name, family) for name in names if name not in TIED_OURS}
 
 
-def reason_unused(key: str, family: Family) -> str:
+def reason_unused(key: str, family: VisionFamily) -> str:
     """Why a published key has no place in our model."""
     if key in TIED.values():
         return "the same tensor as the weight that it is tied to"
-    below, patterns = key, _UNUSED
-    if family == "swin" and key.startswith("video_encoder."):
-        below, patterns = key.removeprefix("video_encoder."), swin.UNUSED
-    elif family == "clip" and key.startswith("clip_model."):
-        below, patterns = key.removeprefix("clip_model."), clip.UNUSED
-    return next((reason for pattern, reason in patterns.items() if re.search(pattern, below)), UNKNOWN)
+    files = published_files(family)
+    if key.startswith(files.place):
+        return files.reason_unused(key.removeprefix(files.place)) or UNKNOWN
+    return next((reason for pattern, reason in _UNUSED.items() if re.search(pattern, key)), UNKNOWN)
 
 
 def without_wrappers(key: str) -> str:

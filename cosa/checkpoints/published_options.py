@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cosa.checkpoints.locate import PublishedFiles
+from cosa.checkpoints.published_names import published_files
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 
@@ -45,8 +46,9 @@ class PublishedOptions:
     def check_encoder(self, config: ModelConfig) -> None:
         """The options must name the kind of image encoder that the file holds, if they name one."""
         named = self.values.get("video_encoder_type")
-        if named is not None and config.vision.family not in str(named).lower():
+        family = config.vision.family
+        if named is not None and published_files(family).option not in str(named).lower():
             raise UserError(
-                f"{self.file} says video_encoder_type {named!r}, but the weights are of a {config.vision.family} encoder; "
+                f"{self.file} says video_encoder_type {named!r}, but the weights are of a {family.title} encoder; "
                 "give the options that belong to them"
             )

@@ -1,6 +1,6 @@
 """Weights from files of others: safetensors, or torch files of tensors alone. Nothing in them is executed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -59,18 +59,3 @@ def _flat(content: Any, path: Path) -> dict[str, Tensor]:
             raise UserError(f"{path.resolve()}: {key!r} stands twice, with and without 'module.'; keep one")
         weights[name] = value
     return weights
-
-
-def expect_all(missing: Iterable[str], path: Path, what: str) -> None:
-    """Complain about keys that a file should have.
-
-    Raises:
-        UserError: there are any.
-    """
-    names = list(missing)
-    if names:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        raise UserError(
-            f"{path.resolve()} lacks {', '.join(names[:3])}{more}; expected {what}. Give the whole file, or one of a model "
-            "of these sizes"
-        )

@@ -1,35 +1,27 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
+from difflib import get_close_matches
 from typing import Any
 
-import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
-from cosa.encoders.swin_blocks import improve_blocks
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 
-# Pixel statistics that the published code normalises with, per encoder family.
-PIXEL_STATISTICS = {
-    "swin": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
-    "clip": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
-}
-
 
 class VisionEncoder(nn.Module):
-    """A timm Swin or CLIP vision transformer without its classification head."""
+    """An encoder of timm without its classification head, with random weights. What depends on its kind, its family knows."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, config: VisionConfig):
         super().__init__()
-        self.config = config
+        self.config, self.family = config, config.family
         self.backbone = _build_backbone(config)
         self.output_dim: int = self.backbone.num_features
-        mean, std = PIXEL_STATISTICS[config.family]
+        mean, std = self.family.pixel_statistics(self.backbone)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         if config.frozen:
@@ -45,30 +37,29 @@ class VisionEncoder(nn.Module):
         tokens = self.backbone.forward_features(images)
         return tokens.flatten(1, 2) if tokens.dim() == 4 else tokens  # Swin gives (images, rows, columns, dim)
 
+    @property
+    def pooling_weights(self) -> tuple[str, ...]:
+        """Beginnings of names of the weights that work in `pool` alone: losses that take no pooled vector do not train them."""
+        return tuple(f"backbone.{name}" for name in self.family.pooling_weights)
+
     def pool(self, tokens: Tensor) -> Tensor:
-        """One vector a frame, (..., tokens, dim) to (..., dim): a CLIP encoder's class token, the mean of a Swin's tokens."""
-        return tokens[..., 0, :] if self.config.family == "clip" else tokens.mean(-2)
+        """One vector a frame, (..., tokens, dim) to (..., dim), in the family's way."""
+        return self.family.pool(self.backbone, tokens)
 
 
 def _build_backbone(config: VisionConfig) -> Any:
-    _check_name(config.encoder)
-    depth_name = "depths" if config.family == "swin" else "depth"
-    sizes = {
-        "patch_size": config.patch_size,
-        "embed_dim": config.embed_dim,
-        depth_name: config.depth,
-        "num_heads": config.num_heads,
-        "window_size": config.window_size,
-        "mlp_ratio": config.mlp_ratio,
-    }
+    import timm  # here: it takes seconds, and what only names a model needs none of it
+
+    _check_name(config)
+    drawn = {} if config.weight_init == "timm" else {"weight_init": config.weight_init}
     try:
         backbone = timm.create_model(
             config.encoder,
             img_size=config.resolution,
             num_classes=0,
             drop_path_rate=config.stochastic_depth,
-            weight_init="" if config.weight_init == "timm" else config.weight_init,
-            **{name: value for name, value in sizes.items() if value is not None},
+            **drawn,
+            **config.family.timm_arguments(config),
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
@@ -78,17 +69,21 @@ def _build_backbone(config: VisionConfig) -> Any:
             f"model.vision.resolution: {config.resolution} is not a multiple of {patch}, the patches of {config.encoder!r}; "
             f"give {config.resolution // patch * patch or patch} or {(config.resolution // patch + 1) * patch}"
         )
-    if config.family == "swin":
-        improve_blocks(backbone)
+    config.family.improve(backbone, config)
     return backbone
 
 
-def _check_name(encoder: str) -> None:
-    name, _, tag = encoder.partition(".")
+def _check_name(config: VisionConfig) -> None:
+    import timm
+
+    name, _, tag = config.encoder.partition(".")
     if not timm.is_model(name):
+        patterns = list(config.family.names)
+        near = get_close_matches(name, timm.list_models(patterns))
+        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
         raise UserError(
-            f'model.vision.encoder: timm has no model {name!r}; `python -c "import timm; '
-            "print(timm.list_models('swin_*') + timm.list_models('vit_*_clip_*'))\"` lists them"
+            f"model.vision.encoder: timm has no model {name!r}{meant} All {config.family.title} encoders: "
+            f'`python -c "import timm; print(timm.list_models({patterns}))"`'
         )
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:

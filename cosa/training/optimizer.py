@@ -13,8 +13,6 @@ from cosa.model import COSA
 from cosa.training.published_adamw import PublishedAdamW
 from cosa.training.training_settings import OptimizerSettings
 
-CLIP_LEARNING_RATE = 5e-7  # published peak learning rate of a CLIP encoder with pretrained weights
-
 # Modules that take no part in an objective set are frozen: DDP then needs no search for unused parameters, and weight decay
 # does not eat at heads that another stage trained.
 _CONTRASTIVE = ("text_contrastive_head.", "video_contrastive_head.", "temperature")
@@ -30,7 +28,7 @@ _KIND_OF = {
     "scst": "language",
 }  # fmt: skip
 
-_NOT_DECAYED = ("frame_embedding", "position_embeddings.weight", "pos_embed", "bias_table", "cls_token")
+_NOT_DECAYED = ("frame_embedding", "position_embeddings.weight", "pos_embed", "bias_table", "cls_token", "reg_token", "latent")
 _NOT_DECAYED_BY_NAME = ("bias", "LayerNorm.weight", "LayerNorm.bias")  # parts of published names
 
 
@@ -38,11 +36,16 @@ def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
     """Turn off gradients of everything that none of the objectives reaches; returns the names."""
     kinds = {_KIND_OF[name] for name in objectives}
     used = {prefix for kind in kinds for prefix in _USED_BY[kind]}
+    pooling = tuple(f"vision.{name}" for name in model.vision.pooling_weights)
+    if "contrastive" in kinds:
+        used.update(pooling)
     fused = kinds & {"matching", "language"}
     frozen = []
     for name, parameter in model.named_parameters():
-        always = name.startswith(("vision.", "multimodal.bert.embeddings.")) or (
-            name.startswith("multimodal.bert.encoder.layer.") and (fused or ".crossattention." not in name)
+        always = (
+            (name.startswith("vision.") and not name.startswith(pooling))
+            or name.startswith("multimodal.bert.embeddings.")
+            or (name.startswith("multimodal.bert.encoder.layer.") and (fused or ".crossattention." not in name))
         )
         if not always and not name.startswith(tuple(used)):
             parameter.requires_grad_(False)
@@ -89,12 +92,10 @@ def _part_of(name: str, settings: OptimizerSettings) -> str:
 
 def _peak_rates(model: COSA, settings: OptimizerSettings) -> dict[str, float]:
     """Peak learning rate of each part of the model."""
-    vision_rate = settings.vision_learning_rate
-    if vision_rate is None:
-        pretrained_clip = model.config.vision.family == "clip" and bool(model.config.vision.pretrained)
-        vision_rate = CLIP_LEARNING_RATE if pretrained_clip else settings.learning_rate
+    vision = model.config.vision
+    of_family = vision.family.pretrained_learning_rate if vision.pretrained else None
     return {
-        "vision": vision_rate,
+        "vision": settings.vision_learning_rate or of_family or settings.learning_rate,
         "new": settings.new_learning_rate or settings.learning_rate,
         "other": settings.learning_rate,
     }

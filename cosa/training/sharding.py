@@ -6,8 +6,7 @@ loop's precision, as it does without.
 """
 
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +43,9 @@ def _make_vectors_of_scalars(model: COSA) -> None:
             setattr(model.get_submodule(module), own_name, vector)
 
 
-def vision_blocks(model: COSA) -> Iterator[nn.Module]:
+def vision_blocks(model: COSA) -> Iterable[nn.Module]:
     """The transformer blocks of the image encoder."""
-    backbone: Any = model.vision.backbone
-    for stage in backbone.layers if model.config.vision.family == "swin" else [backbone]:
-        yield from stage.blocks
+    return model.vision.family.blocks(model.vision.backbone)
 
 
 def is_sharded(module: nn.Module) -> bool:

@@ -177,7 +177,7 @@ VALUES = [
     ),
     Case(
         "Swin whose lists differ in length",
-        ("depth and num_heads of a Swin are lists of one length: a number a stage",),
+        ("depth and num_heads of a Swin encoder are lists of one length: a number a stage",),
         overrides=("model.vision.depth=[1, 1]", "model.vision.num_heads=[1, 1, 1]"),
     ),
     Case(

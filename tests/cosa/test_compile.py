@@ -8,11 +8,14 @@ from cosa.objectives.draws import Draws
 from cosa.training.losses import StepLosses
 from tests.cosa.test_plain import ALL, LIMIT, SETTINGS, questions
 from tests.cosa.training.test_losses import batch_of
-from tests.support import Family, gradients, tiny_model
+from tests.support import gradients, tiny_model
 
 
-@pytest.mark.parametrize(("family", "objectives"), [("swin", ALL), ("clip", ("qa",))])
-def test_losses_and_gradients_are_the_same(family: Family, objectives: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("family", "objectives"),
+    [("swin", ALL), ("clip", ("qa",)), *((name, ("itc", "cap")) for name in ("siglip", "dinov2 with registers", "dinov3"))],
+)
+def test_losses_and_gradients_are_the_same(family: str, objectives: tuple[str, ...]) -> None:
     """A break of a graph is an error (fullgraph). The back end runs graphs as they are: inductor takes minutes."""
     found = []
     for compiled in (False, True):

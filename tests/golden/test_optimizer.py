@@ -26,7 +26,7 @@ def settings_of(encoder: Encoder, model: COSA, options: dict[str, Any]) -> Optim
     new = tuple(
         ours for ours, _ in model.named_parameters()
         if any(part in theirs for part in options["new_params_name"]
-               for theirs in [steps.published_name(ours, encoder)])
+               for theirs in [steps.published_name(ours, model.config.vision.family)])
     )  # fmt: skip
     return OptimizerSettings(
         learning_rate=options["learning_rate"],

@@ -57,7 +57,7 @@ def import_checkpoint(
         console.print(line, markup=False)
     vision, text = model.config.vision, model.config.text
     console.print(
-        f"{vision.family} at {vision.resolution} px, BERT {text.num_hidden_layers} x {text.hidden_size}, "
+        f"{vision.family.title} at {vision.resolution} px, BERT {text.num_hidden_layers} x {text.hidden_size}, "
         f"{model.config.frame_positions} frame embeddings -> {target}",
         markup=False,
     )

@@ -10,6 +10,16 @@ from torch import Tensor
 from cosa.checkpoints.published_names import TIED, published_names
 from cosa.model import COSA
 
+# What files hold besides, by the published name of the encoder.
+UNUSED = {
+    "clip": {
+        "visual.proj": torch.zeros(3, 3),
+        "transformer.resblocks.0.ln_1.weight": torch.zeros(3),
+        "logit_scale": torch.tensor(1.0),
+    },
+    "swin": {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(2, 2)},
+}
+
 
 def published_state(model: COSA) -> dict[str, Tensor]:
     """The state dict under published names, with tied weights doubled, buffers, and what COSA does not use."""
@@ -20,15 +30,11 @@ def published_state(model: COSA) -> dict[str, Tensor]:
     for name, other in TIED.items():
         found[other] = found[name].clone()
     found["multimodal_encoder.bert.embeddings.position_ids"] = torch.arange(4)[None]
-    if family == "clip":
-        found["clip_model.visual.class_embedding"] = found["clip_model.visual.class_embedding"].flatten()
-        found["clip_model.visual.positional_embedding"] = found["clip_model.visual.positional_embedding"][0]
-        found["clip_model.visual.proj"] = torch.zeros(3, 3)
-        found["clip_model.transformer.resblocks.0.ln_1.weight"] = torch.zeros(3)
-        found["clip_model.logit_scale"] = torch.tensor(1.0)
-    else:
-        found["video_encoder.layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(2, 2)
-    return found
+    for name in ("clip_model.visual.class_embedding", "clip_model.visual.positional_embedding"):
+        if name in found:  # timm has dimensions of 1 before
+            found[name] = found[name][0].squeeze(0)
+    assert family.published is not None
+    return found | {family.published.place + name: value for name, value in UNUSED[family.published.option].items()}
 
 
 def published_folder(folder: Path, model: COSA, *, steps: tuple[int, ...] = (100,), **options: Any) -> Path:

@@ -1,6 +1,7 @@
 """Swin away from its native resolution, against transformers' own implementation with the same weights."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from cosa.encoders.positions import fit_positions
 from cosa.encoders.swin_blocks import SwinBlock
 from cosa.encoders.vision import VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
+from cosa.errors import UserError
 from tests.support import random_frames
 
 SIZES = {"patch_size": 4, "embed_dim": 16, "depth": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4), "window_size": 7}
@@ -88,6 +90,41 @@ def test_without_padding_nothing_differs_from_timm() -> None:
 
 
 # -- resolutions ------------------------------------------------------------------------------------------------------
+
+
+class Renamed(SwinTransformerBlock):
+    """A block that computes as timm's does, and lacks something that ours uses."""
+
+    def __init__(self, *inputs: Any, **options: Any) -> None:
+        super().__init__(*inputs, **options)
+        self.first_norm = self.norm1
+        del self.norm1
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path1(self._attn(self.first_norm(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+
+def test_blocks_that_lack_something_stay_where_they_are_right(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = encoder(224)
+    monkeypatch.setattr("timm.models.swin_transformer.SwinTransformerBlock", Renamed)
+    found = encoder(224)
+    assert [type(block) for block in found.family.blocks(found.backbone)] == [Renamed] * 8
+    [message] = caplog.messages
+    assert "builds 'swin_base_patch4_window7_224' without norm1: its own blocks are used" in message
+    weights = {name.replace("norm1", "first_norm"): value for name, value in expected.backbone.state_dict().items()}
+    found.backbone.load_state_dict(weights)
+    frames = random_frames(1, 1, resolution=224)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(found(frames), expected(frames), atol=1e-5, rtol=1e-5)
+
+
+def test_blocks_that_lack_something_are_refused_where_they_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timm.models.swin_transformer.SwinTransformerBlock", Renamed)
+    with pytest.raises(UserError, match=r"without norm1, which padding to full windows needs at 384 pixels; give a resolution"):
+        encoder(384)
 
 
 @torch.no_grad()

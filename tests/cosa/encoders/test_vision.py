@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from cosa.encoders.vision import PIXEL_STATISTICS, VisionEncoder
+from cosa.encoders.vision import VisionEncoder
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 from tests.support import FAMILIES, Family, gradients, random_frames, vision_config
@@ -25,7 +25,7 @@ def test_all_tokens_after_the_last_norm(family: Family, tokens: int, dim: int) -
 def test_bytes_are_normalised_on_the_way(family: Family) -> None:
     encoder = VisionEncoder(vision_config(family)).eval()
     frames = random_frames(1, 2)[0]
-    mean, std = (torch.tensor(values)[:, None, None] for values in PIXEL_STATISTICS[family])
+    mean, std = (torch.tensor(values)[:, None, None] for values in encoder.family.pixel_statistics(encoder.backbone))
     torch.testing.assert_close(encoder(frames), encoder((frames / 255 - mean) / std))
     assert not {"mean", "std"} & set(encoder.state_dict())
 

@@ -27,6 +27,7 @@ DIVIDED: list[tuple[str, list[tuple[str, ...]], dict[str, Any], dict[str, Any]]]
     ("all objectives", [ALL, ("itc", "mlm")], {"dropout": 0.1}, {"sharding": "fsdp"}),
     ("recomputed", [("itc", "itm", "cap")], {"family": "clip", "checkpointing": True}, {"sharding": "fsdp"}),
     ("qa in parts, divided", [("qa",)], {"ema_decay": 0.5}, {"sharding": "fsdp", "accumulate": 2}),
+    ("pooled by attention", [("itc", "itm", "cap"), ("cap",)], {"family": "siglip"}, {"sharding": "fsdp"}),
     ("bfloat16", [("itc", "itm")], {"precision": "bfloat16"}, {"sharding": "fsdp"}),
 ]
 CASES = IN_PARTS + DIVIDED
