@@ -35,7 +35,7 @@ def test_a_file_becomes_a_checkpoint_of_ours(tmp_path: Path, family: Family, cap
     said = capsys.readouterr().out
     assert "keys used" in said
     assert "unused: the same tensor as the weight that it is tied to" in said
-    assert f"{family} at 32 px, BERT 2 x 32, 4 frame embeddings" in said
+    assert f"{model.config.vision.family.title} at 32 px, BERT 2 x 32, 4 frame embeddings" in said
 
 
 def test_positions_are_interpolated_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
