@@ -17,7 +17,7 @@ from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import RAY_FOLDER
 from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
 from workflows.training.job import Job
-from workflows.training.train import checkpoint_folder
+from workflows.training.stage_checkpoint import checkpoint_folder
 from workflows.training.whereabouts import noted_workers
 
 QUERIES_SHOWN = 6

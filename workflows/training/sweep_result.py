@@ -19,15 +19,9 @@ from workflows.training.checkpoint_storage import remove_checkpoints
 from workflows.training.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
 from workflows.training.progress import PROGRESS_FILE, Record, best_evaluation, read_records
 from workflows.training.run_folder import RunFolder
-from workflows.training.train import (
-    CHECKPOINT_FOLDER,
-    further_steps,
-    run_name,
-    selection_metric,
-    storage_of,
-    training_outcome,
-    uploaded_checkpoints,
-)
+from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, selection_metric, uploaded_checkpoints
+from workflows.training.training_job import run_name, storage_of
+from workflows.training.training_outcome import training_outcome
 from workflows.training.trials import Trial, TrialBook, is_logarithmic
 from workflows.training.whereabouts import noted_workers
 

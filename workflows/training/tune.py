@@ -21,9 +21,11 @@ from workflows.training.checkpoint_storage import RAY_FOLDER
 from workflows.training.fit import fit_in_background, trainer_of
 from workflows.training.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.training.progress import Follower, Record, read_records
+from workflows.training.record_forwarder import RecordForwarder
 from workflows.training.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
+from workflows.training.stage_checkpoint import selection_metric, uploaded_checkpoints
 from workflows.training.sweep_result import best_trial
-from workflows.training.train import RecordForwarder, job_of, run_name, selection_metric, storage_of, uploaded_checkpoints
+from workflows.training.training_job import job_of, run_name, storage_of
 from workflows.training.trials import Trial, TrialBook, planned
 from workflows.training.workers import MISTAKE_FILE, raise_mistake, training_worker
 

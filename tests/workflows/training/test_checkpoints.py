@@ -20,7 +20,7 @@ from workflows.training.checkpoints import (
 )
 from workflows.training.progress import Record
 from workflows.training.run_folder import RunFolder
-from workflows.training.train import further_steps
+from workflows.training.stage_checkpoint import further_steps
 
 
 @pytest.fixture

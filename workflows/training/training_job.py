@@ -1,0 +1,57 @@
+"""The job that a training stage sends to its workers, under which name, and where Ray saves its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cosa.model_config import ModelConfig
+from workflows.planning.plan import datasets_of
+from workflows.spec.sections import TrainSection
+from workflows.stages.context import StageContext
+from workflows.training.checkpoint_storage import checkpoint_storage
+from workflows.training.job import Job
+from workflows.training.preemption import forget
+from workflows.training.stage_checkpoint import checkpoint_folder
+from workflows.training.workers import MISTAKE_FILE
+
+
+def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
+    """The job of a training stage as plain data; `changes` replace fields of the section."""
+    section: TrainSection = context.section
+    (folder / MISTAKE_FILE).unlink(missing_ok=True)
+    forget(folder)
+    model = None
+    checkpoint = checkpoint_folder(context, section.init_from)
+    if checkpoint is None:
+        model = _with_absolute_paths(context.plan.experiment.section.model).model_dump(mode="json")
+    return Job(
+        section={**section.model_dump(mode="json"), **changes},
+        datasets={name: context.dataset(name) for name in datasets_of(section)},
+        seed=context.seed,
+        folder=str(folder),
+        checkpoint=checkpoint,
+        model=model,
+    ).plain()
+
+
+def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
+    """The same with the places of pretrained weights as workers find them, whose working directory is another one."""
+
+    def absolute(pretrained: bool | str) -> bool | str:
+        return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained
+
+    vision = model.vision.model_copy(update={"pretrained": absolute(model.vision.pretrained)})
+    text = model.text.model_copy(update={"pretrained": absolute(model.text.pretrained)})
+    return model.model_copy(update={"vision": vision, "text": text})
+
+
+def run_name(context: StageContext) -> str:
+    """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
+    return f"{context.plan.experiment.name}-{context.step.name}"
+
+
+def storage_of(context: StageContext) -> str:
+    """Where Ray keeps the checkpoints of the stage's training until it is done."""
+    label = f"{run_name(context)}-{context.step.fingerprint}"
+    return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)
