@@ -1,10 +1,11 @@
 """How the tasks are evaluated."""
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from cosa.section import Section, no_effect
+from cosa.evaluation.caption_metrics import CAPTION_METRICS
+from cosa.section import OneOf, Section, no_effect
 
 
 class EvaluationSettings(Section):
@@ -16,8 +17,8 @@ class EvaluationSettings(Section):
     beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
     length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
     max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
-    caption_metrics: tuple[Literal["bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"], ...] = Field(
-        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"),
+    caption_metrics: tuple[Annotated[str, OneOf(CAPTION_METRICS)], ...] = Field(
+        tuple(name for name, metric in CAPTION_METRICS.items() if metric.by_default),
         min_length=1,
         description="caption metrics to compute",
     )

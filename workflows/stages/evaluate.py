@@ -97,11 +97,12 @@ def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tu
     if dataset.splits.get(section.baseline_split, {}).get(wanted) is None:
         return {}, "", {"baseline": f"none: the dataset has no {wanted} in a split {section.baseline_split!r}"}
     if task == "captioning":
-        from cosa.evaluation.caption_metrics import constant_caption_baseline
+        from cosa.evaluation.caption_metrics import quick_caption_metrics
+        from cosa.evaluation.constant_caption import constant_caption_baseline
 
         captions = [text for entry in caption_entries(dataset, section.baseline_split) for text in entry.captions]
-        cheap = [metric for metric in section.caption_metrics if metric != "meteor"]
-        caption, metrics = constant_caption_baseline(captions, caption_references(dataset, section.split), cheap)
+        quick = quick_caption_metrics(section.caption_metrics)
+        caption, metrics = constant_caption_baseline(captions, caption_references(dataset, section.split), quick)
         return metrics, "constant caption", {"constant_caption": caption}
     if section.submission:
         return {}, "", {}
