@@ -26,7 +26,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.planning.plan import Plan, Step, check_inputs, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
-from workflows.records.mlflow_store import Place, compare_url, experiment_url, local_store
+from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -64,14 +64,14 @@ class StageFailedError(UserError):
     """A stage failed; everything before it is kept."""
 
 
-def tracking_place(experiment: Experiment) -> Place:
+def tracking_place(experiment: Experiment) -> TrackingStore:
     """Where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
     if uri is not None and uri.startswith(SERVERS):
-        return Place(uri, experiment.name, None)
+        return TrackingStore(uri, experiment.name, None)
     # A database holds no files, and MLflow would put them into the working directory.
-    return Place(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+    return TrackingStore(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:

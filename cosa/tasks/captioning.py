@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from cosa.data.annotation_use import AnnotationUse
-from cosa.evaluation.caption_metrics import CAPTION_METRICS
+from cosa.evaluation.caption_metrics import CAPTION_METRICS, quick_caption_metrics
 from cosa.evaluation.metric import Metric
 from cosa.section import OneOf, Section
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
@@ -32,7 +32,7 @@ class CaptioningSettings(TaskSettings):
     length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
     max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
     caption_metrics: tuple[Annotated[str, OneOf(CAPTION_METRICS)], ...] = Field(
-        ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider"),
+        tuple(name for name, metric in CAPTION_METRICS.items() if metric.by_default),
         min_length=1,
         description="caption metrics to compute",
     )
@@ -59,7 +59,7 @@ class Captioning(Task[CaptioningSettings]):
     @property
     def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]  # as the table has them now
         """The table of caption metrics."""
-        return tuple(Metric(name, metric.label) for name, metric in CAPTION_METRICS.items())
+        return tuple(Metric(name, metric.label, metric.lower_is_better) for name, metric in CAPTION_METRICS.items())
 
     def objectives(self, settings: CaptioningSettings) -> tuple[str, ...]:
         """Causal generative modelling, or self-critical training."""
@@ -134,10 +134,10 @@ class Captioning(Task[CaptioningSettings]):
     def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: CaptioningSettings) -> Baseline:
         """The most central caption of another split, said of every clip."""
         from cosa.data.dataset_files import caption_entries
-        from cosa.evaluation.caption_metrics import constant_caption_baseline
+        from cosa.evaluation.constant_caption import constant_caption_baseline
 
         captions = [text for entry in caption_entries(dataset, baseline_split) for text in entry.captions]
-        quick = [name for name in settings.caption_metrics if not CAPTION_METRICS[name].slow]
+        quick = quick_caption_metrics(settings.caption_metrics)
         caption, metrics = constant_caption_baseline(captions, self.references(dataset, split, settings), quick)
         return Baseline(metrics, "constant caption", {"constant_caption": caption})
 

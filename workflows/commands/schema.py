@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,7 @@ from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.objectives.shim import OBJECTIVES, PRETRAINING
+from cosa.section import OneOf
 from workflows.spec.errors import did_you_mean
 from workflows.spec.sections import (
     ClusterSection,
@@ -95,7 +97,7 @@ def _fields(model: type[BaseModel]) -> Table:
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
         table.add_row(
             f"  {name}",
-            f"[dim]{escape(_type(field.annotation))}[/]",
+            f"[dim]{escape(_type(field))}[/]",
             f"[cyan]{escape(default)}[/]",
             escape(field.description or ""),
         )
@@ -108,9 +110,13 @@ def _default(value: Any) -> str:
     return "" if value is None or value == {} else json.dumps(value)
 
 
-def _type(annotation: Any) -> str:
+def _type(field: FieldInfo) -> str:
+    """The type as people read it; a text field that names an entry of a table shows the entries, as a Literal would."""
+    tables = [entry for entry in field.metadata if isinstance(entry, OneOf)]
+    annotation = Annotated[str, tables[0]] if tables else field.annotation
     if isinstance(annotation, type):
         return annotation.__name__
     text = re.sub(r"Annotated\[([a-z]+), .*?\)\](?=\]|,|$| )", r"\1", str(annotation))
     text = re.sub(r"\b[\w.]+\.(?=\w)", "", text)
+    text = re.sub(r"Annotated\[str, ('[^]]*')\]", r"[\1]", text)
     return text.replace("Literal", "").replace("NoneType", "None").replace(" | None", "")

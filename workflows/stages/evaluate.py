@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from cosa.section import OneOf, no_effect
+from cosa.section import OneOf, Section, no_effect
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings
 from cosa.tasks.question_answering import QuestionAnsweringEvaluation
 from cosa.tasks.task import TextLength
@@ -59,8 +59,9 @@ class Evaluate(StageKind[EvaluateSection]):
         """With the fields of its tasks, if they are some that the section does not know by itself."""
         given = data.get("tasks")
         tasks = [TASKS[name] for name in given if name in TASKS] if isinstance(given, list | tuple) else []
-        settings = [own for task in tasks for own in (task.settings, task.evaluation_settings)]
-        return with_fields(self.section, *dict.fromkeys(settings))
+        settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
+        made: type[EvaluateSection] = with_fields(self.section, *settings)
+        return made
 
     def inherited(
         self, section: EvaluateSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]
@@ -69,7 +70,7 @@ class Evaluate(StageKind[EvaluateSection]):
         changes: dict[str, Any] = {} if "behaviour" in section.model_fields_set else {"behaviour": experiment.behaviour}
         trained = stages.get(section.checkpoint)
         if trained is not None and kind_of(trained).gives == "checkpoint":
-            settings = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
+            settings: tuple[type[Section], ...] = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
             names = {name for one in settings for name in one.model_fields} - section.model_fields_set
             changes |= {name: getattr(trained, name) for name in names if hasattr(trained, name)}
         return section.model_copy(update=changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, create_model
@@ -151,8 +150,7 @@ class Finetune(TrainingKind[FinetuneSection]):
         return Lineage(section.init_from, ((section.dataset, section.train_split),), selected, section.task)
 
 
-@lru_cache
-def with_fields(section: type[Any], *settings: type[Any]) -> type[Any]:
+def with_fields(section: Any, *settings: Any) -> Any:
     """A section that also has the fields of settings; itself, if it has them all."""
     lacking = [one for one in settings if not issubclass(section, one)]
     if not lacking:

@@ -82,7 +82,7 @@ class Pretrain(TrainingKind[PretrainSection]):
     name = "pretrain"
     section = PretrainSection
     version = 2
-    parts: ClassVar[dict[str, type[Section]]] = {"corpus": CorpusSection}  # type: ignore[misc]
+    parts: ClassVar[dict[str, type[Section]]] = {"corpus": CorpusSection}
 
     def objectives(self, section: PretrainSection) -> set[str]:
         """Of all corpora."""
@@ -125,6 +125,7 @@ class Pretrain(TrainingKind[PretrainSection]):
     def validation(self, section: PretrainSection) -> Validation | None:
         """None: losses of other data say little."""
         del section
+        return None
 
     def measured(self, section: PretrainSection) -> tuple[Metric, ...]:
         """The mean loss since the last stop."""

@@ -48,6 +48,7 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
         UserError: no trial left a whole checkpoint.
     """
     settings = context.section.sweep
+    assert settings is not None
     metric: Metric = context.kind.selection_metric(context.section)
     ran = _trials_that_ran(context, book, metric)
     for name, run in runs.items():
