@@ -58,7 +58,7 @@ class Evaluate(StageKind[EvaluateSection]):
     def section_for(self, data: Mapping[str, Any]) -> type[EvaluateSection]:
         """With the fields of its tasks, if they are some that the section does not know by itself."""
         given = data.get("tasks")
-        tasks = [TASKS[name] for name in given if name in TASKS] if isinstance(given, list | tuple) else []
+        tasks = [TASKS[name] for name in map(str, given) if name in TASKS] if isinstance(given, list | tuple) else []
         settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
         made: type[EvaluateSection] = with_fields(self.section, *settings)
         return made

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches, random_stream
+from cosa.data.batches import Batch, Corpus, TrainingBatches, random_stream
+from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.distributed import rank, world_size
 from cosa.model import COSA
 from cosa.objectives.objective_settings import ObjectiveSettings

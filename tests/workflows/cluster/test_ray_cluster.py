@@ -10,7 +10,9 @@ from cosa.errors import UserError
 from workflows.cluster.nodes import Node
 from workflows.cluster.ray_cluster import Cluster, WorkerResources, groups_that_fit
 from workflows.spec.scaling import check_batch
-from workflows.spec.sections import ClusterSection, FinetuneSection, PretrainSection
+from workflows.spec.sections import ClusterSection
+from workflows.stages.finetune import FinetuneSection
+from workflows.stages.pretrain import PretrainSection
 
 
 @pytest.fixture

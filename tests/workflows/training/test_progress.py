@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from cosa.evaluation.metric import Metric
 from workflows.training.progress import Follower, ProgressWriter, Record, best_evaluation, mean_loss, read_records
+
+R1 = Metric("r1")
 
 
 def evaluations(*scores: float) -> list[Record]:
@@ -11,20 +14,20 @@ def evaluations(*scores: float) -> list[Record]:
 
 
 def test_the_latest_of_equal_evaluations_is_best_as_ray_keeps_it() -> None:
-    best = best_evaluation(evaluations(20, 20, 10), "r1", {20, 30})
+    best = best_evaluation(evaluations(20, 20, 10), R1, {20, 30})
     assert best is not None
     assert best.step == 20
 
 
 def test_only_evaluations_with_a_checkpoint_count() -> None:
-    best = best_evaluation(evaluations(10, 5, 30), "r1", {10, 20})
+    best = best_evaluation(evaluations(10, 5, 30), R1, {10, 20})
     assert best is not None
     assert best.step == 10
-    assert best_evaluation(evaluations(10), "r1", set()) is None
+    assert best_evaluation(evaluations(10), R1, set()) is None
 
 
 def test_the_lowest_is_best_where_asked_and_the_last_without_a_metric() -> None:
-    lowest = best_evaluation(evaluations(3, 1, 2), "r1", {10, 20, 30}, "min")
+    lowest = best_evaluation(evaluations(3, 1, 2), Metric("r1", lower_is_better=True), {10, 20, 30})
     last = best_evaluation(evaluations(3, 1, 2), None, {10, 20, 30})
     assert lowest is not None
     assert last is not None
@@ -64,4 +67,4 @@ def test_warnings_are_records_too(tmp_path: Path) -> None:
     assert [(record.kind, record.text) for record in found] == [
         ("warning", "checkpoint 3 is damaged"), ("warning", "checkpoint 2 is damaged"),
     ]  # fmt: skip
-    assert best_evaluation(found, "r1", {0}) is None
+    assert best_evaluation(found, R1, {0}) is None

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cosa.evaluation.metric import Metric
 from workflows.records.plots import _place
 from workflows.terminal.reporter import Reporter
 from workflows.training.progress import Record
@@ -30,10 +31,9 @@ def test_trials_may_have_measured_different_things(tmp_path: Path) -> None:
     }
     context: Any = SimpleNamespace(
         folder=tmp_path,
-        section=SimpleNamespace(sweep=SimpleNamespace(mode="max")),
         run=SimpleNamespace(tracker=SimpleNamespace(reporter=Reporter(Console(quiet=True)))),
     )
-    _write_tables(context, TrialBook(tmp_path, trials), ran, "text_to_video_r1", ran["few"])
+    _write_tables(context, TrialBook(tmp_path, trials), ran, Metric("text_to_video_r1"), ran["few"])
     with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["trial"], row["video_to_text_r1"]) for row in rows] == [("few", ""), ("more", "3.0")]
@@ -43,5 +43,5 @@ def test_the_table_shows_values_as_a_spec_has_them() -> None:
     console = Console(width=100, highlight=False)
     rows = [{"trial": "a", "compile": True, "ema_decay": None, "betas": [0.9, 0.98], "learning_rate": 1e-05, "state": "failed"}]
     with console.capture() as capture:
-        Reporter(console).trials(["compile", "ema_decay", "betas", "learning_rate"], "cider", rows)
+        Reporter(console).trials(["compile", "ema_decay", "betas", "learning_rate"], Metric("cider", "CIDEr"), rows)
     assert capture.get().splitlines()[1].split() == ["a", "true", "null", "[0.9,", "0.98]", "1e-05", "failed"]

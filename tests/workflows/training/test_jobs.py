@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from cosa.behaviour import DEFAULT, PUBLISHED
+from cosa.behaviour import BEHAVIOURS, DEFAULT, PUBLISHED
 from cosa.data.dataset_files import DatasetFiles
+from cosa.tasks.evaluator import Evaluator
 from cosa.training.published_adamw import PublishedAdamW
 from tests.cosa.checkpoints.published import published_folder
 from tests.support import CAPTIONS, tiny_model
 from workflows.spec.load import load_spec
-from workflows.training.building import Evaluator, build_trainer
 from workflows.training.job import Job
-from workflows.training.workers import evaluation_worker
+from workflows.training.workers import evaluation_worker, trainer_of_job
 
 CPU = torch.device("cpu")
 SPEC = """\
@@ -66,7 +66,7 @@ def test_the_experiment_s_behaviour_reaches_its_stages(here: Path) -> None:
 
 @pytest.mark.parametrize("name", ["default", "published"])
 def test_training_from_a_published_checkpoint(here: Path, name: str) -> None:
-    trainer = build_trainer(job(sections(f"behaviour: {name}")["pretrain"], here), CPU)
+    trainer = trainer_of_job(job(sections(f"behaviour: {name}")["pretrain"], here), CPU)
     behaviour = PUBLISHED if name == "published" else DEFAULT
     assert trainer.losses.behaviour == behaviour
     assert isinstance(trainer.optimizer, PublishedAdamW) == behaviour.uncorrected_decay
@@ -82,7 +82,7 @@ def test_training_from_a_published_checkpoint(here: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["default", "published"])
 def test_self_critical_training(here: Path, name: str) -> None:
-    trainer = build_trainer(job(sections(f"behaviour: {name}")["scst"], here), CPU)
+    trainer = trainer_of_job(job(sections(f"behaviour: {name}")["scst"], here), CPU)
     assert trainer.losses.self_critical is not None
     record = trainer.train_step(trainer.batches[0])
     assert torch.isfinite(record["scst_loss"])
@@ -98,7 +98,9 @@ def test_an_evaluation_worker_takes_a_published_checkpoint(here: Path) -> None:
 @pytest.mark.parametrize("name", ["default", "published"])
 def test_evaluation(here: Path, name: str) -> None:
     section = sections(f"behaviour: {name}")["test"].model_copy(update={"rerank": 2})
-    evaluator = Evaluator(job(section, here), "images", "test", 32, CPU)
-    assert evaluator.behaviour == (PUBLISHED if name == "published" else DEFAULT)
+    behaviour = BEHAVIOURS[section.behaviour]
+    assert behaviour == (PUBLISHED if name == "published" else DEFAULT)
+    files = job(section, here).datasets["images"]
+    evaluator = Evaluator(files, "test", section, resolution=32, device=CPU, behaviour=behaviour)
     scores = evaluator.run(tiny_model(), "retrieval").predictions[0]["scores"]
     assert (scores[2:] == [0.0] * 4) == (name == "published")
