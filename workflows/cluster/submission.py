@@ -185,13 +185,13 @@ def follow(job: str, address: str, write: Callable[[str], None]) -> bool:
             status = client.get_job_status(job)
         except (RuntimeError, OSError) as error:
             if time.monotonic() - since > LOST_SECONDS:
-                raise UserError(f"{address} does not answer any more ({error})\n{how_to_go_on(job, address)}") from error
+                raise UserError(f"{address} does not answer any more ({error})\n{how_to_follow(job, address)}") from error
         if status is not None and status.is_terminal():
             return bool(status == JobStatus.SUCCEEDED)
         time.sleep(RETRY_SECONDS)
 
 
-def how_to_go_on(job: str, address: str) -> str:
+def how_to_follow(job: str, address: str) -> str:
     """What a person can do with a job that runs."""
     return (
         f"the job goes on; follow it again: RAY_AUTH_MODE=token ray job logs --follow {job} --address {address}\n"

@@ -42,7 +42,7 @@ def remove_from(pending: deque[Operation], sent: Sequence[Operation]) -> None:
     pending.extendleft(reversed(passed_over))
 
 
-def deliver(sender: Sender, operations: Sequence[Operation], tell: Callable[[str], None]) -> None:
+def deliver(sender: Sender, operations: Sequence[Operation], report: Callable[[str], None]) -> None:
     """Send operations that travel together. What MLflow refuses is told and given up, without the ones beside it.
 
     Sending metrics twice does no harm: MLflow keeps one of equal points.
@@ -57,11 +57,11 @@ def deliver(sender: Sender, operations: Sequence[Operation], tell: Callable[[str
     except ServerAwayError:
         raise
     except RecordError as problem:
-        tell(str(problem))
+        report(str(problem))
     except Exception as error:
         # A record that MLflow refuses must neither stop training nor hold up the ones behind it.
         if more:
             for operation in operations:
-                deliver(sender, [operation], tell)
+                deliver(sender, [operation], report)
         else:
-            tell(mask_passwords(f"MLflow refused to record {first['do']}: {first_line(error)}"))
+            report(mask_passwords(f"MLflow refused to record {first['do']}: {first_line(error)}"))

@@ -130,7 +130,7 @@ class Sender:
         note = Path(operation["note"]) if operation["note"] is not None else None
         parent = self.mlflow_ids[operation["parent"]] if operation["parent"] is not None else None
         known = _noted_run(note)
-        if known is not None and _go_on_with(client, known):
+        if known is not None and _resume_run(client, known):
             if parent is not None:
                 client.set_tag(known, "mlflow.parentRunId", parent)
             self.mlflow_ids[operation["run"]] = known
@@ -226,7 +226,7 @@ def _noted_run(note: Path | None) -> str | None:
         return None
 
 
-def _go_on_with(client: Any, run_id: str) -> bool:
+def _resume_run(client: Any, run_id: str) -> bool:
     """Set a run to RUNNING again; false if it was deleted meanwhile."""
     if _experiment_of(client, run_id) is None:
         return False

@@ -110,8 +110,8 @@ class Tracker:
         self._flushing = 0  # callers that wait: nothing gathers meanwhile
         self._try_again = False
         self._uploading = False
-        self._told: set[str] = set()  # said once each
-        self._told_away = False
+        self._reported: set[str] = set()  # said once each
+        self._reported_away = False
         self._secrets = Secrets.of_process()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -228,21 +228,21 @@ class Tracker:
 
     def _send(self, sender: Sender, operations: list[Operation]) -> bool:
         try:
-            deliver(sender, operations, self._tell)
+            deliver(sender, operations, self._report)
         except ServerAwayError as error:
-            if not self._told_away and not self._closing:
+            if not self._reported_away and not self._closing:
                 reason = mask_passwords(str(error))
                 self.reporter.warn(f"MLflow at {self.store.shown} cannot be used ({reason}); the run goes on, records wait")
-            self._told_away = True
+            self._reported_away = True
             return False
         self.experiment_id = sender.experiment_id
-        self._told_away = False
+        self._reported_away = False
         return True
 
-    def _tell(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         """Say once what was refused."""
-        if problem not in self._told:
-            self._told.add(problem)
+        if problem not in self._reported:
+            self._reported.add(problem)
             self.reporter.warn(problem)
 
     def _leave(self, operations: list[Operation]) -> None:
@@ -262,8 +262,8 @@ class Tracker:
         )
 
 
-def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
-    """Send the records of an `unsent` file and remove it; how many there were. `tell` is told what MLflow refuses.
+def send_unsent(path: Path, report: Callable[[str], None]) -> int:
+    """Send the records of an `unsent` file and remove it; how many there were. `report` is called with what MLflow refuses.
 
     Raises:
         ServerAwayError: the server went away; the file then holds what is still unsent.
@@ -279,7 +279,7 @@ def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
     while pending:
         together = travelling_together(pending)
         try:
-            deliver(sender, together, tell)
+            deliver(sender, together, report)
         except ServerAwayError:
             rest = [{"place": header["place"], "mlflow_ids": sender.mlflow_ids}, *pending]
             write_atomically(path, "".join(json.dumps(line) + "\n" for line in rest))

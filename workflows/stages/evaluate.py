@@ -15,7 +15,7 @@ from workflows.records.plots import plot_retrieved
 from workflows.spec.sections import EvaluateSection
 from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import RAY_FOLDER
-from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
+from workflows.training.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
 from workflows.training.job import Job
 from workflows.training.stage_checkpoint import checkpoint_folder
 from workflows.training.whereabouts import noted_workers
@@ -83,7 +83,7 @@ def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[
             continue
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise told(error) from None
+        raise user_error_in(error) from None
 
 
 def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tuple[dict[str, float], str, dict[str, Any]]:

@@ -45,7 +45,7 @@ def _checkpoints(run: RunFolder) -> list[str]:
     return [name for name in run.names() if _NAME.fullmatch(name)]
 
 
-def latest_whole(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
+def latest_intact(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
     """Name of the newest checkpoint up to `latest` that is whole, and what is to be said of newer ones."""
     warnings: list[str] = []
     for candidate in up_to(run, latest):
@@ -76,7 +76,7 @@ def _damage(folder: Path, address: str) -> str | None:
     return None
 
 
-def require_whole(folder: Path, address: str) -> None:
+def require_intact(folder: Path, address: str) -> None:
     """Read a checkpoint through that was just written to `address`.
 
     Raises:
@@ -87,7 +87,7 @@ def require_whole(folder: Path, address: str) -> None:
         raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
 
 
-def kept_checkpoints(run: RunFolder) -> dict[int, str]:
+def saved_checkpoints(run: RunFolder) -> dict[int, str]:
     """Names of the complete checkpoints of a run that Ray keeps, by step; none if it has saved none yet."""
     from ray.train import Result
 
@@ -99,10 +99,10 @@ def kept_checkpoints(run: RunFolder) -> dict[int, str]:
     return dict(found)  # of one step the last: the one before was damaged
 
 
-def whole_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
-    """`kept_checkpoints` that were read through; of damaged ones `warn` is told."""
+def intact_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
+    """`saved_checkpoints` that were read through; of damaged ones `warn` is told."""
     whole = {}
-    for step, name in kept_checkpoints(run).items():
+    for step, name in saved_checkpoints(run).items():
         damage = damage_of(run, name)
         if damage is None:
             whole[step] = name
@@ -111,7 +111,7 @@ def whole_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, 
     return whole
 
 
-def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
+def copy_model(run: RunFolder, name: str, target: Path) -> None:
     """Copy the model of a checkpoint to a folder, which is replaced, without the training state."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -120,7 +120,7 @@ def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
             shutil.copy2(source / file, target / file)
 
 
-def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+def copy_other_models(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
     """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
 
     Args:
@@ -139,5 +139,5 @@ def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int],
         return None
     target.mkdir()
     for step in chosen:
-        keep_checkpoint(run, kept[step], target / f"step_{step:08d}")
+        copy_model(run, kept[step], target / f"step_{step:08d}")
     return target

@@ -127,11 +127,11 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         raise
     on_poll()
     if "error" in outcome:
-        raise told(outcome["error"])
+        raise user_error_in(outcome["error"])
     return outcome["result"]
 
 
-def told(error: BaseException) -> BaseException:
+def user_error_in(error: BaseException) -> BaseException:
     """The user's mistake inside an error that Ray wrapped around it, or the error itself."""
     pending, seen = [error], set()
     while pending:

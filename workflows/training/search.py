@@ -26,7 +26,7 @@ class Source(Protocol):
         """The next trial; None when there are no more."""
         ...
 
-    def told(self, trial: Trial, value: float | None) -> None:
+    def reported(self, trial: Trial, value: float | None) -> None:
         """Told the result of a trial, None if it failed."""
         ...
 
@@ -41,7 +41,7 @@ class PlannedTrials:
         """The next trial."""
         return self._left.pop(0) if self._left else None
 
-    def told(self, trial: Trial, value: float | None) -> None:
+    def reported(self, trial: Trial, value: float | None) -> None:
         """Nothing depends on it."""
 
 
@@ -85,7 +85,7 @@ class StudyTrials:
         }
         return self.book.add(parameters, asked.number)
 
-    def told(self, trial: Trial, value: float | None) -> None:
+    def reported(self, trial: Trial, value: float | None) -> None:
         """Tell the study."""
         from optuna.trial import TrialState
 
@@ -141,7 +141,7 @@ class TrialSearch(InDriver, Searcher):
     def on_trial_complete(self, trial_id: str, *, error: bool = False, **_: Any) -> None:
         """A trial has ended, is stopped, or failed."""
         trial = self._trials[trial_id]
-        self.source.told(trial, None if error else self.value_of(trial))
+        self.source.reported(trial, None if error else self.value_of(trial))
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Metric and mode are known already."""

@@ -10,7 +10,7 @@ from pyarrow.fs import SubTreeFileSystem
 
 from tests.cosa.training.test_loop import make_trainer
 from workflows.training import run_folder
-from workflows.training.checkpoints import checkpoint_name, damage_of, require_whole
+from workflows.training.checkpoints import checkpoint_name, damage_of, require_intact
 from workflows.training.run_folder import RunFolder
 
 NAME = checkpoint_name(4)
@@ -34,7 +34,7 @@ def save(folder: Path) -> None:
 def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
     with run.writing() as folder:
         save(folder)
-        run.put(folder, NAME, require_whole)
+        run.put(folder, NAME, require_intact)
     assert run.names() == [NAME]
     assert damage_of(run, NAME) is None
 
@@ -48,7 +48,7 @@ def test_one_that_reads_back_otherwise_is_an_error_that_names_the_file(run: RunF
     ):
         save(folder)
         os.truncate(folder / "training_state.pt", 100)
-        run.put(folder, NAME, require_whole)
+        run.put(folder, NAME, require_intact)
     if run.is_local:
         assert run.names() == []  # neither the name nor what was being written
 

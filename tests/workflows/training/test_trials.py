@@ -108,12 +108,12 @@ def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
     for _ in range(7):
         trial = first.next()
         assert trial is not None
-        first.told(trial, value(trial))
+        first.reported(trial, value(trial))
         first.book.set(trial, "finished")
     broken, interrupted = first.next(), first.next()
     assert broken is not None
     assert interrupted is not None
-    first.told(broken, None)
+    first.reported(broken, None)
     first.book.set(broken, "failed")
 
     second = StudyTrials(settings, TrialBook.read(tmp_path), 1)
@@ -122,7 +122,7 @@ def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
     assert {trial.name for trial in repeated if trial} == {broken.name, interrupted.name}
     rest = []
     while (trial := second.next()) is not None:
-        second.told(trial, value(trial))
+        second.reported(trial, value(trial))
         rest.append(trial)
     names = [trial.name for trial in second.book.trials]
     assert len(names) == len(set(names)) == 12
@@ -135,7 +135,7 @@ def test_tune_is_given_trials_and_tells_how_they_end() -> None:
     told: list[tuple[str, float | None]] = []
 
     class Source(PlannedTrials):
-        def told(self, trial: Trial, value: float | None) -> None:
+        def reported(self, trial: Trial, value: float | None) -> None:
             told.append((trial.name, value))
 
     search = TrialSearch(Source([Trial("a", {"epochs": 1}), Trial("b", {"epochs": 2})]), lambda trial: 5.0)
