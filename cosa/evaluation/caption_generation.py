@@ -41,7 +41,7 @@ def evaluate_captioning(
             )
             captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
     merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
-    # Scoring needs no model: worker 0 does it once and tells the others.
+    # Scoring needs no model: worker 0 does it once and sends the scores to the others.
     scores = caption_metrics(merged, references, metrics or settings.caption_metrics) if rank() == 0 else {}
     predictions = [
         {"video_id": video_id, "caption": merged[video_id], "references": list(references[video_id])} for video_id in video_ids

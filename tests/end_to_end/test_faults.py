@@ -137,7 +137,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     damaged = truncate_latest_checkpoint(prepared)
     resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
     assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
-    assert "no checkpoint is whole" not in resumed.output
+    assert "no checkpoint is intact" not in resumed.output
     assert resumed.code == 0, resumed.output
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))

@@ -169,7 +169,7 @@ def test_training_goes_on_from_s3_and_a_database_keeps_its_password_to_itself(
     resumed = run(*arguments, *sets(uri_in_spec), DATABASE_PASSWORD=PASSWORD)
     assert resumed.code == 0, resumed.output
     assert f"{newest} is damaged: training_state.pt differs from what was written" in resumed.output
-    assert "no checkpoint is whole" not in resumed.output
+    assert "no checkpoint is intact" not in resumed.output
     assert none_left(storage) == []
     ours, undisturbed = stage_folder(storage / "direct", "pretrain"), stage_folder(through_server / "team", "pretrain")
     assert losses(ours) == losses(undisturbed)

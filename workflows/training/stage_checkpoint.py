@@ -1,4 +1,4 @@
-"""The checkpoint that a training stage leaves: where it is, what chooses it, and which others MLflow should have."""
+"""The checkpoint that a training stage leaves: where it is, which metric selects it, and which others MLflow should have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECKPOINT_FOLDER = "checkpoint"
 
 
 def checkpoint_folder(context: StageContext, reference: str | None) -> str | None:
-    """Folder of the checkpoint that a stage name or path stands for."""
+    """Return the folder of the checkpoint that a stage name or path stands for."""
     if reference is None:
         return None
     if is_path(reference):
@@ -23,7 +23,7 @@ def checkpoint_folder(context: StageContext, reference: str | None) -> str | Non
 
 
 def selection_metric(context: StageContext) -> str | None:
-    """The metric that chooses the checkpoint to keep; None keeps the last."""
+    """Return the metric that selects the checkpoint; with None, the last is selected."""
     section: TrainSection = context.section
     if section.sweep is not None:
         return section.sweep.metric or main_metric(section)
@@ -33,12 +33,12 @@ def selection_metric(context: StageContext) -> str | None:
 
 
 def uploaded_checkpoints(context: StageContext) -> str:
-    """Which checkpoints MLflow should have: best, last, all or none."""
+    """Return which checkpoints MLflow should have: best, last, all or none."""
     return context.plan.experiment.section.tracking.checkpoints
 
 
 def further_steps(records: list[Record], which: str, best: int) -> set[int]:
-    """Steps whose checkpoints MLflow should have besides the best one."""
+    """Return steps whose checkpoints MLflow should have besides the best one."""
     evaluated = {record.step for record in records if record.kind == "evaluation"}
     wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
     return wanted - {best}

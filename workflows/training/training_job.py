@@ -17,7 +17,7 @@ from workflows.training.workers import MISTAKE_FILE
 
 
 def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
-    """The job of a training stage as plain data; `changes` replace fields of the section."""
+    """Make the job of a training stage as plain data; `changes` replace fields of the section."""
     section: TrainSection = context.section
     (folder / MISTAKE_FILE).unlink(missing_ok=True)
     forget(folder)
@@ -36,7 +36,7 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
 
 
 def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
-    """The same with the places of pretrained weights as workers find them, whose working directory is another one."""
+    """Make the paths of pretrained weights absolute, because the working directory of workers is another one."""
 
     def absolute(pretrained: bool | str) -> bool | str:
         return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained
@@ -47,11 +47,11 @@ def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
 
 
 def run_name(context: StageContext) -> str:
-    """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
+    """Name the stage's run in Ray's dashboard. A resumed run has the same name, by which Ray finds its checkpoints."""
     return f"{context.plan.experiment.name}-{context.step.name}"
 
 
 def storage_of(context: StageContext) -> str:
-    """Where Ray keeps the checkpoints of the stage's training until it is done."""
+    """Return where Ray saves the checkpoints of the stage's training until it is done."""
     label = f"{run_name(context)}-{context.step.fingerprint}"
     return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)

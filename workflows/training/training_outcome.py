@@ -14,7 +14,7 @@ from workflows.training.whereabouts import noted_workers
 
 
 def training_outcome(context: StageContext, records: list[Record], best: Record, extra: str) -> StageOutcome:
-    """What a training stage reports."""
+    """Collect what a training stage reports."""
     section: TrainSection = context.section
     trained = [record for record in records if record.kind == "train" and "loss" in record.values]
     metrics = dict(best.values)

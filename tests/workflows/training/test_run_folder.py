@@ -31,7 +31,7 @@ def save(folder: Path) -> None:
     save_state(make_trainer(steps=1), folder)
 
 
-def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
+def test_an_intact_one_is_put_in_place(run: RunFolder) -> None:
     with run.writing() as folder:
         save(folder)
         run.put(folder, NAME, require_intact)
@@ -60,7 +60,7 @@ def test_what_a_killed_run_was_writing_and_an_earlier_try_are_replaced(tmp_path:
         (tmp_path / name / "half").touch()
     with run.writing() as folder:
         assert list(folder.iterdir()) == []
-        (folder / "file").write_text("whole")
+        (folder / "file").write_text("intact")
         run.put(folder, NAME, lambda found, address: None)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     assert [path.name for path in (tmp_path / NAME).iterdir()] == ["file"]
@@ -90,7 +90,7 @@ def test_files_and_their_folder_are_on_the_disk_before_it_gets_its_name(
     assert flushed == [folder / "file", folder, Path("read back"), tmp_path]
 
 
-def test_one_that_is_gone_is_told(run: RunFolder) -> None:
+def test_one_that_is_gone_is_reported(run: RunFolder) -> None:
     damage = damage_of(run, NAME)
     assert damage is not None
     assert damage.startswith(f"checkpoint {run.address(NAME)} is ")
@@ -103,7 +103,7 @@ def test_a_file_system_that_flushes_no_folders_serves_and_one_that_flushes_no_fi
 
     def put() -> None:
         with run.writing() as folder:
-            (folder / "file").write_text("whole")
+            (folder / "file").write_text("intact")
             run.put(folder, NAME, lambda *_: None)
 
     def no_folders(descriptor: int) -> None:
