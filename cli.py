@@ -105,7 +105,7 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> None:
     """Hand a run over to a Ray cluster as a job; follow its log. Ctrl-C stops following, not the job."""
-    from workflows.cluster.submission import Submission, follow, how_to_go_on
+    from workflows.cluster.submission import Submission, follow, how_to_follow
     from workflows.cluster.submission import submit as submit_job
     from workflows.planning.selection import Selection
 
@@ -113,12 +113,12 @@ def submit(
     chosen = Submission(spec, tuple(_with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
     job = submit_job(chosen, print)
     if no_wait:
-        print(how_to_go_on(job, address))
+        print(how_to_follow(job, address))
         return
     try:
         succeeded = follow(job, address, lambda text: print(text, end="", flush=True))
     except KeyboardInterrupt:
-        print(f"\n{how_to_go_on(job, address)}")
+        print(f"\n{how_to_follow(job, address)}")
         raise
     print(f"{job} {'succeeded' if succeeded else 'failed; what is done is kept: submit again to go on'}")
     if not succeeded:

@@ -154,7 +154,7 @@ def test_training_outlives_its_server_and_no_step_is_missing(
         *sets(*(f"stages.pretrain.corpora.{i}.steps={STEPS // 3}" for i in range(3)), "stages.pretrain.register_as=demo"),
     )
     assert done.code == 0, done.output
-    assert "the run goes on, records wait" in done.output
+    assert "the run continues, records wait" in done.output
     for unsent in (storage / "quickstart").glob("unsent-*.jsonl"):  # it had ended before the server was back
         assert run("sync", str(unsent)).code == 0
     client = client_of(server.uri)

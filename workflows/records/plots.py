@@ -16,12 +16,12 @@ from matplotlib import pyplot
 
 from workflows.training.progress import Record
 
-MOST_LABELS = 12  # of trials in a chart
+MOST_LABELS = 12  # A chart with more trials has no legend.
 NOT_CURVES = ("learning_rate", "samples_per_second", "data_wait_share", "gradient_norm", "skipped_steps")
 
 
 def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:
-    """Losses by step on the left, validation metrics (percent) on the right if there are any."""
+    """Draw losses by step on the left and, if there are any, validation metrics (percent) on the right."""
     train = [record for record in records if record.kind == "train"]
     evaluations = [record for record in records if record.kind == "evaluation" and record.values]
     figure, axes = pyplot.subplots(1, 2 if evaluations else 1, figsize=(10 if evaluations else 6, 4), squeeze=False)
@@ -51,7 +51,7 @@ def _validation_names(evaluations: Sequence[Record]) -> list[str]:
 def plot_sweep(
     tried: Sequence[tuple[Mapping[str, Any], float]], logarithmic: Collection[str], metric: str, path: Path, title: str
 ) -> None:
-    """A chart a field that was swept: the best value of a metric in every trial.
+    """Draw a chart for each field that was swept: the best value of a metric in every trial.
 
     tried: values of the fields, and the metric. logarithmic: fields whose axis is.
     """
@@ -76,12 +76,12 @@ def plot_sweep(
 
 
 def _place(value: Any) -> tuple[str, Any]:
-    """Sorts values of any types: numbers by size, whole or not, and every other type for itself."""
+    """Give values of any types a sort key: integers and fractions sort by size, every other type by itself."""
     return ("", value) if isinstance(value, int | float) else (type(value).__name__, value)
 
 
 def plot_trials(trials: Mapping[str, Sequence[Record]], metric: str, path: Path, title: str) -> None:
-    """Learning curves of all trials: the loss, and the metric at every validation, by step."""
+    """Draw learning curves of all trials: the loss, and the metric at every validation, by step."""
     figure, (losses, chart) = pyplot.subplots(1, 2, figsize=(11, 4))
     for name, records in trials.items():
         train = [(r.step, r.values["loss"]) for r in records if r.kind == "train" and "loss" in r.values]

@@ -14,7 +14,7 @@ from workflows.records.outcome import StageOutcome
 from workflows.stages.evaluate import EvaluateSection
 from workflows.training.checkpoint_storage import RAY_FOLDER
 from workflows.training.context import StageContext
-from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
+from workflows.training.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
 from workflows.training.job import Job
 from workflows.training.stage_checkpoint import checkpoint_folder
 from workflows.training.whereabouts import noted_workers
@@ -104,5 +104,5 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
             continue
         found = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise told(error) from None
+        raise user_error_in(error) from None
     return found

@@ -15,7 +15,7 @@ from cosa.errors import DataError
 from workflows.records.outcome import StageOutcome
 from workflows.stages.extract import NAMING, ExtractSection
 from workflows.training.context import StageContext
-from workflows.training.fit import told
+from workflows.training.fit import user_error_in
 
 CLIPS_PER_TASK = 16
 MANIFEST_FILE = "frames.parquet"
@@ -86,7 +86,7 @@ def _extract_all(context: StageContext[ExtractSection], root: str, video_ids: li
             try:
                 records.extend(ray.get(task))
             except ray.exceptions.RayTaskError as error:
-                raise told(error) from None
+                raise user_error_in(error) from None
         context.line.update("clips", len(records), len(video_ids))
     return records
 

@@ -1,4 +1,4 @@
-"""Where the checkpoints of an unfinished training are: in the stage's own folder, or on S3 (`cluster.checkpoint_storage`)."""
+"""Says where the checkpoints of unfinished training are: in the stage's own folder, or on S3 (`cluster.checkpoint_storage`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from workflows.results.atomic import write_atomically
 from workflows.spec.bucket import below
 
 RAY_FOLDER = "ray"
-STORAGE_NOTE = "checkpoint_storage.txt"  # in a folder of unfinished work: the address on S3
+STORAGE_NOTE = "checkpoint_storage.txt"  # In a folder of unfinished work, it holds the address on S3.
 
 
 def checkpoint_storage(folder: Path, address: str | None, label: str) -> str:
-    """Ray's storage path for a training in `folder`; the same again when it goes on, whatever the spec says by then.
+    """Return Ray's storage path for a training in `folder`; when it resumes, the same path, whatever the spec says by then.
 
     Args:
         folder: of the unfinished stage.
         address: a bucket, or None for the folder itself.
-        label: what the folder in the bucket is called; something random is added, since others may run the same.
+        label: names the folder in the bucket; something random is added, since others may run the same.
     """
     note, local = folder / STORAGE_NOTE, folder / RAY_FOLDER
     if note.is_file():
@@ -36,7 +36,7 @@ def checkpoint_storage(folder: Path, address: str | None, label: str) -> str:
 
 
 def remove_checkpoints(folder: Path, warn: Callable[[str], None]) -> None:
-    """Remove all that Ray keeps of a training in `folder`. `warn` is told of a bucket that does not let it."""
+    """Remove all that Ray has saved of a training in `folder`. `warn` is called if a bucket does not allow it."""
     shutil.rmtree(folder / RAY_FOLDER, ignore_errors=True)
     note = folder / STORAGE_NOTE
     if not note.is_file():
@@ -46,7 +46,7 @@ def remove_checkpoints(folder: Path, warn: Callable[[str], None]) -> None:
         filesystem, path = FileSystem.from_uri(place)
         filesystem.delete_dir(path)
     except FileNotFoundError:
-        pass  # nothing was saved yet
+        pass  # Nothing was saved yet.
     except OSError as error:
         warn(f"checkpoints at {place} could not be removed ({_reason(error)}); remove them yourself")
     note.unlink()

@@ -1,4 +1,4 @@
-"""Checkpoints that a Ray Train run leaves in its folder: their names, which are whole, which one is kept as a result."""
+"""Checkpoints that a Ray Train run saves in its folder: names them, finds out which are intact, and copies their models."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
 
 
 def checkpoint_name(step: int, suffix: str = "") -> str:
-    """Folder of the checkpoint after a step: the same again when a step is repeated, so that nothing is left over.
+    """Name the folder of the checkpoint after a step. A repeated step has the same name, so that nothing is left over.
 
-    suffix: tells repeated steps apart from those whose checkpoint was damaged, which Ray still has in its books.
+    suffix: distinguishes repeated steps from those whose checkpoint was damaged, which Ray still lists.
     """
     return f"checkpoint_{step:08d}{suffix}"
 
 
 def suffix_of(name: str) -> str:
-    """What stands behind the step in a checkpoint's name: nothing, _1, _2, ..."""
+    """Return what follows the step in a checkpoint's name: nothing, _1, _2, ..."""
     match = _NAME.fullmatch(name)
     assert match is not None, f"{name} is not the name of a checkpoint"
     return match["suffix"]
 
 
 def next_suffix(run: RunFolder) -> str:
-    """One that no checkpoint of a run has."""
+    """Return a suffix that no checkpoint of a run has."""
     used = [int(suffix_of(name)[1:] or 0) for name in _checkpoints(run)]
     return f"_{1 + max(used, default=0)}"
 
 
 def up_to(run: RunFolder, latest: str) -> list[str]:
-    """A checkpoint and those of its run that were saved before it, the newest first."""
+    """Return a checkpoint and those of its run that were saved before it, the newest first."""
     return sorted((name for name in _checkpoints(run) if name <= latest), reverse=True)
 
 
@@ -45,28 +45,28 @@ def _checkpoints(run: RunFolder) -> list[str]:
     return [name for name in run.names() if _NAME.fullmatch(name)]
 
 
-def latest_whole(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
-    """Name of the newest checkpoint up to `latest` that is whole, and what is to be said of newer ones."""
+def latest_intact(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
+    """Return the name of the newest intact checkpoint up to `latest`, and warnings about newer checkpoints."""
     warnings: list[str] = []
     for candidate in up_to(run, latest):
         damage = damage_of(run, candidate)
         if damage is None:
             return candidate, warnings
         warnings.append(damage)
-    return None, [*warnings, "no checkpoint is whole: training starts again from its first step"]
+    return None, [*warnings, "no checkpoint is intact: training starts again from its first step"]
 
 
 def damage_of(run: RunFolder, name: str) -> str | None:
-    """What is wrong with a checkpoint, which is read through; None if nothing is."""
+    """Read a checkpoint through and say what is wrong with it; None if nothing is."""
     try:
         with run.opened(name) as folder:
             return _damage(folder, run.address(name))
-    except FileNotFoundError:  # in a bucket there are no empty folders
+    except FileNotFoundError:  # In a bucket there are no empty folders.
         return f"checkpoint {run.address(name)} is gone"
 
 
 def _damage(folder: Path, address: str) -> str | None:
-    """What is wrong with the files of a checkpoint, which is at `address`."""
+    """Say what is wrong with the files of a checkpoint, which is at `address`."""
     from cosa.training.state import DamagedStateError, check_state
 
     try:
@@ -76,42 +76,42 @@ def _damage(folder: Path, address: str) -> str | None:
     return None
 
 
-def require_whole(folder: Path, address: str) -> None:
+def require_intact(folder: Path, address: str) -> None:
     """Read a checkpoint through that was just written to `address`.
 
     Raises:
-        OSError: it is not as it was written. Not a user's mistake: training is started again from the one before.
+        OSError: it is not as it was written. That is no user's mistake: training resumes from the previous checkpoint.
     """
     damage = _damage(folder, address)
     if damage is not None:
         raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
 
 
-def kept_checkpoints(run: RunFolder) -> dict[int, str]:
-    """Names of the complete checkpoints of a run that Ray keeps, by step; none if it has saved none yet."""
+def saved_checkpoints(run: RunFolder) -> dict[int, str]:
+    """Return names of the complete checkpoints that Ray has saved of a run, by step; none if it has saved none yet."""
     from ray.train import Result
 
     try:
-        kept = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
-    except RuntimeError:  # the run's folder holds no snapshot
+        saved = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
+    except RuntimeError:  # The run's folder holds no snapshot.
         return {}
-    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in kept or [])
-    return dict(found)  # of one step the last: the one before was damaged
+    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in saved or [])
+    return dict(found)  # Of two checkpoints of one step the last counts, since the previous one was damaged.
 
 
-def whole_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
-    """`kept_checkpoints` that were read through; of damaged ones `warn` is told."""
-    whole = {}
-    for step, name in kept_checkpoints(run).items():
+def intact_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
+    """Return the `saved_checkpoints` that read through without damage; `warn` is called for the others."""
+    intact = {}
+    for step, name in saved_checkpoints(run).items():
         damage = damage_of(run, name)
         if damage is None:
-            whole[step] = name
+            intact[step] = name
         else:
             warn(f"{damage}; it is left out")
-    return whole
+    return intact
 
 
-def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
+def copy_model(run: RunFolder, name: str, target: Path) -> None:
     """Copy the model of a checkpoint to a folder, which is replaced, without the training state."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -120,13 +120,13 @@ def keep_checkpoint(run: RunFolder, name: str, target: Path) -> None:
             shutil.copy2(source / file, target / file)
 
 
-def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+def copy_other_models(run: RunFolder, saved: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
     """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
 
     Args:
         run: the checkpoints' run.
-        kept: names of its checkpoints by step.
-        steps: those to copy; of these, what is not kept is left out.
+        saved: names of its checkpoints by step.
+        steps: those to copy; steps without a saved checkpoint are left out.
         folder: of the stage or trial.
 
     Returns:
@@ -134,10 +134,10 @@ def keep_others(run: RunFolder, kept: Mapping[int, str], steps: Collection[int],
     """
     target = folder / OTHERS_FOLDER
     shutil.rmtree(target, ignore_errors=True)
-    chosen = sorted(set(steps) & set(kept))
+    chosen = sorted(set(steps) & set(saved))
     if not chosen:
         return None
     target.mkdir()
     for step in chosen:
-        keep_checkpoint(run, kept[step], target / f"step_{step:08d}")
+        copy_model(run, saved[step], target / f"step_{step:08d}")
     return target

@@ -16,11 +16,11 @@ from workflows.cluster.ray_private import trainer_class
 from workflows.training.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
-MAX_RESTARTS = 2  # of the worker group, after a worker died
-MAX_RESTARTS_ELASTIC = 20  # where machines are expected to leave
-# How long workers wait for room. Just after a loss Ray still counts on the machine that is gone; then it tries fewer workers.
+MAX_RESTARTS = 2  # The worker group is started again so often after a worker died.
+MAX_RESTARTS_ELASTIC = 20  # The same holds where machines are expected to leave.
+# Workers wait so long for room. Just after a loss Ray still counts on the machine that is gone; then it tries fewer workers.
 ROOM_SECONDS, ROOM_SECONDS_ELASTIC = 120, 15
-RESIZE_SECONDS = 60.0  # how often to look whether more workers have room; each change costs the steps since the last checkpoint
+RESIZE_SECONDS = 60.0  # Ray looks so often for room for more workers; a change costs the steps since the last checkpoint.
 
 
 def trainer_of(
@@ -36,17 +36,17 @@ def trainer_of(
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
 ) -> Any:
-    """A TorchTrainer for one training or evaluation. The same name and storage continue an interrupted run.
+    """Make a TorchTrainer for one training or evaluation. The same name and storage resume an interrupted run.
 
     Args:
         worker: what every worker runs, with `config`.
         config: plain data.
         resources: of the workers.
         name: of the run.
-        storage: where Ray keeps checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
-        score: metric of which the best checkpoint is kept beside the latest.
+        storage: where Ray saves checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
+        score: the checkpoint with the best value of this metric is saved beside the latest.
         mode: max or min, of the score.
-        keep_all: no checkpoint is deleted.
+        keep_all: whether no checkpoint is deleted.
         callbacks: of Ray Train.
         can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
     """
@@ -55,7 +55,7 @@ def trainer_of(
 
     is_elastic = resources.minimum is not None
     restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
-    # Ray reads it where `fit` is called, and hands it on.
+    # Ray reads it where `fit` is called, and passes it on.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(ROOM_SECONDS_ELASTIC if is_elastic else ROOM_SECONDS)
     return trainer_class(name, can_be_orphaned)(
         worker,
@@ -84,7 +84,7 @@ def trainer_of(
 
 
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Callable[[], None] | None = None) -> Any:
-    """`trainer.fit()` in a thread, `on_poll` in this one; Ray Train then leaves the signal handlers alone.
+    """Run `trainer.fit()` in a thread and `on_poll` in this one; Ray Train then leaves the signal handlers alone.
 
     Args:
         trainer: of Ray Train, or a tuner of Ray Tune.
@@ -108,7 +108,7 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         finally:
             ended.set()
 
-    # Not Thread.join: a signal in the middle of it makes Python take the thread for ended.
+    # An event is used because a signal in the middle of Thread.join makes Python take the thread for ended.
     ended = threading.Event()
     threading.Thread(target=run, name="fit", daemon=True).start()
 
@@ -127,12 +127,12 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         raise
     on_poll()
     if "error" in outcome:
-        raise told(outcome["error"])
+        raise user_error_in(outcome["error"])
     return outcome["result"]
 
 
-def told(error: BaseException) -> BaseException:
-    """The user's mistake inside an error that Ray wrapped around it, or the error itself."""
+def user_error_in(error: BaseException) -> BaseException:
+    """Find the user's mistake inside an error that Ray wrapped around it, or return the error itself."""
     pending, seen = [error], set()
     while pending:
         current = pending.pop()

@@ -1,4 +1,4 @@
-"""Records of a running training: worker 0 appends JSON lines to a file, the driver follows it.
+"""Records of a running training: worker 0 appends JSON lines to a file, and the driver follows it.
 
 The file is the source of truth. What MLflow shows is sent from it by the driver, so a worker never waits for MLflow, and a
 restarted worker that repeats steps leaves no duplicates: only the first record of a step counts.
@@ -53,7 +53,7 @@ class ProgressWriter:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All records of a training in order, the first one of every kind and step."""
+    """Read all records of a training in order, the first one of every kind and step."""
     follower = Follower(folder)
     return list(follower.new())
 
@@ -67,7 +67,7 @@ class Follower:
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def new(self) -> Iterator[Record]:
-        """Records since the last call. A line that is still being written waits."""
+        """Yield records since the last call. A line that is still being written waits."""
         path = self.folder / PROGRESS_FILE
         if not path.exists():
             return
@@ -80,7 +80,7 @@ class Follower:
             try:
                 record = Record(**json.loads(line))
             except (ValueError, TypeError):
-                continue  # the torn line of a worker that was killed; the step is repeated
+                continue  # A killed worker left a torn line; its step is repeated.
             key = (record.kind + record.text, record.step)
             if key not in self._seen:
                 self._seen.add(key)
@@ -88,9 +88,9 @@ class Follower:
 
 
 def mean_loss(records: Sequence[Record], after: int, until: int) -> float | None:
-    """Mean loss of the steps between two numbers of steps done; None if none was finite.
+    """Return the mean loss of the steps between two numbers of steps done; None if none was finite.
 
-    A record stands for the steps since the one before it.
+    A record stands for the steps since the previous record.
     """
     total, steps, previous = 0.0, 0, after
     for record in sorted((r for r in records if r.kind == "train" and after < r.step <= until), key=lambda r: r.step):
@@ -101,13 +101,13 @@ def mean_loss(records: Sequence[Record], after: int, until: int) -> float | None
     return total / steps if steps else None
 
 
-def best_evaluation(records: Sequence[Record], metric: Metric | None, kept: Collection[int]) -> Record | None:
+def best_evaluation(records: Sequence[Record], metric: Metric | None, saved: Collection[int]) -> Record | None:
     """The evaluation with the best value of a metric, the latest of equal ones; the last evaluation without a metric.
 
-    kept: steps whose checkpoints are there. Only these count: a worker that is stopped may leave the record of an evaluation
-    without its checkpoint. Ray keeps the best checkpoint, the latest of equal ones, and the last.
+    saved: steps whose checkpoints exist. Only these count: a worker that is stopped may leave the record of an evaluation
+    without its checkpoint. Ray retains the best checkpoint, the latest of equal ones, and the last.
     """
-    evaluations = [record for record in records if record.kind == "evaluation" and record.step in kept]
+    evaluations = [record for record in records if record.kind == "evaluation" and record.step in saved]
     if metric is None:
         return max(evaluations, key=lambda record: record.step, default=None)
     sign, name = (-1 if metric.lower_is_better else 1), metric.name

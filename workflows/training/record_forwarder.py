@@ -15,7 +15,7 @@ class RecordForwarder:
     def __init__(self, context: StageContext[Any], prefix: str = "", run: Any = None):
         self.context, self.prefix, self.run = context, prefix, run or context.run
         self.latest: Record | None = None
-        self.since = time.time()  # warnings of earlier invocations were read then
+        self.since = time.time()  # Older warnings were reported by earlier invocations.
 
     def all(self, follower: Follower) -> None:
         """Forward what is new in a file."""

@@ -1,4 +1,4 @@
-"""The folder of a Ray Train run: on a file system that this machine mounts, or on S3."""
+"""The folder of a Ray Train run, on a file system that this machine mounts or on S3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ray.train import Checkpoint
 
 
-WRITING = "writing"  # what is written, until it is whole; a run that is killed leaves it, and the next one replaces it
+WRITING = "writing"  # It holds a checkpoint until it is complete; a killed run leaves it, and the next run replaces it.
 
 
 @dataclass(frozen=True)
@@ -31,45 +31,45 @@ class RunFolder:
 
     @classmethod
     def at(cls, storage: Path | str, name: str = "") -> RunFolder:
-        """The folder of a run in what Ray calls its storage path: an absolute path, or s3://BUCKET/PREFIX?OPTIONS."""
+        """Return the folder of a run in Ray's storage path, which is an absolute path or s3://BUCKET/PREFIX?OPTIONS."""
         filesystem, path = FileSystem.from_uri(str(storage))
         return cls(filesystem, posixpath.join(path, name).rstrip("/"))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> RunFolder:
-        """The folder that one of Ray's checkpoints is in."""
+        """Return the folder that one of Ray's checkpoints is in."""
         return cls(checkpoint.filesystem, posixpath.dirname(checkpoint.path))
 
     @property
     def is_local(self) -> bool:
-        """Whether its files can be opened by path."""
+        """Return whether its files can be opened by path."""
         return isinstance(self.filesystem, LocalFileSystem)
 
     def address(self, name: str) -> str:
-        """Where something in the folder is, for people."""
+        """Say where something in the folder is, for people."""
         path = posixpath.join(self.path, name)
         return path if self.is_local else f"s3://{path}"
 
     def names(self) -> list[str]:
-        """Names of all folders in it; none if it does not exist yet."""
+        """Return names of all folders in it; none if it does not exist yet."""
         infos = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
         return [info.base_name for info in infos if info.type == FileType.Directory]
 
     @contextmanager
     def opened(self, name: str) -> Iterator[Path]:
-        """The files of a folder in it as a folder of this machine: in place, or downloaded for as long as they are used."""
+        """Yield a folder in it as a folder of this machine: in place, or downloaded for as long as it is used."""
         source = posixpath.join(self.path, name)
         if self.is_local:
             yield Path(source)
             return
         with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
-            # pyarrow gives no order of ends: on an error some of its threads may still write, which the removal survives.
+            # On an error some threads of pyarrow may still write, since it does not wait for them; the removal survives that.
             copy_files(source, temporary, source_filesystem=self.filesystem, chunk_size=64 * 2**20)
             yield Path(temporary)
 
     @contextmanager
     def writing(self) -> Iterator[Path]:
-        """An empty folder of this machine for what `put` is to place here; it is removed afterwards."""
+        """Yield an empty folder of this machine for what `put` is to place here; it is removed afterwards."""
         if not self.is_local:
             with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
                 yield Path(temporary)
@@ -83,12 +83,12 @@ class RunFolder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def put(self, folder: Path, name: str, check: Callable[[Path, str], None]) -> None:
-        """Place a folder from `writing` here, read back by `check` from where it is kept: what fails never counts.
+        """Place a folder from `writing` here. `check` reads it back from where it is stored, so a damaged one never counts.
 
-        check: given the folder to read, and what people are to be told that it is; raises OSError.
+        check: gets the folder to read, and the address to report it by; raises OSError if it is damaged.
 
-        A mounted file system gives it its name only then. On S3, where nothing can be renamed, `check` reads what was uploaded
-        under its name.
+        On a mounted file system the folder gets its name only then. On S3, where nothing can be renamed, `check` reads what was
+        uploaded under its name.
         """
         if not self.is_local:
             address = posixpath.join(self.path, name)
@@ -101,21 +101,21 @@ class RunFolder:
             _flush(path)
         check(folder, self.address(name))
         target = Path(self.path, name)
-        shutil.rmtree(target, ignore_errors=True)  # of a step that is repeated
+        shutil.rmtree(target, ignore_errors=True)  # A repeated step replaces its earlier checkpoint.
         folder.rename(target)
         _flush(Path(self.path))
 
 
 def _flush(path: Path) -> None:
-    """Have the disk write a file or a folder, and let the next who reads it read the disk, not memory."""
+    """Have the disk write a file or a folder, and let the next reader read the disk, not memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
             os.fsync(descriptor)
         except OSError as error:
             if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise  # some network file systems flush no folders: their servers do
-        if hasattr(os, "posix_fadvise"):  # not on macOS
+                raise  # Some network file systems flush no folders, because their servers do.
+        if hasattr(os, "posix_fadvise"):  # macOS has no such call.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What Ray Tune is given for a sweep: which trial comes next, which are stopped early, and who notes their ends."""
+"""What Ray Tune gets for a sweep: it decides which trial comes next and which are stopped early, and reports their ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflows.cluster.ray_private import remember_trials
 from workflows.spec.sweep import Draw, SweepSection, Values
 from workflows.training.trials import Trial, TrialBook, short
 
-EVALUATION = "evaluation"  # what workers report: number of the validation, from 1
+EVALUATION = "evaluation"  # Workers report the number of the validation under this name, from 1.
 STUDY_FILE = "study.log"
 
 
@@ -26,8 +26,8 @@ class Source(Protocol):
         """The next trial; None when there are no more."""
         ...
 
-    def told(self, trial: Trial, value: float | None) -> None:
-        """Told the result of a trial, None if it failed."""
+    def reported(self, trial: Trial, value: float | None) -> None:
+        """Take the result of a trial, None if it failed."""
         ...
 
 
@@ -41,12 +41,12 @@ class PlannedTrials:
         """The next trial."""
         return self._left.pop(0) if self._left else None
 
-    def told(self, trial: Trial, value: float | None) -> None:
+    def reported(self, trial: Trial, value: float | None) -> None:
         """Nothing depends on it."""
 
 
 class StudyTrials:
-    """Trials that Optuna draws with regard to earlier ones. The study is a file, with which an interrupted sweep goes on."""
+    """Trials that Optuna draws with regard to earlier ones. The study is a file, so that an interrupted sweep can resume."""
 
     def __init__(self, sweep: SweepSection, book: TrialBook, seed: int):
         try:
@@ -62,7 +62,7 @@ class StudyTrials:
         self.ranges = {name: _distribution(values) for name, values in sweep.fields.items()}
         self.choices = {name: values for name, values in sweep.fields.items() if isinstance(values, tuple)}
         self.waiting = book.waiting
-        # Its draws depend on how many trials came before: going on must not repeat the first ones.
+        # The seed depends on how many trials came before: a resumed sweep must not repeat the first draws.
         sampler = optuna.samplers.TPESampler(seed=seed + len(book.trials), n_startup_trials=min(10, max(2, self.wanted // 3)))
         self.study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(book.folder / STUDY_FILE))),
@@ -85,13 +85,13 @@ class StudyTrials:
         }
         return self.book.add(parameters, asked.number)
 
-    def told(self, trial: Trial, value: float | None) -> None:
-        """Tell the study."""
+    def reported(self, trial: Trial, value: float | None) -> None:
+        """Report the result to the study."""
         from optuna.trial import TrialState
 
         assert trial.number is not None
         if self.study.trials[trial.number].state.is_finished():
-            return  # it failed in an earlier invocation
+            return  # It failed in an earlier invocation.
         if value is None:
             self.study.tell(trial.number, state=TrialState.FAIL)
         else:
@@ -121,13 +121,13 @@ class InDriver:
 
 
 class TrialSearch(InDriver, Searcher):
-    """Hands the trials of a source to Ray Tune. What is done is kept in the trial book, not in Tune's own files."""
+    """Hands the trials of a source to Ray Tune. What is done is saved in the trial book, not in Tune's own files."""
 
     def __init__(self, source: Source, value_of: Callable[[Trial], float | None]):
         """value_of: the result of a trial that has ended."""
         super().__init__()
         self.source, self.value_of = source, value_of
-        self.is_ending = False  # no trial begins any more
+        self.is_ending = False  # No trial begins any more once it is set.
         self._trials: dict[str, Trial] = {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -141,21 +141,21 @@ class TrialSearch(InDriver, Searcher):
     def on_trial_complete(self, trial_id: str, *, error: bool = False, **_: Any) -> None:
         """A trial has ended, is stopped, or failed."""
         trial = self._trials[trial_id]
-        self.source.told(trial, None if error else self.value_of(trial))
+        self.source.reported(trial, None if error else self.value_of(trial))
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Metric and mode are known already."""
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing of it is needed to go on: it is never restored."""
+        """Write an empty file, since it is never restored: a sweep resumes from the trial book."""
         Path(checkpoint_path).touch()
 
 
 class AshaWithHistory(ASHAScheduler):
     """Asynchronous successive halving (Li et al., 2018) that knows the trials of earlier invocations.
 
-    Time is the number of the validation, as workers report it: a trial that goes on must not start counting again.
+    Time is the number of the validation, as workers report it: a resumed trial must not start counting again.
     """
 
     def __init__(self, evaluations: int, mode: str, history: Mapping[str, Sequence[float]]):
@@ -166,7 +166,7 @@ class AshaWithHistory(ASHAScheduler):
 
 
 class TrialEnds(InDriver, Callback):
-    """Tells when a trial begins, ends and fails; in the driver."""
+    """Reports in the driver when a trial begins, ends and fails."""
 
     def __init__(self, began: Callable[[str], None], ended: Callable[[str], None], failed: Callable[[str, str], None]):
         self.began, self.ended, self.failed = began, ended, failed

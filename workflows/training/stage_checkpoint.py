@@ -1,4 +1,4 @@
-"""The checkpoint that a training stage leaves: where it is, what chooses it, and which others MLflow should have."""
+"""The checkpoint that a training stage leaves: where it is, which metric selects it, and which others MLflow should have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def uploaded_checkpoints(context: StageContext[Any]) -> str:
 
 
 def further_steps(records: list[Record], which: str, best: int) -> set[int]:
-    """Steps whose checkpoints MLflow should have besides the best one."""
+    """Return steps whose checkpoints MLflow should have besides the best one."""
     evaluated = {record.step for record in records if record.kind == "evaluation"}
     wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
     return wanted - {best}

@@ -16,7 +16,7 @@ from workflows.records.plots import plot_curves, plot_sweep, plot_trials
 from workflows.records.tracking import RUN_NOTE, RunRecorder
 from workflows.spec.sweep import SweepSection
 from workflows.training.checkpoint_storage import remove_checkpoints
-from workflows.training.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.training.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.training.context import StageContext
 from workflows.training.progress import PROGRESS_FILE, Record, best_evaluation, read_records
 from workflows.training.run_folder import RunFolder
@@ -60,7 +60,7 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     runs[winner.trial.name].tags({"cosa.best_trial": "yes"})
     table = _write_tables(context, book, ran, metric, winner)
     _draw(context, settings, ran, metric, winner)
-    keep_checkpoint(winner.run, winner.kept[winner.best.step], context.folder / CHECKPOINT_FOLDER)
+    copy_model(winner.run, winner.kept[winner.best.step], context.folder / CHECKPOINT_FOLDER)
     shutil.copy2(book.folder_of(winner.trial) / PROGRESS_FILE, context.folder / PROGRESS_FILE)
     for name in runs:
         (book.folder / name / RUN_NOTE).unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def _trials_that_ran(context: Context, book: TrialBook, metric: Metric) -> dict[
     ran = {}
     for trial in book.done:
         run = RunFolder.at(storage, f"{run_name(context)}-{trial.name}")
-        records, kept = read_records(book.folder_of(trial)), whole_checkpoints(run, warn)
+        records, kept = read_records(book.folder_of(trial)), intact_checkpoints(run, warn)
         best = best_evaluation(records, metric, kept)
         if best is not None:
             ran[trial.name] = Ran(trial, records, best, run, kept)
@@ -136,12 +136,12 @@ def _other_checkpoints(
     which = uploaded_checkpoints(context)
     if which != "all":
         steps = further_steps(list(winner.records), which, winner.best.step)
-        others = keep_others(winner.run, winner.kept, steps, context.folder)
+        others = copy_other_models(winner.run, winner.kept, steps, context.folder)
         return [OtherCheckpoints(others)] if others is not None else []
     found = []
     for name, one in ran.items():
         steps = {record.step for record in one.records if record.kind == "evaluation"}
-        others = keep_others(one.run, one.kept, steps, book.folder_of(one.trial))
+        others = copy_other_models(one.run, one.kept, steps, book.folder_of(one.trial))
         if others is not None:
             found.append(OtherCheckpoints(others, runs[name]))
     return found

@@ -10,7 +10,7 @@ from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.plots import plot_curves
 from workflows.spec.scaling import check_batch
 from workflows.training.checkpoint_storage import remove_checkpoints
-from workflows.training.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.training.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.training.context import StageContext
 from workflows.training.fit import fit_in_background, trainer_of
 from workflows.training.preemption import ask_to_stop
@@ -62,14 +62,14 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     raise_mistake(context.folder)
     records = read_records(context.folder)
     run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
-    kept = whole_checkpoints(run, warn)
+    kept = intact_checkpoints(run, warn)
     best = best_evaluation(records, selected_by, kept)
     if best is None:
         raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
-    keep_checkpoint(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
+    copy_model(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
-    others = keep_others(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    others = copy_other_models(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
     outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
     remove_checkpoints(context.folder, warn)
     return outcome

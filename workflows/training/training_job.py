@@ -36,7 +36,7 @@ def job_of(context: StageContext[TrainSection], folder: Path, **changes: Any) ->
 
 
 def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
-    """The same with the places of pretrained weights as workers find them, whose working directory is another one."""
+    """Make the paths of pretrained weights absolute, because the working directory of workers is another one."""
 
     def absolute(pretrained: bool | str) -> bool | str:
         return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained

@@ -1,5 +1,5 @@
-"""The trials of a sweep: their values, short names, and how far each is. A file a trial, so that an interrupted sweep goes on
-without repeating any."""
+"""The trials of a sweep: their values, short names, and how far each is. Each trial has a file, so that an interrupted sweep
+resumes without repeating any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflows.spec.sweep import Draw, SweepSection, Values
 
 TRIAL_FILE = "trial.json"
 LONGEST_NAME = 48
-STREAM_TRIALS = 100  # purpose of the random stream; those of batches are below
+STREAM_TRIALS = 100  # It names the purpose of the random stream; purposes of batches have smaller numbers.
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 DONE: tuple[State, ...] = ("finished", "stopped")
 
@@ -38,14 +38,14 @@ class Trial:
 
 @dataclass
 class TrialBook:
-    """All trials of a sweep, in order, kept in `<folder>/<name>/trial.json`."""
+    """All trials of a sweep, in order, saved in `<folder>/<name>/trial.json`."""
 
     folder: Path
     trials: list[Trial] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> TrialBook:
-        """What an earlier invocation left; of trials that it did not finish everything but their values starts anew."""
+        """Read what an earlier invocation left. Trials that it did not finish wait again, with their values."""
         book = cls(folder)
         for path in sorted(folder.glob(f"*/{TRIAL_FILE}"), key=lambda path: (path.stat().st_mtime_ns, path)):
             trial = _read(path)
@@ -57,43 +57,43 @@ class TrialBook:
         return book
 
     def folder_of(self, trial: Trial) -> Path:
-        """Where a trial writes its progress."""
+        """Return where a trial writes its progress."""
         return self.folder / trial.name
 
     def add(self, parameters: Mapping[str, Any], number: int | None = None) -> Trial:
-        """The trial with these values: a new one, unless the book has it."""
+        """Return the trial with these values: a new one, unless the book has it."""
         plain = json.loads(json.dumps(dict(parameters)))
         known = next((trial for trial in self.trials if trial.parameters == plain and trial.number == number), None)
         if known is not None:
             return known
         trial = Trial(_free_name(plain, {trial.name for trial in self.trials}), plain, number=number)
-        shutil.rmtree(self.folder_of(trial), ignore_errors=True)  # of a damaged trial.json
+        shutil.rmtree(self.folder_of(trial), ignore_errors=True)  # A damaged trial.json may have left it.
         self.trials.append(trial)
         self.write(trial)
         return trial
 
     def set(self, trial: Trial, state: State, reason: str = "") -> None:
-        """Keep how far a trial is."""
+        """Save how far a trial is."""
         trial.state, trial.reason = state, reason
         self.write(trial)
 
     def write(self, trial: Trial) -> None:
-        """Keep a trial."""
+        """Save a trial."""
         self.folder_of(trial).mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder_of(trial) / TRIAL_FILE, json.dumps(vars(trial), indent=1) + "\n")
 
     def named(self, name: str) -> Trial:
-        """A trial by its name."""
+        """Find a trial by its name."""
         return next(trial for trial in self.trials if trial.name == name)
 
     @property
     def waiting(self) -> list[Trial]:
-        """Trials that are still to be run."""
+        """Return trials that are still to be run."""
         return [trial for trial in self.trials if trial.state == "waiting"]
 
     @property
     def done(self) -> list[Trial]:
-        """Trials that ran to their end, or to where a scheduler stopped them."""
+        """Return trials that ran to their end, or to where a scheduler stopped them."""
         return [trial for trial in self.trials if trial.state in DONE]
 
 
@@ -134,12 +134,12 @@ def _drawn(values: Values, generator: Any) -> Any:
 
 
 def short(value: float) -> float:
-    """Four digits are exact enough for a hyper-parameter, and can be read and typed."""
+    """Round to four digits, which are exact enough for a hyper-parameter, and can be read and typed."""
     return float(f"{value:.4g}")
 
 
 def is_logarithmic(name: str, values: Values) -> bool:
-    """Whether a field is better shown on a logarithmic axis."""
+    """Return whether a field is better shown on a logarithmic axis."""
     if isinstance(values, Draw):
         return values.loguniform is not None
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -150,7 +150,7 @@ def is_logarithmic(name: str, values: Values) -> bool:
 
 
 def trial_name(parameters: Mapping[str, Any]) -> str:
-    """Short name of a trial, for folders and tables: lr-0.0003, or lr-0.0003_wd-0.01."""
+    """Make the short name of a trial, for folders and tables: lr-0.0003, or lr-0.0003_wd-0.01."""
     shorts = short_fields(list(parameters))
     name = "_".join(f"{shorts[key]}-{_as_text(value)}" for key, value in parameters.items())
     if len(name) <= LONGEST_NAME:
@@ -160,7 +160,7 @@ def trial_name(parameters: Mapping[str, Any]) -> str:
 
 
 def short_fields(fields: Sequence[str]) -> dict[str, str]:
-    """learning_rate is lr, epochs is epochs; whole names where two would be the same."""
+    """Shorten learning_rate to lr and leave epochs; names are full where two would be the same."""
     shorts = {name: "".join(word[0] for word in name.split("_")) if "_" in name else name for name in fields}
     twice = {text for text in shorts.values() if list(shorts.values()).count(text) > 1}
     return {name: name if text in twice else text for name, text in shorts.items()}

@@ -1,4 +1,4 @@
-"""Where the workers of a stage ran: each group of workers that starts leaves a line, the stage's manifest shows them."""
+"""Notes where the workers of a stage ran: each group that starts leaves a line, and the stage's manifest shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WORKERS_FILE = "workers.jsonl"
 
 
 def note_workers(folder: Path) -> None:
-    """Called by all workers of a group when they start: worker 0 appends their machines and where their code lies."""
+    """All workers of a group call this when they start: worker 0 appends their machines and where their code lies."""
     import ray
 
     import cosa
@@ -29,7 +29,7 @@ def note_workers(folder: Path) -> None:
 
 
 def noted_workers(folder: Path) -> list[list[dict[str, Any]]]:
-    """Groups of workers in the order in which they started; in each, worker by worker: node, host, code."""
+    """Return groups of workers in the order in which they started; each lists its workers with node, host and code."""
     path = folder / WORKERS_FILE
     if not path.is_file():
         return []

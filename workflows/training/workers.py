@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.training.checkpoints import checkpoint_name, latest_whole, next_suffix, require_whole, suffix_of
+from workflows.training.checkpoints import checkpoint_name, next_suffix, suffix_of
 from workflows.training.preemption import is_asked_to_stop
 from workflows.training.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
 from workflows.training.run_folder import RunFolder
@@ -167,7 +167,7 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
         return ""
     run, name = RunFolder.of(latest), posixpath.basename(latest.path)
     # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
-    choice = (*latest_whole(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
+    choice = (*latest_intact(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
     chosen, warnings, suffix = gather_objects(choice)[0]
     if rank() == 0:
         for warning in warnings:
@@ -217,7 +217,7 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
     run = RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
     with run.writing() as folder:
         save_state(trainer, folder)
-        run.put(folder, name, require_whole)
+        run.put(folder, name, require_intact)
     # Reported when it is in place: until then the others wait in their own report, for as long as writing and reading back
     # takes, and not in the next step's exchange of gradients, which gives up after a while.
     ray.train.report(

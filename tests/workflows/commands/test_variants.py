@@ -1,4 +1,4 @@
-"""Whole experiments that differ in some fields."""
+"""Full experiments that differ in some fields."""
 
 from pathlib import Path
 

@@ -10,11 +10,11 @@ from tests.cosa.training.test_loop import make_trainer
 from workflows.training.checkpoint_storage import checkpoint_storage, remove_checkpoints
 from workflows.training.checkpoints import (
     checkpoint_name,
-    keep_checkpoint,
-    keep_others,
-    kept_checkpoints,
-    latest_whole,
+    copy_model,
+    copy_other_models,
+    latest_intact,
     next_suffix,
+    saved_checkpoints,
     suffix_of,
     up_to,
 )
@@ -25,7 +25,7 @@ from workflows.training.stage_checkpoint import further_steps
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three whole checkpoints of steps 4, 8, 12, and what else Ray leaves there."""
+    """Three intact checkpoints of steps 4, 8, 12, and what else Ray leaves there."""
     from cosa.training.state import save_state
 
     (tmp_path / "checkpoint_manager_snapshot.json").write_text("{}")
@@ -61,32 +61,32 @@ def test_earlier_ones_come_newest_first(run: RunFolder, folder: Path) -> None:
     assert up_to(run, "checkpoint_00000008_1") == ["checkpoint_00000008_1", "checkpoint_00000008", "checkpoint_00000004"]
 
 
-def test_the_newest_whole_one_serves(run: RunFolder, folder: Path) -> None:
+def test_the_newest_intact_one_serves(run: RunFolder, folder: Path) -> None:
     latest = checkpoint_name(12)
-    assert latest_whole(run, latest) == (latest, [])
+    assert latest_intact(run, latest) == (latest, [])
     for step in (12, 8):
         (folder / checkpoint_name(step) / "config.json").write_text("{}")
-    name, warnings = latest_whole(run, latest)
+    name, warnings = latest_intact(run, latest)
     assert name == checkpoint_name(4)
     assert [warning.split()[1] for warning in warnings] == [run.address(checkpoint_name(step)) for step in (12, 8)]
     (folder / checkpoint_name(4) / "checksums.json").unlink()
-    name, warnings = latest_whole(run, latest)
+    name, warnings = latest_intact(run, latest)
     assert name is None
-    assert warnings[-1] == "no checkpoint is whole: training starts again from its first step"
+    assert warnings[-1] == "no checkpoint is intact: training starts again from its first step"
 
 
-def test_only_the_model_is_kept(run: RunFolder, tmp_path: Path) -> None:
-    target = tmp_path / "kept"
+def test_only_the_model_is_copied(run: RunFolder, tmp_path: Path) -> None:
+    target = tmp_path / "copied"
     target.mkdir()
     (target / "old").write_text("")
-    keep_checkpoint(run, checkpoint_name(4), target)
+    copy_model(run, checkpoint_name(4), target)
     assert {path.name for path in target.iterdir()} == {"model.safetensors", "config.json", "vocab.txt"}
 
 
 def test_a_run_that_saved_nothing_keeps_nothing(tmp_path: Path) -> None:
-    assert kept_checkpoints(RunFolder.at(tmp_path)) == {}
+    assert saved_checkpoints(RunFolder.at(tmp_path)) == {}
     missing = RunFolder.at(tmp_path, "never-begun")
-    assert (kept_checkpoints(missing), missing.names()) == ({}, [])
+    assert (saved_checkpoints(missing), missing.names()) == ({}, [])
 
 
 def test_a_mounted_folder_is_read_in_place(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_mounted_folder_is_read_in_place(folder: Path) -> None:
         assert here == folder / checkpoint_name(4)
 
 
-def test_training_goes_on_where_it_was_begun(tmp_path: Path) -> None:
+def test_training_resumes_where_it_was_begun(tmp_path: Path) -> None:
     """Whatever the spec says by then; others that run the same in the same bucket have folders of their own."""
     here, there = tmp_path / "here", tmp_path / "there"
     for place in (here, there):
@@ -110,15 +110,15 @@ def test_training_goes_on_where_it_was_begun(tmp_path: Path) -> None:
 
 
 def test_further_checkpoints_are_copied_without_their_training_state(run: RunFolder, tmp_path: Path) -> None:
-    kept = {step: checkpoint_name(step) for step in (4, 8, 12)}
+    saved = {step: checkpoint_name(step) for step in (4, 8, 12)}
     stage = tmp_path / "stage"
     (stage / "checkpoints" / "step_00000099").mkdir(parents=True)  # of an earlier attempt
-    folder = keep_others(run, kept, {12, 4, 100}, stage)
+    folder = copy_other_models(run, saved, {12, 4, 100}, stage)
     assert folder == stage / "checkpoints"
     assert [path.name for path in sorted(folder.iterdir())] == ["step_00000004", "step_00000012"]
     names = {path.name for path in (folder / "step_00000004").iterdir()}
     assert names == {"model.safetensors", "config.json", "vocab.txt"}
-    assert keep_others(run, kept, set(), stage) is None
+    assert copy_other_models(run, saved, set(), stage) is None
     assert not folder.exists()
 
 

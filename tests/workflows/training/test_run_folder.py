@@ -10,7 +10,7 @@ from pyarrow.fs import SubTreeFileSystem
 
 from tests.cosa.training.test_loop import make_trainer
 from workflows.training import run_folder
-from workflows.training.checkpoints import checkpoint_name, damage_of, require_whole
+from workflows.training.checkpoints import checkpoint_name, damage_of, require_intact
 from workflows.training.run_folder import RunFolder
 
 NAME = checkpoint_name(4)
@@ -31,10 +31,10 @@ def save(folder: Path) -> None:
     save_state(make_trainer(steps=1), folder)
 
 
-def test_a_whole_one_is_put_in_place(run: RunFolder) -> None:
+def test_an_intact_one_is_put_in_place(run: RunFolder) -> None:
     with run.writing() as folder:
         save(folder)
-        run.put(folder, NAME, require_whole)
+        run.put(folder, NAME, require_intact)
     assert run.names() == [NAME]
     assert damage_of(run, NAME) is None
 
@@ -48,7 +48,7 @@ def test_one_that_reads_back_otherwise_is_an_error_that_names_the_file(run: RunF
     ):
         save(folder)
         os.truncate(folder / "training_state.pt", 100)
-        run.put(folder, NAME, require_whole)
+        run.put(folder, NAME, require_intact)
     if run.is_local:
         assert run.names() == []  # neither the name nor what was being written
 
@@ -60,7 +60,7 @@ def test_what_a_killed_run_was_writing_and_an_earlier_try_are_replaced(tmp_path:
         (tmp_path / name / "half").touch()
     with run.writing() as folder:
         assert list(folder.iterdir()) == []
-        (folder / "file").write_text("whole")
+        (folder / "file").write_text("intact")
         run.put(folder, NAME, lambda found, address: None)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     assert [path.name for path in (tmp_path / NAME).iterdir()] == ["file"]
@@ -90,7 +90,7 @@ def test_files_and_their_folder_are_on_the_disk_before_it_gets_its_name(
     assert flushed == [folder / "file", folder, Path("read back"), tmp_path]
 
 
-def test_one_that_is_gone_is_told(run: RunFolder) -> None:
+def test_one_that_is_gone_is_reported(run: RunFolder) -> None:
     damage = damage_of(run, NAME)
     assert damage is not None
     assert damage.startswith(f"checkpoint {run.address(NAME)} is ")
@@ -103,7 +103,7 @@ def test_a_file_system_that_flushes_no_folders_serves_and_one_that_flushes_no_fi
 
     def put() -> None:
         with run.writing() as folder:
-            (folder / "file").write_text("whole")
+            (folder / "file").write_text("intact")
             run.put(folder, NAME, lambda *_: None)
 
     def no_folders(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""Trials of a sweep: their values, names, what is remembered of them, and what Ray Tune is told."""
+"""Trials of a sweep: their values, names, what is remembered of them, and what Ray Tune gets."""
 
 import json
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_equal_names_of_different_trials_differ(tmp_path: Path) -> None:
     assert [book.add({"schedule": text}).name for text in ("a b", "a-b")] == ["schedule-a-b", "schedule-a-b_2"]
 
 
-def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
+def test_optuna_resumes_its_study(tmp_path: Path) -> None:
     settings = sweep(learning_rate={"loguniform": [1e-6, 1e-1]}, batch_size=[8, 16], search="optuna", trials=12)
 
     def value(trial: Trial) -> float:
@@ -108,12 +108,12 @@ def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
     for _ in range(7):
         trial = first.next()
         assert trial is not None
-        first.told(trial, value(trial))
+        first.reported(trial, value(trial))
         first.book.set(trial, "finished")
     broken, interrupted = first.next(), first.next()
     assert broken is not None
     assert interrupted is not None
-    first.told(broken, None)
+    first.reported(broken, None)
     first.book.set(broken, "failed")
 
     second = StudyTrials(settings, TrialBook.read(tmp_path), 1)
@@ -122,7 +122,7 @@ def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
     assert {trial.name for trial in repeated if trial} == {broken.name, interrupted.name}
     rest = []
     while (trial := second.next()) is not None:
-        second.told(trial, value(trial))
+        second.reported(trial, value(trial))
         rest.append(trial)
     names = [trial.name for trial in second.book.trials]
     assert len(names) == len(set(names)) == 12
@@ -132,11 +132,11 @@ def test_optuna_goes_on_with_its_study(tmp_path: Path) -> None:
 
 
 def test_tune_is_given_trials_and_tells_how_they_end() -> None:
-    told: list[tuple[str, float | None]] = []
+    reported: list[tuple[str, float | None]] = []
 
     class Source(PlannedTrials):
-        def told(self, trial: Trial, value: float | None) -> None:
-            told.append((trial.name, value))
+        def reported(self, trial: Trial, value: float | None) -> None:
+            reported.append((trial.name, value))
 
     search = TrialSearch(Source([Trial("a", {"epochs": 1}), Trial("b", {"epochs": 2})]), lambda trial: 5.0)
     assert search.suggest("1") == {"trial": "a", "parameters": {"epochs": 1}}
@@ -144,7 +144,7 @@ def test_tune_is_given_trials_and_tells_how_they_end() -> None:
     assert search.suggest("3") == TrialSearch.FINISHED
     search.on_trial_complete(trial_id="2", result={}, error=False)
     search.on_trial_complete(trial_id="1", result=None, error=True)
-    assert told == [("b", 5.0), ("a", None)]
+    assert reported == [("b", 5.0), ("a", None)]
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
