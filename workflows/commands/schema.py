@@ -15,7 +15,7 @@ from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
-from cosa.objectives.names import LONG_NAMES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
 from workflows.spec.errors import did_you_mean
 from workflows.spec.sections import (
     STAGE_SECTIONS,
@@ -62,8 +62,8 @@ def show_schema(section: str | None, *, as_json: bool) -> None:
         console.print(_fields(model))
         if name == "corpus":
             console.print("  objectives:")
-            for objective, meaning in LONG_NAMES.items():
-                console.print(f"    {objective:<5} {meaning}")
+            for objective in PRETRAINING_OBJECTIVES:
+                console.print(f"    {objective:<5} {OBJECTIVES[objective].title}")
         console.print()
 
 

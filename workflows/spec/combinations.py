@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from cosa.objectives.names import DIVISIBLE
+from cosa.objectives.all_objectives import OBJECTIVES
 from workflows.spec.errors import did_you_mean
 from workflows.spec.metrics import REPORTED, VIDEO_TO_TEXT, lower_is_better, main_metric, validation_metrics
 from workflows.spec.sections import (
@@ -87,7 +87,8 @@ def _check_memory_savers(name: str, stage: PretrainSection | FinetuneSection, re
         objectives = {objective for corpus in stage.corpora for objective in corpus.objectives}
     else:
         objectives = {"self_critical"} if stage.self_critical else set(TASK_OBJECTIVES[stage.task])
-    if stage.accumulate > 1 and (undivided := sorted(objectives - DIVISIBLE)):
+    divisible = {name for name, objective in OBJECTIVES.items() if objective.divisible}
+    if stage.accumulate > 1 and (undivided := sorted(objectives - divisible)):
         report(
             f"{', '.join(undivided)} would learn something else from parts of a batch than from the whole; to save memory give "
             "gradient_checkpointing: true, more workers or a smaller batch_size",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from cosa.data.concatenation import concatenated_text_limit
 from cosa.errors import UserError
-from cosa.objectives.names import CONCATENATED
+from cosa.objectives.all_objectives import batch_needs
 from workflows.spec.combinations import Report
 from workflows.spec.sections import EvaluateSection, FinetuneSection, PretrainSection, StageSection, TrainSection
 
@@ -15,7 +15,7 @@ def positions_needed(stage: StageSection) -> Iterator[tuple[str, int, str]]:
     """(field, positions, what takes them) of the texts that a stage may make."""
     if isinstance(stage, TrainSection | EvaluateSection):
         yield "max_text_tokens", stage.max_text_tokens, "a text"
-    if isinstance(stage, PretrainSection) and any(CONCATENATED.intersection(corpus.objectives) for corpus in stage.corpora):
+    if isinstance(stage, PretrainSection) and any(batch_needs(corpus.objectives).concatenated for corpus in stage.corpora):
         limit = concatenated_text_limit(stage.max_text_tokens, stage.concatenate)
         yield "max_text_tokens", limit, f"the caption of {stage.concatenate} concatenated samples"
     if isinstance(stage, FinetuneSection | EvaluateSection):

@@ -12,9 +12,9 @@ from cosa.behaviour import BehaviourName
 from cosa.data.clip_settings import ClipSettings
 from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.model_config import ModelConfig
-from cosa.objectives.names import CONCATENATED, ObjectiveName
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.section import Section, no_effect
+from cosa.section import OneOf, Section, no_effect
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from workflows.spec.bucket import checked_bucket
 from workflows.spec.secrets import mask_passwords
@@ -203,7 +203,9 @@ class CorpusSection(Section):
 
     dataset: str = Field(description="name of a dataset")
     split: str = Field("train", description="its split")
-    objectives: tuple[ObjectiveName, ...] = Field(min_length=1, description="losses that are summed; see `cosa schema`")
+    objectives: tuple[Annotated[str, OneOf(PRETRAINING_OBJECTIVES)], ...] = Field(
+        min_length=1, description="losses that are summed; see `cosa schema`"
+    )
     steps: PositiveInt = Field(description="steps that draw from this corpus")
     batch_size: PositiveInt = Field(description="samples a step over all workers")
 
@@ -263,7 +265,7 @@ class PretrainSection(TrainSection):
     @model_validator(mode="after")
     def _enough_samples(self) -> "PretrainSection":
         for index, corpus in enumerate(self.corpora):
-            joined = CONCATENATED & set(corpus.objectives)
+            joined = {name for name in corpus.objectives if OBJECTIVES[name].concatenated}
             where = f"corpora.{index}"
             if joined and self.concatenate < 2:
                 raise ValueError(f"{where}: objective {min(joined)!r} needs concatenate of at least 2")

@@ -23,11 +23,13 @@ from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
+from cosa.objectives.all_objectives import batch_needs, heads_of
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.self_critical import CiderReward, SelfCritical, reference_ids
+from cosa.objectives.preparation import prepare
+from cosa.training.freezing import freeze_unused
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.optimizer import build_optimizer
 from cosa.training.sharding import shard
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from workflows.spec.lengths import refuse_long_texts
@@ -104,6 +106,7 @@ def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution:
                 objectives=tuple(corpus.objectives),
                 steps=corpus.steps,
                 batch_size=corpus.batch_size,
+                needs=batch_needs(corpus.objectives),
             )
             for corpus in section.corpora
         ]
@@ -111,27 +114,30 @@ def corpora_of(job: Job, section: PretrainSection | FinetuneSection, resolution:
     make = question_samples if section.task == "question_answering" else caption_samples
     samples = make(dataset, section.train_split)
     steps = max(1, round(len(samples) // section.batch_size * section.epochs))
+    objectives = ("scst",) if section.self_critical else TASK_OBJECTIVES[section.task]
     return [
         Corpus(
             name=f"{section.dataset}/{section.train_split}",
             samples=samples,
             clips=clip_reader(dataset, section, resolution, training=True, behaviour=behaviour),
-            objectives=("scst",) if section.self_critical else TASK_OBJECTIVES[section.task],
+            objectives=objectives,
             steps=steps,
             batch_size=section.batch_size,
+            needs=batch_needs(objectives),
         )
     ]
 
 
 def build_model(job: Job, section: PretrainSection | FinetuneSection) -> COSA:
-    """The model that training starts from: a checkpoint's, or a new one of the model section (weights seeded)."""
+    """The model that training starts from: a checkpoint's, or a new one of the model section. Weights are seeded, also those of
+    heads that are added next."""
     joined = section.concatenate if isinstance(section, PretrainSection) else 1
     positions = section.train_frames * joined
+    torch.manual_seed(job.seed)
     if job.checkpoint is not None:
         return load_model(Path(job.checkpoint), resolution=section.resolution, frame_positions=positions)
     config = ModelConfig.model_validate(job.model)
     vision = config.vision.model_copy(update={"resolution": section.resolution or config.vision.resolution})
-    torch.manual_seed(job.seed)
     return COSA(config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions}))
 
 
@@ -143,6 +149,8 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     model = build_model(job, section)
     refuse_long_texts(section, model.config.text.max_position_embeddings)
     corpora = corpora_of(job, section, model.config.vision.resolution)
+    objectives = {name for corpus in corpora for name in corpus.objectives}
+    model.add_heads(heads_of(sorted(objectives)))
     for corpus in corpora:
         corpus.clips.check(sample.media_id for sample in corpus.samples)
     batches = TrainingBatches(
@@ -156,17 +164,17 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
         workers=world_size(),
         behaviour=behaviour,
     )
-    freeze_unused(model, {name for corpus in corpora for name in corpus.objectives})
+    freeze_unused(model, objectives)
     model.set_gradient_checkpointing(section.gradient_checkpointing)
     model.to(device)
     if section.compile:
         model.compile_encoders()
+    objective_settings = part(ObjectiveSettings, section)
     losses = StepLosses(
         model,
-        part(ObjectiveSettings, section),
-        section.max_text_tokens,
-        _self_critical(section, corpora, model),
-        behaviour,
+        objective_settings,
+        prepared=prepare(corpora, model.tokenizer, objective_settings, _evaluation(section), behaviour),
+        behaviour=behaviour,
     )
     if section.sharding == "fsdp" and world_size() > 1:
         shard(losses, device)
@@ -182,16 +190,9 @@ def build_trainer(job: Job, device: torch.device) -> Trainer:
     )
 
 
-def _self_critical(section: Any, corpora: list[Corpus], model: COSA) -> SelfCritical | None:
-    """What self-critical training needs: rewards by the captions of the whole training split."""
-    if not isinstance(section, FinetuneSection) or not section.self_critical:
-        return None
-    references: dict[str, list[tuple[int, ...]]] = {}
-    for sample in corpora[0].samples:
-        references.setdefault(sample.media_id, []).append(
-            reference_ids(sample.caption, model.tokenizer, BEHAVIOURS[section.behaviour])
-        )
-    return SelfCritical(CiderReward(references), section.max_caption_tokens, section.beam_size)
+def _evaluation(section: PretrainSection | FinetuneSection) -> EvaluationSettings:
+    """How captions are generated in training: as they are in evaluation."""
+    return part(EvaluationSettings, section) if isinstance(section, FinetuneSection) else EvaluationSettings()
 
 
 # -- evaluation -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
-from cosa.objectives.names import LONG_NAMES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
 from workflows.commands.schema import SECTIONS, json_schema, show_schema
 from workflows.spec.load import load_spec
 from workflows.spec.sections import STAGE_SECTIONS
@@ -30,7 +30,7 @@ def test_all_sections_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     for name, model in SECTIONS.items():
         assert f"\n{name}" in f"\n{shown}"
         assert all(f"  {field}" in shown for field in model.model_fields)
-    assert all(meaning in shown for meaning in LONG_NAMES.values())
+    assert all(OBJECTIVES[name].title in shown for name in PRETRAINING_OBJECTIVES)
 
 
 def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:
