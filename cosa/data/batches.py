@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 
@@ -22,16 +23,6 @@ STREAM_ORDER, STREAM_CORPUS, STREAM_SAMPLE, STREAM_PARTNERS = range(4)
 def random_stream(seed: int, purpose: int, *counters: int) -> np.random.Generator:
     """A generator that depends on nothing but these numbers."""
     return np.random.default_rng([seed, purpose, *counters])
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One training sample: media with a caption, or with a question and its answer."""
-
-    media_id: str
-    caption: str = ""
-    question: str = ""
-    answer: str = ""
 
 
 class ClipSource(Protocol):

@@ -101,7 +101,7 @@ class PretrainingObjectives(Collection[str]):
         return len(set(self))
 
 
-PRETRAINING_OBJECTIVES = PretrainingObjectives()
+PRETRAINING = PretrainingObjectives()
 
 
 def batch_needs(names: Iterable[str]) -> BatchNeeds:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -98,14 +99,21 @@ class SelfCritical:
     beam_size: int
 
 
+class CaptionGeneration(Protocol):
+    """The settings that are needed: captions are generated in training as in evaluation."""
+
+    max_caption_tokens: int
+    beam_size: int
+
+
 def prepare_rewards(preparation: Preparation) -> SelfCritical:
-    """Rewards by all captions of the training split; captions are generated as evaluation does it."""
+    """Rewards by all captions of the training split. Its settings are those of `CaptionGeneration`, too."""
+    settings: CaptionGeneration = preparation.settings
     references: dict[str, list[tuple[int, ...]]] = {}
     for one in preparation.samples:
         ids = reference_ids(one.caption, preparation.tokenizer, preparation.behaviour)
         references.setdefault(one.media_id, []).append(ids)
-    evaluation = preparation.evaluation
-    return SelfCritical(CiderReward(references), evaluation.max_caption_tokens, evaluation.beam_size)
+    return SelfCritical(CiderReward(references), settings.max_caption_tokens, settings.beam_size)
 
 
 def self_critical_loss(batch: EncodedBatch, settings: SelfCritical, draws: Draws) -> Pending:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
-from workflows.spec.combinations import is_path
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
+from workflows.spec.stage_kinds import kind_of
 
 ANSWER_SECONDS = 180.0  # a machine has to unpack the program and start a process
 
@@ -43,16 +43,14 @@ def alive_nodes() -> list[Node]:
 
 def shared_paths(experiment: Experiment) -> list[str]:
     """The user's own files and folders that stages read on any machine, absolute; those that are not here are left out."""
-    found: list[str | None] = []
-    for dataset in experiment.section.datasets.values():
-        if dataset.made_by is None:
-            found += [dataset.root, dataset.frames]
-            found += [file for split in dataset.splits.values() for file in (split.captions, split.questions, split.references)]
-    for stage in experiment.stages.values():
-        reference = getattr(stage, "init_from", None) or getattr(stage, "checkpoint", None)
-        if isinstance(reference, str) and is_path(reference):
-            found.append(reference)
-    absolute = dict.fromkeys(str(Path(path).expanduser().absolute()) for path in found if path is not None)
+    datasets = experiment.section.datasets
+    found = [
+        path
+        for stage in experiment.stages.values()
+        for read in kind_of(stage).reads(stage, datasets)
+        for path in read.paths(experiment.section)
+    ]
+    absolute = dict.fromkeys(str(path.expanduser().absolute()) for path in (*found, *map(Path, experiment.extensions)))
     return [path for path in absolute if Path(path).exists()]
 
 

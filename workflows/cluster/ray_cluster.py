@@ -14,6 +14,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.cluster.nodes import Node, alive_nodes
+from workflows.cluster.ray_private import session_folder, shown_as
 from workflows.cluster.shipping import job_brings_program, packed_program
 from workflows.records.provenance import command_line
 from workflows.spec.sections import ClusterSection
@@ -120,7 +121,7 @@ class Cluster:
                 **extra,
                 **common,
             )
-            self._session = Path(ray._private.worker._global_node.get_session_dir_path())
+            self._session = session_folder(context)
         else:
             _require_answer(self.section.address)
             context = self._join(common)
@@ -185,14 +186,9 @@ class Cluster:
 def _init_ray(**arguments: Any) -> Any:
     """`ray.init`. Ray shows a driver's command line to all who see the dashboard: without passwords, it may."""
     import ray
-    from ray._private import utils
 
-    own = utils.get_entrypoint_name
-    utils.get_entrypoint_name = command_line
-    try:
+    with shown_as(command_line()):
         return ray.init(**arguments)
-    finally:
-        utils.get_entrypoint_name = own
 
 
 def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:

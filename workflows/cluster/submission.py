@@ -21,9 +21,9 @@ from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
 from workflows.cluster.shipping import packed_program
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import mask_passwords
-from workflows.spec.combinations import is_path
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
+from workflows.spec.stage_kinds import kind_of
 from workflows.training.preemption import GRACE_SECONDS
 
 SPEC_NAME = "experiment.yaml"
@@ -101,16 +101,25 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
     for name, dataset in experiment.section.datasets.items():
         if dataset.made_by is None:
             spec["datasets"][name] = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames", "splits"))
-    for name in experiment.stages:
-        stage = spec["stages"][name]
-        for key in ("init_from", "checkpoint"):
-            if isinstance(stage.get(key), str) and is_path(stage[key]):
-                stage[key] = _absolute(stage[key])
+    for name, stage in experiment.stages.items():
+        for read in kind_of(stage).reads(stage, experiment.section.datasets):
+            for field in read.path_fields():
+                _make_absolute(spec["stages"][name], field)
+    if experiment.extensions:
+        spec["extensions"] = list(experiment.extensions)
     for part in ("vision", "text"):
         section = (spec.get("model") or {}).get(part) or {}
         if isinstance(section.get("pretrained"), str):
             section["pretrained"] = _absolute(section["pretrained"])
     return spec
+
+
+def _make_absolute(section: Any, field: Sequence[str | int]) -> None:
+    """Make the path at a field below a section absolute, in place."""
+    *above, last = field
+    for step in above:
+        section = section[step]
+    section[last] = _absolute(section[last])
 
 
 def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:

@@ -13,9 +13,10 @@ import yaml
 from rich.markup import escape
 
 from cosa.errors import UserError
+from cosa.tasks.all_tasks import label_of
 from workflows.planning.plan import Plan
 from workflows.runner import result_rows
-from workflows.terminal.reporter import METRIC_NAMES, Reporter
+from workflows.terminal.reporter import Reporter
 
 Variant = tuple[str, ...]  # overrides, NAME=VALUE
 
@@ -93,6 +94,4 @@ def _rows(plans: Sequence[Plan]) -> list[tuple[str, str, list[float | None]]]:
     """Stage, metric, and its value in every plan."""
     found = [{(row["stage"], row["metric"]): row["value"] for row in result_rows(plan)} for plan in plans]
     keys = dict.fromkeys(key for values in found for key in values)
-    return [
-        (stage, METRIC_NAMES.get(metric, metric), [values.get((stage, metric)) for values in found]) for stage, metric in keys
-    ]
+    return [(stage, label_of(metric), [values.get((stage, metric)) for values in found]) for stage, metric in keys]

@@ -32,7 +32,7 @@ def local_store(storage: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class TrackingStore:
     """Where records go."""
 
     uri: str
@@ -68,8 +68,8 @@ class RecordError(Exception):
 class Sender:
     """Applies operations with MLflow's client, in the calling thread."""
 
-    def __init__(self, place: Place, mlflow_ids: dict[str, str]):
-        self.place, self.mlflow_ids = place, mlflow_ids
+    def __init__(self, store: TrackingStore, mlflow_ids: dict[str, str]):
+        self.store, self.mlflow_ids = store, mlflow_ids
         self.experiment_id: str | None = None
         self._client: Any = None
 
@@ -112,12 +112,12 @@ class Sender:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        with _only_one_creates(self.place):
-            client = MlflowClient(tracking_uri=self.place.uri)
-            experiment = client.get_experiment_by_name(self.place.experiment)
+        with _only_one_creates(self.store):
+            client = MlflowClient(tracking_uri=self.store.uri)
+            experiment = client.get_experiment_by_name(self.store.experiment)
             if experiment is None:
                 self.experiment_id = client.create_experiment(
-                    self.place.experiment, self.place.artifact_location, tags=EXPERIMENT_TAGS
+                    self.store.experiment, self.store.artifact_location, tags=EXPERIMENT_TAGS
                 )
             else:
                 self.experiment_id = experiment.experiment_id
@@ -205,13 +205,13 @@ def _why_away(error: BaseException) -> str:
 
 
 @contextmanager
-def _only_one_creates(place: Place) -> Iterator[None]:
+def _only_one_creates(store: TrackingStore) -> Iterator[None]:
     """Processes that make an sqlite store's tables at the same time damage it for good: one after the other."""
-    if place.sqlite_file is None:
+    if store.sqlite_file is None:
         yield
         return
-    place.sqlite_file.parent.mkdir(parents=True, exist_ok=True)
-    with place.sqlite_file.with_name(f".{place.sqlite_file.name}.lock").open("w") as lock:
+    store.sqlite_file.parent.mkdir(parents=True, exist_ok=True)
+    with store.sqlite_file.with_name(f".{store.sqlite_file.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

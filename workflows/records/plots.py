@@ -1,4 +1,4 @@
-"""Pictures that a person wants to see of a run: loss curves, a sweep, retrieved frames next to their query."""
+"""Pictures that a person wants to see of a run: loss curves, a sweep."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+
+from cosa.tasks.all_tasks import all_metrics
 
 mpl.use("Agg")
 
@@ -42,7 +44,7 @@ def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:
 
 
 def _validation_names(evaluations: Sequence[Record]) -> list[str]:
-    shown = ("text_to_video_r1", "text_to_video_r5", "text_to_video_r10", "cider", "bleu4", "accuracy")
+    shown = [metric.name for metric in all_metrics() if metric.label is not None]
     return [name for name in shown if all(name in record.values for record in evaluations)]
 
 
@@ -95,48 +97,6 @@ def plot_trials(trials: Mapping[str, Sequence[Record]], metric: str, path: Path,
         if len(trials) <= MOST_LABELS:
             one.legend(fontsize=8)
     _save(figure, path)
-
-
-def plot_retrieved(
-    predictions: Sequence[Mapping[str, Any]],
-    picture_of: Mapping[str, Sequence[Any]],
-    path: Path,
-    title: str,
-    top: int = 4,
-) -> None:
-    """A row a query: its text, the frames of its own clip, and of the best ranked clips; the right one has a green frame.
-
-    picture_of: frames of every clip shown, arrays (height, width, 3) uint8.
-    """
-    rows = len(predictions)
-    figure, axes = pyplot.subplots(rows, top + 1, figsize=(2.6 * (top + 1), 1.7 * rows + 0.6), squeeze=False)
-    for row, prediction in enumerate(predictions):
-        shown = [prediction["video_id"], *prediction["ranked"][:top]]
-        for column, video_id in enumerate(shown):
-            cell = axes[row][column]
-            cell.imshow(_strip(picture_of[video_id]))
-            cell.set_xticks([])
-            cell.set_yticks([])
-            right = column > 0 and video_id == prediction["video_id"]
-            for spine in cell.spines.values():
-                spine.set(color="tab:green" if right else "lightgrey", linewidth=4 if right else 1)
-            score = f"  {prediction['scores'][column - 1]:.2f}" if column else ""
-            cell.set_xlabel(("query's own clip" if column == 0 else f"{column}.{score}"), fontsize=7)
-        axes[row][0].set_title(_wrap(prediction["text"]), fontsize=8, loc="left")
-    figure.suptitle(title, fontsize=10)
-    _save(figure, path)
-
-
-def _strip(frames: Sequence[Any]) -> Any:
-    import numpy as np
-
-    return np.concatenate(list(frames), axis=1)
-
-
-def _wrap(text: str, width: int = 90) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cosa.tasks.all_tasks import TASKS
+
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
-MAIN_METRICS = ("text_to_video_r1", "cider", "accuracy", "final_loss")  # what is shown of a stage, whichever it has
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ class StageRow:
 
 def main_metric(metrics: Mapping[str, float]) -> str:
     """The metric that says most about a stage, with its value; of several tasks one each. Losses only if nothing else."""
-    found = [(name, value) for name, value in metrics.items() if name.rpartition("/")[2] in MAIN_METRICS]
-    chosen = [pair for pair in found if pair[0] != "final_loss"] or found
-    return ", ".join(f"{name} {value:.3g}" if name == "final_loss" else f"{name} {value:.1f}" for name, value in chosen)
+    mains = {task.main_metric for task in TASKS.values()}
+    found = [f"{name} {value:.1f}" for name, value in metrics.items() if name.rpartition("/")[2] in mains]
+    if not found and "final_loss" in metrics:
+        return f"final_loss {metrics['final_loss']:.3g}"
+    return ", ".join(found)
 
 
 def markdown(

@@ -18,7 +18,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.records.metric_batches import deliver, remove_from, travelling_together
-from workflows.records.mlflow_store import Operation, Place, Sender, ServerAwayError
+from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
@@ -98,8 +98,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 class Tracker:
     """Sends operations to MLflow in the background, in order. One that the server does not take stays first in the queue."""
 
-    def __init__(self, place: Place, unsent: Path, reporter: Reporter):
-        self.place, self.unsent, self.reporter = place, unsent, reporter
+    def __init__(self, store: TrackingStore, unsent: Path, reporter: Reporter):
+        self.store, self.unsent, self.reporter = store, unsent, reporter
         self.mlflow_ids: dict[str, str] = {}
         self.experiment_id: str | None = None
         self._kinds: dict[str, str] = {}
@@ -198,7 +198,7 @@ class Tracker:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        sender = Sender(self.place, self.mlflow_ids)
+        sender = Sender(self.store, self.mlflow_ids)
         last_sent = -math.inf
         while True:
             with self._changed:
@@ -232,7 +232,7 @@ class Tracker:
         except ServerAwayError as error:
             if not self._told_away and not self._closing:
                 reason = mask_passwords(str(error))
-                self.reporter.warn(f"MLflow at {self.place.shown} cannot be used ({reason}); the run goes on, records wait")
+                self.reporter.warn(f"MLflow at {self.store.shown} cannot be used ({reason}); the run goes on, records wait")
             self._told_away = True
             return False
         self.experiment_id = sender.experiment_id
@@ -246,18 +246,18 @@ class Tracker:
             self.reporter.warn(problem)
 
     def _leave(self, operations: list[Operation]) -> None:
-        header = {"place": {**asdict(self.place), "uri": self.place.without_password}, "mlflow_ids": self.mlflow_ids}
+        header = {"place": {**asdict(self.store), "uri": self.store.without_password}, "mlflow_ids": self.mlflow_ids}
         try:
             self.unsent.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))
         except OSError as error:
             self.reporter.warn(
-                f"{len(operations)} records could neither be sent to {self.place.shown} nor written to {self.unsent} "
+                f"{len(operations)} records could neither be sent to {self.store.shown} nor written to {self.unsent} "
                 f"({error.strerror}); metrics of an unfinished stage are sent when it goes on"
             )
             return
         self.reporter.warn(
-            f"{len(operations)} records could not be sent to {self.place.shown}; they are in {self.unsent}. When it is back: "
+            f"{len(operations)} records could not be sent to {self.store.shown}; they are in {self.unsent}. When it is back: "
             f"cosa sync {self.unsent}"
         )
 
@@ -272,7 +272,7 @@ def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
     lines = path.read_text(encoding="utf-8").splitlines()
     try:
         header, operations = json.loads(lines[0]), [json.loads(line) for line in lines[1:]]
-        sender = Sender(Place(**header["place"]), header["mlflow_ids"])
+        sender = Sender(TrackingStore(**header["place"]), header["mlflow_ids"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise UserError(f"{path} holds no unsent records; expected a file unsent-*.jsonl of a storage folder") from error
     pending = deque(operations)

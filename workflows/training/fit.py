@@ -12,6 +12,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import WorkerResources
+from workflows.cluster.ray_private import trainer_class
 from workflows.training.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
@@ -56,7 +57,7 @@ def trainer_of(
     restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
     # Ray reads it where `fit` is called, and hands it on.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(ROOM_SECONDS_ELASTIC if is_elastic else ROOM_SECONDS)
-    return _trainer_class(name, can_be_orphaned)(
+    return trainer_class(name, can_be_orphaned)(
         worker,
         train_loop_config=config,
         torch_config=TorchConfig(timeout_s=300),
@@ -80,56 +81,6 @@ def trainer_of(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
-
-
-def _trainer_class(name: str, can_be_orphaned: bool) -> Any:
-    """TorchTrainer under a name, without processes that this run has no use for: each takes seconds to start and a share of a
-    core."""
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-    from ray.train.v2.api import data_parallel_trainer
-
-    unused = (DatasetsCallback,) if can_be_orphaned else (DatasetsCallback, PlacementGroupCleanerCallback)
-
-    class StageTrainer(TorchTrainer):
-        """Reads no Ray datasets; a cluster that ends with its run needs nobody to clean up after it."""
-
-        def _create_default_callbacks(self) -> list[Any]:
-            return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, unused)]
-
-        def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-            own = data_parallel_trainer.TrainController
-            data_parallel_trainer.TrainController = _named_controller(name)
-            try:
-                return super()._initialize_and_run_controller(**arguments)
-            finally:
-                data_parallel_trainer.TrainController = own
-
-    return StageTrainer
-
-
-def _named_controller(name: str) -> Any:
-    """Ray Train's controller and workers as Ray's dashboard shows them by name; their own classes have none."""
-    from ray.train.v2._internal.execution.controller import TrainController
-    from ray.train.v2._internal.execution.worker_group import RayTrainWorker, WorkerGroup
-
-    class NamedWorker(RayTrainWorker):
-        def __repr__(self) -> str:
-            return name
-
-    class NamedWorkerGroup(WorkerGroup):
-        _worker_cls = NamedWorker
-
-    class NamedController(TrainController):
-        worker_group_cls = NamedWorkerGroup
-
-        def __repr__(self) -> str:
-            return name
-
-    for named, own in ((NamedWorker, RayTrainWorker), (NamedController, TrainController)):
-        named.__name__, named.__qualname__ = own.__name__, own.__qualname__
-    return NamedController
 
 
 def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Callable[[], None] | None = None) -> Any:

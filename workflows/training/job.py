@@ -7,13 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosa.data.dataset_files import DatasetFiles
-from workflows.spec.sections import EvaluateSection, FinetuneSection, PretrainSection, StageSection
-
-SECTIONS: dict[str, type[StageSection]] = {
-    "pretrain": PretrainSection,
-    "finetune": FinetuneSection,
-    "evaluate": EvaluateSection,
-}
+from cosa.extensions import load_extensions
+from workflows.spec.stage_kinds import STAGE_KINDS
 
 
 @dataclass(frozen=True)
@@ -21,7 +16,7 @@ class Job:
     """One training or evaluation as plain data.
 
     section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration to
-    build when there is none. folder: where worker 0 writes progress.
+    build when there is none. folder: where worker 0 writes progress. extensions: files that workers load first.
     """
 
     section: dict[str, Any]
@@ -30,6 +25,7 @@ class Job:
     folder: str
     checkpoint: str | None = None
     model: dict[str, Any] | None = None
+    extensions: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -40,12 +36,18 @@ class Job:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
-        """Back from `plain`."""
+        """Back from `plain`; loads the extensions, since everything else may need them."""
+        load_extensions(data["extensions"])
         datasets = {
             name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
         }
         return cls(**{**data, "datasets": datasets})
 
-    def parsed(self) -> StageSection:
+    @property
+    def kind(self) -> Any:
+        """The stage's kind."""
+        return STAGE_KINDS[self.section["kind"]]
+
+    def parsed(self) -> Any:
         """The section as its model."""
-        return SECTIONS[self.section["kind"]].model_validate(self.section)
+        return self.kind.section_for(self.section).model_validate(self.section)

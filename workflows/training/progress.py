@@ -13,7 +13,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cosa.evaluation.metric import Metric
+
 PROGRESS_FILE = "progress.jsonl"
+MEAN_LOSS = Metric("mean_loss", lower_is_better=True, digits=3)  # of the steps since the last stop of training
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def mean_loss(records: Sequence[Record], after: int, until: int) -> float | None
     return total / steps if steps else None
 
 
-def best_evaluation(records: Sequence[Record], metric: str | None, kept: Collection[int], mode: str = "max") -> Record | None:
+def best_evaluation(records: Sequence[Record], metric: Metric | None, kept: Collection[int]) -> Record | None:
     """The evaluation with the best value of a metric, the latest of equal ones; the last evaluation without a metric.
 
     kept: steps whose checkpoints are there. Only these count: a worker that is stopped may leave the record of an evaluation
@@ -107,5 +110,5 @@ def best_evaluation(records: Sequence[Record], metric: str | None, kept: Collect
     evaluations = [record for record in records if record.kind == "evaluation" and record.step in kept]
     if metric is None:
         return max(evaluations, key=lambda record: record.step, default=None)
-    sign = 1 if mode == "max" else -1
-    return max(evaluations, key=lambda record: (sign * record.values.get(metric, -sign * math.inf), record.step), default=None)
+    sign, name = (-1 if metric.lower_is_better else 1), metric.name
+    return max(evaluations, key=lambda record: (sign * record.values.get(name, -sign * math.inf), record.step), default=None)

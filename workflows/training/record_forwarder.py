@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from workflows.spec.metrics import MEAN_LOSS
-from workflows.stages.context import StageContext
-from workflows.training.progress import Follower, Record
+from workflows.training.context import StageContext
+from workflows.training.progress import MEAN_LOSS, Follower, Record
 
 
 class RecordForwarder:
     """Sends records of a training to the live line and to MLflow; steps that an earlier invocation sent are left out."""
 
-    def __init__(self, context: StageContext, prefix: str = "", run: Any = None):
+    def __init__(self, context: StageContext[Any], prefix: str = "", run: Any = None):
         self.context, self.prefix, self.run = context, prefix, run or context.run
         self.latest: Record | None = None
         self.since = time.time()  # warnings of earlier invocations were read then
@@ -33,7 +32,7 @@ class RecordForwarder:
         self.latest = record
         if record.kind == "evaluation":
             values = {
-                f"{'train' if name == MEAN_LOSS else 'validation'}/{name}": value for name, value in record.values.items()
+                f"{'train' if name == MEAN_LOSS.name else 'validation'}/{name}": value for name, value in record.values.items()
             }
         else:
             values = {f"train/{name}": value for name, value in record.values.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 from ray.tune import Callback
@@ -12,6 +11,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
 from cosa.errors import UserError
+from workflows.cluster.ray_private import remember_trials
 from workflows.spec.sweep import Draw, SweepSection, Values
 from workflows.training.trials import Trial, TrialBook, short
 
@@ -162,9 +162,7 @@ class AshaWithHistory(ASHAScheduler):
         """history: the metric at every validation of earlier trials, by name."""
         super().__init__(time_attr=EVALUATION, max_t=evaluations, grace_period=1, reduction_factor=2)
         sign = 1 if mode == "max" else -1
-        for name, values in history.items():
-            for number, value in enumerate(values, 1):
-                self._brackets[0].on_result(SimpleNamespace(trial_id=name), number, sign * value)
+        remember_trials(self, {name: [sign * value for value in values] for name, values in history.items()})
 
 
 class TrialEnds(InDriver, Callback):

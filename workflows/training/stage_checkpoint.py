@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from workflows.spec.graph import is_path
-from workflows.spec.metrics import main_metric
-from workflows.spec.sections import FinetuneSection, TrainSection
-from workflows.stages.context import StageContext
+from workflows.spec.references import is_path
+from workflows.training.context import StageContext
 from workflows.training.progress import Record
 
 CHECKPOINT_FOLDER = "checkpoint"
 
 
-def checkpoint_folder(context: StageContext, reference: str | None) -> str | None:
+def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str | None:
     """Folder of the checkpoint that a stage name or path stands for."""
     if reference is None:
         return None
@@ -22,17 +21,7 @@ def checkpoint_folder(context: StageContext, reference: str | None) -> str | Non
     return str(context.result_of(reference) / CHECKPOINT_FOLDER)
 
 
-def selection_metric(context: StageContext) -> str | None:
-    """The metric that chooses the checkpoint to keep; None keeps the last."""
-    section: TrainSection = context.section
-    if section.sweep is not None:
-        return section.sweep.metric or main_metric(section)
-    if not isinstance(section, FinetuneSection) or section.validation_split is None:
-        return None
-    return main_metric(section)
-
-
-def uploaded_checkpoints(context: StageContext) -> str:
+def uploaded_checkpoints(context: StageContext[Any]) -> str:
     """Which checkpoints MLflow should have: best, last, all or none."""
     return context.plan.experiment.section.tracking.checkpoints
 

@@ -10,20 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosa.errors import UserError
+from cosa.evaluation.metric import Metric
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.plots import plot_curves, plot_sweep, plot_trials
 from workflows.records.tracking import RUN_NOTE, RunRecorder
 from workflows.spec.sweep import SweepSection
-from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import remove_checkpoints
 from workflows.training.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.training.context import StageContext
 from workflows.training.progress import PROGRESS_FILE, Record, best_evaluation, read_records
 from workflows.training.run_folder import RunFolder
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, selection_metric, uploaded_checkpoints
+from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
 from workflows.training.training_job import run_name, storage_of
 from workflows.training.training_outcome import training_outcome
+from workflows.training.training_stage import TrainSection
 from workflows.training.trials import Trial, TrialBook, is_logarithmic
 from workflows.training.whereabouts import noted_workers
+
+Context = StageContext[TrainSection]
 
 
 @dataclass(frozen=True)
@@ -37,21 +41,22 @@ class Ran:
     kept: Mapping[int, str]
 
 
-def best_trial(context: StageContext, book: TrialBook, runs: Mapping[str, RunRecorder]) -> StageOutcome:
+def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder]) -> StageOutcome:
     """Keep the best trial's best checkpoint, write the table and the plots, end the trials' runs in MLflow.
 
     Raises:
         UserError: no trial left a whole checkpoint.
     """
-    settings: SweepSection = context.section.sweep
-    metric = str(selection_metric(context))
-    ran = _trials_that_ran(context, book, metric, settings.mode)
+    settings = context.section.sweep
+    assert settings is not None
+    metric: Metric = context.kind.selection_metric(context.section)
+    ran = _trials_that_ran(context, book, metric)
     for name, run in runs.items():
         _end_run(run, ran.get(name), read_records(book.folder / name))
     if not ran:
         raise UserError(f"no trial left a whole checkpoint; start again by --force {context.step.name}")
-    sign = 1 if settings.mode == "max" else -1
-    winner = max(ran.values(), key=lambda one: sign * one.best.values[metric])
+    sign = -1 if metric.lower_is_better else 1
+    winner = max(ran.values(), key=lambda one: sign * one.best.values[metric.name])
     runs[winner.trial.name].tags({"cosa.best_trial": "yes"})
     table = _write_tables(context, book, ran, metric, winner)
     _draw(context, settings, ran, metric, winner)
@@ -75,13 +80,13 @@ def best_trial(context: StageContext, book: TrialBook, runs: Mapping[str, RunRec
     return outcome
 
 
-def _trials_that_ran(context: StageContext, book: TrialBook, metric: str, mode: str) -> dict[str, Ran]:
+def _trials_that_ran(context: Context, book: TrialBook, metric: Metric) -> dict[str, Ran]:
     storage, warn = storage_of(context), context.run.tracker.reporter.warn
     ran = {}
     for trial in book.done:
         run = RunFolder.at(storage, f"{run_name(context)}-{trial.name}")
         records, kept = read_records(book.folder_of(trial)), whole_checkpoints(run, warn)
-        best = best_evaluation(records, metric, kept, mode)
+        best = best_evaluation(records, metric, kept)
         if best is not None:
             ran[trial.name] = Ran(trial, records, best, run, kept)
     return ran
@@ -95,11 +100,11 @@ def _end_run(run: RunRecorder, ran: Ran | None, records: Sequence[Record]) -> No
 
 
 def _write_tables(
-    context: StageContext, book: TrialBook, ran: Mapping[str, Ran], metric: str, winner: Ran
+    context: Context, book: TrialBook, ran: Mapping[str, Ran], metric: Metric, winner: Ran
 ) -> list[dict[str, Any]]:
     """`trials.json` and `trials.csv`, all trials from the best to the worst; the same in the terminal."""
-    sign = -1 if context.section.sweep.mode == "max" else 1
-    order = sorted(ran.values(), key=lambda one: (one is not winner, sign * one.best.values[metric]))
+    sign = 1 if metric.lower_is_better else -1
+    order = sorted(ran.values(), key=lambda one: (one is not winner, sign * one.best.values[metric.name]))
     table = [
         {"trial": one.trial.name, **one.trial.parameters, "state": one.trial.state, "step": one.best.step,
          "steps": one.best.total, **one.best.values}
@@ -115,17 +120,17 @@ def _write_tables(
     return table
 
 
-def _draw(context: StageContext, settings: SweepSection, ran: Mapping[str, Ran], metric: str, winner: Ran) -> None:
+def _draw(context: Context, settings: SweepSection, ran: Mapping[str, Ran], metric: Metric, winner: Ran) -> None:
     folder, title = context.folder, context.step.name
     logarithmic = [name for name, values in settings.fields.items() if is_logarithmic(name, values)]
-    tried = [(one.trial.parameters, one.best.values[metric]) for one in ran.values()]
-    plot_sweep(tried, logarithmic, metric, folder / "sweep.png", title)
-    plot_trials({name: one.records for name, one in ran.items()}, metric, folder / "sweep-curves.png", title)
+    tried = [(one.trial.parameters, one.best.values[metric.name]) for one in ran.values()]
+    plot_sweep(tried, logarithmic, metric.name, folder / "sweep.png", title)
+    plot_trials({name: one.records for name, one in ran.items()}, metric.name, folder / "sweep-curves.png", title)
     plot_curves(winner.records, folder / "curves.png", title=f"{title} {winner.trial.name}")
 
 
 def _other_checkpoints(
-    context: StageContext, book: TrialBook, ran: Mapping[str, Ran], winner: Ran, runs: Mapping[str, RunRecorder]
+    context: Context, book: TrialBook, ran: Mapping[str, Ran], winner: Ran, runs: Mapping[str, RunRecorder]
 ) -> list[OtherCheckpoints]:
     """What MLflow should have besides the winner's best: its last one, or all of every trial, each with the trial's run."""
     which = uploaded_checkpoints(context)

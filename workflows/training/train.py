@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cosa.errors import UserError
+from cosa.evaluation.metric import Metric
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.plots import plot_curves
 from workflows.spec.scaling import check_batch
-from workflows.spec.sections import TrainSection
-from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import remove_checkpoints
 from workflows.training.checkpoints import keep_checkpoint, keep_others, whole_checkpoints
+from workflows.training.context import StageContext
 from workflows.training.fit import fit_in_background, trainer_of
 from workflows.training.preemption import ask_to_stop
 from workflows.training.progress import Follower, best_evaluation, read_records
 from workflows.training.record_forwarder import RecordForwarder
 from workflows.training.run_folder import RunFolder
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, selection_metric, uploaded_checkpoints
+from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
 from workflows.training.training_job import job_of, run_name, storage_of
 from workflows.training.training_outcome import training_outcome
 from workflows.training.workers import raise_mistake, training_worker
 
 
-def train(context: StageContext) -> StageOutcome:
+def train(context: StageContext[Any]) -> StageOutcome:
     """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
-    section: TrainSection = context.section
-    if section.sweep is not None:
+    if context.section.sweep is not None:
         context.line.update("starting Ray")
         context.cluster.start()  # before the import below: Ray reads its environment once
         from workflows.training.tune import sweep
@@ -33,12 +34,13 @@ def train(context: StageContext) -> StageOutcome:
     return train_once(context)
 
 
-def train_once(context: StageContext) -> StageOutcome:
+def train_once(context: StageContext[Any]) -> StageOutcome:
     """One training with the section's own learning rate."""
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
     for count in resources.counts:
         check_batch(context.step.name, context.section, count)
+    selected_by: Metric | None = context.kind.selection_metric(context.section)
     job = job_of(context, context.folder)
     storage = storage_of(context)
     fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
@@ -49,7 +51,8 @@ def train_once(context: StageContext) -> StageOutcome:
         resources,
         name=run_name(context),
         storage=storage,
-        score=selection_metric(context),
+        score=selected_by.name if selected_by is not None else None,
+        mode=selected_by.mode if selected_by is not None else "max",
         keep_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
@@ -60,7 +63,7 @@ def train_once(context: StageContext) -> StageOutcome:
     records = read_records(context.folder)
     run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
     kept = whole_checkpoints(run, warn)
-    best = best_evaluation(records, selection_metric(context), kept)
+    best = best_evaluation(records, selected_by, kept)
     if best is None:
         raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
     keep_checkpoint(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from cosa.model_config import ModelConfig
-from workflows.planning.plan import datasets_of
-from workflows.spec.sections import TrainSection
-from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import checkpoint_storage
+from workflows.training.context import StageContext
 from workflows.training.job import Job
 from workflows.training.preemption import forget
 from workflows.training.stage_checkpoint import checkpoint_folder
+from workflows.training.training_stage import TrainSection
 from workflows.training.workers import MISTAKE_FILE
 
 
-def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any]:
+def job_of(context: StageContext[TrainSection], folder: Path, **changes: Any) -> dict[str, Any]:
     """The job of a training stage as plain data; `changes` replace fields of the section."""
-    section: TrainSection = context.section
+    section = context.section
     (folder / MISTAKE_FILE).unlink(missing_ok=True)
     forget(folder)
     model = None
@@ -27,11 +26,12 @@ def job_of(context: StageContext, folder: Path, **changes: Any) -> dict[str, Any
         model = _with_absolute_paths(context.plan.experiment.section.model).model_dump(mode="json")
     return Job(
         section={**section.model_dump(mode="json"), **changes},
-        datasets={name: context.dataset(name) for name in datasets_of(section)},
+        datasets=context.datasets(),
         seed=context.seed,
         folder=str(folder),
         checkpoint=checkpoint,
         model=model,
+        extensions=context.plan.experiment.extensions,
     ).plain()
 
 
@@ -46,12 +46,12 @@ def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
     return model.model_copy(update={"vision": vision, "text": text})
 
 
-def run_name(context: StageContext) -> str:
+def run_name(context: StageContext[Any]) -> str:
     """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
     return f"{context.plan.experiment.name}-{context.step.name}"
 
 
-def storage_of(context: StageContext) -> str:
+def storage_of(context: StageContext[Any]) -> str:
     """Where Ray keeps the checkpoints of the stage's training until it is done."""
     label = f"{run_name(context)}-{context.step.fingerprint}"
     return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)

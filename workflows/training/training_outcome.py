@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosa.evaluation.metric import Metric
 from workflows.records.outcome import StageOutcome
-from workflows.spec.metrics import format_metric
-from workflows.spec.sections import FinetuneSection, TrainSection
-from workflows.stages.context import StageContext
+from workflows.training.context import StageContext
 from workflows.training.progress import PROGRESS_FILE, Record
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, selection_metric
+from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER
+from workflows.training.training_stage import TrainSection
 from workflows.training.whereabouts import noted_workers
 
 
-def training_outcome(context: StageContext, records: list[Record], best: Record, extra: str) -> StageOutcome:
+def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:
     """What a training stage reports."""
-    section: TrainSection = context.section
+    validation = context.kind.validation(context.section)
     trained = [record for record in records if record.kind == "train" and "loss" in record.values]
     metrics = dict(best.values)
     if trained:
         metrics["final_loss"] = trained[-1].values["loss"]
         metrics["samples_per_second"] = sorted(r.values["samples_per_second"] for r in trained)[len(trained) // 2]
         metrics["data_wait_share"] = sum(r.values["data_wait_share"] for r in trained) / len(trained)
-    metric = selection_metric(context)
+    metric: Metric | None = context.kind.selection_metric(context.section)
     parts = [f"{records[-1].total} steps"]
     if metric is not None:
-        data = f" on {section.validation_split}" if isinstance(section, FinetuneSection) else ""
+        data = f" on {validation.split}" if validation is not None else ""
         where = f" (step {best.step})" if best.step != best.total else ""
-        parts.append(f"best {metric} {format_metric(metric, best.values[metric])}{data}{where}")
+        parts.append(f"best {metric.name} {metric.format(best.values[metric.name])}{data}{where}")
     elif trained:
         parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
     if trained:
@@ -39,7 +39,7 @@ def training_outcome(context: StageContext, records: list[Record], best: Record,
     ]
     details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
     if metric is not None:
-        details |= {"selected_by": metric, "selected_mode": section.sweep.mode if section.sweep is not None else "max"}
+        details |= {"selected_by": metric.name, "selected_mode": metric.mode}
     return StageOutcome(
         ", ".join(parts) + extra,
         metrics=metrics,

@@ -8,38 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
+from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder
 from workflows.spec.scaling import check_batch
-from workflows.spec.sections import TrainSection
 from workflows.spec.sweep import SweepSection
-from workflows.stages.context import StageContext
 from workflows.training.checkpoint_storage import RAY_FOLDER
+from workflows.training.context import StageContext
 from workflows.training.fit import fit_in_background, trainer_of
 from workflows.training.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.training.progress import Follower, Record, read_records
 from workflows.training.record_forwarder import RecordForwarder
 from workflows.training.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
-from workflows.training.stage_checkpoint import selection_metric, uploaded_checkpoints
+from workflows.training.stage_checkpoint import uploaded_checkpoints
 from workflows.training.sweep_result import best_trial
 from workflows.training.training_job import job_of, run_name, storage_of
+from workflows.training.training_stage import TrainSection
 from workflows.training.trials import Trial, TrialBook, planned
 from workflows.training.workers import MISTAKE_FILE, raise_mistake, training_worker
 
 TRIALS_FOLDER = "trials"
+Context = StageContext[TrainSection]
 
 
-def sweep(context: StageContext) -> StageOutcome:
+def sweep(context: Context) -> StageOutcome:
     """Run all trials, as many at once as the cluster holds, and keep the best checkpoint over all of them.
 
     Raises:
         UserError: no trial can be run, or all failed.
         KeyboardInterrupt: trials are missing: Tune returns normally after Ctrl-C.
     """
-    settings: SweepSection = context.section.sweep
+    settings = _sweep_of(context)
     resources = context.cluster.resources_for(context.section.workers)
     book = TrialBook.read(context.folder / TRIALS_FOLDER)
     source: PlannedTrials | StudyTrials
@@ -71,13 +73,17 @@ def sweep(context: StageContext) -> StageOutcome:
     return best_trial(context, book, watch.runs)
 
 
-def _section_of(context: StageContext, trial: Trial) -> TrainSection:
+def _sweep_of(context: Context) -> SweepSection:
+    assert context.section.sweep is not None
+    return context.section.sweep
+
+
+def _section_of(context: Context, trial: Trial) -> TrainSection:
     """The stage as a trial runs it."""
-    section: TrainSection = context.section
-    return section.model_copy(update={**trial.parameters, "sweep": None})
+    return context.section.model_copy(update={**trial.parameters, "sweep": None})
 
 
-def _say_at_once(context: StageContext, settings: SweepSection, resources: WorkerResources, total: int) -> int:
+def _say_at_once(context: Context, settings: SweepSection, resources: WorkerResources, total: int) -> int:
     """How many trials run side by side; says how that was found."""
     nodes = alive_nodes()
     fit = groups_that_fit(resources, nodes)
@@ -96,33 +102,33 @@ def _say_at_once(context: StageContext, settings: SweepSection, resources: Worke
 
 
 def _tuner(
-    context: StageContext, book: TrialBook, resources: WorkerResources, search: TrialSearch, watch: _Watch, at_once: int
+    context: Context, book: TrialBook, resources: WorkerResources, search: TrialSearch, watch: _Watch, at_once: int
 ) -> Any:
     from ray import tune
 
-    settings: SweepSection = context.section.sweep
-    metric = selection_metric(context)
+    settings = _sweep_of(context)
+    metric: Metric = context.kind.selection_metric(context.section)
     same_for_all = {
         "job": job_of(context, context.folder, sweep=None),
         "trials": str(book.folder),
         "resources": resources,
         "storage": storage_of(context),
         "prefix": run_name(context),
-        "score": metric,
-        "mode": settings.mode,
+        "score": metric.name,
+        "mode": metric.mode,
         "keep_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
         history = {trial.name: watch.values_of(trial) for trial in book.done}
-        scheduler = AshaWithHistory(max(1, context.section.evaluations_per_run), settings.mode, history)
+        scheduler = AshaWithHistory(max(1, context.section.evaluations_per_run), metric.mode, history)
     shutil.rmtree(context.folder / RAY_FOLDER / "tune", ignore_errors=True)  # of an interrupted sweep: the book knows all
     return tune.Tuner(
         # The trial itself only waits for its workers: it must not take a CPU from them.
         tune.with_resources(tune.with_parameters(run_trial, same_for_all=same_for_all), {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            metric=metric,
-            mode=settings.mode,
+            metric=metric.name,
+            mode=metric.mode,
             scheduler=scheduler,
             search_alg=search,
             num_samples=watch.total - len(book.done),
@@ -172,9 +178,9 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
 class _Watch:
     """Follows all trials: their progress to the live line and to MLflow, their ends to the book."""
 
-    def __init__(self, context: StageContext, book: TrialBook, total: int):
+    def __init__(self, context: Context, book: TrialBook, total: int):
         self.context, self.book, self.total = context, book, total
-        self.metric, self.mode = str(selection_metric(context)), context.section.sweep.mode
+        self.metric: Metric = context.kind.selection_metric(context.section)
         self.runs: dict[str, RunRecorder] = {}
         self.forwarders: dict[str, RecordForwarder] = {}
         self.followers: dict[str, Follower] = {}
@@ -208,11 +214,13 @@ class _Watch:
 
     def values_of(self, trial: Trial) -> list[float]:
         """The deciding metric at every validation of a trial."""
-        return [r.values[self.metric] for r in self._records(trial) if r.kind == "evaluation" and self.metric in r.values]
+        return [
+            r.values[self.metric.name] for r in self._records(trial) if r.kind == "evaluation" and self.metric.name in r.values
+        ]
 
     def value_of(self, trial: Trial) -> float | None:
         """The best value so far."""
-        return (max if self.mode == "max" else min)(self.values_of(trial), default=None)
+        return (min if self.metric.lower_is_better else max)(self.values_of(trial), default=None)
 
     def _records(self, trial: Trial) -> list[Record]:
         return [record for record in read_records(self.book.folder_of(trial)) if record.step > 0]  # not zero-shot
@@ -254,7 +262,7 @@ class _Watch:
         return run
 
 
-def _check_ends(context: StageContext, book: TrialBook, total: int) -> None:
+def _check_ends(context: Context, book: TrialBook, total: int) -> None:
     failed = [trial for trial in book.trials if trial.state == "failed"]
     if len(book.done) + len(failed) < total:
         raise KeyboardInterrupt

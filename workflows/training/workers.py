@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workflows.spec.metrics import MEAN_LOSS
 from workflows.training.checkpoints import checkpoint_name, latest_whole, next_suffix, require_whole, suffix_of
 from workflows.training.preemption import is_asked_to_stop
-from workflows.training.progress import ProgressWriter, mean_loss, read_records
+from workflows.training.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
 from workflows.training.run_folder import RunFolder
 from workflows.training.whereabouts import note_workers
+
+if TYPE_CHECKING:
+    from workflows.training.job import Job
 
 SWITCH_SECONDS = 0.05  # Python's own is 0.005
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
@@ -63,28 +65,35 @@ def _train(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
+    from cosa.behaviour import BEHAVIOURS
     from cosa.distributed import rank
-    from workflows.spec.sections import FinetuneSection
-    from workflows.training.building import Evaluator, build_trainer, validate
+    from cosa.tasks.evaluator import Evaluator
     from workflows.training.job import Job
 
     job = Job.from_plain(config["job"])
     section = job.parsed()
+    validation = job.kind.validation(section)
     device = ray.train.torch.get_device()
     note_workers(Path(job.folder))
-    trainer = build_trainer(job, device)
+    trainer = trainer_of_job(job, device)
     evaluator = None
-    if isinstance(section, FinetuneSection) and section.validation_split is not None:
-        resolution = trainer.losses.model.config.vision.resolution
-        evaluator = Evaluator(job, section.dataset, section.validation_split, resolution, device)
+    if validation is not None:
+        evaluator = Evaluator(
+            job.datasets[validation.dataset],
+            validation.split,
+            section,
+            resolution=trainer.losses.model.config.vision.resolution,
+            device=device,
+            behaviour=BEHAVIOURS[section.behaviour],
+        )
     progress = ProgressWriter(Path(job.folder), trainer.total_steps)
     suffix = _restore(trainer, progress)
 
     def evaluate() -> dict[str, float]:
-        if evaluator is None or not isinstance(section, FinetuneSection):
+        if evaluator is None:
             return _loss_since_last_stop(trainer, Path(job.folder))
         with trainer.model_to_validate() as model:
-            return validate(evaluator, model, section.task)
+            return evaluator.validate(model, validation.task)
 
     def stop(step: int) -> None:
         metrics = evaluate()
@@ -92,7 +101,7 @@ def _train(config: dict[str, Any]) -> None:
             progress.write("evaluation", step, metrics)
         _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix)
 
-    if trainer.step == 0 and isinstance(section, FinetuneSection) and section.zero_shot_first:
+    if trainer.step == 0 and validation is not None and validation.before_training:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", 0, metrics)
@@ -109,6 +118,27 @@ def _train(config: dict[str, Any]) -> None:
     )
 
 
+def trainer_of_job(job: Job, device: Any) -> Any:
+    """Model, data and optimizer of a training stage on this worker."""
+    from cosa.behaviour import BEHAVIOURS
+    from cosa.model_config import ModelConfig
+    from cosa.training.building import build_model, build_trainer
+    from workflows.spec.lengths import refuse_long_texts
+
+    section, kind = job.parsed(), job.kind
+    behaviour, concatenate = BEHAVIOURS[section.behaviour], kind.concatenated(section)
+    model = build_model(
+        section,
+        checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
+        config=None if job.model is None else ModelConfig.model_validate(job.model),
+        concatenate=concatenate,
+        seed=job.seed,
+    )
+    refuse_long_texts(section, model.config.text.max_position_embeddings)
+    corpora = kind.corpora(section, job.datasets, model.config.vision.resolution, behaviour)
+    return build_trainer(model, corpora, section, device=device, seed=job.seed, concatenate=concatenate, behaviour=behaviour)
+
+
 def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
     """What trainings without validation are compared by."""
     from cosa.distributed import rank
@@ -117,7 +147,7 @@ def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
         return {}
     stops = [0, *trainer.evaluation_steps()]
     found = mean_loss(read_records(folder), stops[stops.index(trainer.step) - 1], trainer.step)
-    return {} if found is None else {MEAN_LOSS: found}
+    return {} if found is None else {MEAN_LOSS.name: found}
 
 
 def _restore(trainer: Any, progress: ProgressWriter) -> str:
@@ -210,15 +240,16 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     import torch
 
+    from cosa.behaviour import BEHAVIOURS
     from cosa.checkpoints.loading import load_model
     from cosa.distributed import rank, world_size
+    from cosa.tasks.evaluator import Evaluator
     from workflows.spec.lengths import refuse_long_texts
-    from workflows.training.building import Evaluator
     from workflows.training.job import Job
 
     job = Job.from_plain(config["job"])
     note_workers(Path(job.folder))
-    section: Any = job.parsed()
+    section = job.parsed()
     if world_size() > 1:
         import ray.train.torch
 
@@ -228,7 +259,14 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         torch.set_num_threads(config["threads"])
     model = load_model(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
     refuse_long_texts(section, model.config.text.max_position_embeddings)
-    evaluator = Evaluator(job, section.dataset, section.split, model.config.vision.resolution, device)
+    evaluator = Evaluator(
+        job.datasets[section.dataset],
+        section.split,
+        section,
+        resolution=model.config.vision.resolution,
+        device=device,
+        behaviour=BEHAVIOURS[section.behaviour],
+    )
     results = {}
     for task in section.tasks:
         result = evaluator.run(model, task)

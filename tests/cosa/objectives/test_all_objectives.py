@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 import pytest
 
 from cosa.data.batch_needs import BatchNeeds
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES, batch_needs, heads_of, parts_reached
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, batch_needs, heads_of, parts_reached
 from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.objective_settings import ObjectiveSettings
@@ -15,7 +15,7 @@ from cosa.objectives.objective_settings import ObjectiveSettings
 
 def test_concatenated_samples_have_an_objective_of_each_kind() -> None:
     concatenated = {name for name, objective in OBJECTIVES.items() if objective.concatenated}
-    assert {name.removeprefix("c") for name in concatenated} == set(PRETRAINING_OBJECTIVES) - concatenated
+    assert {name.removeprefix("c") for name in concatenated} == set(PRETRAINING) - concatenated
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -31,11 +31,11 @@ def test_the_table_is_read_without_torch() -> None:
 
 
 def test_what_a_corpus_of_pretraining_may_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(PRETRAINING_OBJECTIVES) == ["itc", "itm", "mlm", "cap", "citc", "citm", "cmlm", "ccap"]
-    assert "qa" not in PRETRAINING_OBJECTIVES
-    assert len(PRETRAINING_OBJECTIVES) == 8
+    assert list(PRETRAINING) == ["itc", "itm", "mlm", "cap", "citc", "citm", "cmlm", "ccap"]
+    assert "qa" not in PRETRAINING
+    assert len(PRETRAINING) == 8
     monkeypatch.setitem(OBJECTIVES, "mine", OBJECTIVES["itc"])
-    assert "mine" in PRETRAINING_OBJECTIVES
+    assert "mine" in PRETRAINING
 
 
 @pytest.mark.parametrize(

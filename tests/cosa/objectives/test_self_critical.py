@@ -1,6 +1,7 @@
 """SCST: rewards by hand, and log-probabilities in one pass against stepping through generation."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +9,10 @@ import torch
 
 from cosa.behaviour import DEFAULT, PUBLISHED, Behaviour
 from cosa.data.batches import Batch, Sample
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import Decoder, sample
 from cosa.model import COSA, VideoFeatures
 from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
-from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.preparation import Preparation
 from cosa.objectives.self_critical import (
     CiderReward,
@@ -59,8 +58,8 @@ def test_an_empty_caption_scores_nothing() -> None:
 def test_rewards_are_by_all_captions_of_a_clip(behaviour: Behaviour) -> None:
     tokenizer = tiny_model().tokenizer
     samples = [Sample("a", caption="a red ball"), Sample("b", caption="two dogs"), Sample("a", caption="the man sings a song")]
-    evaluation = EvaluationSettings(max_caption_tokens=7, beam_size=2)
-    made = prepare_rewards(Preparation(samples, tokenizer, ObjectiveSettings(), evaluation, behaviour))
+    settings = SimpleNamespace(max_caption_tokens=7, beam_size=2)
+    made = prepare_rewards(Preparation(samples, tokenizer, settings, behaviour))
     assert (made.max_tokens, made.beam_size) == (7, 2)
     first, second, other = made.reward(["a"] * 3, [tokenizer.ids(samples[i].caption) for i in (0, 2, 1)])
     assert first > 1.0

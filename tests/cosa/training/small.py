@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from cosa.behaviour import DEFAULT
 from cosa.data.batches import Corpus, Sample, TrainingBatches
 from cosa.distributed import rank, world_size
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.model import COSA
 from cosa.objectives.all_objectives import batch_needs, heads_of
 from cosa.objectives.objective_settings import ObjectiveSettings
@@ -68,7 +67,7 @@ def small_trainer(
     model.set_gradient_checkpointing(checkpointing)
     settings = OptimizerSettings(learning_rate=1e-3, ema_decay=ema_decay)
     loop_settings = LoopSettings.model_validate({"log_every": 1, **loop})
-    prepared = prepare(corpora, model.tokenizer, ObjectiveSettings(), EvaluationSettings(), DEFAULT)
+    prepared = prepare(corpora, model.tokenizer, SimpleNamespace(max_caption_tokens=40, beam_size=3))
     losses = StepLosses(model, ObjectiveSettings(), prepared=prepared)
     if loop_settings.sharding == "fsdp":
         shard(losses, CPU)

@@ -8,7 +8,7 @@ from torch import nn
 
 from cosa.errors import UserError
 from cosa.model_parts import PARTS
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.draws import Draws
 from cosa.objectives.objective import Head
 from cosa.training.freezing import differ_in_reach, freeze_unused, part_of
@@ -91,7 +91,7 @@ def test_a_module_that_no_part_declares_is_an_error() -> None:
     with pytest.raises(
         UserError, match=r"novel\.weight belongs to no part of the model.*declare a part with it in cosa/model_p"
     ):
-        freeze_unused(model, PRETRAINING_OBJECTIVES)
+        freeze_unused(model, PRETRAINING)
 
 
 def test_an_objective_that_forgets_what_it_reaches_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

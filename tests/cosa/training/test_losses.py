@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cosa.data.batches import Batch
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.losses import StepLosses
@@ -32,7 +32,7 @@ def draws() -> Draws:
     return Draws(torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", sorted(PRETRAINING_OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(PRETRAINING))
 def test_every_objective_is_taken_on_its_own_kind_of_sample(name: str) -> None:
     model = tiny_model()
     batch = batch_of((name,))

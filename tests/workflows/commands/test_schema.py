@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from cosa.errors import UserError
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING_OBJECTIVES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
+from cosa.section import OneOf, Section
 from workflows.commands.schema import SECTIONS, json_schema, show_schema
 from workflows.spec.load import load_spec
 from workflows.spec.sections import STAGE_SECTIONS
@@ -30,7 +32,7 @@ def test_all_sections_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     for name, model in SECTIONS.items():
         assert f"\n{name}" in f"\n{shown}"
         assert all(f"  {field}" in shown for field in model.model_fields)
-    assert all(OBJECTIVES[name].title in shown for name in PRETRAINING_OBJECTIVES)
+    assert all(OBJECTIVES[name].title in shown for name in PRETRAINING)
 
 
 def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +40,24 @@ def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "jpeg_quality" in shown
     assert "zero_shot_first" not in shown
+
+
+def test_names_of_a_table_are_shown_as_the_choices_of_a_field(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Colours(Section):
+        """Of a test."""
+
+        one: Annotated[str, OneOf(["red", "blue"])]
+        maybe: Annotated[str, OneOf(["red", "blue"])] | None = None
+        several: tuple[Annotated[str, OneOf(["red", "blue"])], ...] = ()
+
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setitem(SECTIONS, "colours", Colours)
+    show_schema("colours", as_json=False)
+    shown = capsys.readouterr().out.splitlines()[1:4]
+    assert all("['red', 'blue']" in line for line in shown)
+    assert "tuple[['red', 'blue'], ...]" in shown[2]
 
 
 def test_unknown_section() -> None:
