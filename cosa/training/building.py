@@ -18,11 +18,13 @@ from cosa.data.sample import Sample
 from cosa.distributed import rank, world_size
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
-from cosa.objectives.self_critical import CiderReward, SelfCritical, reference_ids
+from cosa.objectives.all_objectives import batch_needs, heads_of
+from cosa.objectives.preparation import prepare
 from cosa.tasks.task import Task, TaskSettings
+from cosa.training.freezing import freeze_unused
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.optimizer import build_optimizer
 from cosa.training.sharding import shard
 from cosa.training.training_settings import TrainingSettings
 
@@ -53,7 +55,7 @@ def corpus_of(
         behaviour: how images are shrunk.
     """
     clips = ClipReader.of(dataset, settings, resolution, training=True, behaviour=behaviour)
-    return Corpus(f"{dataset.name}/{split}", samples, clips, tuple(objectives), steps, batch_size)
+    return Corpus(f"{dataset.name}/{split}", samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives))
 
 
 def finetuning_corpus(
@@ -127,7 +129,7 @@ def build_trainer(
     """A trainer of this worker; every worker builds the same.
 
     Args:
-        model: on any device; it is moved, changed and, if settings say so, sharded.
+        model: on the CPU; it gets the heads that objectives bring along, is moved and, if settings say so, sharded.
         corpora: what is trained on; missing clips are found here.
         settings: of optimizer, loop, input and objectives.
         device: to train on.
@@ -152,14 +154,16 @@ def build_trainer(
         workers=world_size(),
         behaviour=behaviour,
     )
-    freeze_unused(model, {name for corpus in corpora for name in corpus.objectives})
+    objectives = sorted({name for corpus in corpora for name in corpus.objectives})
+    torch.manual_seed(seed)  # heads that the model lacks have the same weights on all workers
+    model.add_heads(heads_of(objectives))
+    freeze_unused(model, objectives)
     model.set_gradient_checkpointing(settings.gradient_checkpointing)
     model.to(device)
     if settings.compile:
         model.compile_encoders()
-    losses = StepLosses(
-        model, settings, settings.max_text_tokens, _self_critical(settings, corpora, model, behaviour), behaviour
-    )
+    prepared = prepare(corpora, model.tokenizer, settings, behaviour)
+    losses = StepLosses(model, settings, prepared=prepared, behaviour=behaviour)
     if settings.sharding == "fsdp" and world_size() > 1:
         shard(losses, device)
     return Trainer(
@@ -171,13 +175,3 @@ def build_trainer(
         seed=seed,
         device=device,
     )
-
-
-def _self_critical(section: Any, corpora: Sequence[Corpus], model: COSA, behaviour: Behaviour) -> SelfCritical | None:
-    """What self-critical training needs: rewards by the captions of the whole training split."""
-    if not getattr(section, "self_critical", False):
-        return None
-    references: dict[str, list[tuple[int, ...]]] = {}
-    for sample in corpora[0].samples:
-        references.setdefault(sample.media_id, []).append(reference_ids(sample.caption, model.tokenizer, behaviour))
-    return SelfCritical(CiderReward(references), section.max_caption_tokens, section.beam_size)

@@ -42,7 +42,7 @@ def test_every_field_is_documented_once() -> None:
 def run(behaviour: Behaviour, objectives: tuple[str, ...], rows: int = 6) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Losses and gradients of a step without dropout, with the same draws every time."""
     model = tiny_model(dropout=0.0)
-    losses = StepLosses(model, ObjectiveSettings(), 20, behaviour=behaviour)(
+    losses = StepLosses(model, ObjectiveSettings(), behaviour=behaviour)(
         batch_of(objectives, rows), Draws(torch.Generator().manual_seed(0))
     )
     torch.stack(list(losses.values())).sum().backward()

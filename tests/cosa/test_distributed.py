@@ -15,12 +15,13 @@ from cosa.data.annotations import CaptionEntry, QuestionEntry
 from cosa.data.batches import Corpus, TrainingBatches
 from cosa.data.sample import Sample
 from cosa.distributed import gather, gather_objects, mean_of_workers, rank, world_size
-from cosa.model import EncodedBatch
 from cosa.objectives import matching
+from cosa.objectives.all_objectives import batch_needs
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings
+from cosa.training.freezing import freeze_unused
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import freeze_unused
 from tests.support import CAPTIONS, Family, gradients, random_clips, tiny_model
 
 WORKERS = 2
@@ -49,12 +50,12 @@ def step(family: Family, objectives: tuple[str, ...]) -> tuple[dict[str, float],
     """Losses and averaged gradients of one step on this worker's part of a batch of 8."""
     model = tiny_model(family, dropout=0.0)
     samples = [Sample(f"v{i}", caption=caption) for i, caption in enumerate(CAPTIONS)]
-    corpus = Corpus("demo", samples, random_clips, objectives, 1, 8)
+    corpus = Corpus("demo", samples, random_clips, objectives, 1, 8, batch_needs(objectives))
     batch = TrainingBatches(
         [corpus], model.tokenizer, seed=1, concatenate=3, max_text_tokens=12, rank=rank(), workers=world_size()
     )[0]
     freeze_unused(model, objectives)
-    losses = StepLosses(model, ObjectiveSettings(), 12)
+    losses = StepLosses(model, ObjectiveSettings())
     module = DistributedDataParallel(losses, forward_sync_buffers=False) if world_size() > 1 else losses
     found = module(batch, torch.Generator().manual_seed(0))
     torch.stack(list(found.values())).sum().backward()

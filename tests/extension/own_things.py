@@ -1,4 +1,4 @@
-"""One of everything that can be added, as a user's own file (`extensions: [own_things.py]`). The product does not know of it."""
+"""One of everything that can be added, as a user's own file: `extensions: [own_things.py]`. No product file names it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.vision_families import VISION_FAMILIES
-from cosa.model_parts import TEXT, VISION
-from cosa.objectives.objective import Head, Objective
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,7 +19,9 @@ from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.metric import Metric
+from cosa.model_parts import TEXT, VISION
 from cosa.objectives.all_objectives import OBJECTIVES
+from cosa.objectives.objective import Head, Objective
 from cosa.objectives.pending import Pending
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength

@@ -16,7 +16,7 @@ from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
-from cosa.objectives.shim import OBJECTIVES, PRETRAINING
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf
 from workflows.spec.errors import did_you_mean
 from workflows.spec.sections import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from cosa.errors import UserError
-from cosa.objectives.shim import OBJECTIVES
+from cosa.objectives.all_objectives import OBJECTIVES
 from workflows.spec.sections import ClusterSection, StageSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.stage_kinds import kind_of

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.concatenation import concatenated_text_limit
 from cosa.evaluation.metric import Metric
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.shim import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf, Section
 from cosa.tasks.task import TextLength
 from workflows.spec.reads import AnnotationsRead, MediaRead, Read

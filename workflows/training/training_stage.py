@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import Field, model_validator
 
 from cosa.evaluation.metric import Metric
-from cosa.objectives.shim import OBJECTIVES
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.section import no_effect
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings

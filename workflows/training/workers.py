@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.training.checkpoints import checkpoint_name, next_suffix, suffix_of
+from workflows.training.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
 from workflows.training.preemption import is_asked_to_stop
 from workflows.training.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
 from workflows.training.run_folder import RunFolder

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 
 from cosa.errors import UserError
-from cosa.objectives.names import LONG_NAMES
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf, Section
 from workflows.commands import schema as schema_command
 from workflows.commands.schema import json_schema, sections, show_schema
@@ -33,7 +33,7 @@ def test_all_sections_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     for name, model in sections().items():
         assert f"\n{name}" in f"\n{shown}"
         assert all(f"  {field}" in shown for field in model.model_fields)
-    assert all(meaning in shown for meaning in LONG_NAMES.values())
+    assert all(OBJECTIVES[name].title in shown for name in PRETRAINING)
 
 
 def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,9 +83,11 @@ def test_training_from_a_published_checkpoint(here: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["default", "published"])
 def test_self_critical_training(here: Path, name: str) -> None:
     trainer = trainer_of_job(job(sections(f"behaviour: {name}")["scst"], here), CPU)
-    assert trainer.losses.self_critical is not None
+    assert trainer.losses.prepared["scst"].max_tokens == 5
     record = trainer.train_step(trainer.batches[0])
     assert torch.isfinite(record["scst_loss"])
+    assert record["reward"] >= 0
+    assert record["loss"] == record["scst_loss"]
 
 
 def test_an_evaluation_worker_takes_a_published_checkpoint(here: Path) -> None:
