@@ -62,12 +62,12 @@ def run_experiment(
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
     from workflows.commands.variants import run_variants, variants_of
+    from workflows.execution.preemption import Preempted
     from workflows.planning.selection import Selection
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
     from workflows.spec.load import load_spec
     from workflows.terminal.reporter import Reporter
-    from workflows.training.preemption import Preempted
 
     changes = _with_storage(overrides, storage)
     selection = Selection.of(first, until, only)
@@ -293,7 +293,7 @@ def _interrupt(number: int, _: object) -> None:
 
 def _preempt(number: int, _: object) -> None:
     """The same when the machine is about to be taken away; training saves first."""
-    from workflows.training.preemption import Preempted
+    from workflows.execution.preemption import Preempted
 
     signal.signal(number, signal.SIG_IGN)
     raise Preempted

@@ -29,11 +29,11 @@ from tests.end_to_end.commands import (
     sets,
 )
 from tests.tracking_server import TrackingServer
+from workflows.execution.checkpoints import saved_checkpoints
+from workflows.execution.progress import read_records
+from workflows.execution.run_folder import RunFolder
 from workflows.results.artifacts import Storage
 from workflows.results.locks import exclusive, holder_of
-from workflows.training.checkpoints import saved_checkpoints
-from workflows.training.progress import read_records
-from workflows.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

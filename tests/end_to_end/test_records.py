@@ -15,9 +15,9 @@ from cosa.checksums import sha256_of
 from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, run, run_disturbed, sets
 from tests.end_to_end.conftest import SmallRun
 from tests.tracking_server import TrackingServer
+from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
 from workflows.records.tracking import GATHER_SECONDS
-from workflows.training.progress import read_records
 
 pytestmark = pytest.mark.slow
 

@@ -28,9 +28,9 @@ from tests.end_to_end.services import (
     postgres,
     postgres_programs,
 )
-from workflows.training.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
-from workflows.training.checkpoints import saved_checkpoints
-from workflows.training.run_folder import RunFolder
+from workflows.execution.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
+from workflows.execution.checkpoints import saved_checkpoints
+from workflows.execution.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

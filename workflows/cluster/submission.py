@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
 from workflows.cluster.shipping import packed_program
+from workflows.execution.preemption import GRACE_SECONDS
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import mask_passwords
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 from workflows.spec.stage_kinds import kind_of
-from workflows.training.preemption import GRACE_SECONDS
 
 SPEC_NAME = "experiment.yaml"
 RETRY_SECONDS = 2.0

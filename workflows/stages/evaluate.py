@@ -20,8 +20,8 @@ from workflows.spec.stage_kinds import kind_of
 from workflows.stages.finetune import with_fields
 
 if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
-    from workflows.training.context import StageContext
 
 
 class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluation, WorkersMixin, BehaviourMixin):

@@ -12,10 +12,10 @@ from cosa.data.annotations import load_video_ids
 from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.videos import VideoIndex
 from cosa.errors import DataError
+from workflows.execution.context import StageContext
+from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
 from workflows.stages.extract import NAMING, ExtractSection
-from workflows.training.context import StageContext
-from workflows.training.fit import user_error_in
 
 CLIPS_PER_TASK = 16
 MANIFEST_FILE = "frames.parquet"

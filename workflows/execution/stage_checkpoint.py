@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from workflows.execution.context import StageContext
+from workflows.execution.progress import Record
 from workflows.spec.references import is_path
-from workflows.training.context import StageContext
-from workflows.training.progress import Record
 
 CHECKPOINT_FOLDER = "checkpoint"
 

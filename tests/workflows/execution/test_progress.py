@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from cosa.evaluation.metric import Metric
-from workflows.training.progress import Follower, ProgressWriter, Record, best_evaluation, mean_loss, read_records
+from workflows.execution.progress import Follower, ProgressWriter, Record, best_evaluation, mean_loss, read_records
 
 R1 = Metric("r1")
 

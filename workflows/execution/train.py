@@ -6,21 +6,21 @@ from typing import Any
 
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
+from workflows.execution.checkpoint_storage import remove_checkpoints
+from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
+from workflows.execution.context import StageContext
+from workflows.execution.fit import fit_in_background, trainer_of
+from workflows.execution.plots import plot_curves
+from workflows.execution.preemption import ask_to_stop
+from workflows.execution.progress import Follower, best_evaluation, read_records
+from workflows.execution.record_forwarder import RecordForwarder
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
+from workflows.execution.training_job import job_of, run_name, storage_of
+from workflows.execution.training_outcome import training_outcome
+from workflows.execution.workers import raise_mistake, training_worker
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
-from workflows.records.plots import plot_curves
 from workflows.spec.scaling import check_batch
-from workflows.training.checkpoint_storage import remove_checkpoints
-from workflows.training.checkpoints import copy_model, copy_other_models, intact_checkpoints
-from workflows.training.context import StageContext
-from workflows.training.fit import fit_in_background, trainer_of
-from workflows.training.preemption import ask_to_stop
-from workflows.training.progress import Follower, best_evaluation, read_records
-from workflows.training.record_forwarder import RecordForwarder
-from workflows.training.run_folder import RunFolder
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
-from workflows.training.training_job import job_of, run_name, storage_of
-from workflows.training.training_outcome import training_outcome
-from workflows.training.workers import raise_mistake, training_worker
 
 
 def train(context: StageContext[Any]) -> StageOutcome:
@@ -28,7 +28,7 @@ def train(context: StageContext[Any]) -> StageOutcome:
     if context.section.sweep is not None:
         context.line.update("starting Ray")
         context.cluster.start()  # before the import below: Ray reads its environment once
-        from workflows.training.tune import sweep
+        from workflows.execution.tune import sweep
 
         return sweep(context)
     return train_once(context)

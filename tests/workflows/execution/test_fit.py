@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workflows.cluster.ray_cluster import WorkerResources
-from workflows.training.fit import MAX_RESTARTS, MAX_RESTARTS_ELASTIC, trainer_of
+from workflows.execution.fit import MAX_RESTARTS, MAX_RESTARTS_ELASTIC, trainer_of
 
 ROOM = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workflows.execution.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialSearch
+from workflows.execution.trials import Trial, TrialBook, is_logarithmic, planned, short_fields, trial_name
 from workflows.spec.sweep import SweepSection
-from workflows.training.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialSearch
-from workflows.training.trials import Trial, TrialBook, is_logarithmic, planned, short_fields, trial_name
 
 
 def sweep(**fields: Any) -> SweepSection:

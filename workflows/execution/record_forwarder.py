@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from workflows.training.context import StageContext
-from workflows.training.progress import MEAN_LOSS, Follower, Record
+from workflows.execution.context import StageContext
+from workflows.execution.progress import MEAN_LOSS, Follower, Record
 
 
 class RecordForwarder:

@@ -14,7 +14,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot
 
-from workflows.training.progress import Record
+from workflows.execution.progress import Record
 
 MOST_LABELS = 12  # A chart with more trials has no legend.
 NOT_CURVES = ("learning_rate", "samples_per_second", "data_wait_share", "gradient_norm", "skipped_steps")

@@ -12,8 +12,8 @@ from ray.tune.search import Searcher
 
 from cosa.errors import UserError
 from workflows.cluster.ray_private import remember_trials
+from workflows.execution.trials import Trial, TrialBook, short
 from workflows.spec.sweep import Draw, SweepSection, Values
-from workflows.training.trials import Trial, TrialBook, short
 
 EVALUATION = "evaluation"  # Workers report the number of the validation under this name, from 1.
 STUDY_FILE = "study.log"

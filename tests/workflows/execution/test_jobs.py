@@ -15,9 +15,9 @@ from cosa.tasks.evaluator import Evaluator
 from cosa.training.published_adamw import PublishedAdamW
 from tests.cosa.checkpoints.published import published_folder
 from tests.support import CAPTIONS, tiny_model
+from workflows.execution.job import Job
+from workflows.execution.workers import evaluation_worker, trainer_of_job
 from workflows.spec.load import load_spec
-from workflows.training.job import Job
-from workflows.training.workers import evaluation_worker, trainer_of_job
 
 CPU = torch.device("cpu")
 SPEC = """\

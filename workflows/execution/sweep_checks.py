@@ -15,7 +15,7 @@ from workflows.spec.stage_kind import Report
 from workflows.spec.sweep import Draw, SweepSection
 
 if TYPE_CHECKING:
-    from workflows.training.training_stage import TrainingKind, TrainSection
+    from workflows.execution.training_stage import TrainingKind, TrainSection
 
 MOST_TRIALS_CHECKED = 1000  # before a plan is shown, which must not take a second
 

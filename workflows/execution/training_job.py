@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cosa.model_config import ModelConfig
-from workflows.training.checkpoint_storage import checkpoint_storage
-from workflows.training.context import StageContext
-from workflows.training.job import Job
-from workflows.training.preemption import forget
-from workflows.training.stage_checkpoint import checkpoint_folder
-from workflows.training.training_stage import TrainSection
-from workflows.training.workers import MISTAKE_FILE
+from workflows.execution.checkpoint_storage import checkpoint_storage
+from workflows.execution.context import StageContext
+from workflows.execution.job import Job
+from workflows.execution.preemption import forget
+from workflows.execution.stage_checkpoint import checkpoint_folder
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.workers import MISTAKE_FILE
 
 
 def job_of(context: StageContext[TrainSection], folder: Path, **changes: Any) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cosa.evaluation.metric import Metric
+from workflows.execution.context import StageContext
+from workflows.execution.progress import PROGRESS_FILE, Record
+from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
-from workflows.training.context import StageContext
-from workflows.training.progress import PROGRESS_FILE, Record
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER
-from workflows.training.training_stage import TrainSection
-from workflows.training.whereabouts import noted_workers
 
 
 def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:

@@ -10,14 +10,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.training.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
-from workflows.training.preemption import is_asked_to_stop
-from workflows.training.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
-from workflows.training.run_folder import RunFolder
-from workflows.training.whereabouts import note_workers
+from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
+from workflows.execution.preemption import is_asked_to_stop
+from workflows.execution.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.whereabouts import note_workers
 
 if TYPE_CHECKING:
-    from workflows.training.job import Job
+    from workflows.execution.job import Job
 
 SWITCH_SECONDS = 0.05  # Python's own is 0.005
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
@@ -68,7 +68,7 @@ def _train(config: dict[str, Any]) -> None:
     from cosa.behaviour import BEHAVIOURS
     from cosa.distributed import rank
     from cosa.tasks.evaluator import Evaluator
-    from workflows.training.job import Job
+    from workflows.execution.job import Job
 
     job = Job.from_plain(config["job"])
     section = job.parsed()
@@ -244,8 +244,8 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     from cosa.checkpoints.loading import load_model
     from cosa.distributed import rank, world_size
     from cosa.tasks.evaluator import Evaluator
+    from workflows.execution.job import Job
     from workflows.spec.lengths import refuse_long_texts
-    from workflows.training.job import Job
 
     job = Job.from_plain(config["job"])
     note_workers(Path(job.folder))

@@ -13,7 +13,7 @@ from typing import Any
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
-from workflows.training.preemption import GRACE_SECONDS, Preempted
+from workflows.execution.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # The worker group is started again so often after a worker died.

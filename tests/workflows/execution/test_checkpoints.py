@@ -7,8 +7,8 @@ import pytest
 from pyarrow.fs import SubTreeFileSystem
 
 from tests.cosa.training.test_loop import make_trainer
-from workflows.training.checkpoint_storage import checkpoint_storage, remove_checkpoints
-from workflows.training.checkpoints import (
+from workflows.execution.checkpoint_storage import checkpoint_storage, remove_checkpoints
+from workflows.execution.checkpoints import (
     checkpoint_name,
     copy_model,
     copy_other_models,
@@ -18,9 +18,9 @@ from workflows.training.checkpoints import (
     suffix_of,
     up_to,
 )
-from workflows.training.progress import Record
-from workflows.training.run_folder import RunFolder
-from workflows.training.stage_checkpoint import further_steps
+from workflows.execution.progress import Record
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.stage_checkpoint import further_steps
 
 
 @pytest.fixture

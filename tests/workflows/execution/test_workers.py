@@ -8,10 +8,10 @@ from ray.train import Checkpoint, CheckpointUploadMode
 import cosa.distributed
 from cosa.errors import UserError
 from tests.cosa.training.test_loop import make_trainer
-from workflows.training import workers
-from workflows.training.checkpoints import damage_of
-from workflows.training.run_folder import RunFolder
-from workflows.training.workers import finite, raise_mistake, training_worker
+from workflows.execution import workers
+from workflows.execution.checkpoints import damage_of
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.workers import finite, raise_mistake, training_worker
 
 
 @pytest.mark.parametrize("group", [1, 2])

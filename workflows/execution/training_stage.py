@@ -14,20 +14,20 @@ from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.section import no_effect
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
+from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import CheckpointRead, MediaRead, PretrainedRead, Read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
 from workflows.spec.sweep import SweepSection, check_sweep
-from workflows.training.sweep_checks import check_sweep_section, check_trials
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
+    from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
-    from workflows.training.context import StageContext
 
 
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
@@ -185,7 +185,7 @@ class TrainingKind(StageKind[T]):
 
     def run(self, context: StageContext[T]) -> StageOutcome:
         """Train in Ray Train; a sweep in Ray Tune."""
-        from workflows.training.train import train
+        from workflows.execution.train import train
 
         return train(context)
 

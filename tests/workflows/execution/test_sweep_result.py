@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 
 from cosa.evaluation.metric import Metric
-from workflows.records.plots import _place
+from workflows.execution.plots import _place
+from workflows.execution.progress import Record
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.sweep_result import Ran, _write_tables
+from workflows.execution.trials import Trial, TrialBook
 from workflows.terminal.reporter import Reporter
-from workflows.training.progress import Record
-from workflows.training.run_folder import RunFolder
-from workflows.training.sweep_result import Ran, _write_tables
-from workflows.training.trials import Trial, TrialBook
 
 
 def test_numbers_are_sorted_by_size_and_other_types_by_themselves() -> None:

@@ -11,24 +11,24 @@ from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
+from workflows.execution.checkpoint_storage import RAY_FOLDER
+from workflows.execution.context import StageContext
+from workflows.execution.fit import fit_in_background, trainer_of
+from workflows.execution.preemption import ask_to_stop, forget, is_asked_to_stop
+from workflows.execution.progress import Follower, Record, read_records
+from workflows.execution.record_forwarder import RecordForwarder
+from workflows.execution.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
+from workflows.execution.stage_checkpoint import uploaded_checkpoints
+from workflows.execution.sweep_result import best_trial
+from workflows.execution.training_job import job_of, run_name, storage_of
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.trials import Trial, TrialBook, planned
+from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
-from workflows.training.checkpoint_storage import RAY_FOLDER
-from workflows.training.context import StageContext
-from workflows.training.fit import fit_in_background, trainer_of
-from workflows.training.preemption import ask_to_stop, forget, is_asked_to_stop
-from workflows.training.progress import Follower, Record, read_records
-from workflows.training.record_forwarder import RecordForwarder
-from workflows.training.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
-from workflows.training.stage_checkpoint import uploaded_checkpoints
-from workflows.training.sweep_result import best_trial
-from workflows.training.training_job import job_of, run_name, storage_of
-from workflows.training.training_stage import TrainSection
-from workflows.training.trials import Trial, TrialBook, planned
-from workflows.training.workers import MISTAKE_FILE, raise_mistake, training_worker
 
 TRIALS_FOLDER = "trials"
 Context = StageContext[TrainSection]

@@ -11,21 +11,21 @@ from typing import Any
 
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
+from workflows.execution.checkpoint_storage import remove_checkpoints
+from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
+from workflows.execution.context import StageContext
+from workflows.execution.plots import plot_curves, plot_sweep, plot_trials
+from workflows.execution.progress import PROGRESS_FILE, Record, best_evaluation, read_records
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
+from workflows.execution.training_job import run_name, storage_of
+from workflows.execution.training_outcome import training_outcome
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.trials import Trial, TrialBook, is_logarithmic
+from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
-from workflows.records.plots import plot_curves, plot_sweep, plot_trials
 from workflows.records.tracking import RUN_NOTE, RunRecorder
 from workflows.spec.sweep import SweepSection
-from workflows.training.checkpoint_storage import remove_checkpoints
-from workflows.training.checkpoints import copy_model, copy_other_models, intact_checkpoints
-from workflows.training.context import StageContext
-from workflows.training.progress import PROGRESS_FILE, Record, best_evaluation, read_records
-from workflows.training.run_folder import RunFolder
-from workflows.training.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
-from workflows.training.training_job import run_name, storage_of
-from workflows.training.training_outcome import training_outcome
-from workflows.training.training_stage import TrainSection
-from workflows.training.trials import Trial, TrialBook, is_logarithmic
-from workflows.training.whereabouts import noted_workers
 
 Context = StageContext[TrainSection]
 

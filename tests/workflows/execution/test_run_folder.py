@@ -9,9 +9,9 @@ import pytest
 from pyarrow.fs import SubTreeFileSystem
 
 from tests.cosa.training.test_loop import make_trainer
-from workflows.training import run_folder
-from workflows.training.checkpoints import checkpoint_name, damage_of, require_intact
-from workflows.training.run_folder import RunFolder
+from workflows.execution import run_folder
+from workflows.execution.checkpoints import checkpoint_name, damage_of, require_intact
+from workflows.execution.run_folder import RunFolder
 
 NAME = checkpoint_name(4)
 

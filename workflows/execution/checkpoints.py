@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from workflows.training.run_folder import RunFolder
+from workflows.execution.run_folder import RunFolder
 
 OTHERS_FOLDER = "checkpoints"
 _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
