@@ -61,8 +61,8 @@ def run_experiment(
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
+    from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
-    from workflows.execution.preemption import Preempted
     from workflows.planning.selection import Selection
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
@@ -293,7 +293,7 @@ def _interrupt(number: int, _: object) -> None:
 
 def _preempt(number: int, _: object) -> None:
     """The same when the machine is about to be taken away; training saves first."""
-    from workflows.execution.preemption import Preempted
+    from workflows.cluster.preemption import Preempted
 
     signal.signal(number, signal.SIG_IGN)
     raise Preempted

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cosa.errors import UserError
+from workflows.cluster.preemption import GRACE_SECONDS
 from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
 from workflows.cluster.shipping import packed_program
-from workflows.execution.preemption import GRACE_SECONDS
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import mask_passwords
 from workflows.spec.experiment import Experiment

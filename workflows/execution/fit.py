@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
+from workflows.cluster.preemption import GRACE_SECONDS, Preempted
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
-from workflows.execution.preemption import GRACE_SECONDS, Preempted
 
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # The worker group is started again so often after a worker died.

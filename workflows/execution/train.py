@@ -6,12 +6,12 @@ from typing import Any
 
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
+from workflows.cluster.preemption import ask_to_stop
 from workflows.execution.checkpoint_storage import remove_checkpoints
 from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.execution.context import StageContext
 from workflows.execution.fit import fit_in_background, trainer_of
 from workflows.execution.plots import plot_curves
-from workflows.execution.preemption import ask_to_stop
 from workflows.execution.progress import Follower, best_evaluation, read_records
 from workflows.execution.record_forwarder import RecordForwarder
 from workflows.execution.run_folder import RunFolder

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cosa.model_config import ModelConfig
+from workflows.cluster.preemption import forget
 from workflows.execution.checkpoint_storage import checkpoint_storage
 from workflows.execution.context import StageContext
 from workflows.execution.job import Job
-from workflows.execution.preemption import forget
 from workflows.execution.stage_checkpoint import checkpoint_folder
 from workflows.execution.training_stage import TrainSection
 from workflows.execution.workers import MISTAKE_FILE

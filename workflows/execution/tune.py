@@ -10,11 +10,11 @@ from typing import Any
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
+from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
 from workflows.execution.checkpoint_storage import RAY_FOLDER
 from workflows.execution.context import StageContext
 from workflows.execution.fit import fit_in_background, trainer_of
-from workflows.execution.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.execution.progress import Follower, Record, read_records
 from workflows.execution.record_forwarder import RecordForwarder
 from workflows.execution.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch

@@ -10,8 +10,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflows.cluster.preemption import is_asked_to_stop
 from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
-from workflows.execution.preemption import is_asked_to_stop
 from workflows.execution.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.whereabouts import note_workers

@@ -22,6 +22,7 @@ from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, T
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
+from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import Reporter
 
 RETRY_SECONDS = 10.0
@@ -30,7 +31,6 @@ ENOUGH_RECORDS = 100  # So many do not wait any longer.
 AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # These fields of an operation hold no free text.
 STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, or 'trial'.
 RUN_NOTE = "run.json"  # It names the MLflow run of unfinished work, which resumes it.
-COMPARED = ("trial", "pretrain", "finetune")
 
 
 class RunRecorder:
@@ -157,10 +157,10 @@ class Tracker:
 
     def comparable_runs(self) -> list[str]:
         """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
-        by_kind = {kind: [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) == kind] for kind in COMPARED}
-        training = by_kind["pretrain"] + by_kind["finetune"]
-        made = [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) != "known"]
-        return by_kind["trial"] or training or made
+        kinds = {run: self._kinds.get(local, "") for local, run in self.mlflow_ids.items()}
+        trials = [run for run, kind in kinds.items() if kind == "trial"]
+        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].gives == "checkpoint"]
+        return trials or training or [run for run, kind in kinds.items() if kind != "known"]
 
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent, at most `seconds`, and not at all for a server that is away. Return whether all is sent."""
