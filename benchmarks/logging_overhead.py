@@ -29,11 +29,11 @@ import psutil
 import torch
 import torch.distributed as dist
 
-from workflows.records.mlflow_store import Place, local_store
+from workflows.execution.fit import POLL_SECONDS
+from workflows.execution.progress import Follower, ProgressWriter
+from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.terminal.reporter import Reporter
-from workflows.training.fit import POLL_SECONDS
-from workflows.training.progress import Follower, ProgressWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS, BATCH, SKIPPED = 2, 32, 20
@@ -117,7 +117,7 @@ def _wait_for(uri: str, seconds: float = 120) -> None:
 class Recording:
     """One way of recording: follows its file and sends."""
 
-    def __init__(self, place: Place, folder: Path):
+    def __init__(self, place: TrackingStore, folder: Path):
         folder.mkdir()
         self.tracker = Tracker(place, folder / "unsent.jsonl", Reporter())
         self.run: RunRecorder = self.tracker.new_run("training")
@@ -157,8 +157,8 @@ def measure(folder: Path, rounds: int, block: int, log_every: int) -> None:
     steps = SKIPPED + rounds * len(WAYS) * block
     with tracking_server(folder) as (uri, server):
         ways = {
-            "sqlite": Recording(Place(local_store(folder), "overhead", None), folder / "sqlite"),
-            "server": Recording(Place(uri, "overhead", None), folder / "server"),
+            "sqlite": Recording(TrackingStore(local_store(folder), "overhead", None), folder / "sqlite"),
+            "server": Recording(TrackingStore(uri, "overhead", None), folder / "server"),
         }
         idle = _idle(server)
         served, polled, began = _used(server), 0.0, time.monotonic()

@@ -18,12 +18,13 @@ from transformers import BertConfig, BertModel
 from cosa.data.batches import Batch
 from cosa.data.concatenation import concatenated_text_limit
 from cosa.encoders.text_config import TextConfig
-from cosa.model import COSA, EncodedBatch, VideoFeatures
+from cosa.model import COSA, VideoFeatures
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.answer_modelling import question_answer_mask
 from cosa.objectives.draws import Draws
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
-from cosa.objectives.names import CONCATENATED
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.token_masking import IGNORED, MaskedTexts
 from cosa.ops import use_fast_linear
@@ -104,19 +105,18 @@ class PlainLosses:
 
     def __call__(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Scalars by name, as `StepLosses` gives them."""
-        if batch.question_ids is not None:
+        if batch.answer_ids is not None:
             return {"qa_loss": self._answers(batch, draws)}
         made: dict[bool, Samples] = {}
         losses: dict[str, Tensor] = {}
         for name in batch.objectives:
-            joined = name in CONCATENATED
+            joined = OBJECTIVES[name].concatenated
             if joined not in made:
                 made[joined] = self._joined(batch) if joined else self._single(batch)
             losses[f"{name}_loss"] = self._loss(name.removeprefix("c") if joined else name, made[joined], batch, joined, draws)
         return losses
 
     def _single(self, batch: Batch) -> Samples:
-        assert batch.ids is not None
         ids = padded(batch.ids, self.max_text_tokens)
         return Samples(self.model, batch.ids, ids, self.model.encode_video(batch.frames))
 
@@ -162,10 +162,9 @@ class PlainLosses:
         return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
     def _answers(self, batch: Batch, draws: Draws) -> Tensor:
-        assert batch.question_ids is not None
         assert batch.answer_ids is not None
         model, limit = self.model, self.max_answer_tokens
-        questions = padded(batch.question_ids, self.max_text_tokens)
+        questions = padded(batch.ids, self.max_text_tokens)
         masked = masked_texts(model, batch.answer_ids, self.settings.answer_probability, draws)
         mask = question_answer_mask(model.not_padding(questions), model.not_padding(padded(batch.answer_ids, limit)))
         ids = torch.cat([questions, padded(masked.ids, limit)], dim=1)

@@ -7,13 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
+from cosa.objectives.all_objectives import batch_needs
 from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.training.freezing import freeze_unused
 from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.optimizer import build_optimizer
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 
 WORDS = (
@@ -67,8 +70,9 @@ def trainer(
     torch.manual_seed(0)
     model = COSA(config.model_copy(update={"frame_positions": frames * concatenate}))
     corpus = Corpus(
-        "noise", samples(4 * batch_size), NoiseClips(frames, config.vision.resolution), objectives, steps, batch_size
-    )
+        "noise", samples(4 * batch_size), NoiseClips(frames, config.vision.resolution), objectives, steps, batch_size,
+        batch_needs(objectives),
+    )  # fmt: skip
     batches = TrainingBatches(
         [corpus], model.tokenizer, seed=0, concatenate=concatenate, max_text_tokens=MAX_TEXT_TOKENS,
         max_answer_tokens=MAX_ANSWER_TOKENS, rank=rank, workers=workers,
@@ -76,7 +80,7 @@ def trainer(
     freeze_unused(model, objectives)
     settings = OptimizerSettings(learning_rate=1e-5)
     made = Trainer(
-        losses=StepLosses(model, ObjectiveSettings(), MAX_TEXT_TOKENS),
+        losses=StepLosses(model, ObjectiveSettings()),
         optimizer=build_optimizer(model, settings),
         batches=batches,
         optimizer_settings=settings,

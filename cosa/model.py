@@ -5,23 +5,23 @@ and values of a video are computed once a layer (`VideoMemory`) and shared by ev
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cosa.behaviour import DEFAULT, Behaviour
-from cosa.distributed import gather, gather_constant, world_size
+from cosa.distributed import gather
 from cosa.encoders.encoder_input import Reading
-from cosa.encoders.kv_cache import FrameKeys, VideoMemory
+from cosa.encoders.kv_cache import VideoMemory
 from cosa.encoders.positions import nearest_frames
 from cosa.encoders.text import MultimodalEncoder
 from cosa.encoders.vision import VisionEncoder
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
+from cosa.model_parts import PARTS, POOLING, ModelPart
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.ops import use_fast_linear
 from cosa.tokenizer import CaptionTokenizer
 
@@ -91,7 +91,31 @@ class COSA(nn.Module):
         self.video_contrastive_head = nn.Linear(self.vision.output_dim, config.contrastive_dim, bias=False)
         self.temperature = nn.Parameter(torch.tensor(0.07))  # divides similarities
         self.matching_head = MatchingHead(hidden)
+        self.heads = nn.ModuleDict()  # that objectives bring along, by the objective's name
+        self.add_heads(config.heads)  # last: what is drawn before stays as it is
         use_fast_linear(self)
+
+    @property
+    def parts(self) -> tuple[ModelPart, ...]:
+        """The parts that the model consists of; a parameter is of the first one that holds it."""
+        heads = (OBJECTIVES[name].head_part(name) for name in self.heads)
+        pooling = replace(POOLING, parameters=tuple(f"vision.{name}*" for name in self.vision.pooling_weights))
+        return (pooling, *PARTS, *(part for part in heads if part is not None))
+
+    def add_heads(self, objectives: Iterable[str]) -> None:
+        """Add the heads of these objectives that the model lacks, on the CPU. PyTorch's own generator draws their weights.
+
+        Raises:
+            UserError: no such objective brings a head.
+        """
+        for name in objectives:
+            if name in self.heads:
+                continue
+            if name not in OBJECTIVES or OBJECTIVES[name].head is None:
+                raise UserError(f"a model with a head {name!r} needs the objective that brings it; import what registers it")
+            self.heads[name] = OBJECTIVES[name].build_head(self.config)
+        use_fast_linear(self.heads)
+        self.config = self.config.model_copy(update={"heads": tuple(self.heads)})
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them, in both encoders."""
@@ -176,126 +200,3 @@ class COSA(nn.Module):
         length = not_padding.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=not_padding.device).tril()
         return causal & not_padding[:, None]
-
-
-@dataclass(frozen=True)
-class EncodedBatch:
-    """Texts and videos of one worker in one step, with everything that several objectives need computed at most once.
-
-    ids: (rows, length) captions. videos: features of as many videos. identities: (rows,) equal where two rows show the same
-    media: such pairs are no negatives of each other. behaviour: ours or the published one. tokens: (rows, frames, tokens,
-    vision_dim) visual tokens, kept only where the behaviour makes constants of them (`keeps_tokens`). host_ids: `ids` on the
-    CPU, when there is such a copy. joins: the batch and the members (rows, n) in it that this one was concatenated of.
-    given_all_ids: captions of all workers, when they are known without asking.
-    """
-
-    model: COSA
-    ids: Tensor
-    videos: VideoFeatures
-    identities: Tensor
-    behaviour: Behaviour = DEFAULT
-    tokens: Tensor | None = None
-    host_ids: Tensor | None = None
-    joins: "tuple[EncodedBatch, Tensor] | None" = None
-    given_all_ids: Tensor | None = None
-
-    @classmethod
-    def encode(
-        cls, model: COSA, ids: Tensor, frames: Tensor, identities: Tensor, behaviour: Behaviour, host_ids: Tensor | None = None
-    ) -> "EncodedBatch":
-        """Encode frames (rows, frames, 3, height, width)."""
-        return cls.of_tokens(model, ids, model.encode_frames(frames), identities, behaviour, host_ids)
-
-    @classmethod
-    def of_tokens(
-        cls, model: COSA, ids: Tensor, tokens: Tensor, identities: Tensor, behaviour: Behaviour, host_ids: Tensor | None = None
-    ) -> "EncodedBatch":
-        """From visual tokens (rows, frames, tokens, vision_dim)."""
-        keeps_tokens = behaviour.constant_keys or behaviour.concatenated_videos == "own_features"
-        return cls(model, ids, model.features_of(tokens), identities, behaviour, tokens if keeps_tokens else None, host_ids)
-
-    @property
-    def ids_on_host(self) -> Tensor:
-        """`ids` on the CPU."""
-        return self.ids.cpu() if self.host_ids is None else self.host_ids
-
-    @cached_property
-    def frame_keys(self) -> FrameKeys:
-        """Keys and values of the frames, computed once for a frame however many videos it is part of."""
-        if self.joins is not None:
-            whole, members = self.joins
-            if world_size() == 1:
-                return whole.frame_keys.concatenate(members)
-            if members.shape[1] > world_size():  # fewer frames in the batches of all workers than in the concatenated ones
-                return self.model.multimodal.frame_keys(whole.all_videos.projected).concatenate(members)
-        return self.model.multimodal.frame_keys(self.videos.projected)
-
-    @cached_property
-    def memory(self) -> VideoMemory:
-        """Keys and values of the videos."""
-        embeddings = self.model.frame_embeddings(self.videos.projected.shape[1])
-        return self.model.multimodal.memory_of_frames(self.frame_keys, embeddings)
-
-    @cached_property
-    def all_videos(self) -> VideoFeatures:
-        """The videos of all workers; with constant keys the vision encoder gets no gradient through them."""
-        if self.behaviour.constant_keys:
-            assert self.tokens is not None
-            return self.model.features_of(gather_constant(self.tokens))
-        return self.videos.gathered()
-
-    @cached_property
-    def text_features(self) -> Tensor:
-        """(rows, contrastive_dim)."""
-        return self.model.text_contrastive(self.ids)
-
-    @cached_property
-    def video_features(self) -> Tensor:
-        """(rows, contrastive_dim)."""
-        return self.model.video_contrastive(self.videos)
-
-    @cached_property
-    def similarities(self) -> tuple[Tensor, Tensor]:
-        """Temperature-scaled text-to-video and video-to-text similarities, both (rows, rows of all workers)."""
-        keys = gather_constant if self.behaviour.constant_keys else gather
-        to_video = self.text_features @ keys(self.video_features).T / self.model.temperature
-        to_text = self.video_features @ keys(self.text_features).T / self.model.temperature
-        return to_video, to_text
-
-    @cached_property
-    def all_identities(self) -> Tensor:
-        """(rows of all workers,)."""
-        return gather(self.identities)
-
-    @cached_property
-    def all_ids(self) -> Tensor:
-        """(rows of all workers, longest of all). Asking the other workers for them makes the host wait for the device."""
-        if self.given_all_ids is not None:
-            return self.given_all_ids
-        if world_size() == 1:
-            return self.ids
-        longest = int(gather(torch.tensor([self.ids.shape[1]], device=self.ids.device)).max())
-        return gather(F.pad(self.ids, (0, longest - self.ids.shape[1]), value=self.model.tokenizer.pad_id))
-
-    def concatenated(self, ids: Tensor, members: Tensor, host_ids: Tensor | None = None) -> "EncodedBatch":
-        """The batch of concatenated samples: row i joins the videos at `members[i]` of all workers' videos, itself first.
-
-        ids: (rows, longer length) joined captions. members: (rows, n). host_ids: `ids` on the CPU, if there is such a copy.
-        """
-        if self.tokens is None:
-            videos = self.all_videos.concatenate(members)
-            joins = (self, members)
-            return EncodedBatch(self.model, ids, videos, self.identities, self.behaviour, None, host_ids, joins)
-        own_only = self.behaviour.concatenated_videos == "own_features"
-        joined = (gather_constant if own_only else gather)(self.tokens)[members]  # (rows, n, frames, tokens, vision_dim)
-        if own_only:
-            joined = torch.cat([self.tokens[:, None], joined[:, 1:]], dim=1)
-        return EncodedBatch.of_tokens(self.model, ids, joined.flatten(1, 2), self.identities, self.behaviour, host_ids)
-
-
-def read_texts(batches: Sequence[EncodedBatch]) -> None:
-    """Compute the text features of batches of one model in one pass; without it each computes its own when asked."""
-    model = batches[0].model
-    reads = model.multimodal.read([model.for_first_state(batch.ids) for batch in batches])
-    for batch, read in zip(batches, reads, strict=True):
-        batch.__dict__["text_features"] = model.text_vector(read.hidden)  # where the cached property keeps its value

@@ -4,11 +4,11 @@ from pydantic import Field, PositiveInt
 
 from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
-from cosa.section import Section
+from cosa.section import Section, added_later
 
 
 class ModelConfig(Section):
-    """The whole COSA model (paper, section 3.1)."""
+    """The full COSA model (paper, section 3.1)."""
 
     vision: VisionConfig = Field(default_factory=VisionConfig)
     text: TextConfig = Field(default_factory=TextConfig)
@@ -17,4 +17,7 @@ class ModelConfig(Section):
         None,
         description="number of learned frame embeddings; left out: frames a sample times samples concatenated of the stage "
         "that trains. Other frame counts take the nearest embedding",
+    )
+    heads: tuple[str, ...] = added_later(
+        (), description="objectives whose own heads the model has; the stage that trains adds those of its objectives"
     )

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.data.batches import Batch
 from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA, VideoFeatures
 from cosa.model_config import ModelConfig
+from cosa.objectives.encoded_batch import EncodedBatch
 
 Family = Literal["swin", "clip"]  # those that COSA was published with
 FAMILIES: tuple[Family, ...] = ("swin", "clip")
@@ -84,6 +86,24 @@ def encoded(model: COSA, rows: int = 6, *, identities: list[int] | None = None, 
     ids = model.tokenizer.batch(CAPTIONS[:rows], max_tokens)
     videos = model.encode_video(random_frames(rows, 2))
     return EncodedBatch(model, ids, videos, torch.tensor(identities or list(range(rows))))
+
+
+def encoded_questions(
+    model: COSA, videos: VideoFeatures, ids: Tensor, answer_ids: Tensor, answer_position: int
+) -> EncodedBatch:
+    """Questions (rows, length) and answers (rows, answer length) on encoded videos, grouped by video."""
+    rows = torch.arange(len(ids))
+    source = Batch(
+        "demo",
+        ("qa",),
+        tuple(map(str, rows)),
+        torch.empty(0),
+        rows,
+        ids,
+        answer_ids=answer_ids,
+        answer_position=answer_position,
+    )
+    return EncodedBatch(model, ids, videos, rows, source=source)
 
 
 def gradients(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -20,25 +20,25 @@ from typing import Any
 from rich.markup import escape
 
 from cosa.errors import UserError
+from cosa.tasks.all_tasks import all_metrics
 from workflows.cluster.nodes import check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
+from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
+from workflows.execution.context import StageContext
 from workflows.planning.plan import Plan, Step, check_inputs, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
-from workflows.records.mlflow_store import Place, compare_url, experiment_url, local_store
+from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RUN_NOTE, RunRecorder, Tracker
 from workflows.results.artifacts import Manifest, read_manifest
 from workflows.results.locks import HeldError, exclusive, shared
-from workflows.spec.graph import Experiment
-from workflows.spec.sections import EvaluateSection, TrainSection
-from workflows.spec.stage_kinds import stage_function
-from workflows.stages.context import StageContext
+from workflows.spec.experiment import Experiment
+from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
 from workflows.terminal.reporter import Reporter, StageLine, duration
-from workflows.training.checkpoint_storage import remove_checkpoints, require_writable
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
@@ -64,14 +64,14 @@ class StageFailedError(UserError):
     """A stage failed; everything before it is kept."""
 
 
-def tracking_place(experiment: Experiment) -> Place:
+def tracking_place(experiment: Experiment) -> TrackingStore:
     """Where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
     if uri is not None and uri.startswith(SERVERS):
-        return Place(uri, experiment.name, None)
+        return TrackingStore(uri, experiment.name, None)
     # A database holds no files, and MLflow would put them into the working directory.
-    return Place(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+    return TrackingStore(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
@@ -87,7 +87,8 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     check_inputs(plan)
     plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
-    if checkpoints is not None and any(step.action == "run" and isinstance(step.section, TrainSection) for step in plan.steps):
+    trains = any(step.action == "run" and kind_of(step.section).gives == "checkpoint" for step in plan.steps)
+    if checkpoints is not None and trains:
         require_writable(checkpoints)
     _start_over(plan, options.forced_before, reporter)
     reporter.plan(plan)
@@ -229,9 +230,10 @@ class _Run:
         folder = storage.partial(step.name, step.fingerprint).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run = self.record.stage_run(step, folder)
-        context = StageContext(step, self.plan, folder, self.cluster, line, run, self.experiment.section.seed)
+        seed = self.experiment.section.seed
+        context = StageContext(step, step.section, self.plan, folder, self.cluster, line, run, seed)
         try:
-            outcome = stage_function(step.kind)(context)
+            outcome: StageOutcome = kind_of(step.section).run(context)
             self.record.figures(run, outcome)
             self.tracker.flush(20)  # the manifest names MLflow's run
             manifest = self._manifest(step, outcome, run, started)
@@ -299,15 +301,15 @@ def _forget_note(folder: Path) -> None:
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:
     """Rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
-    from workflows.terminal.reporter import SHOWN
-
+    labelled = [metric.name for metric in all_metrics() if metric.label is not None]
     rows = []
     for step in plan.steps:
-        if not isinstance(step.section, EvaluateSection) or step.fingerprint is None or step.action == "left out":
+        published = kind_of(step.section).published(step.section)
+        if published is None or step.fingerprint is None or step.action == "left out":
             continue
         manifest = read_manifest(plan.result_of(step.name))
-        shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in SHOWN]
-        for name in sorted(shown, key=lambda name: SHOWN.index(name.rpartition("/")[2])):
+        shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in labelled]
+        for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2])):
             assert manifest is not None
             value = manifest.metrics[name]
             rows.append(
@@ -317,7 +319,7 @@ def result_rows(plan: Plan) -> list[dict[str, Any]]:
                     "value": value,
                     "baseline": manifest.baselines.get(name),
                     "baseline_name": manifest.baseline_names.get(name),
-                    "published": step.section.published.get(name),
+                    "published": published.get(name),
                 }
             )
     return rows

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cosa.behaviour import DEFAULT, Behaviour
+from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.data.sample import Sample
 from cosa.errors import DataError
-from cosa.objectives.names import CONCATENATED
 from cosa.tokenizer import CaptionTokenizer
 
 # Purposes of random streams: each gets its own, so that adding one never shifts another.
@@ -22,16 +23,6 @@ STREAM_ORDER, STREAM_CORPUS, STREAM_SAMPLE, STREAM_PARTNERS = range(4)
 def random_stream(seed: int, purpose: int, *counters: int) -> np.random.Generator:
     """A generator that depends on nothing but these numbers."""
     return np.random.default_rng([seed, purpose, *counters])
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One training sample: media with a caption, or with a question and its answer."""
-
-    media_id: str
-    caption: str = ""
-    question: str = ""
-    answer: str = ""
 
 
 class ClipSource(Protocol):
@@ -53,9 +44,10 @@ class Corpus:
     name: str
     samples: Sequence[Sample]
     clips: ClipSource
-    objectives: tuple[str, ...]
+    objectives: tuple[str, ...]  # labels that its batches carry; nothing here knows what they mean
     steps: int
     batch_size: int  # over all workers
+    needs: BatchNeeds  # of these objectives
 
 
 @dataclass(frozen=True)
@@ -67,13 +59,13 @@ class Batch:
     media_ids: tuple[str, ...]
     frames: Tensor  # (rows, frames, 3, resolution, resolution) uint8
     identities: Tensor  # (rows,) equal for the same media
-    ids: Tensor | None = None  # (rows, length) captions
-    all_ids: Tensor | None = None  # (rows of all workers, longest of all) captions, where matching takes others' as negatives
+    ids: Tensor  # (rows, length) captions, or questions
+    all_ids: Tensor | None = None  # (rows of all workers, longest of all) captions
     members: Tensor | None = None  # (rows, concatenated) positions in the global batch, own first
     concatenated_ids: Tensor | None = None  # (rows, longer length) joined captions
     all_concatenated_ids: Tensor | None = None  # (rows of all workers, longest of all)
-    question_ids: Tensor | None = None  # (rows, question length)
     answer_ids: Tensor | None = None  # (rows, answer length)
+    answer_position: int | None = None  # position number of an answer's first token: behind the longest possible question
     original: "Batch | None" = None  # the batch on the host that this one on a device was copied from
 
     @property
@@ -166,16 +158,18 @@ class TrainingBatches(Dataset[Batch]):
             corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
             for sample, row in zip(mine, rows, strict=True)
         ]
-        batch = Batch(
+        if corpus.needs.questions:
+            texts = self._questions(mine)
+        else:
+            texts = self._captions([corpus.samples[i].caption for i in everyone], rows, step, corpus.needs)
+        return Batch(
             corpus=corpus.name,
             objectives=corpus.objectives,
             media_ids=tuple(sample.media_id for sample in mine),
             frames=torch.stack(clips),
             identities=torch.tensor([self._identity[index][sample.media_id] for sample in mine]),
+            **texts,
         )
-        if "qa" in corpus.objectives:
-            return self._with_questions(batch, mine)
-        return self._with_captions(batch, [corpus.samples[i].caption for i in everyone], rows, step)
 
     def _global_batch(self, index: int, turn: int) -> np.ndarray:
         """Indices of the samples of all workers for a corpus' batch number `turn`."""
@@ -187,12 +181,13 @@ class TrainingBatches(Dataset[Batch]):
             self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(len(corpus.samples))
         return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
 
-    def _with_questions(self, batch: Batch, samples: Sequence[Sample]) -> Batch:
-        return replace(
-            batch,
-            question_ids=self.tokenizer.batch([sample.question for sample in samples], self.max_text_tokens),
-            answer_ids=self.tokenizer.batch([sample.answer for sample in samples], self.max_answer_tokens),
-        )
+    def _questions(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Fields of `Batch`."""
+        return {
+            "ids": self.tokenizer.batch([sample.question for sample in samples], self.max_text_tokens),
+            "answer_ids": self.tokenizer.batch([sample.answer for sample in samples], self.max_answer_tokens),
+            "answer_position": self.max_text_tokens,
+        }
 
     def _members(self, row: int, global_batch: int, step: int) -> np.ndarray:
         """A row and its partners; drawn row by row, so that the number of workers changes nothing."""
@@ -200,24 +195,31 @@ class TrainingBatches(Dataset[Batch]):
         partners = draw_partners(global_batch, row, self.concatenate - 1, generator, with_self=self.join_with_self)
         return np.append(row, partners)
 
-    def _with_captions(self, batch: Batch, captions: Sequence[str], rows: range, step: int) -> Batch:
-        """captions: of the global batch, which every worker knows, so that joining captions, and taking those of others as
-        negatives, needs no communication."""
+    def _captions(self, captions: Sequence[str], rows: range, step: int, needs: BatchNeeds) -> dict[str, Any]:
+        """Fields of `Batch`.
+
+        captions: of the global batch, which every worker knows, so that joining captions, and taking those of others as
+        negatives, needs no communication.
+        """
         tokens = [self.tokenizer.ids(caption) for caption in captions]
         frame, pad = self.tokenizer.frame, self.tokenizer.pad
         limit = self.max_text_tokens
-        batch = replace(batch, ids=pad([frame(tokens[row], limit) for row in rows]))
-        if self.workers > 1 and "itm" in batch.objectives:
-            batch = replace(batch, all_ids=pad([frame(caption, limit) for caption in tokens]))
-        if self.concatenate == 1 or not CONCATENATED.intersection(batch.objectives):
-            return batch
-        limit = concatenated_text_limit(limit, self.concatenate)
-        everyone = self.workers > 1 and "citm" in batch.objectives
-        members = {row: self._members(row, len(captions), step) for row in (range(len(captions)) if everyone else rows)}
-        joined = {row: frame(join_tokens([tokens[i] for i in mine]), limit) for row, mine in members.items()}
-        return replace(
-            batch,
-            members=torch.from_numpy(np.stack([members[row] for row in rows])),  # (rows, concatenated)
-            concatenated_ids=pad([joined[row] for row in rows]),
-            all_concatenated_ids=pad(list(joined.values())) if everyone else None,
-        )
+        texts: dict[str, Any] = {"ids": pad([frame(tokens[row], limit) for row in rows])}
+        if needs.all_captions and self.workers > 1:
+            texts["all_ids"] = pad([frame(caption, limit) for caption in tokens])
+        if needs.concatenated and self.concatenate > 1:
+            everyone = needs.all_concatenated and self.workers > 1
+            texts |= self._concatenated(tokens, rows, step, everyone=everyone)
+        return texts
+
+    def _concatenated(self, tokens: Sequence[Sequence[int]], rows: range, step: int, *, everyone: bool) -> dict[str, Any]:
+        """Fields of `Batch`. tokens: of all captions of the global batch. everyone: join those of the other workers, too."""
+        limit = concatenated_text_limit(self.max_text_tokens, self.concatenate)
+        members = {row: self._members(row, len(tokens), step) for row in (range(len(tokens)) if everyone else rows)}
+        joined = [self.tokenizer.frame(join_tokens([tokens[i] for i in mine]), limit) for mine in members.values()]
+        own = joined[rows.start : rows.stop] if everyone else joined
+        return {
+            "members": torch.from_numpy(np.stack([members[row] for row in rows])),  # (rows, concatenated)
+            "concatenated_ids": self.tokenizer.pad(own),
+            "all_concatenated_ids": self.tokenizer.pad(joined) if everyone else None,
+        }

@@ -1,5 +1,7 @@
 """Reads the frames of a clip or image as the model sees them: sampled in time, transformed, with a cache of decoded frames."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.data.clip_settings import ClipSettings
+from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
@@ -40,6 +45,28 @@ class ClipReader:
         self._cache: dict[Path, Tensor] = {}
         self._room = cache_megabytes * 2**20
         self._paths: dict[str, list[Path]] = {}
+
+    @classmethod
+    def of(
+        cls,
+        dataset: DatasetFiles,
+        settings: ClipSettings,
+        resolution: int,
+        *,
+        training: bool,
+        behaviour: Behaviour = DEFAULT,
+    ) -> ClipReader:
+        """Reader of a dataset's frames for training or evaluation. resolution: side of the model's input image, pixels."""
+        frames = settings.train_frames if training else settings.frames_in_evaluation
+        return cls(
+            Path(dataset.pictures),
+            media=dataset.media,
+            frames=frames if dataset.media == "video" else 1,
+            resolution=resolution,
+            transforms=settings.transforms,
+            training=training,
+            antialias=behaviour.antialias,
+        )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
         """Frames of one clip: random ones and a random crop from `generator`, the middle ones without it.

@@ -1,4 +1,4 @@
-"""Annotations of a dataset without its unreadable clips: what workers train and evaluate on, and the driver's baselines."""
+"""The files of a dataset, and its annotations without the clips that cannot be read: what is trained and evaluated on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cosa.data.annotations import (
     load_references,
     reject_duplicates,
 )
+from cosa.data.sample import Sample
 from cosa.errors import DataError, UserError
 
 
@@ -31,9 +32,21 @@ class DatasetFiles:
     splits: dict[str, dict[str, str | None]]
     unreadable: frozenset[str] = frozenset()
 
+    @property
+    def pictures(self) -> str:
+        """The folder that frames (video) or images are read from."""
+        folder = self.frames if self.media == "video" else self.root
+        if folder is None:
+            raise UserError(f"dataset {self.name} has no folder of extracted frames; extract them, or give it")
+        return folder
+
     def file(self, split: str, kind: str) -> Path:
-        """An annotation file."""
-        path = self.splits[split][kind]
+        """An annotation file.
+
+        Raises:
+            UserError: the dataset names none.
+        """
+        path = self.splits.get(split, {}).get(kind)
         if path is None:
             raise UserError(f"datasets.{self.name}.splits.{split} has no {kind}: file")
         return Path(path)
@@ -61,7 +74,7 @@ def evaluated_clips(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
 def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:
     """References of the clips of an evaluation split: from its references file, or else its own captions."""
     entries = evaluated_clips(dataset, split)
-    if dataset.splits[split]["references"] is None:
+    if dataset.splits[split].get("references") is None:
         return {entry.video_id: entry.captions for entry in entries}
     references = load_references(dataset.file(split, "references"))
     lacking = [entry.video_id for entry in entries if entry.video_id not in references]
@@ -71,3 +84,16 @@ def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str
             f"{lacking[0]!r}"
         )
     return {entry.video_id: references[entry.video_id] for entry in entries}
+
+
+def caption_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+    """One training sample a caption of a split."""
+    entries = caption_entries(dataset, split)
+    return [Sample(entry.video_id, caption=caption) for entry in entries for caption in entry.captions]
+
+
+def question_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+    """One training sample a question of a split, with its first answer."""
+    return [
+        Sample(entry.video_id, question=entry.question, answer=entry.answers[0]) for entry in question_entries(dataset, split)
+    ]

@@ -1,11 +1,11 @@
 """All dataset converters in one table. To add one: a file beside this with a function of (folder, options), its options as a
 pydantic model in a file without heavy imports, and a line here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -15,13 +15,14 @@ from cosa.datasets.real_clips_options import RealClipsOptions
 
 @dataclass(frozen=True)
 class Converter:
-    """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. Raise `version` when it
-    would write something else for the same options."""
+    """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. version: raise it when
+    the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads."""
 
     description: str
     options: type[BaseModel]
     function: str
     version: int = 1
+    inputs: Mapping[str, Literal["file", "folder"]] = field(default_factory=dict)
 
     def run(self, folder: Path, options: dict[str, Any]) -> dict[str, int]:
         """Write the dataset into a folder."""

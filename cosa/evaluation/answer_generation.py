@@ -7,12 +7,10 @@ import torch
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
-from cosa.data.clip_settings import ClipSettings
 from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import generate, question_prompt
 from cosa.model import COSA
 from cosa.ops import packed_weights
@@ -23,12 +21,27 @@ def evaluate_question_answering(
     model: COSA,
     questions: Sequence[QuestionEntry],
     clips: ClipSource,
-    settings: EvaluationSettings,
-    clip_settings: ClipSettings,
+    *,
+    soft_accuracy: bool,
+    max_question_tokens: int,
+    max_answer_tokens: int,
+    batch_size: int,
     device: torch.device,
     behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
-    """Answer every question. Clips are encoded once however many questions they have."""
+    """Answer every question. Clips are encoded once however many questions they have.
+
+    Args:
+        model: the model.
+        questions: with their accepted answers; without any, nothing is scored.
+        clips: frames of the clips that are asked about.
+        soft_accuracy: VQAv2's accuracy over ten human answers instead of exact match.
+        max_question_tokens: longest question, tokens.
+        max_answer_tokens: longest answer, tokens.
+        batch_size: clips encoded, and questions answered, at once.
+        device: of the model.
+        behaviour: how answers are compared.
+    """
     model.eval()
     video_ids = list(dict.fromkeys(question.video_id for question in questions))
     mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
@@ -38,15 +51,15 @@ def evaluate_question_answering(
             of_video[question.video_id].append(index)
     answers: dict[int, str] = {}
     with packed_weights(model.multimodal):
-        for chunk, features in encode_batches(model, mine, clips, settings.eval_batch_size, device):
+        for chunk, features in encode_batches(model, mine, clips, batch_size, device):
             memory = model.video_memory(features)
             pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
-            for begin in range(0, len(pairs), settings.eval_batch_size):
-                part = pairs[begin : begin + settings.eval_batch_size]
+            for begin in range(0, len(pairs), batch_size):
+                part = pairs[begin : begin + batch_size]
                 rows = memory.select(torch.tensor([row for row, _ in part], device=device))
-                ids = model.tokenizer.batch([questions[i].question for _, i in part], clip_settings.max_text_tokens).to(device)
-                prompt = question_prompt(model, rows, ids, clip_settings.max_text_tokens)
-                texts = generate(model, rows, max_tokens=clip_settings.max_answer_tokens, prompt=prompt)
+                ids = model.tokenizer.batch([questions[i].question for _, i in part], max_question_tokens).to(device)
+                prompt = question_prompt(model, rows, ids, max_question_tokens)
+                texts = generate(model, rows, max_tokens=max_answer_tokens, prompt=prompt)
                 answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
     merged = {index: text for part in gather_objects(answers) for index, text in part.items()}
     ordered = [merged[index] for index in range(len(questions))]
@@ -61,14 +74,14 @@ def evaluate_question_answering(
         for question, answer in zip(questions, ordered, strict=True)
     ]
     scored = all(question.answers for question in questions)  # a submission set comes without answers
-    return EvaluationResult(_accuracy(ordered, questions, settings, behaviour) if scored else {}, predictions)
+    return EvaluationResult(_accuracy(ordered, questions, behaviour, soft=soft_accuracy) if scored else {}, predictions)
 
 
 def _accuracy(
-    answers: Sequence[str], questions: Sequence[QuestionEntry], settings: EvaluationSettings, behaviour: Behaviour
+    answers: Sequence[str], questions: Sequence[QuestionEntry], behaviour: Behaviour, *, soft: bool
 ) -> dict[str, float]:
     """{"accuracy": percent}: exact, or VQAv2's; one name, so that checkpoints are chosen by it either way."""
     accepted = [question.answers for question in questions]
-    if settings.soft_accuracy:
+    if soft:
         return {"accuracy": vqa_accuracy(answers, accepted)["vqa_accuracy"]}
     return answer_accuracy(answers, accepted, "none" if behaviour.answers_verbatim else "words")

@@ -14,7 +14,6 @@ from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
 from cosa.evaluation.scores import Reranked, Similarities, best_columns, chunks
@@ -48,20 +47,37 @@ def evaluate_retrieval(
     model: COSA,
     entries: Sequence[CaptionEntry],
     clips: ClipSource,
-    settings: EvaluationSettings,
+    *,
+    rerank: int,
+    video_to_text: bool,
+    batch_size: int,
     max_text_tokens: int,
     device: torch.device,
     behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
-    """Rank all videos for every caption. The work is divided over the workers by video; all get the whole result.
+    """Rank all videos for every caption. The workers share the work by video; all get the full result.
 
     Memory grows with the number of videos and of texts, not with their product, nor with frames.
+
+    Args:
+        model: the model.
+        entries: the gallery, with the captions of every video.
+        clips: frames of the videos.
+        rerank: videos of every text that matching re-scores.
+        video_to_text: also rank texts for every video.
+        batch_size: videos or texts encoded at once.
+        max_text_tokens: longest caption, tokens.
+        device: of the model.
+        behaviour: ours, or the published one.
     """
     video_ids = [entry.video_id for entry in entries]
     texts = [caption for entry in entries for caption in entry.captions]
-    found = score_retrieval(model, video_ids, texts, clips, settings, max_text_tokens, device, behaviour)
+    found = score_retrieval(
+        model, video_ids, texts, clips, rerank=rerank, batch_size=batch_size, max_text_tokens=max_text_tokens, device=device,
+        behaviour=behaviour,
+    )  # fmt: skip
     owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
-    metrics = retrieval_metrics(found.reranked, owner, video_to_text=settings.video_to_text, ties=behaviour.ties)
+    metrics = retrieval_metrics(found.reranked, owner, video_to_text=video_to_text, ties=behaviour.ties)
     contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
     metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
     predictions = []
@@ -85,26 +101,28 @@ def score_retrieval(
     video_ids: Sequence[str],
     texts: Sequence[str],
     clips: ClipSource,
-    settings: EvaluationSettings,
+    *,
+    rerank: int,
+    batch_size: int,
     max_text_tokens: int,
     device: torch.device,
     behaviour: Behaviour = DEFAULT,
 ) -> RetrievalScores:
-    """Scores of all texts and videos, the same on all workers."""
+    """Scores of all texts and videos, the same on all workers; arguments as of `evaluate_retrieval`."""
     model.eval()
     mine = share_of_worker(len(video_ids), rank(), world_size())
     ids = model.tokenizer.batch(texts, max_text_tokens)
-    text_vectors = _text_vectors(model, ids, settings.eval_batch_size, device)
+    text_vectors = _text_vectors(model, ids, batch_size, device)
     with FeatureStore(len(mine)) as store:
         vectors = [torch.empty(0, text_vectors.shape[1])]  # a worker may have no videos
-        for _, features in encode_batches(model, [video_ids[i] for i in mine], clips, settings.eval_batch_size, device):
+        for _, features in encode_batches(model, [video_ids[i] for i in mine], clips, batch_size, device):
             vectors.append(model.video_contrastive(features).float().cpu())
             store.add(features.projected)
         video_vectors = torch.cat(gather_objects(torch.cat(vectors)))
         if behaviour.half_features:
             text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
         similarities = Similarities(text_vectors.numpy(), video_vectors.numpy())
-        candidates = np.concatenate([best_columns(scores, settings.rerank) for _, scores in chunks(similarities)])
+        candidates = np.concatenate([best_columns(scores, rerank) for _, scores in chunks(similarities)])
         mine_matched = match_probabilities(model, ids, store, mine, candidates, device, behaviour)
     match = np.zeros(candidates.shape)
     for text_index, place, values in gather_objects(mine_matched):

@@ -1,26 +1,141 @@
-"""All objectives in one table. To add one: a file beside this with a function of `EncodedBatch`, a line here and its name."""
+"""All objectives in one table, and what follows from several of them. No torch here: specs are checked with it.
 
-from collections.abc import Callable
+To add one: a file beside this with its loss, a function of `EncodedBatch`, and an entry here.
+"""
 
-from cosa.model import EncodedBatch
-from cosa.objectives.contrastive import contrastive_loss
-from cosa.objectives.draws import Draws
-from cosa.objectives.masked_language import captioning_loss, masked_language_loss
-from cosa.objectives.matching import matching_loss, matching_loss_on_concatenated
-from cosa.objectives.names import ObjectiveName
-from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.pending import Pending
+from collections.abc import Collection, Iterable, Iterator
 
-Objective = Callable[[EncodedBatch, ObjectiveSettings, Draws], Pending]
+from cosa.data.batch_needs import BatchNeeds
+from cosa.model_parts import CONTRASTIVE, FUSION, LANGUAGE, MATCHING, POOLING, TEXT, VISION, ModelPart
+from cosa.objectives.objective import Fewest, Objective
 
-# `CONCATENATED` in names.py says which of them get concatenated samples.
-OBJECTIVES: dict[ObjectiveName, Objective] = {
-    "itc": contrastive_loss,
-    "itm": matching_loss,
-    "mlm": masked_language_loss,
-    "cap": captioning_loss,
-    "citc": contrastive_loss,
-    "citm": matching_loss_on_concatenated,
-    "cmlm": masked_language_loss,
-    "ccap": captioning_loss,
+OBJECTIVES: dict[str, Objective] = {
+    "itc": Objective(
+        title="image/video-text contrastive",
+        loss="cosa.objectives.contrastive:contrastive_loss",
+        reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+        by_similarity=True,
+    ),
+    "itm": Objective(
+        title="image/video-text matching",
+        loss="cosa.objectives.matching:matching_loss",
+        reaches=(VISION, TEXT, FUSION, MATCHING),
+        by_similarity=True,
+        all_captions=True,
+        fewest=Fewest(2, "needs another sample as a negative"),
+    ),
+    "mlm": Objective(
+        title="masked-language modelling",
+        loss="cosa.objectives.masked_language:masked_language_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        masks="mlm_probability",
+        divisible=True,
+    ),
+    "cap": Objective(
+        title="captioning (causal generative modelling)",
+        loss="cosa.objectives.masked_language:captioning_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        masks="captioning_probability",
+        divisible=True,
+    ),
+    "citc": Objective(
+        title="contrastive on concatenated samples",
+        loss="cosa.objectives.contrastive:contrastive_loss",
+        reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+        concatenated=True,
+        by_similarity=True,
+    ),
+    "citm": Objective(
+        title="matching on concatenated samples",
+        loss="cosa.objectives.matching:matching_loss_on_concatenated",
+        reaches=(VISION, TEXT, FUSION, MATCHING),
+        concatenated=True,
+        by_similarity=True,
+        all_captions=True,
+        fewest=Fewest(3, "uses a third of every worker's samples", each_worker=True),
+    ),
+    "cmlm": Objective(
+        title="masked-language modelling on concatenated samples",
+        loss="cosa.objectives.masked_language:masked_language_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        concatenated=True,
+        masks="mlm_probability",
+    ),
+    "ccap": Objective(
+        title="captioning on concatenated samples",
+        loss="cosa.objectives.masked_language:captioning_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        concatenated=True,
+        masks="captioning_probability",
+    ),
+    "qa": Objective(
+        title="question answering",
+        loss="cosa.objectives.answer_modelling:question_answering_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        questions=True,
+        masks="answer_probability",
+        divisible=True,
+        chosen_by_task=True,
+    ),
+    "scst": Objective(
+        title="self-critical captioning",
+        loss="cosa.objectives.self_critical:self_critical_loss",
+        reaches=(VISION, TEXT, FUSION, LANGUAGE),
+        generates=True,
+        chosen_by_task=True,
+        prepare="cosa.objectives.self_critical:prepare_rewards",
+    ),
 }
+
+
+class PretrainingObjectives(Collection[str]):
+    """Names that a corpus of pretraining may list. A view of the table: it knows what is registered later."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, objective in OBJECTIVES.items() if not objective.chosen_by_task)
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)
+
+    def __len__(self) -> int:
+        return len(set(self))
+
+
+PRETRAINING = PretrainingObjectives()
+
+
+def batch_needs(names: Iterable[str]) -> BatchNeeds:
+    """What batches must hold for all of these objectives.
+
+    Raises:
+        ValueError: some need captions, others questions.
+    """
+    objectives = {name: OBJECTIVES[name] for name in names}
+    asking = [name for name, objective in objectives.items() if objective.questions]
+    if asking and len(asking) < len(objectives):
+        others = [name for name in objectives if name not in asking]
+        raise ValueError(
+            f"{', '.join(asking)} needs questions and {', '.join(others)} needs captions; a corpus brings one of them: give "
+            "each a corpus of its own"
+        )
+    together = {objective.concatenated for objective in objectives.values() if objective.all_captions}
+    return BatchNeeds(
+        questions=bool(asking),
+        all_captions=False in together,
+        concatenated=any(objective.concatenated for objective in objectives.values()),
+        all_concatenated=True in together,
+    )
+
+
+def heads_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the objectives that bring a head of their own: the model that they train has it, see `ModelConfig.heads`."""
+    return tuple(dict.fromkeys(name for name in names if OBJECTIVES[name].head is not None))
+
+
+def parts_reached(names: Iterable[str]) -> frozenset[ModelPart]:
+    """The parts of a model in which these objectives train parameters, their own heads included."""
+    reached: set[ModelPart] = set()
+    for name in names:
+        head = OBJECTIVES[name].head_part(name)
+        reached.update(OBJECTIVES[name].reaches, () if head is None else (head,))
+    return frozenset(reached)

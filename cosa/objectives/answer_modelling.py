@@ -4,42 +4,32 @@ import torch
 from torch import Tensor
 
 from cosa.encoders.encoder_input import Reading
-from cosa.encoders.kv_cache import VideoMemory
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
-from cosa.objectives.masked_language import language_loss, masked_texts, masking_probability
+from cosa.objectives.encoded_batch import EncodedBatch
+from cosa.objectives.masked_language import language_loss, masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
 
 
-def question_answering_loss(
-    model: COSA,
-    memory: VideoMemory,
-    question_ids: Tensor,
-    answer_ids: Tensor,
-    max_question_tokens: int,
-    settings: ObjectiveSettings,
-    draws: Draws,
-) -> Pending:
+def question_answering_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """Masked-language loss on the answers.
 
-    Args:
-        model: the model.
-        memory: keys and values of the videos, one a question (or questions grouped by video).
-        question_ids: (rows, question length) framed and padded.
-        answer_ids: (rows, answer length) framed and padded, on the host.
-        max_question_tokens: the answer's positions count on from here, so that trimming padding changes nothing.
-        settings: constants.
-        draws: source of the masks.
+    batch: of questions, one a video or grouped by video (see `Reading`), from a source with answers.
     """
+    model, question_ids, source = batch.model, batch.ids, batch.source
+    assert source is not None
+    assert source.answer_position is not None
+    answer_ids = source.host.answer_ids
+    assert answer_ids is not None
     device, length = question_ids.device, question_ids.shape[1]
-    answers = masked_texts(model, answer_ids, masking_probability("qa", settings), draws).to(device)
+    answers = masked_texts(model, answer_ids, settings.answer_probability, draws).to(device)
     reading = Reading(
         torch.cat([question_ids, answers.ids], dim=1),
         question_answer_mask(model.not_padding(question_ids), model.not_padding(answer_ids).to(device)),
-        memory,
+        model.video_memory(batch.videos),
         wanted=answers.places + length,
-        positions=question_answer_positions(length, answer_ids.shape[1], max_question_tokens, device),
+        positions=question_answer_positions(length, answer_ids.shape[1], source.answer_position, device),
     )
     return Pending([reading], language_loss(model, answers))
 
@@ -57,6 +47,6 @@ def question_answer_mask(question: Tensor, answer: Tensor) -> Tensor:
     return mask
 
 
-def question_answer_positions(question: int, answer: int, max_question_tokens: int, device: torch.device) -> Tensor:
-    """(question + answer,) position numbers: the answer starts behind the longest possible question."""
-    return torch.cat([torch.arange(question, device=device), torch.arange(answer, device=device) + max_question_tokens])
+def question_answer_positions(question: int, answer: int, answer_position: int, device: torch.device) -> Tensor:
+    """(question + answer,) position numbers: the answer starts behind the longest possible question, whatever its padding."""
+    return torch.cat([torch.arange(question, device=device), torch.arange(answer, device=device) + answer_position])

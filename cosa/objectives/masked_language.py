@@ -6,28 +6,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.encoders.encoder_input import Reading
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA
 from cosa.objectives.draws import Draws
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
 from cosa.objectives.token_masking import MaskedTexts
 
 
 def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
-    """Few tokens masked, every token sees the whole caption."""
-    return _masked_loss(batch, masking_probability("mlm", settings), draws, causal=False)
+    """Few tokens masked, every token sees the full caption."""
+    return _masked_loss(batch, settings.mlm_probability, draws, causal=False)
 
 
 def captioning_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """Most tokens masked, every token sees the earlier ones only: the model learns to generate."""
-    return _masked_loss(batch, masking_probability("cap", settings), draws, causal=True)
-
-
-def masking_probability(objective: str, settings: ObjectiveSettings) -> float:
-    """Share of tokens that an objective masks: mlm, cap or qa."""
-    return {
-        "mlm": settings.mlm_probability, "cap": settings.captioning_probability, "qa": settings.answer_probability,
-    }[objective]  # fmt: skip
+    return _masked_loss(batch, settings.captioning_probability, draws, causal=True)
 
 
 def _masked_loss(batch: EncodedBatch, probability: float, draws: Draws, *, causal: bool) -> Pending:

@@ -9,8 +9,9 @@ from torch import Tensor
 from cosa.distributed import rank, world_size
 from cosa.encoders.encoder_input import Reading
 from cosa.encoders.kv_cache import VideoMemory
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA
 from cosa.objectives.draws import Draws
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
 

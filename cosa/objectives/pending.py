@@ -1,7 +1,7 @@
 """An objective halfway: what it wants to have read, and how its loss follows. So all objectives of a step read in one pass."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,11 +13,13 @@ from cosa.model import COSA
 class Pending:
     """A loss that waits for hidden states.
 
-    readings: texts to be read. finish: their hidden states, in the same order, to a scalar loss.
+    readings: texts to be read. finish: their hidden states, in the same order, to a scalar loss. recorded: other scalars, by
+    name, that are recorded beside the loss.
     """
 
     readings: Sequence[Reading]
     finish: Callable[[Sequence[Tensor]], Tensor]
+    recorded: Mapping[str, Tensor] = field(default_factory=dict)
 
     def loss(self, model: COSA) -> Tensor:
         """Read and finish at once. Scalar."""

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from cosa.encoders.kv_cache import VideoMemory
 from cosa.generation import generate, sample
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
+from cosa.objectives.encoded_batch import EncodedBatch
+from cosa.objectives.pending import Pending
+from cosa.objectives.preparation import Preparation
 from cosa.tokenizer import CaptionTokenizer
 
 LONGEST_NGRAM = 4
@@ -95,21 +99,34 @@ class SelfCritical:
     beam_size: int
 
 
-def self_critical_loss(
-    model: COSA,
-    memory: VideoMemory,
-    media_ids: Sequence[str],
-    settings: SelfCritical,
-    draws: Draws,
-    behaviour: Behaviour = DEFAULT,
-) -> tuple[Tensor, Tensor]:
-    """Loss, and the mean reward of the sampled captions (for the record). Both scalars.
+class CaptionGeneration(Protocol):
+    """The settings that are needed: captions are generated in training as in evaluation."""
+
+    max_caption_tokens: int
+    beam_size: int
+
+
+def prepare_rewards(preparation: Preparation) -> SelfCritical:
+    """Rewards by all captions of the training split. Its settings are those of `CaptionGeneration`, too."""
+    settings: CaptionGeneration = preparation.settings
+    references: dict[str, list[tuple[int, ...]]] = {}
+    for one in preparation.samples:
+        ids = reference_ids(one.caption, preparation.tokenizer, preparation.behaviour)
+        references.setdefault(one.media_id, []).append(ids)
+    return SelfCritical(CiderReward(references), settings.max_caption_tokens, settings.beam_size)
+
+
+def self_critical_loss(batch: EncodedBatch, settings: SelfCritical, draws: Draws) -> Pending:
+    """The loss, with the mean reward of the sampled captions for the record.
 
     Captions are sampled and searched without dropout; their log-probabilities are then computed in one pass with gradients.
     """
+    assert batch.source is not None
+    model, media_ids = batch.model, batch.source.media_ids
+    memory = model.video_memory(batch.videos)
     was_training = model.training
     with torch.no_grad():
-        model.train(was_training and behaviour.sample_with_dropout)
+        model.train(was_training and batch.behaviour.sample_with_dropout)
         sampled = sample(model, memory, max_tokens=settings.max_tokens, draws=draws)
         model.eval()
         baseline = generate(model, memory, max_tokens=settings.max_tokens, beam_size=settings.beam_size)
@@ -120,7 +137,8 @@ def self_critical_loss(
     advantage = torch.from_numpy(rewards - settings.reward(media_ids, baseline)).float().to(memory.layers[0][0].device)
     log_probabilities, present = sequence_log_probabilities(model, memory, sampled)
     loss = -(log_probabilities * advantage[:, None] * present).sum() / present.sum()
-    return loss, torch.tensor(rewards.mean(), dtype=torch.float32, device=loss.device)
+    reward = torch.tensor(rewards.mean(), dtype=torch.float32, device=loss.device)
+    return Pending([], lambda _: loss, {"reward": reward})
 
 
 def sequence_log_probabilities(model: COSA, memory: VideoMemory, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

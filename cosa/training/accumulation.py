@@ -1,7 +1,7 @@
-"""Gradient accumulation: a worker's share of a batch in smaller parts, whose weighted losses sum to those of the whole.
+"""Gradient accumulation: a worker's share of a batch in smaller parts, whose weighted losses sum to those of the full share.
 
-A mean over masked tokens is the mean of the parts' means, weighted by their tokens. Masks are drawn for the whole batch, and so
-are those of a step that does not divide it. Dropout and stochastic depth are drawn part by part.
+A mean over masked tokens is the mean of the parts' means, weighted by their tokens. Masks are drawn for the full share, as they
+are in a step that does not divide it. Dropout and DropPath are drawn part by part.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cosa.data.batches import Batch
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.draws import Draws
-from cosa.objectives.names import DIVISIBLE
 from cosa.objectives.token_masking import MaskedTexts
 from cosa.training.losses import StepLosses
 
@@ -35,22 +35,27 @@ class KnownMasks(Draws):
 class Part:
     """What runs at once.
 
-    draws: its random draws. shares: what its losses count in those of the whole batch, by name; empty if it is the whole batch.
+    draws: its random draws. share: of the samples of the full batch. shares: what its losses count in those of the full batch,
+    by name.
     """
 
     batch: Batch
     draws: Draws
+    share: float
     shares: dict[str, float]
 
-    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of this part as parts of the sum."""
-        return {name: loss * self.shares[name] for name, loss in losses.items()} if self.shares else losses
+    def weighted(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of this part, and means over its samples that are recorded beside them, as parts of the sum."""
+        if self.share == 1.0:
+            return values
+        return {name: value * self.shares.get(name, self.share) for name, value in values.items()}
 
 
 def check_divisible(corpus: str, objectives: Sequence[str], rows: int, parts: int) -> None:
     """Raise ValueError if a worker's rows of a corpus cannot run in parts."""
-    if parts > 1 and (undivided := sorted(set(objectives) - DIVISIBLE)):
-        raise ValueError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(DIVISIBLE))}")
+    divisible = {name for name, objective in OBJECTIVES.items() if objective.divisible}
+    if parts > 1 and (undivided := sorted(set(objectives) - divisible)):
+        raise ValueError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(divisible))}")
     if rows % parts:
         raise ValueError(f"{corpus}: {rows} samples of a worker cannot be divided into {parts} parts")
 
@@ -58,11 +63,11 @@ def check_divisible(corpus: str, objectives: Sequence[str], rows: int, parts: in
 def parts_of(losses: StepLosses, batch: Batch, draws: Draws, parts: int) -> Iterator[Part]:
     """Divide a batch that `check_divisible` lets pass into equally many samples each."""
     if parts == 1:
-        yield Part(batch, draws, {})
+        yield Part(batch, draws, 1.0, {})
         return
     masks = losses.draw_masks(batch, draws)
     rows = len(batch.media_ids) // parts
     for start in range(0, parts * rows, rows):
         own = {name: masked.rows(start, start + rows) for name, masked in masks.items()}
         shares = {f"{name}_loss": len(part.targets) / len(masks[name].targets) for name, part in own.items()}
-        yield Part(batch.rows(start, start + rows), KnownMasks(own.values()), shares)
+        yield Part(batch.rows(start, start + rows), KnownMasks(own.values()), 1 / parts, shares)

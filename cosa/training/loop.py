@@ -20,8 +20,9 @@ from cosa.objectives.draws import Draws
 from cosa.training.accumulation import check_divisible, parts_of
 from cosa.training.ema import WeightAverage
 from cosa.training.finite_guard import FiniteGuard
+from cosa.training.freezing import differ_in_reach
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import differ_in_reach, set_learning_rate
+from cosa.training.optimizer import set_learning_rate
 from cosa.training.sharding import is_sharded, whole, whole_copy
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 
@@ -124,8 +125,8 @@ class Trainer:
 
     def run(
         self,
-        on_log: Callable[[int, LogRecord], None],
-        on_evaluation: Callable[[int], None],
+        on_log: Callable[[int, LogRecord], None] = lambda *_: None,
+        on_evaluation: Callable[[int], None] = lambda _: None,
         on_checkpoint: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -180,12 +181,12 @@ class Trainer:
         """One update; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
         generators = seed_step(self.seed, self.step, self.device)
-        losses = self._backward(batch.to(self.device), self.draws(*generators))
-        summed = [value for name, value in losses.items() if name.endswith("_loss")]
+        values = self._backward(batch.to(self.device), self.draws(*generators))
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = whole(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))
-        leave_out = self.guard.judge(summed, norm, self.step, scaled=self.scaler.is_enabled())
+        losses = list(StepLosses.only_losses(values).values())
+        leave_out = self.guard.judge(losses, norm, self.step, scaled=self.scaler.is_enabled())
         if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
             self.optimizer.found_inf = leave_out  # type: ignore[attr-defined]  # how PyTorch tells an optimizer, without waiting
         self.scaler.step(self.optimizer)
@@ -195,24 +196,23 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
         rate = torch.tensor(share * self.optimizer_settings.learning_rate)
         return {
-            "loss": torch.stack(summed).sum(),
-            **losses,
+            "loss": StepLosses.total(values),
+            **values,
             "gradient_norm": norm.detach(),
             "learning_rate": rate,
         }
 
     def _backward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
-        """Sum up the gradients of a batch, part after part; its losses, without gradients."""
+        """Sum up the gradients of a batch, part after part; its losses and what else is recorded, without gradients."""
         found: dict[str, Tensor] = {}
         count = self.loop_settings.accumulate
         for index, part in enumerate(parts_of(self.losses, batch, draws, count)):
             with self._exchange_of_gradients(index + 1 == count):
                 with self._autocast():
-                    losses = part.weighted(self._parallel(part.batch, part.draws))
-                total = torch.stack([loss for name, loss in losses.items() if name.endswith("_loss")]).sum()
-                self.scaler.scale(total).backward()
-            for name, loss in losses.items():
-                found[name] = found[name] + loss.detach() if name in found else loss.detach()
+                    values = part.weighted(self._parallel(part.batch, part.draws))
+                self.scaler.scale(StepLosses.total(values)).backward()
+            for name, value in values.items():
+                found[name] = found[name] + value.detach() if name in found else value.detach()
         return found
 
     def _exchange_of_gradients(self, wanted: bool) -> AbstractContextManager[None]:
@@ -297,7 +297,7 @@ class _Meter:
     def record(self) -> tuple[LogRecord, list[str]]:
         """Means of what was finite, NaN if nothing was; and the losses that were not always finite."""
         means = {name: float(total / self.finite[name]) for name, total in self.sums.items()}
-        bad = [name for name, steps in self.steps.items() if name.endswith("_loss") and self.finite[name] < steps]
+        bad = [name for name, steps in StepLosses.only_losses(self.steps).items() if self.finite[name] < steps]
         seconds = max(time.perf_counter() - self.started, 1e-9)
         means["samples_per_second"] = self.samples / seconds
         means["data_wait_share"] = self.waiting / seconds

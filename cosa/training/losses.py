@@ -1,25 +1,27 @@
 """The losses of one step, as one module: this is what distributed data parallelism wraps."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
-from cosa.model import COSA, EncodedBatch, read_texts
+from cosa.model import COSA
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.answer_modelling import question_answering_loss
 from cosa.objectives.draws import Draws
-from cosa.objectives.masked_language import masked_texts, masking_probability
-from cosa.objectives.names import CONCATENATED, ObjectiveName
+from cosa.objectives.encoded_batch import EncodedBatch, read_texts
+from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.pending import Pending, finish_together
-from cosa.objectives.self_critical import SelfCritical, self_critical_loss
+from cosa.objectives.pending import finish_together
 from cosa.objectives.token_masking import MaskedTexts
 
-BY_SIMILARITY = ("itc", "itm", "citc", "citm")  # objectives that compare texts which are read without videos
+Value = TypeVar("Value")
+
+_LOSS = "_loss"  # how names of losses end; other values are for the record alone
 
 
 class StepLosses(nn.Module):
@@ -29,66 +31,68 @@ class StepLosses(nn.Module):
         self,
         model: COSA,
         settings: ObjectiveSettings,
-        max_question_tokens: int,
-        self_critical: SelfCritical | None = None,
+        *,
+        prepared: Mapping[str, Any] | None = None,
         behaviour: Behaviour = DEFAULT,
     ):
+        """prepared: what objectives made once from the samples, by their names (see `cosa.objectives.preparation`)."""
         super().__init__()
-        self.self_critical = self_critical
         self.model = model
         self.settings = settings
-        self.max_question_tokens = max_question_tokens
+        self.prepared = prepared or {}
         self.behaviour = behaviour
 
+    @staticmethod
+    def only_losses(values: Mapping[str, Value]) -> dict[str, Value]:
+        """What of values by name belongs to losses."""
+        return {name: value for name, value in values.items() if name.endswith(_LOSS)}
+
+    @staticmethod
+    def total(values: Mapping[str, Tensor]) -> Tensor:
+        """The training loss: the plain sum of all losses among the values. Scalar."""
+        return torch.stack(list(StepLosses.only_losses(values).values())).sum()
+
     def forward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
-        """Scalars by name. The training loss is the plain sum of those that end in `_loss`; others are for the record."""
-        if batch.question_ids is not None:
-            return finish_together(self.model, {"qa_loss": self._questions(batch, draws)})
-        if self.self_critical is not None:
-            memory = self.model.video_memory(self.model.encode_video(batch.frames))
-            loss, reward = self_critical_loss(self.model, memory, batch.media_ids, self.self_critical, draws, self.behaviour)
-            return {"scst_loss": loss, "reward": reward}
+        """Scalars by name: a loss of every objective of the batch (see `total`), and what else they record."""
         single = self._single(batch)
         joined = self._joined(single, batch)
-        targets = {name: joined if name in CONCATENATED else single for name in batch.objectives}
-        by_similarity = [target for name, target in targets.items() if name in BY_SIMILARITY and target is not None]
+        objectives = {name: OBJECTIVES[name] for name in batch.objectives}
+        targets: dict[str, EncodedBatch] = {}
+        for name, objective in objectives.items():
+            target = joined if objective.concatenated else single
+            assert target is not None, f"{name} needs concatenated samples"
+            targets[name] = target
+        by_similarity = [target for name, target in targets.items() if objectives[name].by_similarity]
         if by_similarity:
             read_texts(list({id(target): target for target in by_similarity}.values()))
-        pending = {}
-        for name, target in targets.items():
-            assert target is not None, f"{name} needs concatenated samples"
-            pending[f"{name}_loss"] = OBJECTIVES[cast(ObjectiveName, name)](target, self.settings, draws)
-        return finish_together(self.model, pending)
+        pending = {name: objectives[name].pending(targets[name], self._settings_of(name), draws) for name in objectives}
+        losses = finish_together(self.model, pending)
+        recorded = {name: value for objective in pending.values() for name, value in objective.recorded.items()}
+        return {f"{name}{_LOSS}": loss for name, loss in losses.items()} | recorded
 
     def draw_masks(self, batch: Batch, draws: Draws) -> dict[str, MaskedTexts]:
-        """What `forward` would draw for a batch of objectives that may be divided, by objective, on the host."""
-        ids = batch.host.ids if batch.question_ids is None else batch.host.answer_ids
-        assert ids is not None
+        """What `forward` would draw for a batch whose objectives are all divisible, by objective, on the host."""
+        ids = batch.host.ids if batch.host.answer_ids is None else batch.host.answer_ids
         return {
-            name: masked_texts(self.model, ids, masking_probability(name, self.settings), draws) for name in batch.objectives
+            name: masked_texts(self.model, ids, OBJECTIVES[name].masked_share(self.settings), draws)
+            for name in batch.objectives
         }
 
-    def _questions(self, batch: Batch, draws: Draws) -> Pending:
-        assert batch.question_ids is not None
-        assert batch.host.answer_ids is not None
-        memory = self.model.video_memory(self.model.encode_video(batch.frames))
-        return question_answering_loss(
-            self.model, memory, batch.question_ids, batch.host.answer_ids, self.max_question_tokens, self.settings, draws
-        )
+    def _settings_of(self, name: str) -> Any:
+        return self.settings if OBJECTIVES[name].prepare is None else self.prepared[name]
 
     def _single(self, batch: Batch) -> EncodedBatch:
-        assert batch.ids is not None
-        single = EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour, batch.host.ids)
-        return replace(single, given_all_ids=batch.all_ids)
+        single = EncodedBatch.encode(self.model, batch.ids, batch.frames, batch.identities, self.behaviour)
+        return replace(single, host_ids=batch.host.ids, given_all_ids=batch.all_ids, source=batch)
 
     def _joined(self, single: EncodedBatch, batch: Batch) -> EncodedBatch | None:
         """The concatenated samples, if the batch has any."""
-        ids, host_ids = batch.concatenated_ids, batch.host.concatenated_ids
+        ids = batch.concatenated_ids
         if batch.members is None or ids is None:
             return None
         if self.behaviour.concatenated_videos != "pixels":
-            joined = single.concatenated(ids, batch.members, host_ids)
+            joined = single.concatenated(ids, batch.members)
         else:
             frames = gather_constant(batch.frames)[batch.members].flatten(1, 2)  # (rows, n * frames, 3, height, width)
-            joined = EncodedBatch.encode(self.model, ids, frames, batch.identities, self.behaviour, host_ids)
-        return replace(joined, given_all_ids=batch.all_concatenated_ids)
+            joined = EncodedBatch.encode(self.model, ids, frames, batch.identities, self.behaviour)
+        return replace(joined, host_ids=batch.host.concatenated_ids, given_all_ids=batch.all_concatenated_ids, source=batch)

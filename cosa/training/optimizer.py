@@ -1,7 +1,6 @@
 """Parameter groups, AdamW and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -13,56 +12,16 @@ from cosa.model import COSA
 from cosa.training.published_adamw import PublishedAdamW
 from cosa.training.training_settings import OptimizerSettings
 
-# Modules that take no part in an objective set are frozen: DDP then needs no search for unused parameters, and weight decay
-# does not eat at heads that another stage trained.
-_CONTRASTIVE = ("text_contrastive_head.", "video_contrastive_head.", "temperature")
-_FUSION = ("projection.", "frame_embedding", "multimodal.bert.encoder.layer.")
-_USED_BY = {
-    "contrastive": _CONTRASTIVE,
-    "matching": (*_FUSION, "matching_head."),
-    "language": (*_FUSION, "multimodal.cls."),
-}
-_KIND_OF = {
-    "itc": "contrastive", "citc": "contrastive", "itm": "matching", "citm": "matching",
-    "mlm": "language", "cap": "language", "cmlm": "language", "ccap": "language", "qa": "language",
-    "scst": "language",
-}  # fmt: skip
-
 _NOT_DECAYED = ("frame_embedding", "position_embeddings.weight", "pos_embed", "bias_table", "cls_token", "reg_token", "latent")
 _NOT_DECAYED_BY_NAME = ("bias", "LayerNorm.weight", "LayerNorm.bias")  # parts of published names
-
-
-def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
-    """Turn off gradients of everything that none of the objectives reaches; returns the names."""
-    kinds = {_KIND_OF[name] for name in objectives}
-    used = {prefix for kind in kinds for prefix in _USED_BY[kind]}
-    pooling = tuple(f"vision.{name}" for name in model.vision.pooling_weights)
-    if "contrastive" in kinds:
-        used.update(pooling)
-    fused = kinds & {"matching", "language"}
-    frozen = []
-    for name, parameter in model.named_parameters():
-        always = (
-            (name.startswith("vision.") and not name.startswith(pooling))
-            or name.startswith("multimodal.bert.embeddings.")
-            or (name.startswith("multimodal.bert.encoder.layer.") and (fused or ".crossattention." not in name))
-        )
-        if not always and not name.startswith(tuple(used)):
-            parameter.requires_grad_(False)
-            frozen.append(name)
-    return frozen
-
-
-def differ_in_reach(objective_sets: Iterable[Iterable[str]]) -> bool:
-    """Whether steps of one training run reach different parameters, so that DDP has to look for unused ones."""
-    return len({frozenset(_KIND_OF[name] for name in objectives) for objectives in objective_sets}) > 1
 
 
 def build_optimizer(model: COSA, settings: OptimizerSettings, behaviour: Behaviour = DEFAULT) -> torch.optim.Optimizer:
     """AdamW over the parameters that need gradients, in groups by learning rate and weight decay.
 
-    No decay on anything that is not a matrix (biases, norms, temperature), nor on learned positions; by published names under
-    the published behaviour. Each group remembers its peak as `peak_learning_rate`.
+    No decay on anything that is not a matrix (biases, norms, temperature), nor on learned positions; under the published
+    behaviour by published names, which the heads of our own objectives do not have. Each group remembers its peak as
+    `peak_learning_rate`.
     """
     rates = _peak_rates(model, settings)
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
@@ -102,7 +61,7 @@ def _peak_rates(model: COSA, settings: OptimizerSettings) -> dict[str, float]:
 
 
 def _is_decayed(name: str, parameter: nn.Parameter, model: COSA, behaviour: Behaviour) -> bool:
-    if behaviour.decay_by_name:
+    if behaviour.decay_by_name and not name.startswith("heads."):
         published = published_name(name, model.config.vision.family)
         return not any(part in published for part in _NOT_DECAYED_BY_NAME)
     return parameter.dim() >= 2 and not name.endswith(_NOT_DECAYED)

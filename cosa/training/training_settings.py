@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from cosa.data.clip_settings import ClipSettings
+from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.section import Probability, Section, no_effect
 
 
@@ -72,3 +74,7 @@ class LoopSettings(Section):
     loader_workers: NonNegativeInt = no_effect(
         0, description="processes of a worker that prepare batches; 0: the worker itself"
     )
+
+
+class TrainingSettings(OptimizerSettings, LoopSettings, ClipSettings, ObjectiveSettings):
+    """Everything that a training can be told, but for its data."""

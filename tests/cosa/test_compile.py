@@ -6,7 +6,7 @@ import torch
 from cosa.errors import UserError
 from cosa.objectives.draws import Draws
 from cosa.training.losses import StepLosses
-from tests.cosa.test_plain import ALL, LIMIT, SETTINGS, questions
+from tests.cosa.test_plain import ALL, SETTINGS, questions
 from tests.cosa.training.test_losses import batch_of
 from tests.support import gradients, tiny_model
 
@@ -27,7 +27,7 @@ def test_losses_and_gradients_are_the_same(family: str, objectives: tuple[str, .
         model.vision.eval()  # no stochastic depth: draws differ
         for rows in (4, 6) if objectives == ("qa",) else (4,):
             batch = questions(rows) if objectives == ("qa",) else batch_of(objectives, rows)
-            losses = StepLosses(model, SETTINGS, LIMIT)(batch, Draws(torch.Generator().manual_seed(3)))
+            losses = StepLosses(model, SETTINGS)(batch, Draws(torch.Generator().manual_seed(3)))
             sum(losses.values()).backward()  # type: ignore[union-attr]
         found.append((losses, gradients(model)))
     (plain, plain_gradients), (ours, ours_gradients) = found

@@ -26,7 +26,7 @@ def questions(rows: int) -> Batch:
     base, tokenizer = batch_of(("qa",), rows), tiny_model().tokenizer
     return Batch(
         base.corpus, base.objectives, base.media_ids, base.frames, base.identities,
-        question_ids=tokenizer.batch(CAPTIONS[:rows], LIMIT), answer_ids=tokenizer.batch(CAPTIONS[-rows:], 10),
+        tokenizer.batch(CAPTIONS[:rows], LIMIT), answer_ids=tokenizer.batch(CAPTIONS[-rows:], 10), answer_position=LIMIT,
     )  # fmt: skip
 
 
@@ -35,9 +35,10 @@ def questions(rows: int) -> Batch:
 def test_losses_and_gradients(family: Family, objectives: tuple[str, ...]) -> None:
     batch = questions(4) if objectives == ("qa",) else batch_of(objectives)
     found: list[Any] = []
-    for losses_of in (StepLosses, PlainLosses):
+    for oracle in (False, True):
         model = tiny_model(family)
-        losses = losses_of(model, SETTINGS, LIMIT)(batch, Draws(torch.Generator().manual_seed(3)))  # type: ignore[operator]
+        losses_of = PlainLosses(model, SETTINGS, LIMIT) if oracle else StepLosses(model, SETTINGS)
+        losses = losses_of(batch, Draws(torch.Generator().manual_seed(3)))
         sum(losses.values()).backward()
         found.append((losses, gradients(model)))
     (ours, ours_gradients), (plain, plain_gradients) = found
@@ -62,8 +63,7 @@ def test_captions(beams: int) -> None:
 @torch.no_grad()
 def test_answers() -> None:
     model = tiny_model(spread=0.3)
-    video_input, ids = model.video_input(model.encode_video(random_frames(4, 2))), questions(4).question_ids
-    assert ids is not None
+    video_input, ids = model.video_input(model.encode_video(random_frames(4, 2))), questions(4).ids
     decoder: Any = PlainDecoder(model, video_input, 1, padded(ids, LIMIT))
     memory = model.multimodal.video_memory(video_input)
     prompt = question_prompt(model, memory, ids, LIMIT)

@@ -22,7 +22,8 @@ from torch import Tensor
 from cosa.checkpoints.locate import PublishedFiles
 from cosa.checkpoints.published import import_published
 from cosa.checkpoints.published_names import ImportReport
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 
 Encoder = Literal["swin", "clip"]

@@ -10,8 +10,9 @@ from cosa.behaviour import PUBLISHED, Behaviour
 from cosa.checkpoints.published_names import published_name
 from cosa.data.batches import Batch
 from cosa.data.concatenation import concatenated_text_limit, join_tokens
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA
 from cosa.objectives import matching
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.training.losses import StepLosses
 from tests.golden import golden
 from tests.golden.recorded import RecordedDraws
@@ -74,14 +75,15 @@ def with_questions(batch: Batch, model: COSA, questions: list[str], answers: lis
     """The batch of a question answering step."""
     return replace(
         batch,
-        question_ids=model.tokenizer.batch(questions, golden.option("max_text_tokens")),
+        ids=model.tokenizer.batch(questions, golden.option("max_text_tokens")),
         answer_ids=model.tokenizer.batch(answers, golden.option("qa_answer_tokens")),
+        answer_position=golden.option("max_text_tokens"),
     )
 
 
 def step_losses(model: COSA, behaviour: Behaviour) -> StepLosses:
     """The losses of a step with the set's constants."""
-    return StepLosses(model, golden.settings(), golden.option("max_text_tokens"), behaviour=behaviour)
+    return StepLosses(model, golden.settings(), behaviour=behaviour)
 
 
 def matching_logits(batch: EncodedBatch, draws: RecordedDraws, share: int = 1) -> Tensor:
@@ -92,7 +94,7 @@ def matching_logits(batch: EncodedBatch, draws: RecordedDraws, share: int = 1) -
 
 def total_of(losses: dict[str, Tensor]) -> Tensor:
     """The training loss."""
-    return torch.stack([value for name, value in losses.items() if name.endswith("_loss")]).sum()
+    return StepLosses.total(losses)
 
 
 def same_losses(found: dict[str, Tensor], expected: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, PUBLISHED
 from cosa.data.batches import Batch
 from cosa.data.concatenation import concatenated_text_limit, join_tokens
-from cosa.model import EncodedBatch
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.training.losses import StepLosses
 from tests.golden import golden, steps
@@ -125,7 +125,6 @@ def test_losses(encoder: Encoder, case: str, trimmed: bool) -> None:
     losses_of = StepLosses(
         golden.model_of(encoder),
         golden.settings(),
-        golden.option("max_text_tokens"),
         behaviour=DEFAULT if trimmed else form(expected),
     )
     with recorded_arithmetic():

@@ -9,6 +9,7 @@ from tests.golden import golden
 from tests.golden.golden import Encoder
 from tests.golden.language import language_loss, same_logits, same_loss
 from tests.golden.recorded import RecordedDraws
+from tests.support import encoded_questions
 
 pytestmark = pytest.mark.golden
 
@@ -78,5 +79,6 @@ def test_question_answering(encoder: Encoder) -> None:
     same_loss(model, hidden, expected["encoder_labels"], expected["loss"])
     for texts in ((questions, answers), tuple(t[:, : int((t != 0).sum(1).max())] for t in (questions, answers))):
         draws = RecordedDraws(masks=[(masked, labels)])
-        loss = question_answering_loss(model, memory, *texts, limit, golden.settings(), draws).loss(model)
+        batch = encoded_questions(model, golden.video_of(encoder).features(len(questions)), *texts, limit)
+        loss = question_answering_loss(batch, golden.settings(), draws).loss(model)
         assert float(loss) == pytest.approx(float(language_loss(model, hidden, expected["encoder_labels"])), rel=1e-5)

@@ -1,5 +1,6 @@
 """SCST: baselines, log-probabilities of recorded samples, rewards, loss and gradients."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from cosa.behaviour import PUBLISHED
+from cosa.data.batches import Batch
 from cosa.generation import generate
 from cosa.model import COSA
+from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.self_critical import (
     CiderReward,
     SelfCritical,
@@ -89,10 +92,12 @@ def run(encoder: Encoder, case: str) -> tuple[COSA, torch.Tensor, dict[str, Any]
     settings = SelfCritical(
         reward_of(model, recorded["train_annotations"]), golden.option("max_generation_len"), beams_of(case)
     )
-    memory = model.video_memory(model.encode_video(golden.pixels()[: len(expected["ids"])]))
+    rows = torch.arange(len(expected["ids"]))
+    source = Batch("golden", ("scst",), tuple(expected["ids"]), golden.pixels()[: len(rows)], rows, rows[:, None])
+    batch = EncodedBatch.encode(model, source.ids, source.frames, rows, PUBLISHED)
     draws = RecordedDraws(tokens=expected["sample_ids"][:, 1:])
-    loss, reward = self_critical_loss(model, memory, expected["ids"], settings, draws, PUBLISHED)
-    return model, loss, expected, reward
+    pending = self_critical_loss(replace(batch, source=source), settings, draws)
+    return model, pending.loss(model), expected, pending.recorded["reward"]
 
 
 @pytest.mark.parametrize("case", CASES)

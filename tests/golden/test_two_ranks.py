@@ -11,7 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cosa.behaviour import PUBLISHED
 from cosa.distributed import gather_constant
-from cosa.model import COSA, EncodedBatch
+from cosa.model import COSA
+from cosa.objectives.encoded_batch import EncodedBatch
 from tests.golden import golden, steps
 from tests.golden.golden import ENCODERS, Encoder
 from tests.golden.language import recorded_arithmetic

@@ -1,4 +1,4 @@
-"""Machines of a cluster: what they have room for, and whether they see the folders that all of them need."""
+"""Machines of a cluster: says what they have room for, and checks that they see the folders that all of them need."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
-from workflows.spec.combinations import is_path
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
+from workflows.spec.stage_kinds import kind_of
 
-ANSWER_SECONDS = 180.0  # a machine has to unpack the program and start a process
+ANSWER_SECONDS = 180.0  # A machine has to unpack the program and start a process within this time.
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Node:
     gpus: float
 
     def room_for(self, cpus: float, gpus: float) -> int:
-        """How many workers of this size fit."""
+        """Return how many workers of this size fit."""
         by_cpu = int(self.cpus / cpus)
         return min(by_cpu, int(self.gpus / gpus)) if gpus else by_cpu
 
 
 def alive_nodes() -> list[Node]:
-    """The machines that are there now."""
+    """Return the machines that are alive now."""
     import ray
 
     return [
@@ -43,16 +43,14 @@ def alive_nodes() -> list[Node]:
 
 def shared_paths(experiment: Experiment) -> list[str]:
     """The user's own files and folders that stages read on any machine, absolute; those that are not here are left out."""
-    found: list[str | None] = []
-    for dataset in experiment.section.datasets.values():
-        if dataset.made_by is None:
-            found += [dataset.root, dataset.frames]
-            found += [file for split in dataset.splits.values() for file in (split.captions, split.questions, split.references)]
-    for stage in experiment.stages.values():
-        reference = getattr(stage, "init_from", None) or getattr(stage, "checkpoint", None)
-        if isinstance(reference, str) and is_path(reference):
-            found.append(reference)
-    absolute = dict.fromkeys(str(Path(path).expanduser().absolute()) for path in found if path is not None)
+    datasets = experiment.section.datasets
+    found = [
+        path
+        for stage in experiment.stages.values()
+        for read in kind_of(stage).reads(stage, datasets)
+        for path in read.paths(experiment.section)
+    ]
+    absolute = dict.fromkeys(str(path.expanduser().absolute()) for path in (*found, *map(Path, experiment.extensions)))
     return [path for path in absolute if Path(path).exists()]
 
 
@@ -101,5 +99,5 @@ def _answers(paths: list[str]) -> Iterator[tuple[Node, list[str]]]:
 
 
 def missing_paths(paths: Sequence[str]) -> list[str]:
-    """Those that this machine does not see."""
+    """Return the paths that this machine does not see."""
     return [path for path in paths if not Path(path).exists()]

@@ -1,4 +1,4 @@
-"""What `cosa list` shows: specs with the first line about them, converters, results."""
+"""`cosa list` shows specs with the first line about them, converters, and results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
+from cosa.tasks.all_tasks import TASKS
 from workflows.results.artifacts import MANIFEST, PARTIAL, read_manifest
+from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import duration
 
 
@@ -38,7 +40,7 @@ def _table(*columns: str) -> Table:
 
 
 def _header(path: Path) -> str:
-    """The line of a spec's opening comment that says what to expect."""
+    """Find the line of a spec's opening comment that says what to expect."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith(("# Paper:", "# Expect:", "# Purpose:")):
             return line.partition(":")[2].strip()
@@ -58,7 +60,8 @@ def _results(storage: Path) -> Table:
             table.add_row(f"  {path.parts[-4]}", path.parts[-3], "", "", f"[red]{error}[/]", str(path.parent))
             continue
         if manifest is not None:
-            shown = ("text_to_video_r1", "cider", "accuracy", "frames", "final_loss")
+            own = STAGE_KINDS[manifest.kind].headline if manifest.kind in STAGE_KINDS else ()
+            shown = (*(task.main_metric for task in TASKS.values()), *own)
             metrics = ", ".join(f"{name} {manifest.metrics[name]:.4g}" for name in shown if name in manifest.metrics)
             when = manifest.started.replace("T", " ")[:16]
             table.add_row(

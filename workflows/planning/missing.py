@@ -5,33 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import Missing
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)")
 _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A file or folder that is not there.
-
-    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and
-    part: the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
-    """
-
-    field: str
-    path: Path
-    wanted: str
-    dataset: str | None = None
-    part: str = ""
-
-    @property
-    def short(self) -> str:
-        """What is missing, in a few words."""
-        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
 def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str, ...]:

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
-from cosa.checkpoints.locate import locate
-from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
-from workflows.planning.annotation_files import annotation_files, datasets_of, splits_of
+from cosa.extensions import digest_of
+from workflows.planning.annotation_files import annotation_files
 from workflows.planning.digests import FileDigests
-from workflows.planning.missing import Missing, missing_lines
+from workflows.planning.fingerprint import changes, fingerprint_of
+from workflows.planning.missing import missing_lines
 from workflows.planning.selection import EVERYTHING, Selection, check_names
-from workflows.results.artifacts import Manifest, Storage, read_manifest
+from workflows.results.artifacts import Storage, read_manifest
 from workflows.results.locks import holder_of
-from workflows.spec.combinations import is_path
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import Missing, dataset_facts
 from workflows.spec.scaling import check_batches
-from workflows.spec.sections import (
-    DatasetSection,
-    EvaluateSection,
-    ExtractSection,
-    PrepareSection,
-    StageSection,
-    TrainSection,
-)
-
-# Raise a number when a kind of stage would compute something else from the same section and inputs.
-KIND_VERSIONS = {"prepare": 1, "extract": 1, "pretrain": 2, "finetune": 2, "evaluate": 1}
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kinds import kind_of
 
 Action = Literal["run", "skip", "blocked", "left out"]
 
@@ -79,6 +66,13 @@ class Plan:
     def to_run(self) -> tuple[Step, ...]:
         """The steps that are neither done nor left out."""
         return tuple(step for step in self.steps if step.action in ("run", "blocked"))
+
+    def datasets_of(self, stage: str) -> list[str]:
+        """Names of the datasets that a stage reads."""
+        section = self.experiment.stages[stage]
+        return list(
+            dataset_facts(kind_of(section).reads(section, self.experiment.section.datasets), self.experiment.section.datasets)
+        )
 
     def result_of(self, stage: str) -> Path:
         """Where the result of a stage is, or will be."""
@@ -159,8 +153,9 @@ class _Planner:
 
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
+        kind = kind_of(section)
         before = len(self.missing)
-        data = dict(_data_digests(name, self.experiment, self.digests, self.missing))
+        data = self._data_of(name)
         inputs = {i: self.steps[i].fingerprint for i in self.experiment.inputs[name]}
         blocked_by = [i for i, fingerprint in inputs.items() if fingerprint is None]
         if blocked_by or len(self.missing) > before:
@@ -174,11 +169,11 @@ class _Planner:
             None,
             inputs={i: str(fingerprint) for i, fingerprint in inputs.items()},
             data=data,
-            model=_model_of(section, self.experiment),
-            seed=0 if isinstance(section, PrepareSection | ExtractSection) else self.experiment.section.seed,
-            version=_version_of(section),
+            model=self.experiment.section.model.model_dump(mode="json") if kind.builds_model(section) else None,
+            seed=self.experiment.section.seed if kind.is_seeded else 0,
+            version=kind.version_of(section),
         )
-        fingerprint = _fingerprint(step, self.experiment)
+        fingerprint = fingerprint_of(step, self.experiment)
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
             if self.storage.result(name, fingerprint) in self.forced_before:  # what builds on it is forced all the same
@@ -201,172 +196,24 @@ class _Planner:
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
-        changes = tuple(_changes(step, previous)) or ("spec changed: datasets",)
-        fields = [change for change in changes if change.startswith(f"spec changed: stages.{step.name}.")]
+        found = tuple(changes(step, previous)) or ("spec changed: datasets",)
+        fields = [change for change in found if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
-        return replace(step, reason=changes[0] + more, changes=changes)
+        return replace(step, reason=found[0] + more, changes=found)
 
-
-def _model_of(section: StageSection, experiment: Experiment) -> dict[str, Any] | None:
-    """The model section, for a stage that builds a model from it."""
-    if isinstance(section, TrainSection) and section.init_from is None:
-        return experiment.section.model.model_dump(mode="json")
-    return None
-
-
-def _version_of(section: StageSection) -> int:
-    version = KIND_VERSIONS[section.kind]
-    return version * 1000 + CONVERTERS[section.converter].version if isinstance(section, PrepareSection) else version
-
-
-def _fingerprint(step: Step, experiment: Experiment) -> str:
-    """Digest of all that decides the result."""
-    datasets = experiment.section.datasets
-    identity = {
-        "kind": step.kind,
-        "version": step.version,
-        "section": result_fields(step.section),
-        "model": step.model,
-        "seed": step.seed,
-        "datasets": {name: _dataset_facts(step.section, name, datasets[name]) for name in datasets_of(step.section)},
-        "inputs": sorted(step.inputs.values()),
-        "data": step.data,
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _changes(step: Step, previous: Manifest) -> Iterator[str]:
-    """Why the newest earlier result of the stage does not serve: a line a field, what explains most first."""
-    if previous.kind != step.kind:
-        yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
-    for field_name, old, new in _differences(_without_no_effect(step.section, previous.section), result_fields(step.section)):
-        yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
-    for field_name, old, new in _differences(previous.model or {}, step.model or {}):
-        yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
-    if previous.seed != step.seed:
-        yield f"spec changed: seed {previous.seed} -> {step.seed}"
-    for what, old_digests, new_digests in (
-        ("input", previous.inputs, step.inputs),
-        ("data", previous.data, step.data),
-    ):
-        names = [n for n in {**new_digests, **old_digests} if old_digests.get(n) != new_digests.get(n)]
-        if names:
-            yield f"{what} changed: {', '.join(names)}"
-    if previous.kind_version != step.version:
-        yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            if old.get(key) != new.get(key):
-                yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-    elif old != new:
-        yield path, old, new
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-# -- what a stage's result depends on ---------------------------------------------------------------------------------
-
-
-def _is_no_effect(model: type[BaseModel], name: str) -> bool:
-    extra = model.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and extra.get("affects_result") is False
-
-
-def result_fields(section: StageSection) -> dict[str, Any]:
-    """The fields of a section that change its result."""
-    return _without_no_effect(section, section.model_dump(mode="json"))
-
-
-def _without_no_effect(section: StageSection, dumped: dict[str, Any]) -> dict[str, Any]:
-    model = type(section)
-    kept = {k: v for k, v in dumped.items() if k not in model.model_fields or not _is_no_effect(model, k)}
-    if isinstance(kept.get("sweep"), dict):
-        kept["sweep"] = {k: v for k, v in kept["sweep"].items() if k != "max_concurrent"}
-    return kept
-
-
-def _dataset_facts(section: StageSection, name: str, dataset: DatasetSection) -> dict[str, Any]:
-    """What of a dataset counts for a stage: names inside a made dataset; user files count by content, in `data`."""
-    if dataset.made_by is None:
-        return {"media": dataset.media}
-    reads = splits_of(section, name, dataset)
-    files = {f"{split}/{kind}": getattr(dataset.splits[split], kind) for split, kind, _ in reads}
-    return {"media": dataset.media, "root": dataset.root, "frames": dataset.frames, "files": files}
-
-
-def _data_digests(
-    stage: str, experiment: Experiment, digests: FileDigests, missing: list[Missing]
-) -> Iterator[tuple[str, str]]:
-    """Digests of the user's own files that a stage reads, by a name for people; what is not there goes to `missing`."""
-    section = experiment.stages[stage]
-    for name in datasets_of(section):
-        dataset = experiment.section.datasets[name]
-        if dataset.made_by is not None:
-            continue
-        yield from _media_digest(section, name, dataset, digests, missing)
-        for split, kind, _ in splits_of(section, name, dataset):
-            file = getattr(dataset.splits[split], kind)
-            if file is None:
-                continue
-            path = Path(file).expanduser()
-            if path.is_file():
-                yield f"{name}/{split}/{kind}", digests.of_file(path)
-            else:
-                is_plain = dataset.splits[split].captions == dataset.splits[split].questions
-                field_name = f"datasets.{name}.splits.{split}" + ("" if is_plain else f".{kind}")
-                missing.append(Missing(field_name, path, "file", name, split))
-    yield from _weights_digests(stage, experiment, digests, missing)
-
-
-def _weights_digests(
-    stage: str, experiment: Experiment, digests: FileDigests, missing: list[Missing]
-) -> Iterator[tuple[str, str]]:
-    """Digests of the weights that a stage starts from, where they are the user's own files."""
-    section = experiment.stages[stage]
-    field_name = "checkpoint" if isinstance(section, EvaluateSection) else "init_from"
-    reference = getattr(section, field_name, None)
-    if reference is not None and is_path(reference):
-        path = Path(reference).expanduser()
-        found = locate(path)
-        if found is None:
-            missing.append(Missing(f"stages.{stage}.{field_name}", path, "checkpoint"))
-        else:
-            yield f"checkpoint {reference}", digests.of_file(found.weights)
-    if isinstance(section, TrainSection) and reference is None:
-        vision, text = experiment.section.model.vision.pretrained, experiment.section.model.text.pretrained
-        if isinstance(vision, str):
-            if Path(vision).is_file():
-                yield "model.vision.pretrained", digests.of_file(Path(vision))
-            else:
-                missing.append(Missing("model.vision.pretrained", Path(vision), "file"))
-        if isinstance(text, str):
-            if Path(text).is_dir():
-                yield "model.text.pretrained", digests.of_folder(Path(text))
-            else:
-                missing.append(Missing("model.text.pretrained", Path(text), "folder"))
-
-
-def _media_digest(
-    section: StageSection, name: str, dataset: DatasetSection, digests: FileDigests, missing: list[Missing]
-) -> Iterator[tuple[str, str]]:
-    needs_frames = dataset.media == "video" and not isinstance(section, ExtractSection)
-    if needs_frames and dataset.frames is None:
-        return  # the extract stage's fingerprint stands for the clips
-    part, folder = ("frames", dataset.frames) if needs_frames else ("root", dataset.root)
-    path = Path(str(folder)).expanduser()
-    if not path.is_dir():
-        missing.append(Missing(f"datasets.{name}.{part}", path, "folder", name, part))
-    elif isinstance(section, ExtractSection):
-        yield f"{name}/clips", digests.of_folder(path)
-    else:
-        # Frames and images are many: they are not walked. Their folder's place stands for them.
-        yield f"{name}/{part}", f"folder {path.absolute()}"
+    def _data_of(self, stage: str) -> dict[str, str]:
+        """Digests of the user's own files that a stage reads, by a name for people; what is not there goes to `missing`."""
+        experiment, section = self.experiment.section, self.experiment.stages[stage]
+        data: dict[str, str] = {}
+        for read in kind_of(section).reads(section, experiment.datasets):
+            for found in read.digests(experiment, stage, self.digests):
+                if isinstance(found, Missing):
+                    self.missing.append(found)
+                else:
+                    data[found[0]] = found[1]
+        if kind_of(section).uses_extensions(section):
+            data |= {f"extension {Path(file).name}": digest_of(Path(file)) for file in self.experiment.extensions}
+        return data
 
 
 def check_inputs(plan: Plan) -> None:
@@ -384,9 +231,9 @@ def check_annotations(plan: Plan) -> None:
     Raises:
         UserError: with the file, the line and the entry that is wrong, or the file that a task cannot use.
     """
-    checked: set[tuple[Any, ...]] = set()
+    checked: set[tuple[object, ...]] = set()
     for step in plan.to_run:
-        for read in annotation_files(step.name, step.section, plan.experiment):
-            if read.identity not in checked and read.path.is_file():
-                read.check()
-                checked.add(read.identity)
+        for file in annotation_files(step.name, step.section, plan.experiment):
+            if file.identity not in checked and file.path.is_file():
+                file.check()
+                checked.add(file.identity)

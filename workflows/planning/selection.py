@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cosa.errors import UserError
 from workflows.spec.errors import did_you_mean
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from workflows.records.run_table import StageRow, main_metric
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
 from workflows.results.artifacts import Manifest
 from workflows.spec.secrets import Secrets
-from workflows.spec.sections import TrainSection
+from workflows.spec.stage_kinds import kind_of
 
 CHECKPOINT = "checkpoint"  # folder of a stage's result and of its run's artifacts
 
@@ -30,9 +30,8 @@ def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
 
 def to_register(step: Step, manifest: Manifest | None) -> str | None:
     """Name to register the model of a stage under that was done before; None if it is registered, or need not be."""
-    if not isinstance(step.section, TrainSection) or step.section.register_as is None or manifest is None:
-        return None
-    return step.section.register_as if manifest.section.get("register_as") != step.section.register_as else None
+    name = kind_of(step.section).registers_as(step.section)
+    return name if manifest is not None and manifest.section.get("register_as") != name else None
 
 
 class InvocationRecord:
@@ -112,9 +111,9 @@ class InvocationRecord:
                 run.artifact(checkpoint, CHECKPOINT)
             for other in outcome.other_checkpoints:
                 (other.run or run).artifact(result / other.folder.relative_to(partial), "checkpoints")
-            if isinstance(step.section, TrainSection) and step.section.register_as is not None:
-                tags = self._version_tags(step, manifest, checkpoint)
-                run.register(checkpoint, CHECKPOINT, step.section.register_as, tags)
+            name = kind_of(step.section).registers_as(step.section)
+            if name is not None:
+                run.register(checkpoint, CHECKPOINT, name, self._version_tags(step, manifest, checkpoint))
         run.end("FINISHED")
         self._show(StageRow(step.name, step.kind, "run", main_metric(outcome.metrics), local_run=run.local_id))
 

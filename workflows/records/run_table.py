@@ -1,5 +1,4 @@
-"""The table that a person sees on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where
-its run is."""
+"""Writes the table on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where its run is."""
 
 from __future__ import annotations
 
@@ -7,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cosa.tasks.all_tasks import TASKS
+
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
-MAIN_METRICS = ("text_to_video_r1", "cider", "accuracy", "final_loss")  # what is shown of a stage, whichever it has
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,23 @@ class StageRow:
     known_run: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """Return the row as JSON-ready data."""
         return asdict(self)
 
 
 def main_metric(metrics: Mapping[str, float]) -> str:
     """The metric that says most about a stage, with its value; of several tasks one each. Losses only if nothing else."""
-    found = [(name, value) for name, value in metrics.items() if name.rpartition("/")[2] in MAIN_METRICS]
-    chosen = [pair for pair in found if pair[0] != "final_loss"] or found
-    return ", ".join(f"{name} {value:.3g}" if name == "final_loss" else f"{name} {value:.1f}" for name, value in chosen)
+    mains = {task.main_metric for task in TASKS.values()}
+    found = [f"{name} {value:.1f}" for name, value in metrics.items() if name.rpartition("/")[2] in mains]
+    if not found and "final_loss" in metrics:
+        return f"final_loss {metrics['final_loss']:.3g}"
+    return ", ".join(found)
 
 
 def markdown(
     rows: Sequence[Mapping[str, Any]], mlflow_ids: Mapping[str, str], experiment_of: Callable[[str], str | None]
 ) -> str:
-    """The table in Markdown.
+    """Write the table in Markdown.
 
     Args:
         rows: `StageRow.plain()`.
@@ -61,4 +63,4 @@ def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str
     experiment = experiment_of(run_id)
     if experiment is None:
         return f"{run_id} (not on this server)"
-    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # of the page itself, whatever the server's address
+    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # The link works at any address of the server.

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cosa.data.concatenation import concatenated_text_limit
 from cosa.errors import UserError
-from cosa.objectives.names import CONCATENATED
-from workflows.spec.combinations import Report
-from workflows.spec.sections import EvaluateSection, FinetuneSection, PretrainSection, StageSection, TrainSection
-
-
-def positions_needed(stage: StageSection) -> Iterator[tuple[str, int, str]]:
-    """(field, positions, what takes them) of the texts that a stage may make."""
-    if isinstance(stage, TrainSection | EvaluateSection):
-        yield "max_text_tokens", stage.max_text_tokens, "a text"
-    if isinstance(stage, PretrainSection) and any(CONCATENATED.intersection(corpus.objectives) for corpus in stage.corpora):
-        limit = concatenated_text_limit(stage.max_text_tokens, stage.concatenate)
-        yield "max_text_tokens", limit, f"the caption of {stage.concatenate} concatenated samples"
-    if isinstance(stage, FinetuneSection | EvaluateSection):
-        tasks = stage.tasks if isinstance(stage, EvaluateSection) else (stage.task,)
-        # Behind the longest text that is generated stands one more [MASK].
-        if "question_answering" in tasks:
-            answered = stage.max_text_tokens + stage.max_answer_tokens + 1
-            yield "max_text_tokens", answered, "a question with its answer"
-        if "captioning" in tasks:
-            yield "max_caption_tokens", stage.max_caption_tokens + 1, "a generated caption"
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kind import Report
+from workflows.spec.stage_kinds import kind_of
 
 
 def too_long(stage: StageSection, positions: int) -> Iterator[tuple[str, str]]:
     """(field, message) of what an encoder with so many positions cannot read."""
-    told: set[str] = set()
-    for field, needed, what in sorted(positions_needed(stage), key=lambda item: -item[1]):
-        if needed > positions and field not in told:
-            told.add(field)
+    reported: set[str] = set()
+    for field, needed, what in sorted(kind_of(stage).text_lengths(stage), key=lambda length: -length.positions):
+        if needed > positions and field not in reported:
+            reported.add(field)
             yield (
                 field,
                 f"{what} may take {needed} tokens, but the text encoder has {positions} positions; lower it, or raise "
@@ -60,17 +42,14 @@ def refuse_long_texts(stage: StageSection, positions: int) -> None:
 
 
 def _builds_on_model_section(stage: StageSection, stages: Mapping[str, StageSection]) -> bool:
-    """Whether the model that a stage trains or evaluates is the spec's own, perhaps trained by other stages."""
+    """Whether the model that a stage trains or uses is the spec's own, perhaps trained by other stages."""
     seen: list[StageSection] = []
     current: StageSection | None = stage
     while current is not None and current not in seen:
         seen.append(current)
-        if isinstance(current, EvaluateSection):
-            current = stages.get(current.checkpoint)
-        elif isinstance(current, TrainSection):
-            if current.init_from is None:
-                return True
-            current = stages.get(current.init_from)
-        else:
-            return False
+        kind = kind_of(current)
+        if kind.builds_model(current):
+            return True
+        lineage = kind.lineage(current)
+        current = stages.get(lineage.starts_from) if lineage is not None and lineage.starts_from is not None else None
     return False

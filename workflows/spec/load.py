@@ -13,13 +13,18 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from cosa.errors import UserError
+from cosa.extensions import load_extensions
+from workflows.spec.connections import Names
 from workflows.spec.errors import Problem, SpecError, did_you_mean
-from workflows.spec.graph import Experiment, Names, connect
+from workflows.spec.experiment import Experiment
+from workflows.spec.graph import connect
 from workflows.spec.interpolation import interpolate
 from workflows.spec.matrix import expand_matrices
 from workflows.spec.overrides import apply_overrides
-from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS, DatasetSection, ExperimentSection, StageSection
+from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
 from workflows.spec.source import Node, merge, read_yaml
+from workflows.spec.stage_kinds import STAGE_KINDS
 
 Path_ = tuple[str | int, ...]
 OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # said in words of their own
@@ -46,9 +51,30 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     """
     node = _read_with_parents(path, ())
     apply_overrides(node, overrides)
+    extensions = _load_extensions(node)
     groups = expand_matrices(node)
     interpolate(node, os.environ if environment is None else environment)
-    return replace(_validate(node, path), groups=groups)
+    return replace(_validate(node, path), groups=groups, extensions=extensions)
+
+
+def _load_extensions(root: Node) -> tuple[str, ...]:
+    """Load the files that `extensions` names, before anything that they register is looked up; their absolute paths.
+
+    Raises:
+        SpecError: one is not there, or fails.
+    """
+    listed = root.at(("extensions",))
+    found: list[str] = []
+    for item in (listed.items or []) if listed is not None else []:
+        if not isinstance(item.value, str) or "${" in item.value:
+            raise SpecError([Problem("extensions: expected names of Python files, without ${...}", item.place)])
+        file = (Path(item.place.file).parent / Path(item.value).expanduser()).absolute()
+        try:
+            load_extensions([str(file)])
+        except UserError as error:
+            raise SpecError([Problem(str(error), item.place)]) from error
+        found.append(str(file))
+    return tuple(found)
 
 
 # -- extends ----------------------------------------------------------------------------------------------------------
@@ -118,15 +144,15 @@ def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSe
         problems.append(Problem(f"stage {name!r}: expected fields such as kind: finetune", root.find(where, of_key=True)))
         return None
     kind = data.get("kind")
-    if not isinstance(kind, str) or kind not in STAGE_SECTIONS:
+    if not isinstance(kind, str) or kind not in STAGE_KINDS:
         message = (
-            f"stage {name!r} has no kind; expected one of {', '.join(STAGE_SECTIONS)}{_near_stage(name, root)}"
+            f"stage {name!r} has no kind; expected one of {', '.join(STAGE_KINDS)}{_near_stage(name, root)}"
             if kind is None
-            else f"stage {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), STAGE_SECTIONS)}"
+            else f"stage {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), STAGE_KINDS)}"
         )
         problems.append(Problem(message, root.find((*where, "kind"), of_key=kind is None)))
         return None
-    return _section(STAGE_SECTIONS[kind], data, root, where, problems=problems)
+    return _section(STAGE_KINDS[kind].section_for(data), data, root, where, problems=problems)
 
 
 def _near_stage(name: str, root: Node) -> str:

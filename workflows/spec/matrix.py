@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from workflows.spec.errors import Problem, SpecError
-from workflows.spec.sections import KEY_PATTERN, STAGE_SECTIONS
+from workflows.spec.sections import KEY_PATTERN
 from workflows.spec.source import Node, Place
+from workflows.spec.stage_kinds import STAGE_KINDS
 
 VARIABLE = re.compile(r"\$\{matrix\.([^{}]*)\}")
 MOST_STAGES = 256
@@ -108,8 +109,8 @@ def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Ma
 
 def _fields(stage: Node) -> set[str]:
     kind = (stage.children or {}).get("kind")
-    section = STAGE_SECTIONS.get(str(kind.value)) if kind is not None else None
-    return set(section.model_fields) - {"kind"} if section is not None else set()
+    known = STAGE_KINDS.get(str(kind.value)) if kind is not None else None
+    return set(known.section_for(stage.plain()).model_fields) - {"kind"} if known is not None else set()
 
 
 def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:

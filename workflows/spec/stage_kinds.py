@@ -1,24 +1,50 @@
-"""All kinds of stages in one table. To add one: a section in workflows/spec/sections.py, a file beside this, a line here."""
+"""All kinds of stages in one table. To add one: a file in `workflows/stages/`, and a line here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
-if TYPE_CHECKING:
-    from workflows.stages.context import StageFunction
-
-# kind -> 'module:function', imported only when a stage of that kind runs: a plan must not load torch.
-STAGE_FUNCTIONS = {
-    "prepare": "workflows.stages.prepare:prepare",
-    "extract": "workflows.stages.extract:extract",
-    "pretrain": "workflows.training.train:train",
-    "finetune": "workflows.training.train:train",
-    "evaluate": "workflows.stages.evaluate:evaluate",
-}
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kind import StageKind
 
 
-def stage_function(kind: str) -> StageFunction:
-    """The function that runs a kind of stage."""
-    module, name = STAGE_FUNCTIONS[kind].split(":")
-    return cast("StageFunction", getattr(import_module(module), name))
+class StageKinds(Mapping[str, StageKind[Any]]):
+    """Kinds by name. A value is a kind, or 'module:class' of one that is imported when it is asked for."""
+
+    def __init__(self, kinds: Mapping[str, str]):
+        self._kinds: dict[str, StageKind[Any] | str] = dict(kinds)
+
+    def __getitem__(self, name: str) -> StageKind[Any]:
+        kind = self._kinds[name]
+        if isinstance(kind, str):
+            module, _, class_name = kind.partition(":")
+            kind = self._kinds[name] = getattr(import_module(module), class_name)()
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def register(self, kind: StageKind[Any]) -> None:
+        """Add a kind of an extension."""
+        self._kinds[kind.name] = kind
+
+
+STAGE_KINDS = StageKinds(
+    {
+        "prepare": "workflows.stages.prepare:Prepare",
+        "extract": "workflows.stages.extract:Extract",
+        "pretrain": "workflows.stages.pretrain:Pretrain",
+        "finetune": "workflows.stages.finetune:Finetune",
+        "evaluate": "workflows.stages.evaluate:Evaluate",
+    }
+)
+
+
+def kind_of(section: StageSection) -> StageKind[Any]:
+    """The kind of a stage."""
+    return STAGE_KINDS[section.kind]

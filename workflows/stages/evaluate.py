@@ -2,158 +2,180 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from pydantic import Field, field_validator
 
-from cosa.data.dataset_files import DatasetFiles, caption_entries, caption_references, evaluated_clips, question_entries
-from cosa.errors import UserError
-from workflows.records.outcome import StageOutcome
-from workflows.records.plots import plot_retrieved
-from workflows.spec.sections import EvaluateSection
-from workflows.stages.context import StageContext
-from workflows.training.checkpoint_storage import RAY_FOLDER
-from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
-from workflows.training.job import Job
-from workflows.training.train import checkpoint_folder
-from workflows.training.whereabouts import noted_workers
+from cosa.section import OneOf, Section, no_effect
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings
+from cosa.tasks.question_answering import QuestionAnsweringEvaluation
+from cosa.tasks.task import TextLength
+from workflows.spec.errors import did_you_mean
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read
+from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
+from workflows.spec.stage_kind import Lineage, Report, StageKind
+from workflows.spec.stage_kinds import kind_of
+from workflows.stages.finetune import with_fields
 
-QUERIES_SHOWN = 6
+if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
 
 
-def evaluate(context: StageContext) -> StageOutcome:
-    """Metrics and predictions of every task, each beside its baseline."""
-    section: EvaluateSection = context.section
-    context.line.update("starting Ray")
-    resources = context.cluster.resources_for(section.workers or 1)
-    job = Job(
-        section=section.model_dump(mode="json"),
-        datasets={section.dataset: context.dataset(section.dataset)},
-        seed=context.seed,
-        folder=str(context.folder),
-        checkpoint=checkpoint_folder(context, section.checkpoint),
+class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluation, WorkersMixin, BehaviourMixin):
+    """Evaluate a checkpoint; straight from pretraining that is zero-shot.
+
+    Fields of clips and evaluation that are left out are those of the stage that trained the checkpoint.
+    """
+
+    kind: Literal["evaluate"]
+    checkpoint: str = Field(
+        description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash)"
     )
-    context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
-    results = _run(context, {"job": job.plain()}, resources)
-    outcome = StageOutcome("", outputs={}, details={"workers": noted_workers(context.folder)})
-    several = len(section.tasks) > 1
-    parts = []
-    for task in section.tasks:
-        metrics, predictions = results[task]["metrics"], results[task]["predictions"]
-        context.line.update(f"{task}: baselines")
-        baselines, names, note = _baselines(task, job.datasets[section.dataset], section)
-        prefix = f"{task}/" if several and set(metrics) & set(outcome.metrics) else ""
-        outcome.metrics |= {prefix + name: value for name, value in metrics.items()}
-        outcome.baselines |= {prefix + name: value for name, value in baselines.items() if name in metrics}
-        outcome.baseline_names |= {prefix + name: names for name in baselines if name in metrics}
-        outcome.details |= note
-        path = context.folder / f"predictions_{task}.json"
-        path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        outcome.artifacts.append(path)
-        outcome.outputs[f"predictions_{task}"] = path.name
-        if task == "retrieval":
-            outcome.artifacts.append(_show_retrieved(context, job.datasets[section.dataset], predictions))
-        if task == "question_answering" and section.submission:
-            outcome.artifacts.append(_write_submission(context.folder, predictions))
-        parts.append(_one_line(task, metrics))
-    outcome.summary = ", ".join(part for part in parts if part)
-    return outcome
+    dataset: str = Field(description="name of a dataset")
+    split: str = Field("test", description="split to evaluate on")
+    tasks: tuple[Annotated[str, OneOf(TASKS)], ...] = Field(min_length=1, description="what to evaluate; each task once")
+    baseline_split: str = Field("train", description="split that the constant caption and the most frequent answer come from")
+    published: dict[str, float] = no_effect(default_factory=dict, description="published metrics, shown beside ours")
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_task_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tasks)) != len(tasks):
+            raise ValueError("a task stands twice")
+        return tasks
 
 
-def _run(context: StageContext, config: dict[str, Any], resources: Any) -> dict[str, Any]:
-    import ray
+class Evaluate(StageKind[EvaluateSection]):
+    """Metrics and predictions of every task."""
 
-    from workflows.training.workers import evaluation_worker
+    name = "evaluate"
+    section = EvaluateSection
+    version = 1
 
-    if resources.workers > 1:
-        trainer = trainer_of(
-            evaluation_worker, config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
-            storage=context.folder / RAY_FOLDER, can_be_orphaned=context.cluster.is_shared,
-        )  # fmt: skip
-        return fit_in_background(trainer, lambda: None).return_value
-    # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.
-    largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
-    threads = resources.cpus if resources.gpus else largest
-    task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
-    reference = task.options(name=f"evaluate {context.step.name}").remote({**config, "threads": threads})
-    try:
-        while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-            continue
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        raise told(error) from None
+    def section_for(self, data: Mapping[str, Any]) -> type[EvaluateSection]:
+        """With the fields of its tasks, if they are some that the section does not know by itself."""
+        given = data.get("tasks")
+        tasks = [TASKS[name] for name in map(str, given) if name in TASKS] if isinstance(given, list | tuple) else []
+        settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
+        made: type[EvaluateSection] = with_fields(self.section, *settings)
+        return made
+
+    def inherited(
+        self, section: EvaluateSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]
+    ) -> EvaluateSection:
+        """The experiment's behaviour, and what the stage that trained the checkpoint says of clips and evaluation."""
+        changes: dict[str, Any] = {} if "behaviour" in section.model_fields_set else {"behaviour": experiment.behaviour}
+        trained = stages.get(section.checkpoint)
+        if trained is not None and kind_of(trained).gives == "checkpoint":
+            settings: tuple[type[Section], ...] = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
+            names = {name for one in settings for name in one.model_fields} - section.model_fields_set
+            changes |= {name: getattr(trained, name) for name in names if hasattr(trained, name)}
+        return section.model_copy(update=changes)
+
+    def reads(self, section: EvaluateSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """Pictures and annotations of the split, annotations of the split of the baseline, and the checkpoint."""
+        yield MediaRead(("dataset",), section.dataset)
+        splits = datasets[section.dataset].splits if section.dataset in datasets else {}
+        for name in section.tasks:
+            for use in TASKS[name].evaluated_annotations(section, section.split):
+                yield AnnotationsRead(("split",), section.dataset, use)
+            for use in TASKS[name].baseline_annotations(section, section.baseline_split):
+                if section.baseline_split in splits:
+                    yield AnnotationsRead(("baseline_split",), section.dataset, use)
+        yield CheckpointRead("checkpoint", section.checkpoint)
+
+    def check(self, name: str, section: EvaluateSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """The split of the baseline, switches of other tasks, names of published metrics."""
+        where = ("stages", name)
+        dataset = datasets.get(section.dataset)
+        if (
+            dataset is not None
+            and "baseline_split" in section.model_fields_set
+            and section.baseline_split not in dataset.splits
+        ):
+            message = f"dataset {section.dataset!r} has no split {section.baseline_split!r}"
+            report(f"{message}{did_you_mean(section.baseline_split, dataset.splits)}", *where, "baseline_split")
+        tasks = f"the tasks are {', '.join(section.tasks)}"
+        for task in TASKS.values():
+            for field, message in task.misplaced(section, tasks) if task.name not in section.tasks else ():
+                report(message, *where, field)
+        known = [metric.name for task in section.tasks for metric in TASKS[task].metrics]
+        for metric in section.published:
+            if metric not in known:
+                report(f"evaluation gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "published", metric)
+
+    def check_with_others(self, name: str, section: EvaluateSection, experiment: Experiment, report: Report) -> None:
+        """A split without answers cannot also choose a checkpoint."""
+        if not section.submission:
+            return
+        for other, stage in experiment.stages.items():
+            lineage = kind_of(stage).lineage(stage)
+            selected = lineage.selected_on if lineage is not None else None
+            if selected is not None and selected[0] == section.dataset and experiment.same_split(*selected, section.split):
+                report(
+                    f"split {section.split!r} has no answers, but {other} chooses its checkpoint by it; "
+                    f"give stages.{other}.validation_split, or leave out submission",
+                    "stages", name, "submission",
+                )  # fmt: skip
+
+    def notes(self, name: str, section: EvaluateSection, experiment: Experiment) -> Iterator[str]:
+        """Scores that are optimistic because the model has seen the split, or low because it never learned the task."""
+        ancestors = list(_ancestors(section.checkpoint, experiment))
+        here = f"{section.dataset}/{section.split}"
+
+        def is_ours(split: tuple[str, str] | None) -> bool:
+            return split is not None and split[0] == section.dataset and experiment.same_split(*split, section.split)
+
+        trained_on = [other for other, lineage in ancestors if any(map(is_ours, lineage.trained_on))]
+        if trained_on:
+            yield f"{name} reports on {here}, on which {' and '.join(trained_on)} trained"
+        choosing = [other for other, lineage in ancestors if is_ours(lineage.selected_on)]
+        if choosing:
+            yield (
+                f"{name} reports on {here}, by which {' and '.join(choosing)} chose the best checkpoint: "
+                "its scores are optimistic (the published recipes do this too)"
+            )
+        learned = [lineage.task for _, lineage in ancestors if lineage.task is not None]
+        last = ancestors[0][1].task if ancestors else None
+        for task in section.tasks if last is not None else ():
+            if task not in learned:
+                yield (
+                    f"{name} evaluates {task} on {section.checkpoint}, which was finetuned for {last} and never for "
+                    f"{task}: expect low scores"
+                )
+
+    def text_lengths(self, section: EvaluateSection) -> Iterator[TextLength]:
+        """Those of its tasks."""
+        for task in section.tasks:
+            yield from TASKS[task].text_lengths(section)
+
+    def lineage(self, section: EvaluateSection) -> Lineage:
+        """It uses a checkpoint."""
+        return Lineage(section.checkpoint)
+
+    def published(self, section: EvaluateSection) -> Mapping[str, float]:
+        """As its section says."""
+        return section.published
+
+    def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
+        """Evaluate on Ray workers; see `evaluation.py`."""
+        from workflows.stages.evaluation import evaluate
+
+        return evaluate(context)
 
 
-def _baselines(task: str, dataset: DatasetFiles, section: EvaluateSection) -> tuple[dict[str, float], str, dict[str, Any]]:
-    """Metrics of knowing nothing: by metric, what it is called, and what it said."""
-    if task == "retrieval":
-        from cosa.evaluation.retrieval_metrics import retrieval_chance
-
-        chance = retrieval_chance(len(evaluated_clips(dataset, section.split)))
-        return chance, "chance", {}
-    wanted = "questions" if task == "question_answering" else "captions"
-    if dataset.splits.get(section.baseline_split, {}).get(wanted) is None:
-        return {}, "", {"baseline": f"none: the dataset has no {wanted} in a split {section.baseline_split!r}"}
-    if task == "captioning":
-        from cosa.evaluation.caption_metrics import constant_caption_baseline
-
-        captions = [text for entry in caption_entries(dataset, section.baseline_split) for text in entry.captions]
-        cheap = [metric for metric in section.caption_metrics if metric != "meteor"]
-        caption, metrics = constant_caption_baseline(captions, caption_references(dataset, section.split), cheap)
-        return metrics, "constant caption", {"constant_caption": caption}
-    if section.submission:
-        return {}, "", {}
-    from cosa.evaluation.answer_metrics import most_frequent_answer_baseline, vqa_accuracy
-
-    train_answers = [entry.answers[0] for entry in question_entries(dataset, section.baseline_split)]
-    answers = [entry.answers for entry in question_entries(dataset, section.split)]
-    answer, metrics = most_frequent_answer_baseline(train_answers, answers)
-    if section.soft_accuracy:
-        metrics = {"accuracy": vqa_accuracy([answer] * len(answers), answers)["vqa_accuracy"]}
-    return metrics, "most frequent answer", {"most_frequent_answer": answer}
-
-
-def _one_line(task: str, metrics: dict[str, float]) -> str:
-    if task == "retrieval":
-        return f"R@1 {metrics['text_to_video_r1']:.1f}, R@5 {metrics['text_to_video_r5']:.1f}"
-    if task == "captioning":
-        return ", ".join(f"{name} {metrics[name]:.1f}" for name in ("cider", "bleu4") if name in metrics)
-    return f"accuracy {metrics['accuracy']:.1f}" if "accuracy" in metrics else "submission.json written"
-
-
-def _show_retrieved(context: StageContext, dataset: DatasetFiles, predictions: list[dict[str, Any]]) -> Path:
-    """retrieved.png: queries spread evenly over the split, so that failures are seen as often as they occur."""
-    from cosa.data.frames import FrameFolders, ImageFolder, load_frames
-
-    source = FrameFolders(Path(str(dataset.frames))) if dataset.media == "video" else ImageFolder(Path(dataset.root))
-    rows = np.unique(np.linspace(0, len(predictions) - 1, QUERIES_SHOWN).round().astype(int))
-    chosen = [predictions[row] for row in rows]
-    pictures: dict[str, Any] = {}
-    for prediction in chosen:
-        for video_id in [prediction["video_id"], *prediction["ranked"][:4]]:
-            if video_id not in pictures:
-                paths = source.frame_paths(video_id)
-                middle = [paths[int((i + 0.5) * len(paths) / 4)] for i in range(4)] if len(paths) > 1 else paths
-                pictures[video_id] = load_frames(middle).permute(0, 2, 3, 1).numpy()
-    path = context.folder / "retrieved.png"
-    plot_retrieved(chosen, pictures, path, f"{context.step.name}: clips retrieved for texts of {dataset.name}")
-    return path
-
-
-def _write_submission(folder: Path, predictions: list[dict[str, Any]]) -> Path:
-    """submission.json as VQAv2's server wants it: [{"question_id": number, "answer": text}]."""
-    lacking = sum(prediction["question_id"] is None for prediction in predictions)
-    if lacking:
-        raise UserError(f"a submission needs a question_id for every question; {lacking} have none")
-    rows = [
-        {
-            "question_id": int(p["question_id"]) if str(p["question_id"]).isdigit() else p["question_id"],
-            "answer": p["answer"],
-        }
-        for p in predictions
-    ]
-    path = folder / "submission.json"
-    path.write_text(json.dumps(rows) + "\n", encoding="utf-8")
-    return path
+def _ancestors(checkpoint: str, experiment: Experiment) -> Iterator[tuple[str, Lineage]]:
+    """The stage that trained a checkpoint, the one it started from, and so on."""
+    seen: set[str] = set()
+    name: str | None = checkpoint
+    while name is not None and name not in seen and name in experiment.stages:
+        kind = kind_of(experiment.stages[name])
+        lineage = kind.lineage(experiment.stages[name]) if kind.gives == "checkpoint" else None
+        if lineage is None:
+            return
+        seen.add(name)
+        yield name, lineage
+        name = lineage.starts_from

@@ -2,114 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from cosa.data.annotations import load_video_ids
-from cosa.data.extraction import extract_frames, remove_partial_folders
-from cosa.data.videos import VideoIndex
-from cosa.errors import DataError
-from workflows.records.outcome import StageOutcome
-from workflows.stages.context import StageContext
-from workflows.training.fit import told
+from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from workflows.spec.reads import AnnotationsRead, MediaRead, Read
+from workflows.spec.sections import DatasetSection, StageSection
+from workflows.spec.stage_kind import StageKind
 
-CLIPS_PER_TASK = 16
-MANIFEST_FILE = "frames.parquet"
+if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
+    from workflows.spec.experiment import Experiment
+
+NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # kinds of files whose clips are extracted
 
 
-def extract(context: StageContext) -> StageOutcome:
-    """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them.
+class ExtractSection(StageSection):
+    """Decode a dataset's clips to frames/<video_id>/frame_%04d.jpg."""
 
-    A clip that is extracted appears whole, so an interrupted stage goes on with the clips that are missing.
-    """
-    section = context.section
-    dataset = context.dataset(section.dataset, with_frames=False)
-    files = {file for split in dataset.splits.values() for kind in ("captions", "questions") if (file := split[kind])}
-    video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
-    records = _extract_all(context, dataset.root, video_ids)
-    table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
-    table.to_parquet(context.folder / MANIFEST_FILE, index=False)
-    bad = table[table["error"].notna()]
-    (context.folder / "unreadable.txt").write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
-    if len(bad) > section.max_unreadable:
-        first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
-        raise DataError(
-            f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
-            f"mend them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
-            "the dataset. The other clips stay extracted."
-        )
-    good = table[table["error"].isna()]
-    counts = {
-        "clips": len(good),
-        "frames": int(good["frames"].sum()),
-        "video_seconds": float(good["duration"].sum()),
-        "megabytes": float(good["bytes"].sum()) / 1e6,
-        "unreadable": len(bad),
-    }
-    left_out = f", {len(bad)} unreadable left out" if len(bad) else ""
-    return StageOutcome(
-        f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{left_out}",
-        metrics={name: float(value) for name, value in counts.items()},
-        artifacts=[context.folder / MANIFEST_FILE],
-        outputs={"frames": "frames", "manifest": MANIFEST_FILE},
-        details={"counts": counts},
+    kind: Literal["extract"]
+    dataset: str = Field(description="a dataset with media: video")
+    fps: float = Field(4.0, gt=0, le=240, description="frames a second")
+    short_side: PositiveInt | None = Field(
+        None, description="shrink frames to this shorter side, pixels; left out: as they are"
+    )
+    jpeg_quality: int = Field(95, ge=1, le=100, description="of the stored frames")
+    max_unreadable: NonNegativeInt = Field(
+        0, description="how many clips may be unreadable; they are left out of the dataset, and named"
     )
 
 
-def _extract_all(context: StageContext, root: str, video_ids: list[str]) -> list[dict[str, Any]]:
-    context.line.update("starting Ray")
-    context.cluster.start()
-    import ray
+class Extract(StageKind[ExtractSection]):
+    """Makes the frames of a dataset's clips."""
 
-    section = context.section
-    remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
-    frames = context.folder / "frames"
-    frames.mkdir(exist_ok=True)
-    remove_partial_folders(frames)
-    records: list[dict[str, Any]] = []
-    found: list[tuple[str, str]] = []
-    index = VideoIndex(Path(root))
-    for video_id in video_ids:
-        try:
-            found.append((video_id, str(index.find(video_id))))
-        except DataError as error:
-            records.append(_unreadable(video_id, str(error)))
-    options = (str(frames), section.fps, section.short_side, section.jpeg_quality)
-    pending = [remote.remote(found[start : start + CLIPS_PER_TASK], *options) for start in range(0, len(found), CLIPS_PER_TASK)]
-    while pending:
-        finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
-        for task in finished:
-            try:
-                records.extend(ray.get(task))
-            except ray.exceptions.RayTaskError as error:
-                raise told(error) from None
-        context.line.update("clips", len(records), len(video_ids))
-    return records
+    name = "extract"
+    section = ExtractSection
+    version = 1
+    gives = "frames"
+    is_seeded = False
+    headline = ("frames",)
 
+    def uses_extensions(self, section: ExtractSection) -> bool:
+        """Decoding is always ours."""
+        del section
+        return False
 
-def _unreadable(video_id: str, error: str) -> dict[str, Any]:
-    return {
-        "video_id": video_id,
-        "frames": 0,
-        "duration": 0.0,
-        "width": 0,
-        "height": 0,
-        "bytes": 0,
-        "reader": "",
-        "error": error,
-    }
+    def frames_of(self, section: ExtractSection) -> str:
+        """Its dataset."""
+        return section.dataset
 
+    def reads(self, section: ExtractSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """The clips, and the ids of clips in all annotation files."""
+        yield MediaRead(("dataset",), section.dataset, of="clips")
+        splits = datasets[section.dataset].splits if section.dataset in datasets else {}
+        for split, files in splits.items():
+            for kind in NAMING:
+                if getattr(files, kind) is not None:
+                    yield AnnotationsRead(("dataset",), section.dataset, AnnotationUse(split, kind, only_ids=True))
 
-def extract_clips(
-    clips: list[tuple[str, str]], frames: str, fps: float, short_side: int | None, jpeg_quality: int
-) -> list[dict[str, Any]]:
-    """Extract some clips, (video id, path) each, in a Ray worker; one record a clip, also for those that cannot be read."""
-    return [
-        asdict(
-            extract_frames(Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True)
-        )
-        for video_id, path in clips
-    ]
+    def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
+        """Frames that nothing reads."""
+        dataset = experiment.section.datasets.get(section.dataset)
+        if dataset is not None and dataset.frames is not None:
+            yield (
+                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.frames is given; leave out one of "
+                f"them (--set stages.{name}= removes the stage)"
+            )
+
+    def run(self, context: StageContext[ExtractSection]) -> StageOutcome:
+        """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them."""
+        from workflows.stages.extraction import extract
+
+        return extract(context)

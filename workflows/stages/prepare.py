@@ -3,21 +3,84 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
 
 from cosa.datasets.converters import CONVERTERS
-from workflows.records.outcome import StageOutcome
-from workflows.records.tracking import RUN_NOTE
-from workflows.stages.context import StageContext
+from cosa.extensions import MODULE_PREFIX
+from workflows.spec.errors import did_you_mean
+from workflows.spec.reads import FileRead, Read
+from workflows.spec.sections import DatasetSection, StageSection
+from workflows.spec.stage_kind import Report, StageKind
+
+if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
 
 
-def prepare(context: StageContext) -> StageOutcome:
-    """Run a converter into the stage's folder. An interrupted conversion starts again: it is quick and has no parts."""
-    converter = CONVERTERS[context.section.converter]
-    folder = context.folder
-    shutil.rmtree(folder)
-    folder.mkdir()
-    context.line.update(f"{context.section.converter}: {converter.description}")
-    counts = converter.run(folder, context.section.options)
-    summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
-    made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # the note is ours, and goes away
-    return StageOutcome(summary, details={"counts": counts}, artifacts=made)
+class PrepareSection(StageSection):
+    """Make a dataset: generate the demo corpus, or convert a dataset author's own files."""
+
+    kind: Literal["prepare"]
+    converter: str = Field(description="which one: see `cosa list`")
+    options: dict[str, Any] = Field(default_factory=dict, description="the converter's own options")
+
+
+class Prepare(StageKind[PrepareSection]):
+    """Runs a converter. Its options hold seeds of their own."""
+
+    name = "prepare"
+    section = PrepareSection
+    version = 1
+    gives = "dataset"
+    is_seeded = False
+
+    def uses_extensions(self, section: PrepareSection) -> bool:
+        """Only where the converter is one."""
+        return CONVERTERS[section.converter].function.startswith(MODULE_PREFIX)
+
+    def version_of(self, section: PrepareSection) -> int:
+        """Converters change one by one."""
+        return self.version * 1000 + CONVERTERS[section.converter].version
+
+    def reads(self, section: PrepareSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """The files and folders that the converter's options name."""
+        del datasets
+        converter = CONVERTERS.get(section.converter)
+        for name, wanted in (converter.inputs if converter is not None else {}).items():
+            if isinstance(path := section.options.get(name), str):
+                yield FileRead(("options", name), path, wanted)
+
+    def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """Converter and options have to be known."""
+        del datasets
+        where = ("stages", name)
+        converter = CONVERTERS.get(section.converter)
+        if converter is None:
+            report(f"no converter {section.converter!r}{did_you_mean(section.converter, CONVERTERS)}", *where, "converter")
+            return
+        try:
+            converter.options.model_validate(section.options)
+        except ValidationError as error:
+            for item in error.errors():
+                option, message = ".".join(map(str, item["loc"])), item["msg"]
+                if item["type"] == "extra_forbidden":
+                    message = f"unknown option{did_you_mean(option, converter.options.model_fields)}"
+                report(message, *where, "options", *item["loc"])
+
+    def run(self, context: StageContext[PrepareSection]) -> StageOutcome:
+        """Run a converter into the stage's folder. An interrupted conversion starts again: it is quick and has no parts."""
+        from workflows.records.outcome import StageOutcome
+        from workflows.records.tracking import RUN_NOTE
+
+        converter = CONVERTERS[context.section.converter]
+        folder = context.folder
+        shutil.rmtree(folder)
+        folder.mkdir()
+        context.line.update(f"{context.section.converter}: {converter.description}")
+        counts = converter.run(folder, context.section.options)
+        summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+        made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # the note is ours, and goes away
+        return StageOutcome(summary, details={"counts": counts}, artifacts=made)

@@ -14,21 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cosa.evaluation.metric import Metric
+from cosa.tasks.all_tasks import label_of
 from workflows.planning.drawing import tree
 from workflows.planning.plan import Plan
-from workflows.spec.metrics import format_metric
 
 SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
 }  # fmt: skip
 CHANGES_SHOWN = 6  # of a stage; `plan --json` has all
-METRIC_NAMES = {
-    "text_to_video_r1": "text-to-video R@1", "text_to_video_r5": "text-to-video R@5", "text_to_video_r10": "text-to-video R@10",
-    "video_to_text_r1": "video-to-text R@1", "video_to_text_r5": "video-to-text R@5", "video_to_text_r10": "video-to-text R@10",
-    "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L",
-    "cider": "CIDEr", "accuracy": "QA accuracy",
-}  # fmt: skip
-SHOWN = tuple(METRIC_NAMES)
 SECONDS_BETWEEN_LINES = 30.0  # of a running stage, where there is no terminal for a live line
 
 
@@ -162,16 +156,16 @@ class Reporter:
         """A failed stage."""
         self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
 
-    def trials(self, fields: Sequence[str], metric: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
         """The trials of a sweep, the best first: values of the swept fields, the best of the deciding metric, and where."""
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("  trial", *fields, METRIC_NAMES.get(metric, metric), "at step", ""):
+        for column in ("  trial", *fields, metric.label or metric.name, "at step", ""):
             table.add_column(
                 escape(column), justify="left" if column in ("  trial", "") else "right", no_wrap=column == "  trial"
             )
         for row in rows:
-            reached = row.get(metric)
-            shown = ["", ""] if reached is None else [format_metric(metric, reached), f"{row['step']}/{row['steps']}"]
+            reached = row.get(metric.name)
+            shown = ["", ""] if reached is None else [metric.format(reached), f"{row['step']}/{row['steps']}"]
             table.add_row(
                 f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *shown, row["state"]
             )
@@ -211,7 +205,7 @@ class Reporter:
             baseline = row.get("baseline")
             cells = [
                 f"  {row['stage']}" if row["stage"] != previous else "",
-                METRIC_NAMES.get(row["metric"], row["metric"]),
+                label_of(row["metric"]),
                 f"[bold]{row['value']:.1f}[/]",
                 "" if baseline is None else f"{baseline:.1f}",
                 f"[dim]{row.get('baseline_name') or ''}[/]",

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches, random_stream
+from cosa.data.batch_needs import BatchNeeds
+from cosa.data.batches import Batch, Corpus, TrainingBatches, random_stream
+from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 
@@ -24,13 +26,17 @@ def clips(media_id: str, generator: np.random.Generator | None) -> Tensor:
     return torch.tensor([number, int(generator.integers(256))], dtype=torch.uint8).view(1, 2, 1, 1)
 
 
+CONCATENATED = BatchNeeds(concatenated=True)
+NEGATIVES = BatchNeeds(all_captions=True, concatenated=True, all_concatenated=True)
+
+
 def corpus(
-    name: str = "one", samples: int = 13, batch_size: int = 4, steps: int = 7, objectives: Sequence[str] = ("itc", "cmlm")
+    name: str = "one", samples: int = 13, batch_size: int = 4, steps: int = 7, needs: BatchNeeds = CONCATENATED
 ) -> Corpus:
     items = [
         Sample(f"clip{i // 2}", caption=f"{CAPTIONS[i % 4]} {i}", question=f"who {i}", answer=f"{i}") for i in range(samples)
     ]
-    return Corpus(name, items, clips, tuple(objectives), steps, batch_size)
+    return Corpus(name, items, clips, ("any", "labels"), steps, batch_size, needs)
 
 
 def batches(corpora: Sequence[Corpus], *, seed: int = 3, rank: int = 0, workers: int = 1, **rest: int) -> TrainingBatches:
@@ -48,7 +54,6 @@ def unpadded(ids: Tensor | None) -> list[list[int]]:
 
 
 def captions_of(batch: Batch) -> list[str]:
-    assert batch.ids is not None
     return [TOKENIZER.decode(row) for row in batch.ids.tolist()]
 
 
@@ -85,7 +90,7 @@ def test_workers_together_hold_the_batch_of_a_single_worker(workers: int, seed: 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(4, 30), st.integers(1, 4), st.integers(1, 12), st.integers(0, 999))
 def test_an_epoch_is_a_permutation(samples: int, batch_size: int, steps: int, seed: int) -> None:
-    data = batches([corpus(samples=samples, batch_size=batch_size, steps=steps, objectives=["cap"])], seed=seed)
+    data = batches([corpus(samples=samples, batch_size=batch_size, steps=steps, needs=BatchNeeds())], seed=seed)
     per_epoch = samples // batch_size
     orders = []
     for start in range(0, steps, per_epoch):
@@ -126,16 +131,18 @@ def _whole_captions(data: TrainingBatches, step: int) -> list[str]:
 
 
 def test_workers_know_the_captions_that_matching_takes_as_negatives() -> None:
-    both = [corpus(objectives=("itm", "citm"))]
+    both = [corpus(needs=NEGATIVES)]
     alone = batches(both)[0]
     assert alone.all_ids is None
     for rank in range(2):
         part = batches(both, rank=rank, workers=2)[0]
         assert part.all_ids is not None
         assert part.all_concatenated_ids is not None
-        assert torch.equal(part.all_ids, alone.ids)  # type: ignore[arg-type]
+        assert torch.equal(part.all_ids, alone.ids)
         assert torch.equal(part.all_concatenated_ids, alone.concatenated_ids)  # type: ignore[arg-type]
-    assert batches([corpus(objectives=("itc", "citc"))], workers=2)[0].all_ids is None  # nobody asks for them
+    other = batches([corpus()], workers=2)[0]  # nobody asks for them
+    assert other.all_ids is None
+    assert other.all_concatenated_ids is None
 
 
 def test_equal_media_are_known_by_their_identity() -> None:
@@ -157,16 +164,16 @@ def test_frames_belong_to_their_row_and_are_drawn_anew_each_step() -> None:
 
 
 def test_nothing_is_concatenated_unless_an_objective_asks() -> None:
-    for objectives, concatenate in ((("itc", "cap"), 3), (("itc",), 1)):
-        batch = batches([corpus(objectives=objectives)], concatenate=concatenate)[0]
+    for needs, concatenate in ((BatchNeeds(all_captions=True), 3), (CONCATENATED, 1)):
+        batch = batches([corpus(needs=needs)], concatenate=concatenate)[0]
         assert batch.members is None
         assert batch.concatenated_ids is None
 
 
 def test_questions_and_answers() -> None:
-    batch = batches([corpus(objectives=["qa"])], max_answer_tokens=3)[0]
-    assert batch.ids is None
-    questions = [text.split() for text in map(TOKENIZER.decode, unpadded(batch.question_ids))]
+    batch = batches([corpus(needs=BatchNeeds(questions=True))], max_text_tokens=9, max_answer_tokens=3)[0]
+    assert batch.answer_position == 9
+    questions = [text.split() for text in map(TOKENIZER.decode, unpadded(batch.ids))]
     answers = [TOKENIZER.decode(row) for row in unpadded(batch.answer_ids)]
     assert [["who", answer] for answer in answers] == questions
     assert batch.answer_ids is not None
@@ -178,7 +185,8 @@ def test_a_batch_moves_whole() -> None:
     moved = batch.to(torch.device("meta"))
     assert moved.frames.is_meta
     assert moved.media_ids == batch.media_ids
-    assert moved.question_ids is None
+    assert moved.ids.is_meta
+    assert moved.answer_ids is None
 
 
 def test_impossible_batches_are_refused() -> None:

@@ -6,7 +6,7 @@ from cosa.objectives.answer_modelling import question_answer_mask, question_answ
 from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.token_masking import mask_tokens
-from tests.support import FAMILIES, Family, random_frames, tiny_model
+from tests.support import FAMILIES, Family, encoded_questions, random_frames, tiny_model
 
 QUESTIONS = ["what is the man doing", "who", "how many dogs play on the grass"]
 ANSWERS = ["singing a song", "two", "the woman in red"]
@@ -19,11 +19,11 @@ def test_equals_a_loop_over_rows_padded_to_the_limit(family: Family, padding: in
     """The published form pads every question to the limit; trimming that padding changes nothing."""
     model = tiny_model(family)
     limit = 12
-    memory = model.video_memory(model.encode_video(random_frames(3, 2)))
+    videos = model.encode_video(random_frames(3, 2))
     questions, answers = (F.pad(model.tokenizer.batch(texts, limit), (0, padding)) for texts in (QUESTIONS, ANSWERS))
-    loss = question_answering_loss(
-        model, memory, questions, answers, limit + padding, SETTINGS, Draws(torch.Generator().manual_seed(2))
-    ).loss(model)
+    batch = encoded_questions(model, videos, questions, answers, limit + padding)
+    loss = question_answering_loss(batch, SETTINGS, Draws(torch.Generator().manual_seed(2))).loss(model)
+    memory = model.video_memory(videos)
     candidates = (answers != 0) & (torch.arange(answers.shape[1]) > 0)
     masked, labels = mask_tokens(
         answers, candidates, 0.7, mask_id=103, vocabulary_size=4161, generator=torch.Generator().manual_seed(2)
@@ -55,10 +55,12 @@ def test_mask_by_example() -> None:
 
 def test_several_questions_share_a_video() -> None:
     model = tiny_model()
-    memory = model.video_memory(model.encode_video(random_frames(1, 2)))
+    videos = model.encode_video(random_frames(1, 2))
     questions, answers = (model.tokenizer.batch(texts, 12) for texts in (QUESTIONS, ANSWERS))
     shared, copied = (
-        question_answering_loss(model, m, questions, answers, 12, SETTINGS, Draws(torch.Generator().manual_seed(2))).loss(model)
-        for m in (memory, memory.select(torch.tensor([0, 0, 0])))
+        question_answering_loss(
+            encoded_questions(model, v, questions, answers, 12), SETTINGS, Draws(torch.Generator().manual_seed(2))
+        ).loss(model)
+        for v in (videos, videos.select(torch.tensor([0, 0, 0])))
     )
     torch.testing.assert_close(shared, copied)

@@ -1,21 +1,33 @@
 """SCST: rewards by hand, and log-probabilities in one pass against stepping through generation."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from cosa.behaviour import DEFAULT, PUBLISHED, Behaviour
+from cosa.data.batches import Batch, Sample
 from cosa.generation import Decoder, sample
+from cosa.model import COSA, VideoFeatures
 from cosa.objectives.draws import Draws
-from cosa.objectives.self_critical import CiderReward, SelfCritical, self_critical_loss, sequence_log_probabilities
+from cosa.objectives.encoded_batch import EncodedBatch
+from cosa.objectives.preparation import Preparation
+from cosa.objectives.self_critical import (
+    CiderReward,
+    SelfCritical,
+    prepare_rewards,
+    self_critical_loss,
+    sequence_log_probabilities,
+)
 from tests.support import tiny_model
 
 
-def memory_of(model, videos=3):  # type: ignore[no-untyped-def]
-    torch.manual_seed(1)
+def videos_of(model: COSA) -> VideoFeatures:
+    """Three videos."""
     side = model.config.vision.resolution
-    return model.video_memory(model.encode_video(torch.randn(videos, 2, 3, side, side)))
+    return model.encode_video(torch.randn(3, 2, 3, side, side, generator=torch.Generator().manual_seed(1)))
 
 
 def test_the_same_caption_scores_highest_and_a_disjoint_one_nothing() -> None:
@@ -42,11 +54,24 @@ def test_an_empty_caption_scores_nothing() -> None:
     assert reward(["a"], [[]])[0] == 0.0
 
 
+@pytest.mark.parametrize("behaviour", [DEFAULT, PUBLISHED])
+def test_rewards_are_by_all_captions_of_a_clip(behaviour: Behaviour) -> None:
+    tokenizer = tiny_model().tokenizer
+    samples = [Sample("a", caption="a red ball"), Sample("b", caption="two dogs"), Sample("a", caption="the man sings a song")]
+    settings = SimpleNamespace(max_caption_tokens=7, beam_size=2)
+    made = prepare_rewards(Preparation(samples, tokenizer, settings, behaviour))
+    assert (made.max_tokens, made.beam_size) == (7, 2)
+    first, second, other = made.reward(["a"] * 3, [tokenizer.ids(samples[i].caption) for i in (0, 2, 1)])
+    assert first > 1.0
+    assert second > 1.0
+    assert other == 0.0
+
+
 @pytest.mark.parametrize("family", ["swin", "clip"])
 def test_one_pass_gives_the_log_probabilities_of_generation(family: str) -> None:
     model = tiny_model(family).eval()
     with torch.no_grad():
-        memory = memory_of(model)
+        memory = model.video_memory(videos_of(model))
         texts = [[2100, 2200, 2300], [2150, model.tokenizer.end_id], [2400]]
         ours, present = sequence_log_probabilities(model, memory, texts)
         assert present.sum(1).tolist() == [3, 2, 1]
@@ -62,13 +87,15 @@ def test_one_pass_gives_the_log_probabilities_of_generation(family: str) -> None
 def test_the_loss_pushes_towards_the_rewarded_caption() -> None:
     model = tiny_model("swin")
     draws = Draws(torch.Generator().manual_seed(0))
-    memory = memory_of(model)
+    memory = model.video_memory(videos_of(model))
     drawn = sample(model.eval(), memory, max_tokens=5, draws=Draws(torch.Generator().manual_seed(0)))
     references = {name: [ids] for name, ids in zip("abc", drawn, strict=True)}
     settings = SelfCritical(CiderReward(references), max_tokens=5, beam_size=2)
-    loss, reward = self_critical_loss(model, memory_of(model), list("abc"), settings, draws)
-    assert float(reward) > 1.0  # the very captions that were drawn are the references
-    loss.backward()
+    rows = torch.arange(3)
+    source = Batch("demo", ("scst",), tuple("abc"), torch.empty(0), rows, rows[:, None])
+    pending = self_critical_loss(EncodedBatch(model, source.ids, videos_of(model), rows, source=source), settings, draws)
+    assert float(pending.recorded["reward"]) > 1.0  # the very captions that were drawn are the references
+    pending.loss(model).backward()
     gradient = model.multimodal.cls.predictions.transform.dense.weight.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.distributed import rank, world_size
 from cosa.model import COSA
+from cosa.objectives.all_objectives import batch_needs, heads_of
 from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.preparation import prepare
+from cosa.training.freezing import freeze_unused
 from cosa.training.loop import LogRecord, Trainer
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer, freeze_unused
+from cosa.training.optimizer import build_optimizer
 from cosa.training.sharding import shard, whole
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from tests.support import CAPTIONS, random_clips, tiny_config
@@ -39,11 +44,16 @@ def small_trainer(
     vision = config.vision.model_copy(update={"drop_path_rate": 0.0})
     torch.manual_seed(seed)
     model = COSA(config.model_copy(update={"vision": vision}))
+    every = {name for names in objectives for name in names}
+    model.add_heads(heads_of(sorted(every)))
     samples = [
         Sample(f"clip{i}", caption=text, question=text, answer=CAPTIONS[len(CAPTIONS) - 1 - i])
         for i, text in enumerate(CAPTIONS)
     ]
-    corpora = [Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size) for i, names in enumerate(objectives)]
+    corpora = [
+        Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size, batch_needs(names))
+        for i, names in enumerate(objectives)
+    ]
     batches = TrainingBatches(
         corpora,
         model.tokenizer,
@@ -54,11 +64,12 @@ def small_trainer(
         rank=rank(),
         workers=world_size(),
     )
-    freeze_unused(model, {name for names in objectives for name in names})
+    freeze_unused(model, every)
     model.set_gradient_checkpointing(checkpointing)
     settings = OptimizerSettings(learning_rate=1e-3, ema_decay=ema_decay)
     loop_settings = LoopSettings.model_validate({"log_every": 1, **loop})
-    losses = StepLosses(model, ObjectiveSettings(), 16)
+    prepared = prepare(corpora, model.tokenizer, SimpleNamespace(max_caption_tokens=40, beam_size=3))
+    losses = StepLosses(model, ObjectiveSettings(), prepared=prepared)
     if loop_settings.sharding == "fsdp":
         shard(losses, CPU)
     return Trainer(

@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import BEHAVIOURS
-from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches
+from cosa.data.batches import Batch, Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.errors import DataError, UserError
+from cosa.objectives.all_objectives import batch_needs
 from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
+from cosa.training.freezing import freeze_unused
 from cosa.training.loop import LogRecord, Trainer, resolved_precision, seed_step
 from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer, freeze_unused, schedule
+from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from tests.support import CAPTIONS, Family, random_clips, tiny_model
@@ -37,12 +40,15 @@ def make_trainer(
     """Two small corpora; dropout and stochastic depth are on."""
     model = tiny_model(family, spread=0.0)
     samples = [Sample(f"clip{i}", caption=caption) for i, caption in enumerate(CAPTIONS)]
-    corpora = [Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size) for i, names in enumerate(objectives)]
+    corpora = [
+        Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size, batch_needs(names))
+        for i, names in enumerate(objectives)
+    ]
     batches = TrainingBatches(corpora, model.tokenizer, seed=5, concatenate=2, max_text_tokens=16)
     freeze_unused(model, {name for names in objectives for name in names})
     settings = OptimizerSettings(learning_rate=learning_rate, gradient_clip=gradient_clip)
     return Trainer(
-        losses=StepLosses(model, ObjectiveSettings(), 16),
+        losses=StepLosses(model, ObjectiveSettings()),
         optimizer=build_optimizer(model, settings),
         batches=batches,
         optimizer_settings=settings,

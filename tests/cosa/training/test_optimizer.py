@@ -1,37 +1,11 @@
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosa.objectives.draws import Draws
-from cosa.objectives.names import LONG_NAMES
-from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.training.losses import StepLosses
-from cosa.training.optimizer import (
-    build_optimizer,
-    differ_in_reach,
-    freeze_unused,
-    schedule,
-    set_learning_rate,
-)
+from cosa.training.freezing import freeze_unused
+from cosa.training.optimizer import build_optimizer, schedule, set_learning_rate
 from cosa.training.training_settings import OptimizerSettings
-from tests.cosa.training.test_losses import batch_of
-from tests.support import FAMILIES, Family, gradients, tiny_model
-
-
-@pytest.mark.parametrize("family", [*FAMILIES, "siglip"])
-@pytest.mark.parametrize("objectives", [(name,) for name in LONG_NAMES] + [("itc", "itm"), ("itc", "citm", "cmlm", "ccap")])
-def test_exactly_what_gets_a_gradient_stays_trainable(family: str, objectives: tuple[str, ...]) -> None:
-    """Nothing that is trained is frozen, and DDP finds a gradient for everything else in every step."""
-    model = tiny_model(family)
-    losses = StepLosses(model, ObjectiveSettings(), 20)
-    found = losses(batch_of(objectives), Draws(torch.Generator().manual_seed(0)))
-    torch.stack(list(found.values())).sum().backward()
-    reached = set(gradients(model))
-    frozen = set(freeze_unused(model, objectives))
-    names = {name for name, _ in model.named_parameters()}
-    assert names - frozen == reached
-    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == reached
+from tests.support import FAMILIES, Family, tiny_model
 
 
 def test_frozen_weights_have_no_place_in_the_optimizer() -> None:
@@ -40,12 +14,6 @@ def test_frozen_weights_have_no_place_in_the_optimizer() -> None:
     optimizer = build_optimizer(model, OptimizerSettings())
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert held == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-
-
-def test_unused_parameters_are_looked_for_only_when_steps_differ() -> None:
-    assert not differ_in_reach([["itc", "cmlm"], ["cap", "citc", "mlm"]])
-    assert differ_in_reach([["itc"], ["itc", "cap"]])
-    assert not differ_in_reach([["qa"]])
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "siglip", "dinov2 with registers"])

@@ -17,7 +17,6 @@ from cosa.data.annotations import CaptionEntry
 from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.vision_families import VISION_FAMILIES
 from cosa.errors import UserError
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
@@ -49,7 +48,8 @@ def small_step(trainer: Trainer) -> None:
 
 def retrieval_of(model: COSA) -> dict[str, float]:
     entries = [CaptionEntry(f"clip{i}", (text,), i) for i, text in enumerate(CAPTIONS)]
-    return evaluate_retrieval(model, entries, random_clips, EvaluationSettings(), 16, torch.device("cpu")).metrics
+    given = {"rerank": 5, "video_to_text": True, "batch_size": 3, "max_text_tokens": 16, "device": torch.device("cpu")}
+    return dict(evaluate_retrieval(model.eval(), entries, random_clips, **given).metrics)
 
 
 @pytest.mark.parametrize("family", OTHERS)

@@ -11,7 +11,7 @@ import pytest
 
 from workflows.records import tracking
 from workflows.records.metric_batches import deliver, remove_from, travelling_together
-from workflows.records.mlflow_store import METRICS_PER_CALL, Place, Sender, ServerAwayError, local_store
+from workflows.records.mlflow_store import METRICS_PER_CALL, Sender, ServerAwayError, TrackingStore, local_store
 from workflows.records.tracking import Tracker
 from workflows.terminal.reporter import Reporter
 
@@ -59,24 +59,24 @@ def test_a_refused_record_takes_no_others_with_it() -> None:
     sender: Any = RefusesNaN()
     bad = metrics("a", 2)
     bad["points"][0][1] = math.nan
-    told: list[str] = []
-    deliver(sender, [metrics("a", 1), bad, metrics("a", 3)], told.append)
+    reported: list[str] = []
+    deliver(sender, [metrics("a", 1), bad, metrics("a", 3)], reported.append)
     assert sender.sent == [1, 3]
-    assert told == ["MLflow refused to record metrics: ValueError: not a number"]
+    assert reported == ["MLflow refused to record metrics: ValueError: not a number"]
 
 
 def test_what_is_sent_twice_is_there_once(tmp_path: Path) -> None:
     """A server may go away after it has stored a batch and before it has said so."""
     from mlflow.tracking import MlflowClient
 
-    place = Place(local_store(tmp_path), "demo", str(tmp_path / "artifacts"))
-    sender = Sender(place, {})
+    store = TrackingStore(local_store(tmp_path), "demo", str(tmp_path / "artifacts"))
+    sender = Sender(store, {})
     sender.send({"do": "create", "run": "a", "name": "a", "parent": None, "tags": {}, "note": None, "time": 0})
     batch = {**metrics("a", 1), "points": [["loss", 1.0 / step, 1000 + step, step] for step in range(1, 11)]}
     longer = {**batch, "points": [*batch["points"], ["loss", 1.0 / 11, 1011, 11]]}
     for operation in (batch, batch, longer):
         sender.send(operation)
-    history = MlflowClient(tracking_uri=place.uri).get_metric_history(sender.mlflow_ids["a"], "loss")
+    history = MlflowClient(tracking_uri=store.uri).get_metric_history(sender.mlflow_ids["a"], "loss")
     assert [point.step for point in history] == list(range(1, 12))
 
 
@@ -89,7 +89,7 @@ def test_records_gather_into_few_calls_and_nothing_waits_at_the_end(tmp_path: Pa
 
     monkeypatch.setattr(Sender, "send", counted)
     monkeypatch.setattr(tracking, "GATHER_SECONDS", 600.0)
-    one = Tracker(Place(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
+    one = Tracker(TrackingStore(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
     run = one.new_run("stage")
     assert one.flush(60)
     for step in range(50):
@@ -115,7 +115,7 @@ def test_a_server_that_is_back_at_the_end_is_tried_once_more(tmp_path: Path, mon
 
     monkeypatch.setattr(Sender, "send", send)
     monkeypatch.setattr(tracking, "RETRY_SECONDS", 600.0)
-    one = Tracker(Place(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
+    one = Tracker(TrackingStore(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
     run = one.new_run("stage")
     assert tried.wait(10)
     assert not one.flush(10)
@@ -125,13 +125,13 @@ def test_a_server_that_is_back_at_the_end_is_tried_once_more(tmp_path: Path, mon
     assert not (tmp_path / "unsent.jsonl").exists()
 
 
-def test_an_upload_that_goes_on_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_is_running_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def send(self: Sender, operation: dict[str, Any]) -> None:
         time.sleep(2.0 if operation["do"] == "artifact" else 0.0)
         self.mlflow_ids[operation["run"]] = operation["do"]
 
     monkeypatch.setattr(Sender, "send", send)
-    one = Tracker(Place(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
+    one = Tracker(TrackingStore(local_store(tmp_path), "demo", None), tmp_path / "unsent.jsonl", Reporter())
     run = one.new_run("stage")
     run.artifact(tmp_path)
     run.end("FINISHED")

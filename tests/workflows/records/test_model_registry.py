@@ -11,7 +11,7 @@ from rich.console import Console
 from cosa.checkpoints.loading import load_model
 from cosa.checkpoints.native import save_checkpoint
 from tests.support import tiny_model
-from workflows.records.mlflow_store import Place, local_store
+from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
 from workflows.records.tracking import Tracker
 from workflows.terminal.reporter import Reporter
@@ -40,7 +40,9 @@ class Registry:
     def add(self, *versions: dict[str, str]) -> str:
         """Register versions as one invocation does; what was said."""
         reporter = Reporter(Console(file=io.StringIO()))
-        tracker = Tracker(Place(self.uri, "demo", str(self.folder / "artifacts")), self.folder / "unsent.jsonl", reporter)
+        tracker = Tracker(
+            TrackingStore(self.uri, "demo", str(self.folder / "artifacts")), self.folder / "unsent.jsonl", reporter
+        )
         run = tracker.new_run("stage")
         for tags in versions:
             run.register(self.checkpoint, "checkpoint", self.name, tags)

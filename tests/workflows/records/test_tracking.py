@@ -14,7 +14,7 @@ import pytest
 
 from cosa.errors import UserError
 from tests.ports import free_port
-from workflows.records.mlflow_store import Place, Sender, ServerAwayError, local_store
+from workflows.records.mlflow_store import Sender, ServerAwayError, TrackingStore, local_store
 from workflows.records.provenance import command_line
 from workflows.records.tracking import Tracker, flat, sync_files
 from workflows.terminal.reporter import Reporter
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(local_store(tmp_path), "demo", str(tmp_path / "artifacts"))
+def store(tmp_path: Path) -> TrackingStore:
+    return TrackingStore(local_store(tmp_path), "demo", str(tmp_path / "artifacts"))
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def silent() -> Iterator[socket.socket]:
         yield server
 
 
-def tracker(place: Place, folder: Path) -> Tracker:
-    return Tracker(place, folder / "unsent.jsonl", Reporter())
+def tracker(store: TrackingStore, folder: Path) -> Tracker:
+    return Tracker(store, folder / "unsent.jsonl", Reporter())
 
 
-def client_of(place: Place):
+def client_of(store: TrackingStore):
     from mlflow.tracking import MlflowClient
 
-    return MlflowClient(tracking_uri=place.uri)
+    return MlflowClient(tracking_uri=store.uri)
 
 
 def test_flat_names() -> None:
@@ -51,7 +51,7 @@ def test_flat_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "kept"),
+    ("uri", "in_files"),
     [
         ("http://me:secret@host", "http://host"),
         ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
@@ -63,8 +63,8 @@ def test_flat_names() -> None:
         ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
     ],
 )
-def test_files_hold_no_password(uri: str, kept: str) -> None:
-    assert Place(uri, "demo", None).without_password == kept
+def test_files_hold_no_password(uri: str, in_files: str) -> None:
+    assert TrackingStore(uri, "demo", None).without_password == in_files
 
 
 def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +72,11 @@ def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch)
     assert command_line() == "python cli.py plan a.yaml --set tracking.uri=http://***@host"
 
 
-def test_an_interrupted_run_goes_on_in_the_same_run(tmp_path: Path, place: Place) -> None:
+def test_an_interrupted_run_resumes_in_the_same_run(tmp_path: Path, store: TrackingStore) -> None:
     note = tmp_path / "run.json"
     ids = []
     for rate in (1, 2):
-        one = tracker(place, tmp_path)
+        one = tracker(store, tmp_path)
         run = one.new_run("stage", note=note)
         run.params({"learning_rate": rate, f"extra{rate}": rate})
         run.metrics({"loss": float(rate)}, step=rate)
@@ -84,50 +84,50 @@ def test_an_interrupted_run_goes_on_in_the_same_run(tmp_path: Path, place: Place
         one.close()
         ids.append(run.mlflow_id)
     assert ids[0] == ids[1] == json.loads(note.read_text())["mlflow_run_id"]
-    found = client_of(place).get_run(ids[0])
+    found = client_of(store).get_run(ids[0])
     assert found.info.status == "FINISHED"
     assert found.data.params == {"learning_rate": "1", "extra1": "1", "extra2": "2"}
-    assert [point.value for point in client_of(place).get_metric_history(ids[0], "loss")] == [1.0, 2.0]
+    assert [point.value for point in client_of(store).get_metric_history(ids[0], "loss")] == [1.0, 2.0]
     assert not (tmp_path / "unsent.jsonl").exists()
 
 
-def test_a_run_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path, place: Place) -> None:
+def test_a_run_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path, store: TrackingStore) -> None:
     note = tmp_path / "run.json"
-    first = tracker(place, tmp_path)
+    first = tracker(store, tmp_path)
     old = first.new_run("stage", note=note)
     first.close()
-    client_of(place).delete_run(old.mlflow_id)
-    second = tracker(place, tmp_path)
+    client_of(store).delete_run(old.mlflow_id)
+    second = tracker(store, tmp_path)
     new = second.new_run("stage", note=note)
     new.end("FINISHED")
     second.close()
     assert new.mlflow_id not in (None, old.mlflow_id)
-    assert client_of(place).get_run(new.mlflow_id).info.status == "FINISHED"
+    assert client_of(store).get_run(new.mlflow_id).info.status == "FINISHED"
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_make_one_whole_store(tmp_path: Path) -> None:
+def test_two_runs_at_once_make_one_intact_store(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from workflows.terminal.reporter import Reporter
-from workflows.records.mlflow_store import Place, local_store
+from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.provenance import command_line
 from workflows.records.tracking import Tracker
 folder = Path({str(tmp_path)!r})
-one = Tracker(Place(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
+one = Tracker(TrackingStore(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
 one.new_run("run").end("FINISHED")
 one.close(60)
 """
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
-    client = client_of(Place(local_store(tmp_path), "demo", None))
+    client = client_of(TrackingStore(local_store(tmp_path), "demo", None))
     runs = client.search_runs([client.get_experiment_by_name("demo").experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 3
     assert not (tmp_path / "unsent.jsonl").exists()
 
 
 def test_why_a_server_is_away_is_said_in_few_words() -> None:
-    sender = Sender(Place(f"http://me:secret@127.0.0.1:{free_port()}", "demo", None), {})
+    sender = Sender(TrackingStore(f"http://me:secret@127.0.0.1:{free_port()}", "demo", None), {})
     with pytest.raises(ServerAwayError, match=r"^ConnectionRefusedError: \[Errno \d+\] Connection refused$"):
         sender.send({"do": "tags", "run": "a", "values": {}})
 
@@ -136,8 +136,8 @@ def test_why_a_server_is_away_is_said_in_few_words() -> None:
 def test_a_server_that_never_answers_loses_no_record(
     tmp_path: Path, silent: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = Place(f"http://me:secret@127.0.0.1:{silent.getsockname()[1]}", "demo", None)
-    one = tracker(place, tmp_path)
+    store = TrackingStore(f"http://me:secret@127.0.0.1:{silent.getsockname()[1]}", "demo", None)
+    one = tracker(store, tmp_path)
     run = one.new_run("stage")
     run.metrics({"loss": 1.0}, step=1)
     run.end("FINISHED")
@@ -153,8 +153,8 @@ def test_a_server_that_never_answers_loses_no_record(
 def test_a_store_that_cannot_be_opened_keeps_its_records_for_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     database = tmp_path / "mlflow.db"
     database.write_text("this is no database, and far too long to be taken for an empty one" * 20)
-    place = Place(local_store(tmp_path), "demo", None)
-    one = tracker(place, tmp_path)
+    store = TrackingStore(local_store(tmp_path), "demo", None)
+    one = tracker(store, tmp_path)
     one.new_run("stage").end("FINISHED")
     one.close(20)
     assert capsys.readouterr().out.count("cannot be used") == 1

@@ -9,7 +9,7 @@ import pytest
 from tests.tracking_server import TrackingServer
 from tests.workflows.records.test_model_registry import CHECKPOINT_FILES, version_tags
 from workflows.records import tracking
-from workflows.records.mlflow_store import Place
+from workflows.records.mlflow_store import TrackingStore
 from workflows.records.tracking import Tracker
 from workflows.terminal.reporter import Reporter
 
@@ -30,7 +30,7 @@ def test_a_server_that_restarts_has_every_step_once(
     checkpoint.mkdir()
     for name, text in CHECKPOINT_FILES.items():
         (checkpoint / name).write_text(text)
-    one = Tracker(Place(server.uri, "demo", None), tmp_path / "unsent.jsonl", Reporter())
+    one = Tracker(TrackingStore(server.uri, "demo", None), tmp_path / "unsent.jsonl", Reporter())
     run = one.new_run("stage", note=tmp_path / "run.json")
     restarted = threading.Thread(target=server.start)
     slowest = 0.0

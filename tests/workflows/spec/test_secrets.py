@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.records.mlflow_store import Place, local_store
+from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.tracking import Tracker
 from workflows.spec.secrets import Secrets, mask_passwords
 from workflows.terminal.reporter import Reporter
@@ -100,7 +100,7 @@ def test_no_record_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     broken.mkdir()
     (broken / "mlflow.db").write_text("no database, and too long to be taken for an empty one" * 20)
     for folder in (tmp_path, broken):
-        one = Tracker(Place(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
+        one = Tracker(TrackingStore(local_store(folder), "demo", None), folder / "unsent.jsonl", Reporter())
         run = one.new_run("stage", tags={"cosa.command": "x --set a.b=very-secret-value"})
         run.params({"options": {"login": "very-secret-value"}, "plain": "shown"})
         run.tags({"t": "http://me:pw@host/very-secret-value"})

@@ -1,0 +1,18 @@
+"""CIDEr (Vedantam et al., 2015), with the scorer of pycocoevalcap."""
+
+from pycocoevalcap.cider.cider import Cider
+
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+
+
+class CiderScorer(CaptionScorer):
+    """The clipped CIDEr-D form, as in all published results.
+
+    It weighs n-grams by their rarity among the clips of the references: it depends on the full test set and is 0, by its
+    definition, for a single clip.
+    """
+
+    def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
+        """`cider`, 0 to 10."""
+        value, _ = Cider().compute_score(references, predictions)
+        return {"cider": float(value)}

@@ -1,0 +1,145 @@
+"""Text-to-video retrieval: rank the clips of a split for every caption (paper, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PositiveInt
+
+from cosa.data.annotation_use import AnnotationUse
+from cosa.evaluation.metric import Metric
+from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
+
+if TYPE_CHECKING:
+    import torch
+
+    from cosa.behaviour import Behaviour
+    from cosa.data.annotations import CaptionEntry
+    from cosa.data.batches import ClipSource
+    from cosa.data.dataset_files import DatasetFiles
+    from cosa.data.sample import Sample
+    from cosa.evaluation.evaluation_result import EvaluationResult
+    from cosa.model import COSA
+
+
+def _metrics_of(direction: str, label: str) -> tuple[Metric, ...]:
+    recalls = [Metric(f"{direction}_r{k}", f"{label} R@{k}") for k in (1, 5, 10)]
+    ranks = [Metric(f"{direction}_{name}", lower_is_better=True) for name in ("median_rank", "mean_rank")]
+    return (*recalls, Metric(f"{direction}_mean_r"), *ranks)
+
+
+TEXT_TO_VIDEO = _metrics_of("text_to_video", "text-to-video")
+VIDEO_TO_TEXT = _metrics_of("video_to_text", "video-to-text")
+# Before matching re-ranks.
+CONTRASTIVE = (Metric("contrastive_text_to_video_r1"), Metric("contrastive_text_to_video_r5"))
+
+
+class RetrievalSettings(TaskSettings):
+    """How retrieval is evaluated (published defaults)."""
+
+    rerank: PositiveInt = Field(50, description="videos of every text that matching re-scores")
+    video_to_text: bool = Field(False, description="also rank texts for every video")
+
+
+class Retrieval(Task[RetrievalSettings]):
+    """Contrastive similarity ranks all videos, matching re-ranks the best."""
+
+    name = "retrieval"
+    annotations = "captions"
+    metrics = (*TEXT_TO_VIDEO, *VIDEO_TO_TEXT, *CONTRASTIVE)
+    main_metric = "text_to_video_r1"
+    settings = RetrievalSettings
+
+    def objectives(self, settings: RetrievalSettings) -> tuple[str, ...]:
+        """Contrastive and matching."""
+        del settings
+        return ("itc", "itm")
+
+    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+        """One sample a caption."""
+        from cosa.data.dataset_files import caption_samples
+
+        return caption_samples(dataset, split)
+
+    def validation_metrics(self, settings: RetrievalSettings) -> tuple[str, ...]:
+        """All that are computed: they come together."""
+        shown = (*TEXT_TO_VIDEO, *(VIDEO_TO_TEXT if settings.video_to_text else ()), *CONTRASTIVE)
+        return tuple(metric.name for metric in shown)
+
+    def why_left_out(self, metric: str, settings: RetrievalSettings) -> str | None:
+        """The other direction has to be asked for."""
+        asked_for = metric in self.validation_metrics(settings) or all(metric != known.name for known in VIDEO_TO_TEXT)
+        return None if asked_for else f"{metric} is only computed with video_to_text: true"
+
+    def evaluated_annotations(self, settings: RetrievalSettings, split: str) -> tuple[AnnotationUse, ...]:
+        """The split's captions."""
+        del settings
+        return (AnnotationUse(split, "captions", evaluated=True),)
+
+    def baseline_annotations(self, settings: RetrievalSettings, split: str) -> tuple[AnnotationUse, ...]:
+        """Chance needs none."""
+        del settings, split
+        return ()
+
+    def text_lengths(self, settings: RetrievalSettings) -> Iterator[TextLength]:
+        """Captions are cut to `max_text_tokens`, as in training."""
+        yield TextLength("max_text_tokens", settings.max_text_tokens, "a text")
+
+    def references(self, dataset: DatasetFiles, split: str, settings: RetrievalSettings) -> list[CaptionEntry]:
+        """Clips with all their captions."""
+        from cosa.data.dataset_files import evaluated_clips
+
+        del settings
+        return evaluated_clips(dataset, split)
+
+    def media_ids(self, references: list[CaptionEntry]) -> list[str]:
+        """The gallery."""
+        return [entry.video_id for entry in references]
+
+    def evaluate(
+        self,
+        model: COSA,
+        references: list[CaptionEntry],
+        clips: ClipSource,
+        settings: RetrievalSettings,
+        *,
+        device: torch.device,
+        behaviour: Behaviour,
+        metrics: Sequence[str] | None = None,
+    ) -> EvaluationResult:
+        """Rank all clips for every caption; see `evaluate_retrieval`."""
+        from cosa.evaluation.video_ranking import evaluate_retrieval
+
+        del metrics  # they come together
+        return evaluate_retrieval(
+            model,
+            references,
+            clips,
+            rerank=settings.rerank,
+            video_to_text=settings.video_to_text,
+            batch_size=settings.eval_batch_size,
+            max_text_tokens=settings.max_text_tokens,
+            device=device,
+            behaviour=behaviour,
+        )
+
+    def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: RetrievalSettings) -> Baseline:
+        """Recalls of a random order."""
+        from cosa.evaluation.retrieval_metrics import retrieval_chance
+
+        del baseline_split
+        return Baseline(retrieval_chance(len(self.references(dataset, split, settings))), "chance")
+
+    def summary(self, metrics: Mapping[str, float]) -> str:
+        """R@1 and R@5."""
+        return f"R@1 {metrics['text_to_video_r1']:.1f}, R@5 {metrics['text_to_video_r5']:.1f}"
+
+    def pictures(self, dataset: DatasetFiles, predictions: Sequence[Mapping[str, Any]], folder: Path, title: str) -> list[Path]:
+        """retrieved.png: some queries with the frames of the clips that were ranked best."""
+        from cosa.tasks.retrieved_picture import draw_retrieved
+
+        path = folder / "retrieved.png"
+        draw_retrieved(dataset, predictions, path, f"{title}: clips retrieved for texts of {dataset.name}")
+        return [path]

@@ -1,0 +1,170 @@
+"""What a task is: everything that training, evaluation, specs and reports ask of it. To add one: a file beside this, and a line
+in `all_tasks.py`. No torch at import: specs are checked with tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from pydantic import PositiveInt
+
+from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.clip_settings import ClipSettings
+from cosa.evaluation.metric import Metric
+from cosa.section import Section, no_effect
+
+if TYPE_CHECKING:
+    import torch
+
+    from cosa.behaviour import Behaviour
+    from cosa.data.batches import ClipSource
+    from cosa.data.dataset_files import DatasetFiles
+    from cosa.data.sample import Sample
+    from cosa.evaluation.evaluation_result import EvaluationResult
+    from cosa.model import COSA
+
+
+class TaskSettings(ClipSettings):
+    """What all tasks are evaluated with."""
+
+    eval_batch_size: PositiveInt = no_effect(64, description="clips encoded at once in evaluation")
+
+
+SettingsT = TypeVar("SettingsT", bound=TaskSettings)
+
+
+class TextLength(NamedTuple):
+    """The longest text of a kind that a task makes. field: the setting that limits it. positions: that it takes in the text
+    encoder. what: in words."""
+
+    field: str
+    positions: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is reached by knowing nothing of the clips. name: what it is. details: what it said, for the manifest."""
+
+    metrics: Mapping[str, float]
+    name: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Task(ABC, Generic[SettingsT]):
+    """A task on one dataset (paper, section 4).
+
+    name: in specs. annotations: the kind of annotation file that holds its texts. metrics: all that evaluation can give.
+    main_metric: the one that selects checkpoints and trials. settings: fields of its own that finetuning and evaluation have;
+    training_settings and evaluation_settings: those that only one of them has. switches: of all these, what is a mistake in a
+    stage without this task.
+    """
+
+    name: ClassVar[str]
+    annotations: ClassVar[AnnotationKind]
+    metrics: ClassVar[tuple[Metric, ...]]
+    main_metric: ClassVar[str]
+    settings: type[SettingsT]
+    training_settings: ClassVar[type[Section]] = Section
+    evaluation_settings: ClassVar[type[Section]] = Section
+    switches: ClassVar[tuple[str, ...]] = ()
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def objectives(self, settings: SettingsT) -> tuple[str, ...]:
+        """Names of the objectives that finetuning sums up."""
+
+    @abstractmethod
+    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+        """Training samples of a split.
+
+        Raises:
+            DataError: its annotation file cannot be used.
+        """
+
+    @abstractmethod
+    def validation_metrics(self, settings: SettingsT) -> tuple[str, ...]:
+        """Names of the metrics that validation computes: a checkpoint is selected often, so slow ones are left out."""
+
+    def trained_annotations(self, split: str, batch_size: int) -> AnnotationUse:
+        """The annotation file that training on a split reads."""
+        return AnnotationUse(split, self.annotations, fewest_samples=batch_size)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def evaluated_annotations(self, settings: SettingsT, split: str) -> tuple[AnnotationUse, ...]:
+        """The annotation files that evaluating a split reads."""
+
+    @abstractmethod
+    def baseline_annotations(self, settings: SettingsT, split: str) -> tuple[AnnotationUse, ...]:
+        """The annotation files that the baseline reads of the split that it is taken from."""
+
+    @abstractmethod
+    def text_lengths(self, settings: SettingsT) -> Iterator[TextLength]:
+        """The longest texts that the text encoder has to read."""
+
+    @abstractmethod
+    def references(self, dataset: DatasetFiles, split: str, settings: SettingsT) -> Mapping[str, Any] | Sequence[Any]:
+        """What answers are compared with, as `evaluate` takes it.
+
+        Raises:
+            DataError: an annotation file cannot be used.
+        """
+
+    @abstractmethod
+    def media_ids(self, references: Any) -> list[str]:
+        """Ids of the clips or images that evaluation looks at."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        model: COSA,
+        references: Any,
+        clips: ClipSource,
+        settings: SettingsT,
+        *,
+        device: torch.device,
+        behaviour: Behaviour,
+        metrics: Sequence[str] | None = None,
+    ) -> EvaluationResult:
+        """Metrics and predictions, the same on all workers. metrics: only these have to be computed; all when left out."""
+
+    @abstractmethod
+    def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: SettingsT) -> Baseline | None:
+        """What is reached without looking at the clips, as `baseline_split` shows it; None if nothing is."""
+
+    @abstractmethod
+    def summary(self, metrics: Mapping[str, float]) -> str:
+        """The result in one line for people."""
+
+    def pictures(self, dataset: DatasetFiles, predictions: Sequence[Mapping[str, Any]], folder: Path, title: str) -> list[Path]:
+        """Draw what a person wants to see of predictions, into files of a folder; nothing unless the task has pictures."""
+        del dataset, predictions, folder, title
+        return []
+
+    def submission(self, predictions: Sequence[Mapping[str, Any]], folder: Path, settings: SettingsT) -> list[Path]:
+        """Write what a benchmark's server wants, if that is asked for; nothing unless the task has a server."""
+        del predictions, folder, settings
+        return []
+
+    # -- for specs -----------------------------------------------------------------------------------------------------
+
+    def metric(self, name: str) -> Metric:
+        """A metric by its name."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    def why_left_out(self, metric: str, settings: SettingsT) -> str | None:
+        """How to have a metric of the task in validation that its settings leave out, if there is a way."""
+        del metric, settings
+        return None
+
+    def misplaced(self, settings: Section, tasks: str) -> Iterator[tuple[str, str]]:
+        """(field, message) of switches of this task that are on though it is not among the tasks of a stage, named in words."""
+        for switch in self.switches:
+            if getattr(settings, switch, False):
+                yield switch, f"it belongs to {self.name}; {tasks}"

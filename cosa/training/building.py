@@ -1,0 +1,178 @@
+"""From settings and data to a trainer: the one place where model, batches, losses and optimizer are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cosa.behaviour import DEFAULT, Behaviour
+from cosa.checkpoints.building import new_model
+from cosa.checkpoints.loading import load_model
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.clip_settings import ClipSettings
+from cosa.data.clips import ClipReader
+from cosa.data.dataset_files import DatasetFiles
+from cosa.data.sample import Sample
+from cosa.distributed import rank, world_size
+from cosa.model import COSA
+from cosa.model_config import ModelConfig
+from cosa.objectives.all_objectives import batch_needs, heads_of
+from cosa.objectives.preparation import prepare
+from cosa.tasks.task import Task, TaskSettings
+from cosa.training.freezing import freeze_unused
+from cosa.training.loop import Trainer
+from cosa.training.losses import StepLosses
+from cosa.training.optimizer import build_optimizer
+from cosa.training.sharding import shard
+from cosa.training.training_settings import TrainingSettings
+
+
+def corpus_of(
+    dataset: DatasetFiles,
+    split: str,
+    samples: Sequence[Sample],
+    objectives: Sequence[str],
+    settings: ClipSettings,
+    *,
+    steps: int,
+    batch_size: int,
+    resolution: int,
+    behaviour: Behaviour = DEFAULT,
+) -> Corpus:
+    """Samples of a split as a corpus to train on.
+
+    Args:
+        dataset: where its pictures are.
+        split: its name, for messages.
+        samples: of the split.
+        objectives: whose losses are summed up.
+        settings: what of a clip the model sees.
+        steps: that draw from this corpus.
+        batch_size: samples a step over all workers.
+        resolution: side of the model's input image, pixels.
+        behaviour: how images are shrunk.
+    """
+    clips = ClipReader.of(dataset, settings, resolution, training=True, behaviour=behaviour)
+    return Corpus(f"{dataset.name}/{split}", samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives))
+
+
+def finetuning_corpus(
+    task: Task[Any],
+    dataset: DatasetFiles,
+    split: str,
+    settings: TaskSettings,
+    *,
+    epochs: float,
+    batch_size: int,
+    resolution: int,
+    behaviour: Behaviour = DEFAULT,
+) -> Corpus:
+    """A split with a task's samples and objectives, for so many passes over it; arguments as of `corpus_of`."""
+    samples = task.samples(dataset, split)
+    return corpus_of(
+        dataset,
+        split,
+        samples,
+        task.objectives(settings),
+        settings,
+        steps=max(1, round(len(samples) // batch_size * epochs)),
+        batch_size=batch_size,
+        resolution=resolution,
+        behaviour=behaviour,
+    )
+
+
+def build_model(
+    settings: ClipSettings,
+    *,
+    checkpoint: Path | None = None,
+    config: ModelConfig | None = None,
+    concatenate: int = 1,
+    seed: int = 0,
+) -> COSA:
+    """The model that a training starts from, on the CPU: a checkpoint's, or a new one.
+
+    Args:
+        settings: frames of a sample, and the resolution if it is not the model's own.
+        checkpoint: ours or a published one.
+        config: of a new model; its random weights follow from the seed.
+        concatenate: samples that are joined into one; there are frame embeddings for all of their frames.
+        seed: of random weights.
+
+    Raises:
+        UserError: the checkpoint, or pretrained weights, cannot be used.
+        ValueError: neither checkpoint nor config, or both.
+    """
+    if (checkpoint is None) == (config is None):
+        raise ValueError("a model starts from a checkpoint or from a configuration; give one of them")
+    positions = settings.train_frames * concatenate
+    if checkpoint is not None:
+        return load_model(checkpoint, resolution=settings.resolution, frame_positions=positions)
+    assert config is not None
+    vision = config.vision.model_copy(update={"resolution": settings.resolution or config.vision.resolution})
+    config = config.model_copy(update={"vision": vision, "frame_positions": config.frame_positions or positions})
+    return new_model(config, seed=seed)
+
+
+def build_trainer(
+    model: COSA,
+    corpora: Sequence[Corpus],
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    concatenate: int = 1,
+    behaviour: Behaviour = DEFAULT,
+) -> Trainer:
+    """A trainer of this worker; every worker builds the same.
+
+    Args:
+        model: on the CPU; it gets the heads that objectives bring along, is moved and, if settings say so, sharded.
+        corpora: what is trained on; missing clips are found here.
+        settings: of optimizer, loop, input and objectives.
+        device: to train on.
+        seed: of everything that is drawn.
+        concatenate: samples that are joined into one, where objectives ask for it.
+        behaviour: ours, or the published one.
+
+    Raises:
+        DataError: clips are missing, or a corpus is smaller than a batch.
+        UserError: the settings cannot be had on this machine.
+    """
+    for corpus in corpora:
+        corpus.clips.check(sample.media_id for sample in corpus.samples)
+    batches = TrainingBatches(
+        corpora,
+        model.tokenizer,
+        seed=seed,
+        concatenate=concatenate,
+        max_text_tokens=settings.max_text_tokens,
+        max_answer_tokens=settings.max_answer_tokens,
+        rank=rank(),
+        workers=world_size(),
+        behaviour=behaviour,
+    )
+    objectives = sorted({name for corpus in corpora for name in corpus.objectives})
+    torch.manual_seed(seed)  # heads that the model lacks have the same weights on all workers
+    model.add_heads(heads_of(objectives))
+    freeze_unused(model, objectives)
+    model.set_gradient_checkpointing(settings.gradient_checkpointing)
+    model.to(device)
+    if settings.compile:
+        model.compile_encoders()
+    prepared = prepare(corpora, model.tokenizer, settings, behaviour)
+    losses = StepLosses(model, settings, prepared=prepared, behaviour=behaviour)
+    if settings.sharding == "fsdp" and world_size() > 1:
+        shard(losses, device)
+    return Trainer(
+        losses=losses,
+        optimizer=build_optimizer(model, settings, behaviour),
+        batches=batches,
+        optimizer_settings=settings,
+        loop_settings=settings,
+        seed=seed,
+        device=device,
+    )

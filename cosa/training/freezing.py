@@ -1,0 +1,59 @@
+"""What of a model a stage trains: the parts that its objectives reach; the others rest, or such a stage is a mistake."""
+
+from collections.abc import Iterable, Sequence
+
+from cosa.errors import UserError
+from cosa.model import COSA
+from cosa.model_parts import ModelPart
+from cosa.objectives.all_objectives import parts_reached
+
+
+def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
+    """Turn off gradients of the parts that none of the objectives reaches; gives the names of their parameters.
+
+    DDP then needs no search for unused parameters, and weight decay does not shrink heads that another stage trained.
+
+    Raises:
+        UserError: a parameter belongs to no part, a part that is not reached may not rest, or the model lacks a part that an
+            objective reaches.
+    """
+    objectives = sorted(set(objectives))
+    reached = parts_reached(objectives)
+    for part in reached - set(model.parts):
+        raise UserError(
+            f"{', '.join(objectives)}: the model lacks the {part.name}; build it with all heads of its objectives (heads_of in "
+            "cosa/objectives/all_objectives.py)"
+        )
+    frozen = []
+    for name, parameter in model.named_parameters():
+        part = part_of(name, model.parts)
+        if part in reached:
+            continue
+        if not part.may_rest:
+            raise UserError(
+                f"{', '.join(objectives)}: nothing trains the {part.name} ({name}), and it may not rest; name it in `reaches` "
+                "of the objective that trains it, or declare that the part may rest"
+            )
+        parameter.requires_grad_(False)
+        frozen.append(name)
+    return frozen
+
+
+def part_of(parameter: str, parts: Sequence[ModelPart]) -> ModelPart:
+    """The part of a model that a parameter is of.
+
+    Raises:
+        UserError: it is of none.
+    """
+    for part in parts:
+        if part.holds(parameter):
+            return part
+    raise UserError(
+        f"{parameter} belongs to no part of the model, so nobody knows whether to train it; declare a part with it in "
+        "cosa/model_parts.py, and name the part in `reaches` of the objectives that train it"
+    )
+
+
+def differ_in_reach(objective_sets: Iterable[Iterable[str]]) -> bool:
+    """Whether steps of one training run reach different parameters, so that DDP has to look for unused ones."""
+    return len({parts_reached(objectives) for objectives in objective_sets}) > 1

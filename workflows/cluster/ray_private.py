@@ -1,0 +1,182 @@
+"""All that this program uses of Ray's private interfaces, which any release of Ray may change.
+
+Nothing depends on them: where Ray lacks one, or has it in another shape, one line of the log says so and what happens instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+_LOG = logging.getLogger(__name__)
+_CHANGED = (ImportError, AttributeError, TypeError, ValueError, LookupError)  # how a changed interface shows
+
+
+@contextmanager
+def shown_as(command_line: str) -> Iterator[None]:
+    """While the block starts or joins Ray, Ray takes `command_line` for this program's: its dashboard shows it to everybody.
+
+    Without Ray's own function for it, the words of this process are hidden from whatever else Ray may read them with.
+    """
+    with ExitStack() as replaced:
+        try:
+            utils = import_module("ray._private.utils")
+            _require_function(utils, "get_entrypoint_name")
+            replaced.enter_context(_replaced(utils, "get_entrypoint_name", lambda *_, **__: command_line))
+        except _CHANGED as error:
+            _warn(error, "the command line is hidden from all of Ray while it starts")
+            replaced.enter_context(_hidden_words(command_line))
+        yield
+
+
+@contextmanager
+def _hidden_words(command_line: str) -> Iterator[None]:
+    """The words of this process's command line as one that is safe to show, for psutil and in `sys.argv`."""
+    import psutil
+
+    own = psutil.Process.cmdline
+
+    def cmdline(process: psutil.Process) -> list[str]:
+        return [command_line] if process.pid == os.getpid() else own(process)
+
+    # The program's own path stays: Ray gives its folder to workers.
+    with _replaced(psutil.Process, "cmdline", cmdline), _replaced(sys, "argv", sys.argv[:1]):
+        yield
+
+
+def session_folder(context: Any) -> Path | None:
+    """The folder that a Ray which was started here writes to and never removes; None, with a warning, if Ray does not say it.
+
+    context: what `ray.init` returned.
+    """
+    try:
+        return Path(context.address_info["session_dir"])
+    except _CHANGED as error:
+        _warn(error, "the folder of its session in the temporary folder is not removed")
+        return None
+
+
+def trainer_class(name: str, can_be_orphaned: bool) -> Any:
+    """TorchTrainer under a name in the dashboard, without processes that its run has no use for.
+
+    Each of these takes seconds to start and a share of a core: no Ray dataset is read, and a cluster that ends with its run
+    needs nobody to clean up after it. Without Ray's private parts, all of them run, and classes have Ray's own names.
+    """
+    trainer = import_module("ray.train.torch").TorchTrainer
+    try:
+        trainer = _with_fewer_callbacks(trainer, can_be_orphaned)
+    except _CHANGED as error:
+        _warn(error, "trainings run with all default callbacks of Ray Train")
+    try:
+        trainer = _with_named_controller(trainer, name)
+    except _CHANGED as error:
+        _warn(error, f"the dashboard shows the processes of {name} without its name")
+    return trainer
+
+
+def _with_fewer_callbacks(trainer: Any, can_be_orphaned: bool) -> Any:
+    callbacks = "ray.train.v2._internal.callbacks"
+    _require_function(trainer, "_create_default_callbacks")
+    unused = [_class(f"{callbacks}.datasets:DatasetsCallback")]
+    if not can_be_orphaned:
+        unused.append(_class(f"{callbacks}.placement_group_callback:PlacementGroupCleanerCallback"))
+
+    class TrainerWithFewerCallbacks(trainer):
+        def _create_default_callbacks(self, *arguments: Any, **keywords: Any) -> Any:
+            created = super()._create_default_callbacks(*arguments, **keywords)
+            return [callback for callback in created if not isinstance(callback, tuple(unused))]
+
+    return TrainerWithFewerCallbacks
+
+
+def _with_named_controller(trainer: Any, name: str) -> Any:
+    api = import_module("ray.train.v2.api.data_parallel_trainer")
+    _require_function(trainer, "_initialize_and_run_controller")
+    own = _class_in(api, "TrainController")
+    group = _class_in(own, "worker_group_cls")
+    controller = _named_controller(own, group, _class_in(group, "_worker_cls"), name)
+
+    class TrainerWithNamedController(trainer):
+        def _initialize_and_run_controller(self, *arguments: Any, **keywords: Any) -> Any:
+            with _replaced(api, "TrainController", controller):
+                return super()._initialize_and_run_controller(*arguments, **keywords)
+
+    return TrainerWithNamedController
+
+
+def _named_controller(controller: Any, group: Any, worker: Any, name: str) -> Any:
+    """Ray Train's controller, whose actor and workers the dashboard shows by a name; Ray's own classes have none."""
+
+    class NamedWorker(worker):
+        def __repr__(self) -> str:
+            return name
+
+    class NamedWorkerGroup(group):
+        _worker_cls = NamedWorker
+
+    class NamedController(controller):
+        worker_group_cls = NamedWorkerGroup
+
+        def __repr__(self) -> str:
+            return name
+
+    for named, own in ((NamedWorker, worker), (NamedController, controller)):
+        named.__name__, named.__qualname__ = own.__name__, own.__qualname__
+    return NamedController
+
+
+def remember_trials(scheduler: Any, history: Mapping[str, Sequence[float]]) -> None:
+    """Let Ray Tune's ASHA compare new trials with those of earlier invocations; without, it compares only new ones.
+
+    history: the metric at validations 1, 2, ... of each earlier trial, by name; higher is better.
+    """
+    try:
+        (bracket,) = scheduler._brackets
+        for name, values in history.items():
+            for number, value in enumerate(values, 1):
+                bracket.on_result(SimpleNamespace(trial_id=name), number, value)
+    except _CHANGED as error:
+        _warn(error, "early stopping compares trials only with those of this invocation")
+
+
+# -- looking at Ray ----------------------------------------------------------------------------------------------------
+
+
+def _warn(error: Exception, consequence: str) -> None:
+    import ray
+
+    _LOG.warning("Ray %s is not as expected (%s): %s", ray.__version__, error, consequence)
+
+
+def _require_function(owner: Any, name: str) -> None:
+    if not callable(getattr(owner, name)):
+        raise TypeError(f"{name} of {owner.__name__} is no function")
+
+
+def _class(path: str) -> Any:
+    module, name = path.split(":")
+    return _class_in(import_module(module), name)
+
+
+def _class_in(owner: Any, name: str) -> Any:
+    found = getattr(owner, name)
+    if not isinstance(found, type):
+        raise TypeError(f"{name} of {owner.__name__} is no class")
+    return found
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    own = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, own)

@@ -1,0 +1,71 @@
+"""What a running stage is given. A stage reads its section and inputs, and writes its folder; nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from cosa.data.dataset_files import DatasetFiles
+from workflows.cluster.ray_cluster import Cluster
+from workflows.planning.plan import Plan, Step
+from workflows.records.tracking import RunRecorder
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kinds import kind_of
+from workflows.terminal.reporter import StageLine
+
+S = TypeVar("S", bound=StageSection)
+
+
+@dataclass
+class StageContext(Generic[S]):
+    """Everything around a running stage. section: with inherited fields. folder: where it works, absolute."""
+
+    step: Step
+    section: S
+    plan: Plan
+    folder: Path
+    cluster: Cluster
+    line: StageLine
+    run: RunRecorder
+    seed: int
+
+    @property
+    def kind(self) -> Any:
+        """The stage's kind."""
+        return kind_of(self.section)
+
+    def result_of(self, stage: str) -> Path:
+        """The result folder of another stage, absolute."""
+        return self.plan.result_of(stage).absolute()
+
+    def datasets(self) -> dict[str, DatasetFiles]:
+        """All datasets that the stage reads, by name."""
+        return {name: self.dataset(name) for name in self.plan.datasets_of(self.step.name)}
+
+    def dataset(self, name: str, *, with_frames: bool = True) -> DatasetFiles:
+        """A dataset's files with all stages that make parts of it looked up."""
+        section = self.plan.experiment.section.datasets[name]
+        base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
+        frames: str | None = None
+        unreadable: frozenset[str] = frozenset()
+        if section.media == "video" and with_frames:
+            if section.frames is not None:
+                frames = str(base / Path(section.frames).expanduser())
+            else:
+                extracted = self.result_of(self.plan.experiment.frames_stage(name))
+                frames, unreadable = str(extracted / "frames"), _unreadable(extracted)
+        splits = {
+            split: {
+                kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
+                for kind in ("captions", "questions", "references")
+            }
+            for split, files in section.splits.items()
+        }
+        root = str(base / Path(section.root).expanduser())
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable)
+
+
+def _unreadable(extracted: Path) -> frozenset[str]:
+    path = extracted / "unreadable.txt"
+    return frozenset(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else frozenset()

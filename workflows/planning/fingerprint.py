@@ -1,0 +1,88 @@
+"""What decides a result: the digest by which it is found again, and a line for everything that differs from an older one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from workflows.results.artifacts import Manifest
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import dataset_facts
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kinds import kind_of
+
+if TYPE_CHECKING:
+    from workflows.planning.plan import Step
+
+
+def fingerprint_of(step: Step, experiment: Experiment) -> str:
+    """Digest of all that decides the result of a stage."""
+    datasets = experiment.section.datasets
+    identity = {
+        "kind": step.kind,
+        "version": step.version,
+        "section": result_fields(step.section),
+        "model": step.model,
+        "seed": step.seed,
+        "datasets": dataset_facts(kind_of(step.section).reads(step.section, datasets), datasets),
+        "inputs": sorted(step.inputs.values()),
+        "data": step.data,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def changes(step: Step, previous: Manifest) -> Iterator[str]:
+    """Why the newest earlier result of the stage does not serve: a line a field, what explains most first."""
+    if previous.kind != step.kind:
+        yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
+    for field_name, old, new in _differences(_without_no_effect(step.section, previous.section), result_fields(step.section)):
+        yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
+    for field_name, old, new in _differences(previous.model or {}, step.model or {}):
+        yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
+    if previous.seed != step.seed:
+        yield f"spec changed: seed {previous.seed} -> {step.seed}"
+    for what, old_digests, new_digests in (
+        ("input", previous.inputs, step.inputs),
+        ("data", previous.data, step.data),
+    ):
+        names = [n for n in {**new_digests, **old_digests} if old_digests.get(n) != new_digests.get(n)]
+        if names:
+            yield f"{what} changed: {', '.join(names)}"
+    if previous.kind_version != step.version:
+        yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if old.get(key) != new.get(key):
+                yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield path, old, new
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def result_fields(section: StageSection) -> dict[str, Any]:
+    """The fields of a section that change its result."""
+    return _without_no_effect(section, section.model_dump(mode="json"))
+
+
+def _is_no_effect(model: type[BaseModel], name: str) -> bool:
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and extra.get("affects_result") is False
+
+
+def _without_no_effect(section: StageSection, dumped: dict[str, Any]) -> dict[str, Any]:
+    model = type(section)
+    found = {k: v for k, v in dumped.items() if k not in model.model_fields or not _is_no_effect(model, k)}
+    if isinstance(found.get("sweep"), dict):
+        found["sweep"] = {k: v for k, v in found["sweep"].items() if k != "max_concurrent"}
+    return found

@@ -1,0 +1,50 @@
+"""A checked spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workflows.spec.sections import ExperimentSection, StageSection
+from workflows.spec.source import Node
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked spec. `stages` are in an order in which they can run, with inherited fields filled in.
+
+    inputs: per stage, the stages whose results it reads. frames: stages that extract frames, by dataset. warnings: what is
+    allowed but should be known. source: the spec as it was read, with places. groups: stages that were made of one with a
+    matrix, by its name. extensions: files that were loaded for it, absolute.
+    """
+
+    section: ExperimentSection
+    stages: dict[str, StageSection]
+    inputs: dict[str, tuple[str, ...]]
+    file: Path
+    frames: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    source: Node | None = field(default=None, compare=False, repr=False)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return self.section.name
+
+    def stages_named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Names of stages, with that of a matrix standing for all that it made."""
+        return tuple(stage for name in names for stage in self.groups.get(name, (name,)))
+
+    def frames_stage(self, dataset: str) -> str:
+        """The stage that extracts a dataset's frames."""
+        return self.frames[dataset]
+
+    def same_split(self, dataset: str, one: str, other: str) -> bool:
+        """Whether two splits of a dataset are the same, by name or because they have the same files."""
+        if one == other:
+            return True
+        section = self.section.datasets.get(dataset)
+        return section is not None and one in section.splits and section.splits[one] == section.splits.get(other)

@@ -1,0 +1,332 @@
+"""What stages read. A kind of stage lists it, and the rest follows from the list: which stages run before, what its fingerprint
+covers, what is missing, and which files are checked before anything runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from cosa.checkpoints.locate import locate
+from cosa.data.annotation_use import AnnotationUse
+from workflows.spec.errors import did_you_mean
+from workflows.spec.references import is_path
+from workflows.spec.sections import DatasetSection, ExperimentSection
+
+FieldPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file or folder that is not there.
+
+    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and
+    part: the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
+    """
+
+    field: str
+    path: Path
+    wanted: str
+    dataset: str | None = None
+    part: str = ""
+
+    @property
+    def short(self) -> str:
+        """What is missing, in a few words."""
+        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
+
+
+class Connections(Protocol):
+    """The names that a spec gives, and what they stand for; all but `has_stage` report names that lead nowhere."""
+
+    section: ExperimentSection
+
+    def report(self, message: str, *path: str | int) -> None:
+        """Report an error and the path of the field that it is about."""
+        ...
+
+    def has_stage(self, name: str) -> bool:
+        """Whether there is such a stage."""
+        ...
+
+    def dataset(self, name: str, path: FieldPath) -> DatasetSection | None:
+        """A dataset by its name, which stands at a path."""
+        ...
+
+    def expect_stage(self, name: str, path: FieldPath, gift: str | None, what: str) -> bool:
+        """Whether a name, which stands at a path, is that of a valid stage that gives something, in words."""
+        ...
+
+    def frames_stages(self, dataset: str) -> list[str]:
+        """The stage that makes the frames of a dataset's clips."""
+        ...
+
+
+class Digests(Protocol):
+    """Gives digests of the user's own files."""
+
+    def of_file(self, path: Path) -> str:
+        """Of a file's content."""
+        ...
+
+    def of_folder(self, folder: Path) -> str:
+        """Of all files below a folder."""
+        ...
+
+
+class Read(ABC):
+    """Something that a stage reads."""
+
+    @abstractmethod
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """Names of the stages whose results it needs; reports names that lead nowhere."""
+
+    @abstractmethod
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """(name for people, digest) of every file of the user's own that it reads; what is not there."""
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """The user's own files and folders that every machine has to see, as the spec writes them."""
+        del experiment
+        yield from ()
+
+    def path_fields(self) -> Iterator[FieldPath]:
+        """Fields of the stage that hold paths."""
+        yield from ()
+
+    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
+        """A dataset, and what of its section counts for the result; None where digests say everything."""
+        del datasets
+        return None
+
+
+@dataclass(frozen=True)
+class MediaRead(Read):
+    """The clips or images of a dataset. of: 'clips' are video files, 'pictures' images or extracted frames."""
+
+    field: FieldPath  # of the dataset's name, below the stage
+    dataset: str
+    of: Literal["clips", "pictures"] = "pictures"
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """The stage that makes the dataset, and the one that extracts its frames."""
+        dataset = connections.dataset(self.dataset, ("stages", stage, *self.field))
+        if dataset is None:
+            return
+        if self.of == "clips" and dataset.media != "video":
+            message = f"dataset {self.dataset!r} holds images; only clips have frames to extract"
+            connections.report(message, "stages", stage, *self.field)
+        if dataset.made_by is not None and connections.has_stage(dataset.made_by):
+            yield dataset.made_by
+        if self.of == "pictures" and dataset.media == "video" and dataset.frames is None:
+            yield from connections.frames_stages(self.dataset)
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """Clips count by their content. Frames and images are many: the place of their folder stands for them."""
+        del stage
+        dataset = experiment.datasets[self.dataset]
+        needs_frames = self.of == "pictures" and dataset.media == "video"
+        if dataset.made_by is not None or (needs_frames and dataset.frames is None):
+            return  # the fingerprint of the stage that makes them stands for them
+        part, folder = ("frames", dataset.frames) if needs_frames else ("root", dataset.root)
+        path = Path(str(folder)).expanduser()
+        if not path.is_dir():
+            yield Missing(f"datasets.{self.dataset}.{part}", path, "folder", self.dataset, part)
+        elif self.of == "clips":
+            yield f"{self.dataset}/clips", digests.of_folder(path)
+        else:
+            yield f"{self.dataset}/{part}", f"folder {path.absolute()}"
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """Root and frames."""
+        dataset = experiment.datasets[self.dataset]
+        if dataset.made_by is None:
+            yield from (Path(path) for path in (dataset.root, dataset.frames) if path is not None)
+
+    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]]:
+        """Names inside a dataset that a stage makes; the user's own files count by content."""
+        dataset = datasets[self.dataset]
+        if dataset.made_by is None:
+            return self.dataset, {"media": dataset.media}
+        return self.dataset, {"media": dataset.media, "root": dataset.root, "frames": dataset.frames, "files": {}}
+
+
+@dataclass(frozen=True)
+class AnnotationsRead(Read):
+    """An annotation file of a dataset. field: of the split's name, below the stage."""
+
+    field: FieldPath
+    dataset: str
+    use: AnnotationUse
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """None of its own: `MediaRead` of the dataset has them. Reports a split or file that is not there."""
+        dataset = connections.section.datasets.get(self.dataset)
+        where = ("stages", stage, *self.field)
+        if dataset is not None and self.use.split not in dataset.splits:
+            known = did_you_mean(self.use.split, dataset.splits)
+            connections.report(f"dataset {self.dataset!r} has no split {self.use.split!r}{known}", *where)
+        elif dataset is not None and self.use.required and self.file(dataset) is None:
+            connections.report(f"split {self.use.split!r} of dataset {self.dataset!r} has no {self.use.kind}: file", *where)
+        yield from ()
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """The file's content."""
+        del stage
+        dataset = experiment.datasets[self.dataset]
+        file = self.file(dataset)
+        if dataset.made_by is not None or file is None:
+            return
+        path = Path(file).expanduser()
+        if path.is_file():
+            yield f"{self.dataset}/{self.use.split}/{self.use.kind}", digests.of_file(path)
+        else:
+            split = dataset.splits[self.use.split]
+            field = f"datasets.{self.dataset}.splits.{self.use.split}"
+            field += "" if split.captions == split.questions else f".{self.use.kind}"
+            yield Missing(field, path, "file", self.dataset, self.use.split)
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """The file."""
+        dataset = experiment.datasets[self.dataset]
+        file = self.file(dataset)
+        if dataset.made_by is None and file is not None:
+            yield Path(file)
+
+    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
+        """The file's name inside a dataset that a stage makes."""
+        dataset = datasets[self.dataset]
+        if dataset.made_by is None:
+            return None
+        return self.dataset, {"files": {f"{self.use.split}/{self.use.kind}": self.file(dataset)}}
+
+    def file(self, dataset: DatasetSection) -> str | None:
+        """The file's path, as the spec writes it."""
+        found: str | None = getattr(dataset.splits[self.use.split], self.use.kind)
+        return found
+
+
+@dataclass(frozen=True)
+class CheckpointRead(Read):
+    """The checkpoint of a stage, or one of the user's own."""
+
+    field: str
+    reference: str
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """The stage, if it is one."""
+        where = ("stages", stage, self.field)
+        what = "a stage that trains (pretrain or finetune)"
+        if not is_path(self.reference) and connections.expect_stage(self.reference, where, "checkpoint", what):
+            yield self.reference
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """The content of its weights."""
+        del experiment
+        if not is_path(self.reference):
+            return
+        path = Path(self.reference).expanduser()
+        found = locate(path)
+        if found is None:
+            yield Missing(f"stages.{stage}.{self.field}", path, "checkpoint")
+        else:
+            yield f"checkpoint {self.reference}", digests.of_file(found.weights)
+
+    def path_fields(self) -> Iterator[FieldPath]:
+        """Its field."""
+        if is_path(self.reference):
+            yield (self.field,)
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """Folder or file."""
+        del experiment
+        if is_path(self.reference):
+            yield Path(self.reference)
+
+
+@dataclass(frozen=True)
+class PretrainedRead(Read):
+    """The weights that the model section starts the encoders with."""
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """No stage makes them."""
+        del connections, stage
+        yield from ()
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """The content of local files; what a hub gives is known by its name."""
+        vision, text = experiment.model.vision.pretrained, experiment.model.text.pretrained
+        if isinstance(vision, str):
+            yield from FileRead(("model", "vision", "pretrained"), vision, in_full=True).digests(experiment, stage, digests)
+        if isinstance(text, str):
+            field = ("model", "text", "pretrained")
+            yield from FileRead(field, text, "folder", in_full=True).digests(experiment, stage, digests)
+
+
+@dataclass(frozen=True)
+class FileRead(Read):
+    """A file or folder of the user's own. field: where the spec names it, below the stage, or in full."""
+
+    field: FieldPath
+    path: str
+    wanted: Literal["file", "folder"] = "file"
+    in_full: bool = False
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """No stage makes it."""
+        del connections, stage
+        yield from ()
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """Its content."""
+        del experiment
+        path, field = Path(self.path).expanduser(), ".".join(map(str, self.field))
+        if not (path.is_file() if self.wanted == "file" else path.is_dir()):
+            yield Missing(field if self.in_full else f"stages.{stage}.{field}", path, self.wanted)
+        else:
+            yield field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path)
+
+    def path_fields(self) -> Iterator[FieldPath]:
+        """Its field."""
+        if not self.in_full:
+            yield self.field
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """The file or folder."""
+        del experiment
+        yield Path(self.path)
+
+
+@dataclass(frozen=True)
+class ResultRead(Read):
+    """The result of another stage, of any kind. field: of its name, below the stage."""
+
+    field: FieldPath
+    stage: str
+
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """The stage."""
+        if connections.expect_stage(self.stage, ("stages", stage, *self.field), None, "a stage"):
+            yield self.stage
+
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """None: the fingerprint of the stage stands for its result."""
+        del experiment, stage, digests
+        yield from ()
+
+
+def dataset_facts(reads: Iterable[Read], datasets: Mapping[str, DatasetSection]) -> dict[str, dict[str, Any]]:
+    """What of the sections of datasets counts for a stage, by dataset."""
+    facts: dict[str, dict[str, Any]] = {}
+    for read in reads:
+        found = read.facts(datasets)
+        if found is not None:
+            dataset, more = found
+            known = facts.setdefault(dataset, {})
+            files = {**known.get("files", {}), **more.get("files", {})}
+            known.update(more)
+            if "files" in known:
+                known["files"] = files
+    return facts

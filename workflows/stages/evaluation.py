@@ -1,0 +1,108 @@
+"""The work of an evaluate stage: a checkpoint is evaluated by Ray workers, its baselines are computed here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cosa.data.dataset_files import DatasetFiles
+from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.task import Baseline
+from workflows.cluster.ray_cluster import WorkerResources
+from workflows.execution.checkpoint_storage import RAY_FOLDER
+from workflows.execution.context import StageContext
+from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
+from workflows.execution.job import Job
+from workflows.execution.stage_checkpoint import checkpoint_folder
+from workflows.execution.whereabouts import noted_workers
+from workflows.records.outcome import StageOutcome
+from workflows.stages.evaluate import EvaluateSection
+
+Context = StageContext[EvaluateSection]
+
+
+def evaluate(context: Context) -> StageOutcome:
+    """Metrics and predictions of every task, each beside its baseline."""
+    section = context.section
+    context.line.update("starting Ray")
+    resources = context.cluster.resources_for(section.workers or 1)
+    dataset = context.dataset(section.dataset)
+    job = Job(
+        section=section.model_dump(mode="json"),
+        datasets={section.dataset: dataset},
+        seed=context.seed,
+        folder=str(context.folder),
+        checkpoint=checkpoint_folder(context, section.checkpoint),
+        extensions=context.plan.experiment.extensions,
+    )
+    context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
+    results = _run(context, {"job": job.plain()}, resources)
+    outcome = StageOutcome("", details={"workers": noted_workers(context.folder)})
+    for name in section.tasks:
+        _add_task(context, outcome, name, dataset, results[name]["metrics"], results[name]["predictions"])
+    summaries = [TASKS[name].summary(results[name]["metrics"]) for name in section.tasks]
+    outcome.summary = ", ".join(filter(None, summaries))
+    return outcome
+
+
+def _add_task(
+    context: Context,
+    outcome: StageOutcome,
+    name: str,
+    dataset: DatasetFiles,
+    metrics: Mapping[str, float],
+    predictions: Sequence[Mapping[str, Any]],
+) -> None:
+    """What one task gives, in figures and files."""
+    section, task = context.section, TASKS[name]
+    context.line.update(f"{name}: baselines")
+    baseline = _baseline(context, name, dataset, outcome)
+    prefix = f"{name}/" if len(section.tasks) > 1 and set(metrics) & set(outcome.metrics) else ""
+    outcome.metrics |= {prefix + metric: value for metric, value in metrics.items()}
+    compared = {metric: value for metric, value in baseline.metrics.items() if metric in metrics}
+    outcome.baselines |= {prefix + metric: value for metric, value in compared.items()}
+    outcome.baseline_names |= {prefix + metric: baseline.name for metric in compared}
+    outcome.details |= baseline.details
+    path = context.folder / f"predictions_{name}.json"
+    path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    outcome.outputs[f"predictions_{name}"] = path.name
+    pictures = task.pictures(dataset, predictions, context.folder, context.step.name)
+    outcome.artifacts += [path, *pictures, *task.submission(predictions, context.folder, section)]
+
+
+def _baseline(context: Context, name: str, dataset: DatasetFiles, outcome: StageOutcome) -> Baseline:
+    """What knowing nothing of the clips reaches; says why, where it cannot be computed."""
+    section, task = context.section, TASKS[name]
+    for use in task.baseline_annotations(section, section.baseline_split):
+        if dataset.splits.get(use.split, {}).get(use.kind) is None:
+            outcome.details["baseline"] = f"none: the dataset has no {use.kind} in a split {use.split!r}"
+            return Baseline({}, "")
+    return task.baseline(dataset, section.split, section.baseline_split, section) or Baseline({}, "")
+
+
+def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -> dict[str, Any]:
+    """Metrics and predictions by task, from Ray workers."""
+    import ray
+
+    from workflows.execution.workers import evaluation_worker
+
+    if resources.workers > 1:
+        trainer = trainer_of(
+            evaluation_worker, config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
+            storage=context.folder / RAY_FOLDER, can_be_orphaned=context.cluster.is_shared,
+        )  # fmt: skip
+        found: dict[str, Any] = fit_in_background(trainer, lambda: None).return_value
+        return found
+    # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.
+    largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+    threads = resources.cpus if resources.gpus else largest
+    task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
+    reference = task.options(name=f"evaluate {context.step.name}").remote({**config, "threads": threads})
+    try:
+        while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
+            continue
+        found = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise user_error_in(error) from None
+    return found

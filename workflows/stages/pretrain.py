@@ -1,0 +1,154 @@
+"""Pretraining on image-text and video-text corpora (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from cosa.data.annotation_use import AnnotationUse
+from cosa.data.concatenation import concatenated_text_limit
+from cosa.evaluation.metric import Metric
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.section import OneOf, Section
+from cosa.tasks.task import TextLength
+from workflows.execution.progress import MEAN_LOSS
+from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
+from workflows.spec.reads import AnnotationsRead, MediaRead, Read
+from workflows.spec.stage_kind import GlobalBatch, Lineage
+
+if TYPE_CHECKING:
+    from cosa.behaviour import Behaviour
+    from cosa.data.batches import Corpus
+    from cosa.data.dataset_files import DatasetFiles
+
+
+class CorpusSection(Section):
+    """One corpus of a pretraining run."""
+
+    dataset: str = Field(description="name of a dataset")
+    split: str = Field("train", description="its split")
+    objectives: tuple[Annotated[str, OneOf(PRETRAINING)], ...] = Field(
+        min_length=1, description="losses that are summed; see `cosa schema`"
+    )
+    steps: PositiveInt = Field(description="steps that draw from this corpus")
+    batch_size: PositiveInt = Field(description="samples a step over all workers")
+
+    @field_validator("objectives")
+    @classmethod
+    def _once_each(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in objectives if objectives.count(name) > 1})
+        if twice:
+            raise ValueError(f"objective {twice[0]!r} is listed twice")
+        return objectives
+
+    @property
+    def joined(self) -> list[str]:
+        """Its objectives that are taken on concatenated samples."""
+        return sorted(name for name in self.objectives if OBJECTIVES[name].concatenated)
+
+
+class PretrainSection(TrainSection):
+    """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
+
+    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = (
+        "corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields,
+    )  # fmt: skip
+
+    kind: Literal["pretrain"]
+    corpora: tuple[CorpusSection, ...] = Field(
+        min_length=1, description="corpora; one is drawn each step, in proportion to steps"
+    )
+    concatenate: PositiveInt = Field(4, description="samples joined into one, the sample itself included")
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> PretrainSection:
+        for index, corpus in enumerate(self.corpora):
+            where = f"corpora.{index}"
+            if corpus.joined and self.concatenate < 2:
+                raise ValueError(f"{where}: objective {corpus.joined[0]!r} needs concatenate of at least 2")
+            if corpus.joined and corpus.batch_size < self.concatenate:
+                raise ValueError(
+                    f"{where}: batch_size {corpus.batch_size} is smaller than needed to concatenate {self.concatenate} samples"
+                )
+        return self
+
+
+class Pretrain(TrainingKind[PretrainSection]):
+    """Trains on corpora; it is judged by the evaluations that follow."""
+
+    name = "pretrain"
+    section = PretrainSection
+    version = 2
+    parts: ClassVar[dict[str, type[Section]]] = {"corpus": CorpusSection}
+
+    def objectives(self, section: PretrainSection) -> set[str]:
+        """Of all corpora."""
+        return {name for corpus in section.corpora for name in corpus.objectives}
+
+    def corpora(
+        self, section: PretrainSection, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour
+    ) -> list[Corpus]:
+        """As the section lists them."""
+        from cosa.data.dataset_files import caption_samples
+        from cosa.training.building import corpus_of
+
+        return [
+            corpus_of(
+                datasets[corpus.dataset],
+                corpus.split,
+                caption_samples(datasets[corpus.dataset], corpus.split),
+                corpus.objectives,
+                section,
+                steps=corpus.steps,
+                batch_size=corpus.batch_size,
+                resolution=resolution,
+                behaviour=behaviour,
+            )
+            for corpus in section.corpora
+        ]
+
+    def concatenated(self, section: PretrainSection) -> int:
+        """As its section says."""
+        return section.concatenate
+
+    def data_reads(self, section: PretrainSection) -> Iterable[Read]:
+        """Pictures and captions of every corpus."""
+        for index, corpus in enumerate(section.corpora):
+            where = ("corpora", index)
+            yield MediaRead((*where, "dataset"), corpus.dataset)
+            use = AnnotationUse(corpus.split, "captions", fewest_samples=corpus.batch_size)
+            yield AnnotationsRead((*where, "split"), corpus.dataset, use)
+
+    def validation(self, section: PretrainSection) -> Validation | None:
+        """None: losses of other data say little."""
+        del section
+        return None
+
+    def measured(self, section: PretrainSection) -> tuple[Metric, ...]:
+        """The mean loss since the last stop."""
+        del section
+        return (MEAN_LOSS,)
+
+    def learns(self, section: PretrainSection) -> str:
+        """Pretraining has one name."""
+        del section
+        return "pretraining"
+
+    def batches(self, section: PretrainSection) -> Iterator[GlobalBatch]:
+        """One a corpus."""
+        for index, corpus in enumerate(section.corpora):
+            yield GlobalBatch(("corpora", index, "batch_size"), corpus.batch_size, corpus.objectives, section.accumulate)
+
+    def text_lengths(self, section: PretrainSection) -> Iterator[TextLength]:
+        """Captions, and joined ones where a corpus has concatenated samples."""
+        yield from super().text_lengths(section)
+        if any(corpus.joined for corpus in section.corpora):
+            limit = concatenated_text_limit(section.max_text_tokens, section.concatenate)
+            yield TextLength("max_text_tokens", limit, f"the caption of {section.concatenate} concatenated samples")
+
+    def lineage(self, section: PretrainSection) -> Lineage:
+        """It has seen its corpora."""
+        return Lineage(section.init_from, tuple((corpus.dataset, corpus.split) for corpus in section.corpora))
