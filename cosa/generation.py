@@ -1,7 +1,7 @@
 """Generation of captions and answers (paper, section 3.2): a [MASK] behind what is there already predicts the next token.
 
-Finished positions never change, so their keys and values are kept: every step runs two positions only, the newest token and the
-[MASK], whatever the length. Keys and values of the video are shared by all beams.
+Finished positions never change, so a KV cache holds their keys and values: whatever the length, every step runs two positions,
+the newest token and the [MASK]. Keys and values of the video are shared by all beams.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.encoders.encoder_input import Reading
-from cosa.encoders.kv_cache import KeysValues, KeyValueCache, VideoMemory
+from cosa.encoders.encoder_input import EncoderInput
+from cosa.encoders.kv_cache import KeysValues, KVCache, VideoMemory
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
 from cosa.ops import packed_weights
@@ -47,7 +47,7 @@ class Decoder:
             past = [(k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)) for k, v in prompt.keys_values]
             self.visible = prompt.visible.repeat_interleave(group, 0)
             self.position = prompt.position
-        self.cache = KeyValueCache(self.visible.shape[1] + max_tokens + 1, past)
+        self.cache = KVCache(self.visible.shape[1] + max_tokens + 1, past)
 
     def next_log_probabilities(self, newest: Tensor) -> Tensor:
         """Take the newest token of every row (rows,) in, give log-probabilities of the token behind it (rows, vocabulary)."""
@@ -61,22 +61,22 @@ class Decoder:
         mask = torch.cat([self.visible[:, None].expand(-1, 2, -1), corner.expand(self.rows, 2, 2)], dim=2)
         positions = torch.tensor([self.position, self.position + 1], device=ids.device)
         on_mask = torch.ones_like(ids[:, :1])  # the [MASK] alone is asked for what comes next
-        reading = Reading(ids, mask, self.memory, wanted=on_mask, positions=positions, cache=self.cache)
-        [read] = self.model.multimodal.read([reading])
+        given = EncoderInput(ids, mask, self.memory, wanted=on_mask, positions=positions, cache=self.cache)
+        [output] = self.model.multimodal.encode([given])
         self.cache.keep(1)  # the [MASK]'s own keys and values are forgotten
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
-        return self.model.multimodal.language_logits(read.hidden[:, 0]).float()
+        return self.model.multimodal.language_logits(output.hidden[:, 0]).float()
 
     def reorder(self, rows: Tensor) -> None:
-        """Go on with copies of the given rows (rows,)."""
+        """Continue with copies of the given rows (rows,)."""
         self.cache.select(rows)
         self.visible = self.visible.index_select(0, rows)
 
 
 @torch.no_grad()
 def question_prompt(model: COSA, memory: VideoMemory, question_ids: Tensor, max_question_tokens: int) -> Prompt:
-    """Read questions (rows, length) bidirectionally, as what answers look back on."""
+    """Encode questions (rows, length) bidirectionally, as what answers look back on."""
     visible = model.not_padding(question_ids)
     _, keys_values = model.multimodal(question_ids, visible, memory)
     return Prompt(keys_values, visible, max_question_tokens)

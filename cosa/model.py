@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosa.distributed import gather
-from cosa.encoders.encoder_input import Reading
+from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.encoders.positions import nearest_frames
 from cosa.encoders.text import MultimodalEncoder
@@ -136,7 +136,7 @@ class COSA(nn.Module):
         if backend == "inductor" and on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
             raise UserError("compile: torch.compile needs a C++ compiler on a CPU; install g++, or leave compile out")
         self.vision.compile(backend=backend, fullgraph=fullgraph)
-        self.multimodal.compile_reading(backend, fullgraph=fullgraph)
+        self.multimodal.compile_encode(backend, fullgraph=fullgraph)
 
     # -- video ------------------------------------------------------------------------------------------------------
 
@@ -176,23 +176,23 @@ class COSA(nn.Module):
 
     def text_contrastive(self, ids: Tensor) -> Tensor:
         """(texts, length) ids to (texts, contrastive_dim), unit length: the [CLS] state of a pass without video."""
-        [read] = self.multimodal.read([self.for_first_state(ids)])
-        return self.text_vector(read.hidden)
+        [output] = self.multimodal.encode([self.for_first_state(ids)])
+        return self.text_vector(output.hidden)
 
-    def for_first_state(self, ids: Tensor, memory: VideoMemory | None = None) -> Reading:
-        """Read texts (rows, length), alone or with their videos (grouped, see `Reading`), for their [CLS] states alone."""
-        return Reading(ids, self.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
+    def for_first_state(self, ids: Tensor, memory: VideoMemory | None = None) -> EncoderInput:
+        """Input of texts (rows, length), alone or with their videos (see `EncoderInput`), for their [CLS] states alone."""
+        return EncoderInput(ids, self.not_padding(ids), memory, wanted=torch.zeros_like(ids[:, :1]))
 
     def text_vector(self, hidden: Tensor) -> Tensor:
-        """[CLS] states (texts, 1, hidden) of texts that were read alone to (texts, contrastive_dim), unit length."""
+        """[CLS] states (texts, 1, hidden) of texts that were encoded alone to (texts, contrastive_dim), unit length."""
         return F.normalize(self.text_contrastive_head(hidden[:, 0]), dim=-1)
 
     # -- both -------------------------------------------------------------------------------------------------------
 
     def matching_logits(self, ids: Tensor, memory: VideoMemory) -> Tensor:
-        """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see `Reading`)."""
-        [read] = self.multimodal.read([self.for_first_state(ids, memory)])
-        return self.matching_head(read.hidden[:, 0])
+        """(rows, 2) for texts (rows, length) that look at their videos (rows grouped by video, see `EncoderInput`)."""
+        [output] = self.multimodal.encode([self.for_first_state(ids, memory)])
+        return self.matching_head(output.hidden[:, 0])
 
     @staticmethod
     def causal_mask(not_padding: Tensor) -> Tensor:

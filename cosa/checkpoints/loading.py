@@ -22,7 +22,7 @@ def load_model(path: Path, *, resolution: int | None = None, frame_positions: in
         frame_positions: number of frame embeddings; left out: the checkpoint's.
 
     Raises:
-        UserError: nothing of the kind is there, it is damaged, or its sizes have to be told (`cosa import-checkpoint`).
+        UserError: nothing of the kind is there, it is damaged, or its sizes have to be given (`cosa import-checkpoint`).
     """
     found = locate(path)
     if found is None:

@@ -41,7 +41,7 @@ def import_published(
         vision_heads: attention heads of a CLIP encoder, if they are not 64 wide.
 
     Raises:
-        UserError: the file is no published checkpoint, lacks weights, or its sizes have to be told.
+        UserError: the file is no published checkpoint, lacks weights, or its sizes have to be given.
     """
     weights = read_weights(files.weights)
     options = PublishedOptions.read(files)

@@ -37,7 +37,7 @@ class PublishedOptions:
         return cls(values, files.options)
 
     def number(self, name: str) -> int | None:
-        """A positive whole number, None if it is not given."""
+        """A positive integer, None if it is not given."""
         value = self.values.get(name)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise UserError(f"{self.file}: {name} is {value!r}; expected a number above 0")

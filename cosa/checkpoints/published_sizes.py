@@ -17,7 +17,7 @@ from cosa.encoders.vision_families import VISION_FAMILIES
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 
-BERT_HEADS = {768: 12, 1024: 16}  # BERT-base and BERT-large by width; other sizes have to be told
+BERT_HEADS = {768: 12, 1024: 16}  # BERT-base and BERT-large by width; other sizes have to be given
 _BERT = "multimodal_encoder.bert."
 
 
@@ -39,12 +39,12 @@ def config_of(
         resolution: side of the images, pixels, if the file does not tell: a Swin without masks of shifted windows.
 
     Raises:
-        UserError: names or shapes are not those of a COSA model, or something has to be told.
+        UserError: names or shapes are not those of a COSA model, or a size has to be given.
     """
     files = published_vision_of(weights, path)
     vision = {key.removeprefix(files.place): value for key, value in weights.items() if key.startswith(files.place)}
     sizes = files.sizes(vision, path, heads=vision_heads, resolution=resolution)
-    expect_all({"video_frame_embedding", "contra_head_t.linear.weight"} - set(weights), path, "a whole COSA model")
+    expect_all({"video_frame_embedding", "contra_head_t.linear.weight"} - set(weights), path, "a full COSA model")
     return ModelConfig(
         vision=VisionConfig.model_validate({**sizes, "pretrained": True}),
         text=_text_config(weights, path, text_heads),

@@ -1,4 +1,4 @@
-"""Products of linear layers on a CPU through oneDNN, which PyTorch comes with but uses for float32 only where it is told to.
+"""Products of linear layers on a CPU through oneDNN, which PyTorch comes with but uses for float32 only where it is asked to.
 
 PyTorch gives float32 products to MKL, which leaves half of the speed of AMD's processors unused (measured on an EPYC with
 AVX-512: 215 against 470 GFLOP/s) and is slow for few rows everywhere. Results differ by rounding only. The operators are those

@@ -1,4 +1,4 @@
-"""What the text encoder is asked to read, and what reading gives."""
+"""What goes into the text encoder, and what comes out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cosa.encoders.kv_cache import KeysValues, KeyValueCache, VideoMemory
+from cosa.encoders.kv_cache import KeysValues, KVCache, VideoMemory
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Texts that the encoder shall read, alone or while they look at videos.
+class EncoderInput:
+    """Texts to be encoded, alone or while they attend to videos.
 
     Args:
         ids: (rows, length) token ids.
@@ -30,7 +30,7 @@ class Reading:
     memory: VideoMemory | None = None
     wanted: Tensor | None = None
     positions: Tensor | None = None
-    cache: KeyValueCache | None = None
+    cache: KVCache | None = None
 
     def position_numbers(self) -> Tensor:
         """(rows, length)."""
@@ -41,8 +41,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Read:
-    """What reading gave.
+class EncoderOutput:
+    """What became of one input.
 
     hidden: (rows, length or k, hidden) states after the last layer. keys_values: of the texts, one pair a layer (without the
     past).
@@ -57,33 +57,33 @@ def joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-class Packed:
-    """The tokens of all readings as rows of one matrix, reading after reading.
+class PackedInputs:
+    """The tokens of all inputs as rows of one matrix, input after input.
 
-    sizes, wanted_sizes: tokens of each reading. ids, positions: (tokens,). wanted: (wanted tokens,) rows of the matrix, None if
-    all are wanted. masks: (rows, 1, length or 1, past + length) of each reading; wanted_masks: of the wanted tokens.
+    sizes, wanted_sizes: tokens of each input. ids, positions: (tokens,). wanted: (wanted tokens,) rows of the matrix, None if
+    all are wanted. masks: (rows, 1, length or 1, past + length) of each input; wanted_masks: of the wanted tokens.
     """
 
-    def __init__(self, readings: Sequence[Reading]):
-        self.readings = readings
-        self.sizes = [reading.ids.numel() for reading in readings]
-        self.ids = joined([reading.ids.flatten() for reading in readings])
-        self.positions = joined([reading.position_numbers().flatten() for reading in readings])
-        self.masks = [reading.mask[:, None, None] if reading.mask.dim() == 2 else reading.mask[:, None] for reading in readings]
+    def __init__(self, inputs: Sequence[EncoderInput]):
+        self.inputs = inputs
+        self.sizes = [given.ids.numel() for given in inputs]
+        self.ids = joined([given.ids.flatten() for given in inputs])
+        self.positions = joined([given.position_numbers().flatten() for given in inputs])
+        self.masks = [given.mask[:, None, None] if given.mask.dim() == 2 else given.mask[:, None] for given in inputs]
         self.wanted: Tensor | None = None
         self.wanted_sizes, self.wanted_masks = self.sizes, self.masks
-        if any(reading.wanted is not None for reading in readings):
+        if any(given.wanted is not None for given in inputs):
             self._choose_wanted()
 
     def _choose_wanted(self) -> None:
         rows_wanted: list[Tensor] = []
         self.wanted_masks = []
         start = 0
-        for reading, mask, size in zip(self.readings, self.masks, self.sizes, strict=True):
-            rows, length = reading.ids.shape
-            wanted, wanted_mask = reading.wanted, mask
+        for given, mask, size in zip(self.inputs, self.masks, self.sizes, strict=True):
+            rows, length = given.ids.shape
+            wanted, wanted_mask = given.wanted, mask
             if wanted is None:
-                wanted = torch.arange(length, device=reading.ids.device).expand(rows, -1)
+                wanted = torch.arange(length, device=given.ids.device).expand(rows, -1)
             elif mask.shape[2] > 1:
                 wanted_mask = mask.take_along_dim(wanted[:, None, :, None], dim=2)
             offsets = start + length * torch.arange(rows, device=wanted.device)

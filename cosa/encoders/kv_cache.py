@@ -1,4 +1,4 @@
-"""Keys and values that are kept, so that nothing of a video or of earlier tokens is computed twice."""
+"""KV caches: nothing of a video or of earlier tokens is computed twice."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class FrameKeys:
         return FrameKeys(tuple((joined(keys), joined(values)) for keys, values in self.layers))
 
 
-class KeyValueCache:
-    """Keys and values of the tokens before those that are read, with room for more: generation writes to it step by step.
+class KVCache:
+    """Keys and values of the tokens before those that are encoded, with room for more: generation writes to it step by step.
 
     What a pass appends counts only once it is kept: the [MASK] at the end of a text is forgotten and written over.
     """
@@ -82,6 +82,6 @@ class KeyValueCache:
         self.length += positions
 
     def select(self, rows: Tensor) -> None:
-        """Go on with copies of the given rows (rows,)."""
+        """Continue with copies of the given rows (rows,)."""
         for buffer in (buffer for pair in self._layers for buffer in pair):
             buffer[:, :, : self.length] = buffer[:, :, : self.length].index_select(0, rows)

@@ -73,7 +73,7 @@ class PublishedVision(ABC):
             resolution: side of the images, pixels, where no shape tells it.
 
         Raises:
-            UserError: these are no weights of the family, or a size has to be told.
+            UserError: these are no weights of the family, or a size has to be given.
         """
 
     @property
@@ -104,7 +104,7 @@ def expect_all(missing: Iterable[str], path: Path, what: str) -> None:
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise UserError(
-            f"{path.resolve()} lacks {', '.join(names[:3])}{more}; expected {what}. Give the whole file, or one of a model "
+            f"{path.resolve()} lacks {', '.join(names[:3])}{more}; expected {what}. Give the full file, or one of a model "
             "of these sizes"
         )
 

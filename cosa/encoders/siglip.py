@@ -4,7 +4,7 @@ from cosa.encoders.plain_vit import PlainVit
 
 
 class SigLip(PlainVit):
-    """timm's files alone are read: Google's own are no state dicts."""
+    """Weights come in timm's files: Google's own are no state dicts."""
 
     title = "SigLIP"
     names = ("vit_*_siglip*",)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cosa.encoders.bert import Bert, BranchEnd, LanguageHead, TextLayer
-from cosa.encoders.encoder_input import Packed, Read, Reading, joined
-from cosa.encoders.kv_cache import FrameKeys, KeysValues, KeyValueCache, VideoMemory
+from cosa.encoders.encoder_input import EncoderInput, EncoderOutput, PackedInputs, joined
+from cosa.encoders.kv_cache import FrameKeys, KeysValues, KVCache, VideoMemory
 from cosa.encoders.text_config import TextConfig
 from cosa.ops import attend, dropout, feed_forward
 
@@ -30,11 +30,11 @@ class MultimodalEncoder(nn.Module):
         self.bert = Bert(config)
         self.cls = LanguageHead(config, self.bert.embeddings.word_embeddings)
         self.gradient_checkpointing = False
-        self._compiled: Callable[[Sequence[Reading]], list[Read]] | None = None
+        self._compiled: Callable[[Sequence[EncoderInput]], list[EncoderOutput]] | None = None
 
-    def compile_reading(self, backend: str, *, fullgraph: bool) -> None:
-        """Compile `read` for training: one graph for all lengths. Generation, which keeps a cache, stays as it is."""
-        self._compiled = torch.compile(self._read, backend=backend, fullgraph=fullgraph, dynamic=True)
+    def compile_encode(self, backend: str, *, fullgraph: bool) -> None:
+        """Compile `encode` for training: one graph for all lengths. Generation, which keeps a cache, stays as it is."""
+        self._compiled = torch.compile(self._encode, backend=backend, fullgraph=fullgraph, dynamic=True)
 
     @property
     def layers(self) -> Sequence[TextLayer]:
@@ -74,25 +74,25 @@ class MultimodalEncoder(nn.Module):
         memory: VideoMemory | None = None,
         *,
         positions: Tensor | None = None,
-        cache: KeyValueCache | None = None,
+        cache: KVCache | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
-        """`read` of one reading: hidden states (rows, length, hidden), and keys and values of `ids`, one pair a layer."""
-        [read] = self.read([Reading(ids, attention_mask, memory, positions=positions, cache=cache)])
-        return read.hidden, read.keys_values
+        """`encode` of one input: hidden states (rows, length, hidden), and keys and values of `ids`, one pair a layer."""
+        [output] = self.encode([EncoderInput(ids, attention_mask, memory, positions=positions, cache=cache)])
+        return output.hidden, output.keys_values
 
-    def read(self, readings: Sequence[Reading]) -> list[Read]:
-        """Read several groups of texts in one pass; they need not be of one length, nor all look at videos.
+    def encode(self, inputs: Sequence[EncoderInput]) -> list[EncoderOutput]:
+        """Encode several groups of texts in one pass; they need not be of one length, nor all look at videos.
 
         Linear layers see the tokens of all groups as rows of one matrix, so that the weights of a layer (and in the backward
         pass their gradients) travel through memory once. Attention stays within each group.
         """
-        if self._compiled is None or not self.training or any(reading.cache is not None for reading in readings):
-            return self._read(readings)
-        return self._compiled(readings)
+        if self._compiled is None or not self.training or any(given.cache is not None for given in inputs):
+            return self._encode(inputs)
+        return self._compiled(inputs)
 
-    def _read(self, readings: Sequence[Reading]) -> list[Read]:
-        order = sorted(range(len(readings)), key=lambda i: readings[i].memory is None)  # those with videos come first
-        packed = Packed([readings[i] for i in order])
+    def _encode(self, inputs: Sequence[EncoderInput]) -> list[EncoderOutput]:
+        order = sorted(range(len(inputs)), key=lambda i: inputs[i].memory is None)  # those with videos come first
+        packed = PackedInputs([inputs[i] for i in order])
         hidden = self.bert.embeddings(packed.ids, packed.positions)  # (tokens, hidden), through all layers
         keys_values: list[list[KeysValues]] = []
         for index, layer in enumerate(self.layers):
@@ -102,21 +102,21 @@ class MultimodalEncoder(nn.Module):
             else:
                 hidden, new = layer.within(step, hidden, packed, index)
             keys_values.append(new)
-        reads: list[Read | None] = [None] * len(readings)
+        outputs: list[EncoderOutput | None] = [None] * len(inputs)
         for place, (group, states) in enumerate(zip(order, hidden.split(packed.wanted_sizes), strict=True)):
-            rows = readings[group].ids.shape[0]
-            reads[group] = Read(states.unflatten(0, (rows, -1)), [of_layer[place] for of_layer in keys_values])
-        return [read for read in reads if read is not None]
+            rows = inputs[group].ids.shape[0]
+            outputs[group] = EncoderOutput(states.unflatten(0, (rows, -1)), [of_layer[place] for of_layer in keys_values])
+        return [output for output in outputs if output is not None]
 
     def _layer(
-        self, layer: TextLayer, hidden: Tensor, packed: Packed, index: int, *, wanted: Tensor | None = None
+        self, layer: TextLayer, hidden: Tensor, packed: PackedInputs, index: int, *, wanted: Tensor | None = None
     ) -> tuple[Tensor, list[KeysValues]]:
-        """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to go on with; all when left out."""
+        """hidden: (tokens, hidden). wanted: (wanted tokens,) the tokens to continue with; all when left out."""
         attention = layer.attention.self
         asking = hidden if wanted is None else hidden.index_select(0, wanted)
         sizes = packed.sizes if wanted is None else packed.wanted_sizes
         parts = zip(
-            packed.readings,
+            packed.inputs,
             attention.query(asking).split(sizes),
             attention.key(hidden).split(packed.sizes),
             attention.value(hidden).split(packed.sizes),
@@ -125,24 +125,26 @@ class MultimodalEncoder(nn.Module):
         )
         contexts: list[Tensor] = []
         new: list[KeysValues] = []
-        for reading, query, key, value, mask in parts:
-            rows = reading.ids.shape[0]
+        for given, query, key, value, mask in parts:
+            rows = given.ids.shape[0]
             keys, values = self._of_rows(key, rows), self._of_rows(value, rows)
             new.append((keys, values))
-            if reading.cache is not None:
-                keys, values = reading.cache.append(index, keys, values)
+            if given.cache is not None:
+                keys, values = given.cache.append(index, keys, values)
             contexts.append(self._attend(self._of_rows(query, rows), keys, values, mask))
         asking = self._merged(layer.attention.output, layer.attention.output.dense(joined(contexts)), asking)
         asking = self._look_at_videos(layer, asking, sizes, packed, index)
         wide = feed_forward(asking, layer.intermediate.dense, layer.output.dense)
         return self._merged(layer.output, wide, asking), new
 
-    def _last_layer(self, layer: TextLayer, hidden: Tensor, packed: Packed, index: int) -> tuple[Tensor, list[KeysValues]]:
+    def _last_layer(
+        self, layer: TextLayer, hidden: Tensor, packed: PackedInputs, index: int
+    ) -> tuple[Tensor, list[KeysValues]]:
         """The last layer computes only what is wanted: nobody looks at the other tokens any more."""
         return self._layer(layer, hidden, packed, index, wanted=packed.wanted)
 
-    def _look_at_videos(self, layer: TextLayer, hidden: Tensor, sizes: list[int], packed: Packed, index: int) -> Tensor:
-        looking = [reading.memory for reading in packed.readings if reading.memory is not None]
+    def _look_at_videos(self, layer: TextLayer, hidden: Tensor, sizes: list[int], packed: PackedInputs, index: int) -> Tensor:
+        looking = [given.memory for given in packed.inputs if given.memory is not None]
         if not looking:
             return hidden
         tokens = sum(sizes[: len(looking)])

@@ -178,11 +178,11 @@ def match_probabilities(
         memory = model.multimodal.video_memory(video_input.half().float() if behaviour.half_features else video_input)
         of_video = {int(video): memory.slice(row, row + 1) for row, video in enumerate(held)}
         for part in _passes(pairs, video_index, lengths):
-            readings = [
+            inputs = [
                 model.for_first_state(ids[text_index[run], : lengths[run.start]].to(device), of_video[video_index[run.start]])
                 for run in part
             ]
-            hidden = torch.cat([read.hidden[:, 0] for read in model.multimodal.read(readings)])
+            hidden = torch.cat([output.hidden[:, 0] for output in model.multimodal.encode(inputs)])
             # float32 would round many sure matches to 1 and so tie them.
             values[part[0].start : part[-1].stop] = model.matching_head(hidden).cpu().double().softmax(-1)[:, 1].numpy()
     return text_index, place, values

@@ -1,9 +1,9 @@
-"""QA finetuning: the question is read bidirectionally, the answer is generated causally behind it (paper, section 4)."""
+"""QA finetuning: the question is encoded bidirectionally, the answer is generated causally behind it (paper, section 4)."""
 
 import torch
 from torch import Tensor
 
-from cosa.encoders.encoder_input import Reading
+from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
@@ -15,7 +15,7 @@ from cosa.objectives.pending import Pending
 def question_answering_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
     """Masked-language loss on the answers.
 
-    batch: of questions, one a video or grouped by video (see `Reading`), from a source with answers.
+    batch: of questions, one a video or grouped by video (see `EncoderInput`), from a source with answers.
     """
     model, question_ids, source = batch.model, batch.ids, batch.source
     assert source is not None
@@ -24,14 +24,14 @@ def question_answering_loss(batch: EncodedBatch, settings: ObjectiveSettings, dr
     assert answer_ids is not None
     device, length = question_ids.device, question_ids.shape[1]
     answers = masked_texts(model, answer_ids, settings.answer_probability, draws).to(device)
-    reading = Reading(
+    given = EncoderInput(
         torch.cat([question_ids, answers.ids], dim=1),
         question_answer_mask(model.not_padding(question_ids), model.not_padding(answer_ids).to(device)),
         model.video_memory(batch.videos),
         wanted=answers.places + length,
         positions=question_answer_positions(length, answer_ids.shape[1], source.answer_position, device),
     )
-    return Pending([reading], language_loss(model, answers))
+    return Pending([given], language_loss(model, answers))
 
 
 def question_answer_mask(question: Tensor, answer: Tensor) -> Tensor:

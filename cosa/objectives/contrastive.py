@@ -14,7 +14,7 @@ from cosa.objectives.pending import Pending
 def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:  # noqa: ARG001
     """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch.
 
-    Its texts are read without videos, before all others: matching draws its negatives by their similarities.
+    Its texts are encoded without videos, before all others: matching draws its negatives by their similarities.
     """
     loss = _contrastive(batch, settings)
     return Pending([], lambda _: loss)

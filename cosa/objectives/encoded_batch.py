@@ -127,9 +127,9 @@ class EncodedBatch:
         return EncodedBatch.of_tokens(self.model, ids, joined.flatten(1, 2), self.identities, self.behaviour)
 
 
-def read_texts(batches: Sequence[EncodedBatch]) -> None:
+def encode_texts(batches: Sequence[EncodedBatch]) -> None:
     """Compute the text features of batches of one model in one pass; without it each computes its own when asked."""
     model = batches[0].model
-    reads = model.multimodal.read([model.for_first_state(batch.ids) for batch in batches])
-    for batch, read in zip(batches, reads, strict=True):
-        batch.__dict__["text_features"] = model.text_vector(read.hidden)  # where the cached property keeps its value
+    outputs = model.multimodal.encode([model.for_first_state(batch.ids) for batch in batches])
+    for batch, output in zip(batches, outputs, strict=True):
+        batch.__dict__["text_features"] = model.text_vector(output.hidden)  # where the cached property keeps its value

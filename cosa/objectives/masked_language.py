@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosa.encoders.encoder_input import Reading
+from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
@@ -29,7 +29,7 @@ def _masked_loss(batch: EncodedBatch, probability: float, draws: Draws, *, causa
     texts = masked_texts(model, batch.ids_on_host, probability, draws).to(batch.ids.device)
     not_padding = model.not_padding(batch.ids)
     mask = model.causal_mask(not_padding) if causal else not_padding
-    return Pending([Reading(texts.ids, mask, batch.memory, wanted=texts.places)], language_loss(model, texts))
+    return Pending([EncoderInput(texts.ids, mask, batch.memory, wanted=texts.places)], language_loss(model, texts))
 
 
 def masked_texts(model: COSA, ids: Tensor, probability: float, draws: Draws) -> MaskedTexts:

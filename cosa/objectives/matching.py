@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.distributed import rank, world_size
-from cosa.encoders.encoder_input import Reading
+from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
@@ -39,8 +39,8 @@ def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws
     return Pending(matching_pairs(batch, draws, share), loss)
 
 
-def matching_pairs(batch: EncodedBatch, draws: Draws, share: int = 1) -> list[Reading]:
-    """The pairs to be read: matched ones and those with a negative text, row by row, then those with a negative video."""
+def matching_pairs(batch: EncodedBatch, draws: Draws, share: int = 1) -> list[EncoderInput]:
+    """The pairs to be encoded: matched ones and those with a negative text, row by row, then those with a negative video."""
     model, rows = batch.model, max(1, batch.ids.shape[0] // share)
     negative_videos, negative_texts = draw_negatives(batch, rows, draws)
     pad_id = model.tokenizer.pad_id

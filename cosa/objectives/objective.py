@@ -54,7 +54,7 @@ class Objective:
         concatenated: it is taken on concatenated samples, in the place of the samples themselves.
         questions: its texts are questions with answers, in the place of captions.
         all_captions: it takes captions of all workers as negatives: each worker is given them, so that none has to ask.
-        by_similarity: it compares texts that are read without videos: those of all such objectives are read in one pass.
+        by_similarity: it compares texts that are encoded without videos: those of all such objectives in one pass.
         masks: the field of ObjectiveSettings that says which share of tokens it masks.
         divisible: it is a mean over masked tokens of samples that know nothing of each other, so that a batch may run in
             parts, one after the other.
@@ -87,7 +87,7 @@ class Objective:
             raise ValueError(f"{self.title} is divisible, so it has to say by `masks` which share of tokens it masks")
 
     def pending(self, batch: EncodedBatch, settings: Any, draws: Draws) -> Pending:
-        """Its loss on a batch, up to what it wants to have read."""
+        """Its loss on a batch, up to the texts that it needs encoded."""
         function: Callable[[EncodedBatch, Any, Draws], Pending] = resolve_name(self.loss)
         return function(batch, settings, draws)
 

@@ -13,7 +13,7 @@ from cosa.distributed import gather_constant
 from cosa.model import COSA
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.draws import Draws
-from cosa.objectives.encoded_batch import EncodedBatch, read_texts
+from cosa.objectives.encoded_batch import EncodedBatch, encode_texts
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import finish_together
@@ -64,7 +64,7 @@ class StepLosses(nn.Module):
             targets[name] = target
         by_similarity = [target for name, target in targets.items() if objectives[name].by_similarity]
         if by_similarity:
-            read_texts(list({id(target): target for target in by_similarity}.values()))
+            encode_texts(list({id(target): target for target in by_similarity}.values()))
         pending = {name: objectives[name].pending(targets[name], self._settings_of(name), draws) for name in objectives}
         losses = finish_together(self.model, pending)
         recorded = {name: value for objective in pending.values() for name, value in objective.recorded.items()}

@@ -88,8 +88,8 @@ def step_losses(model: COSA, behaviour: Behaviour) -> StepLosses:
 
 def matching_logits(batch: EncodedBatch, draws: RecordedDraws, share: int = 1) -> Tensor:
     """(3 * rows, 2) logits of the pairs that the matching loss takes."""
-    reads = batch.model.multimodal.read(matching.matching_pairs(batch, draws, share))
-    return matching.matching_logits(batch.model, [read.hidden for read in reads])
+    outputs = batch.model.multimodal.encode(matching.matching_pairs(batch, draws, share))
+    return matching.matching_logits(batch.model, [output.hidden for output in outputs])
 
 
 def total_of(losses: dict[str, Tensor]) -> Tensor:

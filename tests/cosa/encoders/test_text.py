@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import plain
-from cosa.encoders.kv_cache import KeyValueCache
+from cosa.encoders.kv_cache import KVCache
 from cosa.model import COSA
 from tests.support import CAPTIONS, gradients, tiny_model
 
@@ -60,7 +60,7 @@ def test_going_on_from_the_past_equals_one_pass(model: COSA, ids: Tensor, cut: i
     mask, memory = model.causal_mask(visible), encoder.video_memory(VIDEO)
     whole, keys_values = encoder(ids, mask, memory)
     first, past = encoder(ids[:, :cut], mask[:, :cut, :cut], memory)
-    cache = KeyValueCache(ids.shape[1] + 3, past)
+    cache = KVCache(ids.shape[1] + 3, past)
     rest, new = encoder(ids[:, cut:], mask[:, cut:], memory, positions=torch.arange(cut, ids.shape[1]), cache=cache)
     torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
     for (keys, values), (k1, v1), (k2, v2) in zip(keys_values, past, new, strict=True):
