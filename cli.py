@@ -61,13 +61,13 @@ def run_experiment(
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
+    from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
     from workflows.planning.selection import Selection
     from workflows.runner import RunOptions, resume_command
     from workflows.runner import run_experiment as run
     from workflows.spec.load import load_spec
     from workflows.terminal.reporter import Reporter
-    from workflows.training.preemption import Preempted
 
     changes = _with_storage(overrides, storage)
     selection = Selection.of(first, until, only)
@@ -105,7 +105,7 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> None:
     """Hand a run over to a Ray cluster as a job; follow its log. Ctrl-C stops following, not the job."""
-    from workflows.cluster.submission import Submission, follow, how_to_go_on
+    from workflows.cluster.submission import Submission, follow, how_to_follow
     from workflows.cluster.submission import submit as submit_job
     from workflows.planning.selection import Selection
 
@@ -113,12 +113,12 @@ def submit(
     chosen = Submission(spec, tuple(_with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
     job = submit_job(chosen, print)
     if no_wait:
-        print(how_to_go_on(job, address))
+        print(how_to_follow(job, address))
         return
     try:
         succeeded = follow(job, address, lambda text: print(text, end="", flush=True))
     except KeyboardInterrupt:
-        print(f"\n{how_to_go_on(job, address)}")
+        print(f"\n{how_to_follow(job, address)}")
         raise
     print(f"{job} {'succeeded' if succeeded else 'failed; what is done is kept: submit again to go on'}")
     if not succeeded:
@@ -293,7 +293,7 @@ def _interrupt(number: int, _: object) -> None:
 
 def _preempt(number: int, _: object) -> None:
     """The same when the machine is about to be taken away; training saves first."""
-    from workflows.training.preemption import Preempted
+    from workflows.cluster.preemption import Preempted
 
     signal.signal(number, signal.SIG_IGN)
     raise Preempted

@@ -29,11 +29,11 @@ import psutil
 import torch
 import torch.distributed as dist
 
+from workflows.execution.fit import POLL_SECONDS
+from workflows.execution.progress import Follower, ProgressWriter
 from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.terminal.reporter import Reporter
-from workflows.training.fit import POLL_SECONDS
-from workflows.training.progress import Follower, ProgressWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS, BATCH, SKIPPED = 2, 32, 20

@@ -54,7 +54,7 @@ def under_torchrun(steps: int, folder: Path) -> float:
 def torchrun_worker(steps: int, found: Path) -> None:
     """What torchrun starts."""
     dist.init_process_group("gloo")
-    from workflows.training.workers import keep_the_interpreter
+    from workflows.execution.workers import keep_the_interpreter
 
     keep_the_interpreter()
     seconds = train(dist.get_rank(), steps)
@@ -69,7 +69,7 @@ def ray_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     sys.path.insert(0, str(ROOT))
-    from workflows.training.workers import keep_the_interpreter
+    from workflows.execution.workers import keep_the_interpreter
 
     keep_the_interpreter()  # as every training does
     rank = ray.train.get_context().get_world_rank()
@@ -87,7 +87,7 @@ def under_ray(steps: int, folder: Path) -> float:
     found = folder / "ray.json"
     cluster = Cluster(ClusterSection(), _nothing)
     cluster.start()  # before the import below: Ray reads its environment once
-    from workflows.training.fit import trainer_of
+    from workflows.execution.fit import trainer_of
 
     config = {"steps": steps, "found": str(found)}
     resources = cluster.resources_for(WORKERS)

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from workflows.training.progress import read_records
+from workflows.execution.progress import read_records
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 6

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import batch_needs

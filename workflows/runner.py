@@ -24,6 +24,8 @@ from cosa.tasks.all_tasks import all_metrics
 from workflows.cluster.nodes import check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
+from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
+from workflows.execution.context import StageContext
 from workflows.planning.plan import Plan, Step, check_inputs, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_store
@@ -37,8 +39,6 @@ from workflows.spec.experiment import Experiment
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
 from workflows.terminal.reporter import Reporter, StageLine, duration
-from workflows.training.checkpoint_storage import remove_checkpoints, require_writable
-from workflows.training.context import StageContext
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0

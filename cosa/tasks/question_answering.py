@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from cosa.behaviour import Behaviour
     from cosa.data.annotations import QuestionEntry
-    from cosa.data.batches import ClipSource, Sample
+    from cosa.data.batches import ClipSource
     from cosa.data.dataset_files import DatasetFiles
+    from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
     from cosa.model import COSA
 

@@ -123,8 +123,8 @@ class Trainer:
 
     def run(
         self,
-        on_log: Callable[[int, LogRecord], None],
-        on_evaluation: Callable[[int], None],
+        on_log: Callable[[int, LogRecord], None] = lambda *_: None,
+        on_evaluation: Callable[[int], None] = lambda _: None,
         on_checkpoint: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:

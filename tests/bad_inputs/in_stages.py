@@ -140,35 +140,41 @@ COMBINATIONS = [
     ),
     Case(
         "batch too small for matching",
-        ("error: spec.yaml:8:90: stages.retrieval.batch_size: 1 is too small: matching needs another sample as a negative",),
+        (
+            "error: spec.yaml:8:90: stages.retrieval.batch_size: 1 is too small for ",
+            ", which needs another sample as a negative; at least 2",
+        ),
         spec=SPEC.replace("batch_size: 2", "batch_size: 1"),
     ),
     Case(
         "pretraining batch too small for matching",
-        ("stages.pre.corpora.0.batch_size: 1 is too small: matching needs another sample as a negative",),
+        (
+            "stages.pre.corpora.0.batch_size: 1 is too small for ",
+            ", which needs another sample as a negative; at least 2",
+        ),
         overrides=pretrain("itm", batch_size=1),
     ),
     Case(
         "parts of a batch for losses that compare its samples",
         (
-            "stages.pre.accumulate: citc, itm would learn something else from parts of a batch than from the whole; to save "
-            "memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+            "stages.pre.accumulate: citc, itm would learn something else from parts of a batch than from the full one; to "
+            "save memory give gradient_checkpointing: true, more workers or a smaller batch_size",
         ),
         overrides=(*pretrain("itm, cap, citc", batch_size=4), "stages.pre.accumulate=2"),
     ),
     Case(
         "parts of a batch in retrieval",
-        ("stages.retrieval.accumulate: itc, itm would learn something else from parts of a batch than from the whole;",),
+        ("stages.retrieval.accumulate: itc, itm would learn something else from parts of a batch than from the full one;",),
         overrides=("stages.retrieval.accumulate=2",),
     ),
     Case(
         "parts of a batch in self-critical training",
-        ("stages.retrieval.accumulate: self_critical would learn something else",),
+        ("stages.retrieval.accumulate: scst would learn something else",),
         overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.accumulate=2"),
     ),
     Case(
         "divided weights and generation in training",
-        ("stages.retrieval.sharding: fsdp does not go together with self_critical, which generates captions in training",),
+        ("stages.retrieval.sharding: fsdp does not go together with scst, which generates captions in training",),
         overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.sharding=fsdp"),
     ),
     Case(
@@ -211,7 +217,7 @@ COMBINATIONS = [
     ),
     Case(
         "self-critical retrieval",
-        ("stages.retrieval.self_critical: only captioning can be trained self-critically; the task is retrieval",),
+        ("stages.retrieval.self_critical: it belongs to captioning; the task is retrieval",),
         overrides=("stages.retrieval.self_critical=true",),
     ),
     Case(

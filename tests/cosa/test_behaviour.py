@@ -10,7 +10,6 @@ import torch
 
 from cosa.behaviour import BEHAVIOURS, DEFAULT, PUBLISHED, Behaviour
 from cosa.data.concatenation import draw_partners
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.objectives.draws import Draws
 from cosa.objectives.matching import negative_weights
@@ -168,8 +167,10 @@ def test_published_references_have_special_tokens() -> None:
 def test_unranked_videos_tie_at_zero() -> None:
     ranked = {}
     for behaviour in (DEFAULT, PUBLISHED):
-        settings = EvaluationSettings(rerank=1)
-        result = evaluate_retrieval(tiny_model(), ENTRIES, random_clips, settings, 16, torch.device("cpu"), behaviour)
+        result = evaluate_retrieval(
+            tiny_model(), ENTRIES, random_clips, rerank=1, video_to_text=False, batch_size=64, max_text_tokens=16,
+            device=torch.device("cpu"), behaviour=behaviour,
+        )  # fmt: skip
         ranked[behaviour] = [row["scores"] for row in result.predictions]
     assert all(scores[1:] == [0.0] * (len(scores) - 1) for scores in ranked[PUBLISHED])
     assert all(max(scores[1:]) < -8 for scores in ranked[DEFAULT])

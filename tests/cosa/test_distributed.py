@@ -10,18 +10,16 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from cosa.behaviour import DEFAULT
 from cosa.data.annotations import CaptionEntry, QuestionEntry
-from cosa.data.batches import Corpus, Sample, TrainingBatches
-from cosa.data.clip_settings import ClipSettings
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.distributed import gather, gather_objects, mean_of_workers, rank, world_size
-from cosa.evaluation.answer_generation import evaluate_question_answering
-from cosa.evaluation.caption_generation import evaluate_captioning
-from cosa.evaluation.evaluation_settings import EvaluationSettings
-from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.objectives import matching
 from cosa.objectives.all_objectives import batch_needs
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings
 from cosa.training.freezing import freeze_unused
 from cosa.training.losses import StepLosses
 from tests.support import CAPTIONS, Family, gradients, random_clips, tiny_model
@@ -67,13 +65,18 @@ def step(family: Family, objectives: tuple[str, ...]) -> tuple[dict[str, float],
 def evaluations() -> list[Any]:
     model = tiny_model()
     settings = EvaluationSettings(
-        eval_batch_size=2, rerank=3, video_to_text=True, caption_metrics=("bleu4",), max_caption_tokens=4
+        eval_batch_size=2, rerank=3, video_to_text=True, caption_metrics=("rouge_l",), max_caption_tokens=4,
+        max_text_tokens=16, max_answer_tokens=4,
+    )  # fmt: skip
+    of_tasks = (
+        ("retrieval", ENTRIES),
+        ("retrieval", ENTRIES[:1]),  # one worker has nothing to do
+        ("captioning", REFERENCES),
+        ("question_answering", QUESTIONS),
     )
     results = [
-        evaluate_retrieval(model, ENTRIES, random_clips, settings, 16, CPU),
-        evaluate_retrieval(model, ENTRIES[:1], random_clips, settings, 16, CPU),  # one worker has nothing to do
-        evaluate_captioning(model, REFERENCES, random_clips, settings, CPU, ("rouge_l",)),
-        evaluate_question_answering(model, QUESTIONS, random_clips, settings, ClipSettings(max_answer_tokens=4), CPU),
+        TASKS[name].evaluate(model, references, random_clips, settings, device=CPU, behaviour=DEFAULT)
+        for name, references in of_tasks
     ]
     return [(result.metrics, result.predictions) for result in results]
 

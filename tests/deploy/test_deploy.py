@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from workflows.records.provenance import SHIPPED_STATE
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from workflows.training.progress import read_records
+from workflows.execution.progress import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "COSA_TEST_STORAGE"  # environment variable that all processes of a run inherit

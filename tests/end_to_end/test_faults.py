@@ -29,11 +29,11 @@ from tests.end_to_end.commands import (
     sets,
 )
 from tests.tracking_server import TrackingServer
+from workflows.execution.checkpoints import saved_checkpoints
+from workflows.execution.progress import read_records
+from workflows.execution.run_folder import RunFolder
 from workflows.results.artifacts import Storage
 from workflows.results.locks import exclusive, holder_of
-from workflows.training.checkpoints import kept_checkpoints
-from workflows.training.progress import read_records
-from workflows.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def truncate_latest_checkpoint(storage: Path) -> Path:
     folder = partial(storage)
     assert folder is not None
     (run_folder,) = (folder / "ray").iterdir()
-    newest = run_folder / max(kept_checkpoints(RunFolder.at(run_folder)).items())[1]
+    newest = run_folder / max(saved_checkpoints(RunFolder.at(run_folder)).items())[1]
     state = newest / "training_state.pt"
     os.truncate(state, state.stat().st_size // 2)
     return newest
@@ -129,7 +129,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     before = partial(prepared)  # after SIGTERM it has saved first: no step is done twice
     assert before is not None
     (run_folder,) = (before / "ray").iterdir()
-    assert max(kept_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
+    assert max(saved_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
 
     killed = run_until(lambda: has_step(prepared, 9), signal.SIGKILL, *arguments(prepared))
     assert "interrupted: goes on where it stopped" in killed.output
@@ -137,7 +137,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     damaged = truncate_latest_checkpoint(prepared)
     resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
     assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
-    assert "no checkpoint is whole" not in resumed.output
+    assert "no checkpoint is intact" not in resumed.output
     assert resumed.code == 0, resumed.output
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))

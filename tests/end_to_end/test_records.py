@@ -15,9 +15,9 @@ from cosa.checksums import sha256_of
 from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, run, run_disturbed, sets
 from tests.end_to_end.conftest import SmallRun
 from tests.tracking_server import TrackingServer
+from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
 from workflows.records.tracking import GATHER_SECONDS
-from workflows.training.progress import read_records
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ def test_training_outlives_its_server_and_no_step_is_missing(
         *sets(*(f"stages.pretrain.corpora.{i}.steps={STEPS // 3}" for i in range(3)), "stages.pretrain.register_as=demo"),
     )
     assert done.code == 0, done.output
-    assert "the run goes on, records wait" in done.output
+    assert "the run continues, records wait" in done.output
     for unsent in (storage / "quickstart").glob("unsent-*.jsonl"):  # it had ended before the server was back
         assert run("sync", str(unsent)).code == 0
     client = client_of(server.uri)

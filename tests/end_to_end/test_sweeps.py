@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.commands import SMALL_CORPUS, none_left, run, run_until, sets
-from workflows.training.progress import read_records
-from workflows.training.whereabouts import noted_workers
+from workflows.execution.progress import read_records
+from workflows.execution.whereabouts import noted_workers
 
 pytestmark = pytest.mark.slow
 

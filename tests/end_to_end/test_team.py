@@ -28,9 +28,9 @@ from tests.end_to_end.services import (
     postgres,
     postgres_programs,
 )
-from workflows.training.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
-from workflows.training.checkpoints import kept_checkpoints
-from workflows.training.run_folder import RunFolder
+from workflows.execution.checkpoint_storage import checkpoint_storage, remove_checkpoints, require_writable
+from workflows.execution.checkpoints import saved_checkpoints
+from workflows.execution.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +169,7 @@ def test_training_goes_on_from_s3_and_a_database_keeps_its_password_to_itself(
     resumed = run(*arguments, *sets(uri_in_spec), DATABASE_PASSWORD=PASSWORD)
     assert resumed.code == 0, resumed.output
     assert f"{newest} is damaged: training_state.pt differs from what was written" in resumed.output
-    assert "no checkpoint is whole" not in resumed.output
+    assert "no checkpoint is intact" not in resumed.output
     assert none_left(storage) == []
     ours, undisturbed = stage_folder(storage / "direct", "pretrain"), stage_folder(through_server / "team", "pretrain")
     assert losses(ours) == losses(undisturbed)
@@ -209,7 +209,7 @@ def kill_all(driver: subprocess.Popen[str], storage: Path) -> None:
 
 
 def damage_newest(store: Bucket, folder: RunFolder) -> tuple[str, int]:
-    step, newest = max(kept_checkpoints(folder).items())
+    step, newest = max(saved_checkpoints(folder).items())
     where = {"Bucket": BUCKET, "Key": f"{folder.path.removeprefix(BUCKET)}/{newest}/training_state.pt".lstrip("/")}
     content = store.client.get_object(**where)["Body"].read()
     store.client.put_object(**where, Body=content[: len(content) // 2])

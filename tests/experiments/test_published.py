@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from cosa.model_config import ModelConfig
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
-from workflows.spec.sections import EvaluateSection, ExtractSection, FinetuneSection, PretrainSection
 from workflows.spec.source import Node, merge, parse_yaml, read_yaml
+from workflows.stages.evaluate import EvaluateSection
+from workflows.stages.extract import ExtractSection
+from workflows.stages.finetune import FinetuneSection
+from workflows.stages.pretrain import PretrainSection
 
 Row = dict[str, str]
 HERE = Path(__file__).parent

@@ -65,7 +65,7 @@ def disturb(kind: str, storage: Path, undisturbed: Path, seed: int) -> tuple[str
 
 def _skipped(round_: Round) -> tuple[int, ...]:
     """Steps without a finite loss."""
-    from workflows.training.progress import read_records
+    from workflows.execution.progress import read_records
 
     return tuple(r.step for r in read_records(round_.result) if r.kind == "train" and "loss" not in r.values)
 

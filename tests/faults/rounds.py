@@ -15,8 +15,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, losses, none_left, processes_of, sets
+from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
-from workflows.training.progress import read_records
 
 STAGE = "retrieval"
 STEPS = 36

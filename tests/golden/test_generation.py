@@ -10,10 +10,8 @@ from torch import Tensor
 
 from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import QuestionEntry
-from cosa.data.clip_settings import ClipSettings
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.evaluation.answer_generation import evaluate_question_answering
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import Decoder, Prompt, generate, question_prompt
 from cosa.objectives.answer_modelling import question_answer_mask
 from tests.golden import golden
@@ -130,10 +128,10 @@ def test_accuracy_of_answers(encoder: Encoder) -> None:
         QuestionEntry(str(row), question, (answer,), None, 1)
         for row, question, answer in zip(rows, expected["questions"], expected["answers"], strict=True)
     ]
-    limits = ClipSettings(max_text_tokens=golden.option("max_text_tokens"), max_answer_tokens=expected["max_new_tokens"])
     result = evaluate_question_answering(
         golden.model_of(encoder), questions, lambda name, _: golden.pixels()[int(name)],
-        EvaluationSettings(eval_batch_size=3), limits, torch.device("cpu"), PUBLISHED,
+        soft_accuracy=False, max_question_tokens=golden.option("max_text_tokens"),
+        max_answer_tokens=expected["max_new_tokens"], batch_size=3, device=torch.device("cpu"), behaviour=PUBLISHED,
     )  # fmt: skip
     assert [row["answer"] for row in result.predictions] == expected["generated"]
     assert round(result.metrics["accuracy"], 2) == pytest.approx(expected["accuracy"])

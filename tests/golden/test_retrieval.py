@@ -9,7 +9,6 @@ import torch
 
 from cosa.behaviour import PUBLISHED
 from cosa.data.annotations import CaptionEntry
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.retrieval_metrics import retrieval_metrics, text_to_video_ranks
 from cosa.evaluation.scores import Scores
 from cosa.evaluation.video_ranking import RetrievalScores, evaluate_retrieval, score_retrieval
@@ -35,10 +34,13 @@ def texts_of(encoder: Encoder, case: str) -> tuple[list[str], np.ndarray]:
     return found["raw_sentences_multi"], np.repeat(np.arange(videos), found["sample_num_multi"])
 
 
-def settings_of(encoder: Encoder) -> EvaluationSettings:
-    return EvaluationSettings(
-        rerank=golden.record(encoder, "retrieval_eval")["itm_rerank_num"], eval_batch_size=5, video_to_text=True
-    )
+def settings_of(encoder: Encoder) -> dict[str, Any]:
+    return {
+        "rerank": golden.record(encoder, "retrieval_eval")["itm_rerank_num"],
+        "batch_size": 5,
+        "max_text_tokens": golden.option("max_text_tokens"),
+        "device": torch.device("cpu"),
+    }
 
 
 def scores_of(encoder: Encoder, case: str) -> RetrievalScores:
@@ -46,8 +48,8 @@ def scores_of(encoder: Encoder, case: str) -> RetrievalScores:
     texts, _ = texts_of(encoder, case)
     videos = [str(index) for index in range(len(expected["ids"]))]
     return score_retrieval(
-        golden.model_of(encoder), videos, texts, lambda name, _: golden.pixels()[int(name)], settings_of(encoder),
-        golden.option("max_text_tokens"), torch.device("cpu"), behaviour_of(case),
+        golden.model_of(encoder), videos, texts, lambda name, _: golden.pixels()[int(name)], behaviour=behaviour_of(case),
+        **settings_of(encoder),
     )  # fmt: skip
 
 
@@ -122,8 +124,8 @@ def test_evaluation_in_one_call(encoder: Encoder, case: str) -> None:
         for video in range(len(expected["ids"]))
     ]
     result = evaluate_retrieval(
-        golden.model_of(encoder), entries, lambda name, _: golden.pixels()[int(name)], settings_of(encoder),
-        golden.option("max_text_tokens"), torch.device("cpu"), PUBLISHED,
+        golden.model_of(encoder), entries, lambda name, _: golden.pixels()[int(name)], video_to_text=True,
+        behaviour=PUBLISHED, **settings_of(encoder),
     )  # fmt: skip
     same_metrics(result.metrics, expected["metrics_with_text"]["t_v_itm"])
 

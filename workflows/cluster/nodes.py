@@ -1,4 +1,4 @@
-"""Machines of a cluster: what they have room for, and whether they see the folders that all of them need."""
+"""Machines of a cluster: says what they have room for, and checks that they see the folders that all of them need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cosa.errors import UserError
 from workflows.spec.experiment import Experiment
 from workflows.spec.stage_kinds import kind_of
 
-ANSWER_SECONDS = 180.0  # a machine has to unpack the program and start a process
+ANSWER_SECONDS = 180.0  # A machine has to unpack the program and start a process within this time.
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Node:
     gpus: float
 
     def room_for(self, cpus: float, gpus: float) -> int:
-        """How many workers of this size fit."""
+        """Return how many workers of this size fit."""
         by_cpu = int(self.cpus / cpus)
         return min(by_cpu, int(self.gpus / gpus)) if gpus else by_cpu
 
 
 def alive_nodes() -> list[Node]:
-    """The machines that are there now."""
+    """Return the machines that are alive now."""
     import ray
 
     return [
@@ -99,5 +99,5 @@ def _answers(paths: list[str]) -> Iterator[tuple[Node, list[str]]]:
 
 
 def missing_paths(paths: Sequence[str]) -> list[str]:
-    """Those that this machine does not see."""
+    """Return the paths that this machine does not see."""
     return [path for path in paths if not Path(path).exists()]

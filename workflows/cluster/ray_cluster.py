@@ -1,4 +1,4 @@
-"""Ray: started once for a run and only when a stage needs it, stopped at its end."""
+"""Ray is started once for a run, only when a stage needs it, and is stopped at the run's end."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from workflows.cluster.shipping import job_brings_program, packed_program
 from workflows.records.provenance import command_line
 from workflows.spec.sections import ClusterSection
 
-# Read by Ray when it starts. Set explicitly, so that a user's shell does not change what a run does.
+# Ray reads these variables when it starts. They are set here so that a user's shell does not change what a run does.
 RAY_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",  # other users of the machine cannot run code in the cluster
+    "RAY_AUTH_MODE": "token",  # Other users of the machine cannot run code in the cluster.
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for this poll
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard's /api/train knows the runs
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the working directory
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for this poll.
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # The dashboard's /api/train then knows the runs.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # Workers stay in the working directory.
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that saves early, on SIGTERM, must not end the others
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A trial that saves early, on SIGTERM, must not end the others.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-# The same for a Ray that is started here: its own processes share the cores with the workers, and look less often.
+# A Ray that is started here also gets these: its own processes share the cores with the workers, so they look less often.
 LOCAL_ENVIRONMENT = {
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a stage that looks for nodes which are about to be taken away
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # It is a process for every stage that looks for nodes about to be taken away.
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "10",
     "REPORTER_UPDATE_INTERVAL_MS": "15000",
-    "METRICS_RECORD_INTERVAL_S": "60",  # of the dashboard's own processes
+    "METRICS_RECORD_INTERVAL_S": "60",  # This is about the dashboard's own processes.
     "RAY_memory_monitor_refresh_ms": "1000",
     "RAY_raylet_report_resources_period_milliseconds": "500",
-    "RAY_metrics_report_interval_ms": "60000",  # these are for Prometheus, which nobody runs here
+    "RAY_metrics_report_interval_ms": "60000",  # These metrics are for Prometheus, which nobody runs here.
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_task_events_report_interval_ms": "5000",
     "RAY_event_stats": "0",
@@ -50,7 +50,7 @@ LOCAL_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What the workers of one stage get. minimum: with how few of them it also goes on, if their number may change."""
+    """What the workers of one stage get. minimum: the smallest number that training continues with, if it may change."""
 
     workers: int
     cpus: int
@@ -60,12 +60,12 @@ class WorkerResources:
 
     @property
     def counts(self) -> range:
-        """All possible numbers of workers."""
+        """Return all possible numbers of workers."""
         return range(self.workers if self.minimum is None else self.minimum, self.workers + 1)
 
     @property
     def per_worker(self) -> dict[str, float]:
-        """As Ray wants it."""
+        """Return the resources of one worker in Ray's form."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
@@ -79,8 +79,8 @@ class Cluster:
         on_joined: Callable[[], None] = lambda: None,
         name: str = "",
     ):
-        """on_dashboard: told the dashboard's address when the cluster has started. on_joined: called when a running one was
-        joined; may raise UserError if it does not suit. name: of the job in the dashboard."""
+        """on_dashboard: called with the dashboard's address when the cluster has started. on_joined: called when a running
+        cluster was joined; it may raise UserError if the cluster does not suit. name: the job's name in the dashboard."""
         self.section, self.name = section, name
         self.on_dashboard, self.on_joined = on_dashboard, on_joined
         self._session: Path | None = None
@@ -108,15 +108,15 @@ class Cluster:
             if port is not None:
                 require_free_port(port, "cluster.dashboard_port")
             extra = {"dashboard_port": port} if port is not None else {}
-            # Part of Ray looks for "the" cluster of the machine and gives up when there are two. Then it frees no resources of
-            # stopped trials: tell all its processes which one is theirs.
+            # Part of Ray looks for "the" cluster of the machine, gives up when there are two, and then frees no resources of
+            # stopped trials. These variables say to all its processes which cluster is theirs.
             own_port = _free_port()
             os.environ["RAY_GCS_SERVER_PORT"] = str(own_port)
             os.environ["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{own_port}"
             context = _init_ray(
                 address="local",
                 num_cpus=self.section.cpus,
-                include_dashboard=True,  # Tune frees the resources of stopped trials only with it
+                include_dashboard=True,  # Tune frees the resources of stopped trials only with it.
                 dashboard_host="127.0.0.1",
                 **extra,
                 **common,
@@ -133,14 +133,14 @@ class Cluster:
             self.on_joined()
 
     def _join(self, common: dict[str, Any]) -> Any:
-        """Connect to a running cluster. Its machines need no checkout: they get this program, unless a Ray job brings it."""
+        """Connect to a running cluster. Machines without a checkout are sent this program, unless a Ray job brings it."""
         try:
             if job_brings_program():
                 return _init_ray(address=self.section.address, **common)
             with packed_program() as folder:
                 return _init_ray(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Ray puts tracebacks before it
+            last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Tracebacks precede it.
             raise UserError(f"cluster.address: cannot join {self.section.address!r}: {last_line}") from error
 
     def stop(self) -> None:
@@ -154,15 +154,15 @@ class Cluster:
         if self._session is not None:
             for name in ("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-            shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes these itself
+            shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes its session folders itself.
 
     @property
     def is_shared(self) -> bool:
-        """Whether the cluster is there before and after this run."""
+        """Return whether the cluster exists before and after this run."""
         return self.section.address != "local"
 
     def resources_for(self, stage_workers: int | None) -> WorkerResources:
-        """Workers of a stage, from the spec and what the cluster has.
+        """Derive the workers of a stage from the spec and from what the cluster has.
 
         Raises:
             UserError: the cluster cannot hold them; Ray itself would wait for ever.
@@ -184,7 +184,7 @@ class Cluster:
 
 
 def _init_ray(**arguments: Any) -> Any:
-    """`ray.init`. Ray shows a driver's command line to all who see the dashboard: without passwords, it may."""
+    """Call `ray.init`. Ray shows a driver's command line to all who see the dashboard, so it gets one without passwords."""
     import ray
 
     with shown_as(command_line()):
@@ -218,12 +218,12 @@ def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
 
 
 def groups_that_fit(needed: WorkerResources, nodes: list[Node]) -> int:
-    """How many groups of workers of this kind find room on the nodes at the same time."""
+    """Return how many groups of workers of this kind find room on the nodes at the same time."""
     room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
     if needed.placement == "strict_pack":
         return sum(workers // needed.workers for workers in room)
     groups = sum(room) // needed.workers
-    if needed.placement == "strict_spread":  # a group has at most one worker on a node
+    if needed.placement == "strict_spread":  # A group has at most one worker on a node.
         while groups and sum(min(workers, groups) for workers in room) < groups * needed.workers:
             groups -= 1
     return groups
@@ -242,14 +242,14 @@ def require_free_port(port: int, field: str) -> None:
 
 
 def _free_port() -> int:
-    """A port that nothing listens on."""
+    """Find a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
 
 
 def _require_answer(address: str) -> None:
-    """Ray retries a dead address for many minutes: look first whether anything answers."""
+    """Check that anything answers at an address, because Ray retries a dead one for many minutes."""
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -1,4 +1,4 @@
-"""The program as a folder that can be sent to machines without a checkout: its packages, and nothing else of where it lies."""
+"""Packs the program into a folder for machines without a checkout: its packages, and nothing that lies beside them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workflows.records.provenance import SHIPPED_CHANGES, SHIPPED_STATE, git_sta
 from workflows.spec.secrets import Secrets
 
 PACKAGES = ("cosa", "workflows")
-JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray gives it to the entrypoint of a job
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the entrypoint of a job.
 
 
 @contextmanager
 def packed_program() -> Iterator[Path]:
-    """A temporary folder with the packages, the command line and the state of their sources, to be given to Ray as working_dir.
+    """Make a temporary folder with the packages, the command line and the state of their sources, for Ray's working_dir.
 
-    Copied, instead of naming the folder that they lie in: that may be a checkout with results, data and environments, or the
+    They are copied because the folder that they lie in may be a checkout with results, data and environments, or the
     site-packages of an installation.
     """
     root = Path(__file__).resolve().parents[2]
@@ -38,11 +38,11 @@ def packed_program() -> Iterator[Path]:
 
 
 def is_job() -> bool:
-    """Whether this process is the entrypoint of a Ray job."""
+    """Return whether this process is the entrypoint of a Ray job."""
     return JOB_VARIABLE in os.environ
 
 
 def job_brings_program() -> bool:
-    """Whether this process is the entrypoint of a Ray job whose workers get its working folder, and with it the program."""
+    """Return whether this process is the entrypoint of a Ray job whose working folder brings the program to workers."""
     config = json.loads(os.environ.get(JOB_VARIABLE) or "{}")
     return "working_dir" in (config.get("runtime_env") or {})

@@ -1,4 +1,4 @@
-"""`cosa submit`: hand a run over to a Ray cluster as a job. Program and spec travel with it, its log comes back."""
+"""`cosa submit` hands a run over to a Ray cluster as a job. Program and spec travel with it, and its log comes back."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cosa.errors import UserError
+from workflows.cluster.preemption import GRACE_SECONDS
 from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
 from workflows.cluster.shipping import packed_program
 from workflows.planning.selection import EVERYTHING, Selection
@@ -24,16 +25,15 @@ from workflows.records.mlflow_store import mask_passwords
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 from workflows.spec.stage_kinds import kind_of
-from workflows.training.preemption import GRACE_SECONDS
 
 SPEC_NAME = "experiment.yaml"
 RETRY_SECONDS = 2.0
-LOST_SECONDS = 120.0  # without an answer of the dashboard, following ends
+LOST_SECONDS = 120.0  # Following a job ends when the dashboard has not answered for so long.
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What to hand over. python: how the cluster's machines call it. selection, force: as in run-experiment."""
+    """What is handed over. python: how the cluster's machines call it. selection, force: mean the same as in run-experiment."""
 
     spec: Path
     overrides: tuple[str, ...] = ()
@@ -60,10 +60,10 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
     words = [submission.python, "cli.py", "run-experiment", SPEC_NAME, *forced, *submission.selection.arguments()]
     with packed_program() as folder:
         (folder / SPEC_NAME).write_text(json.dumps(spec, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        # Entry point, metadata and variables are shown to all who see the dashboard: what the spec says stays in the file.
+        # Everybody who sees the dashboard sees entry point, metadata and variables: what the spec says stays in the file.
         variables = {
             "COLUMNS": str(shutil.get_terminal_size((120, 24)).columns),
-            "RAY_JOB_STOP_WAIT_TIME_S": str(int(GRACE_SECONDS) + 10),  # `ray job stop` waits for training to save
+            "RAY_JOB_STOP_WAIT_TIME_S": str(int(GRACE_SECONDS) + 10),  # `ray job stop` waits for training to save.
         }
         try:
             job: str = client.submit_job(
@@ -81,7 +81,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
 
 
 def travelling_spec(experiment: Experiment) -> dict[str, Any]:
-    """The spec as one mapping that means the same on another machine: `extends` and ${...} resolved, paths absolute.
+    """Return the spec as one mapping that means the same on another machine: `extends` and ${...} are resolved, paths absolute.
 
     Raises:
         UserError: the storage is relative: results in a job's folder would be lost with it.
@@ -95,7 +95,7 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
             "folder that all machines of the cluster see, such as --storage /shared/results"
         )
     spec["storage"] = str(storage)
-    here = ("cpus", "dashboard_port")  # of a Ray that is started for the run
+    here = ("cpus", "dashboard_port")  # These describe a Ray that is started for the run.
     spec["cluster"] = {key: value for key, value in (spec.get("cluster") or {}).items() if key not in here}
     spec["cluster"]["address"] = "auto"
     for name, dataset in experiment.section.datasets.items():
@@ -123,14 +123,14 @@ def _make_absolute(section: Any, field: Sequence[str | int]) -> None:
 
 
 def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:
-    """A path, or all paths inside a mapping (below `keys`, if given), absolute."""
+    """Make a path absolute, or all paths inside a mapping (below `keys`, if given)."""
     if isinstance(value, dict):
         return {key: _absolute(item) if keys is None or key in keys else item for key, item in value.items()}
     return str(Path(value).expanduser().absolute())
 
 
 def client_of(address: str) -> Any:
-    """Ray's client for jobs.
+    """Make Ray's client for jobs.
 
     Raises:
         UserError: nothing answers, or the cluster wants another token.
@@ -146,7 +146,7 @@ def client_of(address: str) -> Any:
             f"--address {address}: nothing answers ({error}); docs/cluster.md says how to start a cluster"
         ) from error
     os.environ.update(RAY_ENVIRONMENT)
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would take the place of the option
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # They would override the option.
         os.environ.pop(name, None)
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
@@ -170,7 +170,7 @@ def follow(job: str, address: str, write: Callable[[str], None]) -> bool:
 
     Raises:
         UserError: the dashboard does not answer any more.
-        KeyboardInterrupt: the person has seen enough; the job goes on.
+        KeyboardInterrupt: the person has seen enough; the job continues.
     """
     from ray.job_submission import JobStatus
 
@@ -178,7 +178,7 @@ def follow(job: str, address: str, write: Callable[[str], None]) -> bool:
 
     async def tail() -> None:
         nonlocal shown, since
-        seen = 0  # each connection tells the whole log again
+        seen = 0  # Each connection sends the full log again.
         async for text in client.tail_job_logs(job):
             new = text[max(0, shown - seen) :]
             seen += len(text)
@@ -194,15 +194,15 @@ def follow(job: str, address: str, write: Callable[[str], None]) -> bool:
             status = client.get_job_status(job)
         except (RuntimeError, OSError) as error:
             if time.monotonic() - since > LOST_SECONDS:
-                raise UserError(f"{address} does not answer any more ({error})\n{how_to_go_on(job, address)}") from error
+                raise UserError(f"{address} does not answer any more ({error})\n{how_to_follow(job, address)}") from error
         if status is not None and status.is_terminal():
             return bool(status == JobStatus.SUCCEEDED)
         time.sleep(RETRY_SECONDS)
 
 
-def how_to_go_on(job: str, address: str) -> str:
-    """What a person can do with a job that runs."""
+def how_to_follow(job: str, address: str) -> str:
+    """Say what a person can do with a job that runs."""
     return (
-        f"the job goes on; follow it again: RAY_AUTH_MODE=token ray job logs --follow {job} --address {address}\n"
+        f"the job continues; follow it again: RAY_AUTH_MODE=token ray job logs --follow {job} --address {address}\n"
         f"stop it (training saves first):  RAY_AUTH_MODE=token ray job stop {job} --address {address}"
     )

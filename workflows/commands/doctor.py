@@ -1,4 +1,4 @@
-"""`cosa doctor`: does every part of the installation work, and what to do if one does not. Each check really uses its part."""
+"""`cosa doctor` checks whether every part of the installation works, by using it, and says what to do if one does not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Finding:
 
 
 def examine(storage: Path) -> Iterator[Finding]:
-    """Check after check, each as soon as it is done. Java, which is mostly waited for, starts beside MLflow and Ray."""
+    """Yield finding after finding, each as soon as it is known. Java, which is slow to start, starts beside MLflow and Ray."""
     with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder, ThreadPoolExecutor(1) as aside:
         yield _found("storage", lambda: _storage(storage), "choose a folder that can be written, with room, by --storage")
         yield _found("torch", _torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`")
@@ -49,11 +49,11 @@ def examine(storage: Path) -> Iterator[Finding]:
 
 
 def _found(name: str, check: Callable[[], str], advice: str) -> Finding:
-    """Try a part."""
+    """Try a part, and turn any error into a finding."""
     started = time.monotonic()
     try:
         return Finding(name, check(), None, time.monotonic() - started)
-    except Exception as error:  # whatever it is, the person has to read it
+    except Exception as error:  # Whatever it is, the person has to read it.
         last_line = (str(error).strip().splitlines() or [""])[-1]
         return Finding(name, f"{type(error).__name__}: {last_line}", advice, time.monotonic() - started)
 
@@ -92,7 +92,7 @@ def _storage(storage: Path) -> str:
 
 
 def _existing(storage: Path) -> Path:
-    """The folder, or the one in which it would be made."""
+    """Return the folder, or the existing one in which it would be made."""
     return next(folder for folder in (storage.absolute(), *storage.absolute().parents) if folder.exists())
 
 
@@ -145,7 +145,7 @@ def _mlflow(storage: Path) -> str:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    # Beside the results, where the store will be: sqlite fails on some network disks.
+    # The test lies beside the results, where the store will be, because sqlite fails on some network disks.
     with tempfile.TemporaryDirectory(prefix=".cosa-doctor-", dir=_existing(storage)) as folder:
         client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
         run = client.create_run(client.create_experiment("doctor", artifact_location=f"{folder}/artifacts"))

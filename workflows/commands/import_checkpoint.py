@@ -1,4 +1,4 @@
-"""`cosa import-checkpoint`: a published file becomes a checkpoint of ours."""
+"""`cosa import-checkpoint` turns a published file into a checkpoint of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cosa list` shows: specs with the first line about them, converters, results."""
+"""`cosa list` shows specs with the first line about them, converters, and results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _table(*columns: str) -> Table:
 
 
 def _header(path: Path) -> str:
-    """The line of a spec's opening comment that says what to expect."""
+    """Find the line of a spec's opening comment that says what to expect."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith(("# Paper:", "# Expect:", "# Purpose:")):
             return line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""The MLflow UI on a storage folder, on 127.0.0.1 only."""
+"""Serves the MLflow UI on a storage folder, on 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def serve_ui(storage: Path, port: int) -> None:
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": local_store(storage),
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(storage.absolute() / "mlflow-artifacts"),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes that nobody needs here
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # They would be eight more processes that nobody needs here.
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - fixed command, no shell

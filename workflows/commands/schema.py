@@ -1,4 +1,4 @@
-"""What `cosa schema` shows: every field of a spec with its type, default and meaning, from the sections themselves."""
+"""`cosa schema` shows every field of a spec with its type, default and meaning, from the sections themselves."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def show_schema(section: str | None, *, as_json: bool) -> None:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a whole spec."""
+    """Return the JSON schema of a full spec."""
     schema = ExperimentSection.model_json_schema(ref_template="#/$defs/{model}")
     definitions = schema.setdefault("$defs", {})
     kinds = []

@@ -1,4 +1,4 @@
-"""`--sweep stages.pretrain.concatenate=1,2,4`: whole experiments that differ in some fields, one after the other.
+"""`--sweep stages.pretrain.concatenate=1,2,4` runs full experiments that differ in some fields, one after the other.
 
 Results are found by their content: stages that a swept field does not reach run once and serve all variants.
 """
@@ -18,11 +18,11 @@ from workflows.planning.plan import Plan
 from workflows.runner import result_rows
 from workflows.terminal.reporter import Reporter
 
-Variant = tuple[str, ...]  # overrides, NAME=VALUE
+Variant = tuple[str, ...]  # It holds overrides, each NAME=VALUE.
 
 
 def variants_of(sweeps: Sequence[str]) -> list[Variant]:
-    """All combinations of the values of several `NAME=VALUE,VALUE,...`.
+    """Return all combinations of the values of several `NAME=VALUE,VALUE,...`.
 
     Raises:
         UserError: one is not of this form, or has a value twice.
@@ -44,15 +44,15 @@ def variants_of(sweeps: Sequence[str]) -> list[Variant]:
 
 
 def _items(text: str) -> list[str]:
-    """The items of a list without its brackets, each as it is written: --set reads them, by its own rules."""
-    whole = f"[{text}]"
+    """Split a list without brackets into its items as they are written: --set reads them, by its own rules."""
+    bracketed = f"[{text}]"
     try:
-        node = yaml.compose(whole, Loader=yaml.SafeLoader)
+        node = yaml.compose(bracketed, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return []
     if not isinstance(node, yaml.SequenceNode):
         return []
-    return [whole[item.start_mark.index : item.end_mark.index].strip() for item in node.value]
+    return [bracketed[item.start_mark.index : item.end_mark.index].strip() for item in node.value]
 
 
 def _name(override: str) -> str:
@@ -60,7 +60,7 @@ def _name(override: str) -> str:
 
 
 def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter) -> None:
-    """Run every variant; one that fails does not keep the others from running. Then show all metrics side by side.
+    """Run every variant, also after one has failed. Then show all metrics side by side.
 
     Raises:
         UserError: some failed.
@@ -82,7 +82,7 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
 
 
 def _short(variant: Variant) -> str:
-    """As few of the last parts of every name as tell the names apart."""
+    """Shorten every name to its last parts, as few as distinguish the names."""
     names = [_name(override).split(".") for override in variant]
     parts = next(n for n in itertools.count(1) if len({tuple(name[-n:]) for name in names}) == len(names))
     return ", ".join(
@@ -91,7 +91,7 @@ def _short(variant: Variant) -> str:
 
 
 def _rows(plans: Sequence[Plan]) -> list[tuple[str, str, list[float | None]]]:
-    """Stage, metric, and its value in every plan."""
+    """Return stage, metric, and the metric's value in every plan."""
     found = [{(row["stage"], row["metric"]): row["value"] for row in result_rows(plan)} for plan in plans]
     keys = dict.fromkeys(key for values in found for key in values)
     return [(stage, label_of(metric), [values.get((stage, metric)) for values in found]) for stage, metric in keys]

@@ -1,4 +1,4 @@
-"""Metrics that wait in the queue travel together: one call of up to 1000 points instead of one call a record."""
+"""Metrics that wait in the queue travel together: one call sends up to 1000 points instead of one record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workflows.spec.secrets import mask_passwords
 
 
 def travelling_together(pending: Iterable[Operation]) -> list[Operation]:
-    """The first operation and, if it holds metrics, later metrics of its run, as many as fit into one call.
+    """Choose the first operation and, if it holds metrics, later metrics of its run, as many as fit into one call.
 
     Metrics of other runs are passed over (trials side by side), since order does not count between runs. Anything else ends
     the search: what follows the end of a run must not go before it.
@@ -42,10 +42,10 @@ def remove_from(pending: deque[Operation], sent: Sequence[Operation]) -> None:
     pending.extendleft(reversed(passed_over))
 
 
-def deliver(sender: Sender, operations: Sequence[Operation], tell: Callable[[str], None]) -> None:
-    """Send operations that travel together. What MLflow refuses is told and given up, without the ones beside it.
+def deliver(sender: Sender, operations: Sequence[Operation], report: Callable[[str], None]) -> None:
+    """Send operations that travel together. What MLflow refuses is reported and dropped; the operations beside it are sent.
 
-    Sending metrics twice does no harm: MLflow keeps one of equal points.
+    Sending metrics twice does no harm: MLflow stores equal points once.
 
     Raises:
         ServerAwayError: try all of them again later.
@@ -57,11 +57,11 @@ def deliver(sender: Sender, operations: Sequence[Operation], tell: Callable[[str
     except ServerAwayError:
         raise
     except RecordError as problem:
-        tell(str(problem))
+        report(str(problem))
     except Exception as error:
-        # A record that MLflow refuses must neither stop training nor hold up the ones behind it.
+        # A record that MLflow refuses must neither stop training nor hold up the records behind it.
         if more:
             for operation in operations:
-                deliver(sender, [operation], tell)
+                deliver(sender, [operation], report)
         else:
-            tell(mask_passwords(f"MLflow refused to record {first['do']}: {first_line(error)}"))
+            report(mask_passwords(f"MLflow refused to record {first['do']}: {first_line(error)}"))

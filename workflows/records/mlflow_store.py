@@ -1,5 +1,5 @@
-"""The MLflow store: where it is, every call to it, and the addresses of its pages. Nothing else imports mlflow, but for
-`model_registry.py`, which this calls."""
+"""The MLflow store: says where it is, makes every call to it, and knows the addresses of its pages. Besides this file, only
+`model_registry.py`, which it calls, imports mlflow."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from workflows.records.run_table import NOTE_TAG, markdown
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import mask_passwords, without_password
 
-Operation = dict[str, Any]  # {"do": name, "run": local id, ...}: JSON, so that it can wait in a file
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on chat traces
-METRICS_PER_CALL = 1000  # MLflow's limit
+Operation = dict[str, Any]  # {"do": name, "run": local id, ...} is plain JSON, so that it can wait in a file.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # The UI then opens on runs, not on chat traces.
+METRICS_PER_CALL = 1000  # MLflow refuses more.
 PARAMS_PER_CALL = 100
-REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # a server may answer an upload only when it has passed it on
+REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # A server may answer an upload only when it has passed it on.
 
 
 def local_store(storage: Path) -> str:
-    """URI of the sqlite store in a storage folder. Absolute: relative ones depend on the working directory."""
+    """Return the URI of the sqlite store in a storage folder; it is absolute, so that the working directory is irrelevant."""
     return f"sqlite:///{storage.absolute()}/mlflow.db"
 
 
@@ -37,23 +37,25 @@ class TrackingStore:
 
     uri: str
     experiment: str
-    artifact_location: str | None  # only for a local store: a server has its own
+    artifact_location: str | None  # It is set only for a local store: a server has its own.
 
     @property
     def without_password(self) -> str:
-        """The URI for files: without `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and
-        _PASSWORD, and without the password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
+        """Return the URI for files, without secrets.
+
+        It lacks `user:password@` of a server, which MLflow then takes from MLFLOW_TRACKING_USERNAME and _PASSWORD, and the
+        password of a database, which PostgreSQL's client takes from PGPASSWORD or ~/.pgpass.
         """
         return without_password(self.uri, keep_user=not self.uri.startswith("http"))
 
     @property
     def shown(self) -> str:
-        """The URI as people may see it."""
+        """Return the URI as people may see it."""
         return mask_passwords(self.uri)
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The file of an sqlite store."""
+        """Return the file of an sqlite store; None for another store."""
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
 
@@ -83,7 +85,7 @@ class Sender:
 
         try:
             client = self._client or self._connect()
-        except Exception as error:  # whatever keeps the store from opening, the records are worth keeping
+        except Exception as error:  # Whatever prevents the store from opening, the records must not be lost.
             raise ServerAwayError(_why_away(error)) from error
         try:
             getattr(self, f"_{operation['do']}")(client, operation)
@@ -104,7 +106,7 @@ class Sender:
             raise
 
     def _connect(self) -> Any:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the queue itself retries
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # The queue itself retries.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_SECONDS)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.entities import LifecycleStage
@@ -130,7 +132,7 @@ class Sender:
         note = Path(operation["note"]) if operation["note"] is not None else None
         parent = self.mlflow_ids[operation["parent"]] if operation["parent"] is not None else None
         known = _noted_run(note)
-        if known is not None and _go_on_with(client, known):
+        if known is not None and _resume_run(client, known):
             if parent is not None:
                 client.set_tag(known, "mlflow.parentRunId", parent)
             self.mlflow_ids[operation["run"]] = known
@@ -145,7 +147,7 @@ class Sender:
         from mlflow.entities import Param
 
         run_id = self.mlflow_ids[operation["run"]]
-        logged = client.get_run(run_id).data.params  # of a run that goes on; MLflow refuses to change a parameter
+        logged = client.get_run(run_id).data.params  # A resumed run has some; MLflow refuses to change them.
         values = [Param(name, value[:6000]) for name, value in operation["values"].items() if name not in logged]
         for start in range(0, len(values), PARAMS_PER_CALL):
             client.log_batch(run_id, params=values[start : start + PARAMS_PER_CALL])
@@ -191,13 +193,13 @@ class Sender:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line: its type and how its text begins."""
+    """Say an error in one line: its type and how its text begins."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _why_away(error: BaseException) -> str:
-    """What the system said of a connection, which HTTP clients wrap in long texts; else the error's own line."""
+    """Return what the system said of a connection, which HTTP clients wrap in long texts, or else the error's own line."""
     innermost = error
     while (inner := innermost.__cause__ or innermost.__context__) is not None:
         innermost = inner
@@ -206,7 +208,7 @@ def _why_away(error: BaseException) -> str:
 
 @contextmanager
 def _only_one_creates(store: TrackingStore) -> Iterator[None]:
-    """Processes that make an sqlite store's tables at the same time damage it for good: one after the other."""
+    """Let one process after the other make an sqlite store's tables: at the same time, they damage it for good."""
     if store.sqlite_file is None:
         yield
         return
@@ -217,7 +219,7 @@ def _only_one_creates(store: TrackingStore) -> Iterator[None]:
 
 
 def _noted_run(note: Path | None) -> str | None:
-    """The MLflow id in a note of an earlier invocation."""
+    """Read the MLflow id in a note of an earlier invocation; None if there is none."""
     if note is None or not note.is_file():
         return None
     try:
@@ -226,8 +228,8 @@ def _noted_run(note: Path | None) -> str | None:
         return None
 
 
-def _go_on_with(client: Any, run_id: str) -> bool:
-    """Set a run to RUNNING again; false if it was deleted meanwhile."""
+def _resume_run(client: Any, run_id: str) -> bool:
+    """Set a run to RUNNING again; return False if it was deleted meanwhile."""
     if _experiment_of(client, run_id) is None:
         return False
     client.update_run(run_id, status="RUNNING")
@@ -235,7 +237,7 @@ def _go_on_with(client: Any, run_id: str) -> bool:
 
 
 def _experiment_of(client: Any, run_id: str) -> str | None:
-    """Id of the experiment that a run is in; None if the run is not there, or deleted."""
+    """Return the id of the experiment that a run is in; None if the run does not exist or is deleted."""
     from mlflow.entities import LifecycleStage
     from mlflow.exceptions import MlflowException
 
@@ -250,7 +252,7 @@ def _experiment_of(client: Any, run_id: str) -> str | None:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Give a request more time, for uploads."""
+    """Give requests in the block more time, because they upload files."""
     usual = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
     if usual == REQUEST_SECONDS:
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = UPLOAD_SECONDS
@@ -264,7 +266,7 @@ def _patience() -> Iterator[None]:
 
 
 def compare_url(base: str, run_ids: Iterable[str], experiment_id: str) -> str:
-    """Address of the UI's comparison of runs."""
+    """Return the address of the UI's comparison of runs."""
 
     def encoded(values: list[str]) -> str:
         return quote(json.dumps(values, separators=(",", ":")))
@@ -273,5 +275,5 @@ def compare_url(base: str, run_ids: Iterable[str], experiment_id: str) -> str:
 
 
 def experiment_url(base: str, experiment_id: str) -> str:
-    """Address of an experiment's table of runs in the UI."""
+    """Return the address of an experiment's table of runs in the UI."""
     return f"{base}/#/experiments/{experiment_id}/runs"

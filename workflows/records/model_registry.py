@@ -25,7 +25,7 @@ def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags:
     Args:
         client: MLflow's.
         run_id: run whose artifact the checkpoint is.
-        folder: of the artifact; it is uploaded from `path` if it is not whole.
+        folder: of the artifact; it is uploaded from `path` if it is not complete.
         path: the checkpoint on disk.
         name: of the registered model; it is made if there is none.
         tags: of the version. Its result and weights (FINGERPRINT, SHA256) say whether it is there already; METRIC_NAME,
@@ -69,7 +69,7 @@ def _make_model(client: Any, name: str) -> None:
 
 
 def _version_of(client: Any, name: str, tags: Mapping[str, str]) -> Any:
-    """The version of the same result, if there is one: a resumed or cached stage is registered once."""
+    """Find the version of the same result, if there is one: a resumed or cached stage is registered once."""
     same = f"name = '{name}' and tags.`{FINGERPRINT}` = '{tags[FINGERPRINT]}'"
     found = [v for v in client.search_model_versions(same) if v.tags.get(SHA256) == tags[SHA256]]
     return min(found, key=lambda version: int(version.version), default=None)
@@ -81,7 +81,10 @@ def _description(tags: Mapping[str, str]) -> str:
 
 
 def _is_better(name: str, tags: Mapping[str, str], champion: Any) -> bool:
-    """Whether a version is strictly better than the champion. Without a metric it never is, and beside one it always is."""
+    """Return whether a version is strictly better than the champion.
+
+    A version without a metric never is, and one with a metric beats a champion without.
+    """
     if METRIC_NAME not in tags:
         return False
     if METRIC_NAME not in champion.tags:

@@ -11,7 +11,7 @@ from workflows.records.tracking import RunRecorder
 
 @dataclass(frozen=True)
 class OtherCheckpoints:
-    """Checkpoints besides the one that a stage keeps: a folder of folders. run: of the trial that made them, if one did."""
+    """Checkpoints besides the selected one, as a folder of folders. run: the run of the trial that made them, if one did."""
 
     folder: Path
     run: RunRecorder | None = None

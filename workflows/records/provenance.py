@@ -1,4 +1,4 @@
-"""Where a result comes from: versions of packages, state of the source, machine, command."""
+"""Finds out where a result comes from: versions of packages, state of the source, machine, command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import psutil
 
 from workflows.spec.secrets import Secrets
 
-DIFF_LIMIT = 256 * 1024  # characters of a recorded diff
+DIFF_LIMIT = 256 * 1024  # A recorded diff has at most so many characters.
 
-# Beside packages that were sent to a machine without the repository.
+# These files lie beside packages that were sent to a machine without the repository.
 SHIPPED_STATE = "source-state.json"
 SHIPPED_CHANGES = "source.patch"
 PACKAGES = (
@@ -39,7 +39,7 @@ PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what computes results, by package; those that are not installed are left out."""
+    """Return versions of what computes results, by package; packages that are not installed are left out."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -50,12 +50,12 @@ def package_versions() -> dict[str, str]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Versions of all packages that are installed."""
+    """Return versions of all packages that are installed."""
     return dict(sorted({str(found.metadata["Name"]): found.version for found in distributions()}.items()))
 
 
 def _output(*command: str) -> str | None:
-    """What a program prints; None if it is not there or fails."""
+    """Return what a program prints; None if it does not exist or fails."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
             command, capture_output=True, text=True, timeout=10, check=True, errors="replace"
@@ -66,7 +66,7 @@ def _output(*command: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the source tree that runs; None if that is in no repository.
+    """Return what git says of the source tree that runs; None if that is in no repository.
 
     An installed package may lie in somebody else's repository (`project/.venv`): this file must be tracked by it.
     """
@@ -76,13 +76,13 @@ def _git(*arguments: str) -> str | None:
 
 
 def _shipped(name: str) -> str | None:
-    """A file about the source tree that the packages which run were sent from; None if they were not sent, or it has none."""
+    """Read a file about the source tree that the running packages were sent from; None if there is no such file."""
     file = Path(__file__).resolve().parents[2] / name
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def git_state() -> dict[str, str]:
-    """Commit and dirty flag of the source tree that runs; empty outside a repository."""
+    """Return commit and dirty flag of the source tree that runs; they are empty outside a repository."""
     shipped = _shipped(SHIPPED_STATE)
     if shipped is not None:
         state: dict[str, str] = json.loads(shipped)
@@ -94,7 +94,7 @@ def git_state() -> dict[str, str]:
 
 
 def source_changes(secrets: Secrets, limit: int = DIFF_LIMIT) -> str | None:
-    """What the source tree that runs has beyond its commit, as a patch; None if nothing.
+    """Return what the source tree that runs has beyond its commit, as a patch; None if it has nothing.
 
     New files are only named: what lies around is often none of the program's, and may be private.
 
@@ -118,7 +118,7 @@ def source_changes(secrets: Secrets, limit: int = DIFF_LIMIT) -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that this process runs on: names of processor and GPUs, cores, memory (GiB), system."""
+    """Describe the machine that this process runs on: names of processor and GPUs, cores, memory (GiB), system."""
     gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") if shutil.which("nvidia-smi") else None
     return {
         "host": socket.gethostname(),
@@ -131,7 +131,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Linux names the model in a file only."""
+    """Return the name of the processor, which Linux has only in a file."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -141,7 +141,7 @@ def _processor() -> str:
 
 
 def environment_facts(seed: int, secrets: Secrets) -> dict[str, Any]:
-    """Everything around an invocation that may explain its results, secrets hidden. Environment variables are not in it."""
+    """Collect what may explain an invocation's results. Secrets are hidden, and environment variables are left out."""
     facts = {
         "command": command_line(),
         "working_directory": str(Path.cwd()),
@@ -155,7 +155,7 @@ def environment_facts(seed: int, secrets: Secrets) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command as typed, ready to be typed again, but for secrets."""
+    """Return the command as typed, ready to be typed again, but for secrets."""
     program = Path(sys.argv[0]).name
     start = ["python", program] if program.endswith(".py") else [program]
     return Secrets.of_process().hide(shlex.join([*start, *sys.argv[1:]]))

@@ -1,5 +1,4 @@
-"""The table that a person sees on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where
-its run is."""
+"""Writes the table on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where its run is."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ class StageRow:
     known_run: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """Return the row as JSON-ready data."""
         return asdict(self)
 
 
@@ -44,7 +43,7 @@ def main_metric(metrics: Mapping[str, float]) -> str:
 def markdown(
     rows: Sequence[Mapping[str, Any]], mlflow_ids: Mapping[str, str], experiment_of: Callable[[str], str | None]
 ) -> str:
-    """The table in Markdown.
+    """Write the table in Markdown.
 
     Args:
         rows: `StageRow.plain()`.
@@ -64,4 +63,4 @@ def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str
     experiment = experiment_of(run_id)
     if experiment is None:
         return f"{run_id} (not on this server)"
-    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # of the page itself, whatever the server's address
+    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # The link works at any address of the server.

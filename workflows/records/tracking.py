@@ -22,15 +22,15 @@ from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, T
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
+from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import Reporter
 
 RETRY_SECONDS = 10.0
-GATHER_SECONDS = 10.0  # between two sendings of metrics while nothing else waits: each costs some 10 ms of a processor
-ENOUGH_RECORDS = 100  # are sent sooner
-AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # fields of an operation that hold no free text
-STAGE_KIND = "cosa.stage_kind"  # tag of a run: its kind of stage, or 'trial'
-RUN_NOTE = "run.json"  # in a folder of unfinished work: its MLflow run, to be continued
-COMPARED = ("trial", "pretrain", "finetune")
+GATHER_SECONDS = 10.0  # Metrics wait so long for more while nothing else waits: a call costs some 10 ms of a processor.
+ENOUGH_RECORDS = 100  # So many do not wait any longer.
+AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # These fields of an operation hold no free text.
+STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, or 'trial'.
+RUN_NOTE = "run.json"  # It names the MLflow run of unfinished work, which resumes it.
 
 
 class RunRecorder:
@@ -41,29 +41,29 @@ class RunRecorder:
 
     @property
     def mlflow_id(self) -> str | None:
-        """MLflow's own id, once the server has given it."""
+        """Return MLflow's own id, once the server has given it."""
         return self.tracker.mlflow_ids.get(self.local_id)
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Parameters; nested mappings become dotted names."""
+        """Record parameters; nested mappings become dotted names."""
         self.tracker.put({"do": "params", "run": self.local_id, "values": flat(values)})
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Tags."""
+        """Record tags."""
         self.tracker.put({"do": "tags", "run": self.local_id, "values": {k: str(v) for k, v in values.items()}})
 
     def metrics(self, values: Mapping[str, float], step: int = 0, seconds: float | None = None) -> None:
-        """Metrics at a step; `seconds` is the time they were measured at."""
+        """Record metrics at a step; `seconds` is the time they were measured at."""
         stamp = round((time.time() if seconds is None else seconds) * 1000)
         points = [[name, float(value), stamp, step] for name, value in values.items()]
         self.tracker.put({"do": "metrics", "run": self.local_id, "points": points})
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """A file or folder."""
+        """Record a file or folder."""
         self.tracker.put({"do": "artifact", "run": self.local_id, "path": str(path.absolute()), "folder": folder})
 
     def table(self, rows: Iterable[StageRow]) -> None:
-        """The stages of an invocation, as its description."""
+        """Record the stages of an invocation, as its description."""
         self.tracker.put({"do": "table", "run": self.local_id, "rows": [row.plain() for row in rows]})
 
     def register(self, checkpoint: Path, folder: str, name: str, tags: Mapping[str, str]) -> None:
@@ -79,7 +79,7 @@ class RunRecorder:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """{'a': {'b': 1}} to {'a.b': '1'}; lists of plain values stay one value."""
+    """Turn {'a': {'b': 1}} into {'a.b': '1'}; a list of plain values stays one value."""
     result: dict[str, str] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -104,14 +104,14 @@ class Tracker:
         self.experiment_id: str | None = None
         self._kinds: dict[str, str] = {}
         self._pending: deque[Operation] = deque()
-        self._changed = threading.Condition()  # guards all of the following
-        self._others = 0  # operations in _pending that are no metrics
+        self._changed = threading.Condition()  # It guards everything below.
+        self._others = 0  # It counts operations in _pending that are no metrics.
         self._away = self._closing = False
-        self._flushing = 0  # callers that wait: nothing gathers meanwhile
+        self._flushing = 0  # It counts callers that wait; nothing is gathered meanwhile.
         self._try_again = False
         self._uploading = False
-        self._told: set[str] = set()  # said once each
-        self._told_away = False
+        self._reported: set[str] = set()  # Each problem is reported once.
+        self._reported_away = False
         self._secrets = Secrets.of_process()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -132,7 +132,7 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
         note: Path | None = None,
     ) -> RunRecorder:
-        """A new run, nested in `parent`. Its MLflow id is kept in the file `note`; where that exists, its run goes on."""
+        """Create a run, nested in `parent`. Its MLflow id is saved in the file `note`; if that exists, its run is resumed."""
         local_id = uuid.uuid4().hex
         self._kinds[local_id] = (tags or {}).get(STAGE_KIND, "")
         self.put(
@@ -149,21 +149,21 @@ class Tracker:
         return RunRecorder(self, local_id)
 
     def known_run(self, mlflow_id: str) -> RunRecorder:
-        """A run that MLflow has already, to add to it."""
+        """Open a run that MLflow has already, to add to it."""
         local_id = uuid.uuid4().hex
         self.mlflow_ids[local_id] = mlflow_id
         self._kinds[local_id] = "known"
         return RunRecorder(self, local_id)
 
     def comparable_runs(self) -> list[str]:
-        """MLflow's ids of what a person would compare: the trials of sweeps, or else the stages that train, or else all."""
-        by_kind = {kind: [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) == kind] for kind in COMPARED}
-        training = by_kind["pretrain"] + by_kind["finetune"]
-        made = [i for local, i in self.mlflow_ids.items() if self._kinds.get(local) != "known"]
-        return by_kind["trial"] or training or made
+        """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
+        kinds = {run: self._kinds.get(local, "") for local, run in self.mlflow_ids.items()}
+        trials = [run for run, kind in kinds.items() if kind == "trial"]
+        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].gives == "checkpoint"]
+        return trials or training or [run for run, kind in kinds.items() if kind != "known"]
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything is sent, at most `seconds`, and not at all for a server that is away. Whether it is."""
+        """Wait until all is sent, at most `seconds`, and not at all for a server that is away. Return whether all is sent."""
         with self._changed:
             self._flushing += 1
             self._changed.notify_all()
@@ -172,8 +172,8 @@ class Tracker:
             return not self._pending
 
     def close(self, seconds: float = 30.0) -> None:
-        """Send what is left; a server that was away is tried once more. When nothing could be sent for `seconds`, unless an
-        upload goes on, the rest is written to the `unsent` file, and said. So it is on Ctrl-C."""
+        """Send what is left; a server that was away is tried once more. When nothing could be sent for `seconds` and no upload
+        is running, or on Ctrl-C, the rest is written to the `unsent` file, and a warning says so."""
         with self._changed:
             self._away, self._try_again = False, True
         try:
@@ -223,26 +223,26 @@ class Tracker:
                     self._try_again = False
 
     def _is_urgent(self) -> bool:
-        """Whether what is pending should be sent now instead of waiting for more metrics to go with it."""
+        """Return whether what is pending should be sent now instead of waiting for more metrics to go with it."""
         return bool(self._closing or self._others or self._flushing or len(self._pending) >= ENOUGH_RECORDS)
 
     def _send(self, sender: Sender, operations: list[Operation]) -> bool:
         try:
-            deliver(sender, operations, self._tell)
+            deliver(sender, operations, self._report)
         except ServerAwayError as error:
-            if not self._told_away and not self._closing:
+            if not self._reported_away and not self._closing:
                 reason = mask_passwords(str(error))
-                self.reporter.warn(f"MLflow at {self.store.shown} cannot be used ({reason}); the run goes on, records wait")
-            self._told_away = True
+                self.reporter.warn(f"MLflow at {self.store.shown} cannot be used ({reason}); the run continues, records wait")
+            self._reported_away = True
             return False
         self.experiment_id = sender.experiment_id
-        self._told_away = False
+        self._reported_away = False
         return True
 
-    def _tell(self, problem: str) -> None:
-        """Say once what was refused."""
-        if problem not in self._told:
-            self._told.add(problem)
+    def _report(self, problem: str) -> None:
+        """Report what was refused, once."""
+        if problem not in self._reported:
+            self._reported.add(problem)
             self.reporter.warn(problem)
 
     def _leave(self, operations: list[Operation]) -> None:
@@ -253,7 +253,7 @@ class Tracker:
         except OSError as error:
             self.reporter.warn(
                 f"{len(operations)} records could neither be sent to {self.store.shown} nor written to {self.unsent} "
-                f"({error.strerror}); metrics of an unfinished stage are sent when it goes on"
+                f"({error.strerror}); metrics of an unfinished stage are sent when it resumes"
             )
             return
         self.reporter.warn(
@@ -262,8 +262,15 @@ class Tracker:
         )
 
 
-def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
-    """Send the records of an `unsent` file and remove it; how many there were. `tell` is told what MLflow refuses.
+def send_unsent(path: Path, report: Callable[[str], None]) -> int:
+    """Send the records of an `unsent` file and remove it.
+
+    Args:
+        path: the file.
+        report: is called with what MLflow refuses.
+
+    Returns:
+        how many records there were.
 
     Raises:
         ServerAwayError: the server went away; the file then holds what is still unsent.
@@ -279,7 +286,7 @@ def send_unsent(path: Path, tell: Callable[[str], None]) -> int:
     while pending:
         together = travelling_together(pending)
         try:
-            deliver(sender, together, tell)
+            deliver(sender, together, report)
         except ServerAwayError:
             rest = [{"place": header["place"], "mlflow_ids": sender.mlflow_ids}, *pending]
             write_atomically(path, "".join(json.dumps(line) + "\n" for line in rest))

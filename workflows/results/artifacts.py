@@ -21,10 +21,10 @@ PARTIAL = ".partial"
 class Manifest:
     """Everything that says where a result comes from and what it is.
 
-    section: the resolved section, fields that do not change a result included. model: the model section, for a stage that
+    section: the resolved section, with the fields that do not change a result. model: the model section, for a stage that
     builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
     their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
-    tells. seconds: wall-clock time.
+    reports. seconds: wall-clock time.
     """
 
     experiment: str
@@ -51,12 +51,12 @@ class Manifest:
     seconds: float = 0.0
 
     def write(self, folder: Path) -> None:
-        """Write manifest.json into a folder, whole or not at all."""
+        """Write manifest.json into a folder, in full or not at all."""
         write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a complete result; None when there is none.
+    """Read the manifest of a complete result; None when there is none.
 
     Raises:
         UserError: it is damaged.
@@ -82,15 +82,15 @@ class Storage:
 
     @property
     def folder(self) -> Path:
-        """Folder of the experiment."""
+        """Return the folder of the experiment."""
         return self.root / self.experiment
 
     def result(self, stage: str, fingerprint: str) -> Path:
-        """Where the complete result of a stage is."""
+        """Return where the complete result of a stage is."""
         return self.folder / stage / fingerprint
 
     def partial(self, stage: str, fingerprint: str) -> Path:
-        """Where a stage works until it is complete."""
+        """Return where a stage works until it is complete."""
         return self.folder / stage / f"{fingerprint}{PARTIAL}"
 
     def check_writable(self) -> None:
@@ -107,7 +107,7 @@ class Storage:
             ) from error
 
     def latest_manifest(self, stage: str) -> Manifest | None:
-        """The newest complete result of a stage, whatever its fingerprint."""
+        """Find the newest complete result of a stage, whatever its fingerprint."""
         folder = self.folder / stage
         if not folder.is_dir():
             return None
@@ -141,5 +141,5 @@ class Storage:
         return result.with_name(f".{result.name}.replaced")
 
     def lock_file(self, stage: str, fingerprint: str) -> Path:
-        """The file by which a stage's result is locked."""
+        """Return the file by which a stage's result is locked."""
         return self.folder / ".locks" / f"{stage}-{fingerprint}"

@@ -1,9 +1,9 @@
-"""Locks of stage results: two runs, also on two machines, never work on one result at once, and none takes away what another
-one reads.
+"""Locks of stage results: two runs, also on two machines, never work on one result at once, and no run removes what another
+run reads.
 
 The kernel releases a lock (flock) when its holder ends, however it ends. File systems that machines share do not always pass
-locks on to each other: therefore the holder also touches the file while it lives, and a lock that another machine wrote is
-watched before it is taken for a dead one's.
+locks on to each other. Therefore the holder also touches the file while it lives, and a lock that another machine wrote is
+watched before it is taken for a dead holder's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO
 from cosa.errors import UserError
 
 BEAT_SECONDS = 5.0
-MISSED_BEATS = 4  # after which a holder on another machine is taken for dead
+MISSED_BEATS = 4  # A holder on another machine that misses so many is taken for dead.
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Holder:
         return f"process {self.pid} on {self.host} (since {self.since})" if self.pid else "another run"
 
 
-UNKNOWN = Holder(0, "", "")  # readers leave no name
+UNKNOWN = Holder(0, "", "")  # Readers leave no name.
 
 
 class HeldError(UserError):
@@ -52,7 +52,7 @@ class HeldError(UserError):
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[Holder | None]:
-    """Hold a lock alone; gives the dead holder that it was taken over from, if there was one.
+    """Hold a lock alone. Yields the dead holder that it was taken over from, if there was one.
 
     Args:
         path: the lock's file; it stays, empty, when the lock is released.
@@ -93,14 +93,14 @@ def shared(path: Path, what: str) -> Iterator[None]:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who holds a lock alone, as far as it can be seen without waiting and without writing; None if nobody does."""
+    """Say who holds a lock alone, as far as that is seen without waiting and without writing; None if nobody does."""
     try:
         with path.open(encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _written(file) or UNKNOWN
-    except OSError:  # it was never locked, or there are no locks
+    except OSError:  # It was never locked, or there are no locks.
         return None
     return None
 
@@ -134,11 +134,11 @@ def _beat(path: Path, released: threading.Event) -> None:
         try:
             os.utime(path)
         except OSError:
-            continue  # the file system is away for a while
+            continue  # The file system is away for a while.
 
 
 def _beats(path: Path) -> bool:
-    """Whether somebody touches a file. Its time is compared with itself only: clocks of machines differ."""
+    """Watch whether somebody touches a file. Its time is compared only with itself, because clocks of machines differ."""
     before, deadline = path.stat().st_mtime_ns, time.monotonic() + MISSED_BEATS * BEAT_SECONDS
     while time.monotonic() < deadline:
         time.sleep(BEAT_SECONDS / 5)

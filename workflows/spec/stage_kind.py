@@ -83,7 +83,7 @@ class StageKind(ABC, Generic[S]):
         """Do the work in `context.folder`, reading nothing else than `reads` says.
 
         Args:
-            context: `workflows.training.context.StageContext`.
+            context: `workflows.execution.context.StageContext`.
 
         Returns:
             `workflows.records.outcome.StageOutcome`. (Both stand above specs, so their types are not imported here.)

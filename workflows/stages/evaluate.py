@@ -20,8 +20,8 @@ from workflows.spec.stage_kinds import kind_of
 from workflows.stages.finetune import with_fields
 
 if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
-    from workflows.training.context import StageContext
 
 
 class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluation, WorkersMixin, BehaviourMixin):
@@ -58,7 +58,7 @@ class Evaluate(StageKind[EvaluateSection]):
     def section_for(self, data: Mapping[str, Any]) -> type[EvaluateSection]:
         """With the fields of its tasks, if they are some that the section does not know by itself."""
         given = data.get("tasks")
-        tasks = [TASKS[name] for name in given if name in TASKS] if isinstance(given, list | tuple) else []
+        tasks = [TASKS[name] for name in map(str, given) if name in TASKS] if isinstance(given, list | tuple) else []
         settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
         made: type[EvaluateSection] = with_fields(self.section, *settings)
         return made

@@ -10,14 +10,14 @@ from cosa.data.dataset_files import DatasetFiles
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline
 from workflows.cluster.ray_cluster import WorkerResources
+from workflows.execution.checkpoint_storage import RAY_FOLDER
+from workflows.execution.context import StageContext
+from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
+from workflows.execution.job import Job
+from workflows.execution.stage_checkpoint import checkpoint_folder
+from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
 from workflows.stages.evaluate import EvaluateSection
-from workflows.training.checkpoint_storage import RAY_FOLDER
-from workflows.training.context import StageContext
-from workflows.training.fit import POLL_SECONDS, fit_in_background, told, trainer_of
-from workflows.training.job import Job
-from workflows.training.stage_checkpoint import checkpoint_folder
-from workflows.training.whereabouts import noted_workers
 
 Context = StageContext[EvaluateSection]
 
@@ -85,7 +85,7 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
     """Metrics and predictions by task, from Ray workers."""
     import ray
 
-    from workflows.training.workers import evaluation_worker
+    from workflows.execution.workers import evaluation_worker
 
     if resources.workers > 1:
         trainer = trainer_of(
@@ -104,5 +104,5 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
             continue
         found = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise told(error) from None
+        raise user_error_in(error) from None
     return found

@@ -13,9 +13,9 @@ from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import StageKind
 
 if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
     from workflows.spec.experiment import Experiment
-    from workflows.training.context import StageContext
 
 NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # kinds of files whose clips are extracted
 

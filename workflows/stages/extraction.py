@@ -12,10 +12,10 @@ from cosa.data.annotations import load_video_ids
 from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.videos import VideoIndex
 from cosa.errors import DataError
+from workflows.execution.context import StageContext
+from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
 from workflows.stages.extract import NAMING, ExtractSection
-from workflows.training.context import StageContext
-from workflows.training.fit import told
 
 CLIPS_PER_TASK = 16
 MANIFEST_FILE = "frames.parquet"
@@ -86,7 +86,7 @@ def _extract_all(context: StageContext[ExtractSection], root: str, video_ids: li
             try:
                 records.extend(ray.get(task))
             except ray.exceptions.RayTaskError as error:
-                raise told(error) from None
+                raise user_error_in(error) from None
         context.line.update("clips", len(records), len(video_ids))
     return records
 

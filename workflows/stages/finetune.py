@@ -12,10 +12,10 @@ from cosa.section import OneOf
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings
 from cosa.tasks.captioning import CaptioningTraining
 from cosa.tasks.task import TextLength
+from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
 from workflows.spec.reads import AnnotationsRead, MediaRead, Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kind import GlobalBatch, Lineage, Report
-from workflows.training.training_stage import TrainingKind, TrainSection, Validation
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour

@@ -16,8 +16,8 @@ from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import Report, StageKind
 
 if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
-    from workflows.training.context import StageContext
 
 
 class PrepareSection(StageSection):

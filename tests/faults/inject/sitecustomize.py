@@ -78,7 +78,7 @@ def _write_a_wrong_byte(module):
 
 for _variable, _target, _change in (
     ("COSA_TEST_NAN", "cosa.training.losses", _make_losses_nan),
-    ("COSA_TEST_WRONG_BYTE", "workflows.training.run_folder", _write_a_wrong_byte),
+    ("COSA_TEST_WRONG_BYTE", "workflows.execution.run_folder", _write_a_wrong_byte),
 ):
     if _variable in os.environ:
         sys.meta_path.insert(0, _Patcher(_target, _change))

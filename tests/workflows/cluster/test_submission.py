@@ -73,7 +73,7 @@ def test_a_cluster_that_cannot_be_reached(address: str, message: str) -> None:
 
 
 class Client:
-    """A dashboard whose connections break: each tells the whole log so far again."""
+    """A dashboard whose connections break: each sends the full log so far again."""
 
     def __init__(self, *connections: tuple[list[str], str]):
         self.connections = list(connections)
@@ -93,7 +93,7 @@ class Client:
 
 
 @pytest.mark.parametrize(("status", "succeeded"), [("SUCCEEDED", True), ("FAILED", False), ("STOPPED", False)])
-def test_following_goes_on_after_a_lost_connection(monkeypatch: pytest.MonkeyPatch, status: str, succeeded: bool) -> None:
+def test_following_continues_after_a_lost_connection(monkeypatch: pytest.MonkeyPatch, status: str, succeeded: bool) -> None:
     from workflows.cluster import submission
 
     client = Client(
@@ -106,12 +106,12 @@ def test_following_goes_on_after_a_lost_connection(monkeypatch: pytest.MonkeyPat
     assert "".join(shown) == "first second\nthird\n"
 
 
-@pytest.mark.parametrize(("end", "code", "told"), [(True, 0, "job-1 succeeded"), (False, 1, "failed; what is done is kept")])
+@pytest.mark.parametrize(("end", "code", "printed"), [(True, 0, "job-1 succeeded"), (False, 1, "failed; what is done is kept")])
 def test_the_command_ends_as_the_job_did(
-    end: bool, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    end: bool, code: int, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(lambda *_: end, monkeypatch) == code
-    assert told in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
 
 
 def test_ctrl_c_leaves_the_job_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_the_job_alone(monkeypatch: pytest.MonkeyPatch, capsys: py
 
     assert command(leave, monkeypatch) == 130
     said = capsys.readouterr().out
-    assert "the job goes on; follow it again: RAY_AUTH_MODE=token ray job logs --follow job-1" in said
+    assert "the job continues; follow it again: RAY_AUTH_MODE=token ray job logs --follow job-1" in said
     assert "stop it (training saves first):  RAY_AUTH_MODE=token ray job stop job-1" in said
 
 

@@ -27,7 +27,7 @@ def test_all_is_well(all_well: None, tmp_path: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr().out.count("✓") == len(CHECKS)
 
 
-def test_one_that_fails_is_told_and_the_others_go_on(
+def test_one_that_fails_is_reported_and_the_others_continue(
     all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(doctor, "_video", broken)
@@ -39,7 +39,9 @@ def test_one_that_fails_is_told_and_the_others_go_on(
     assert "decord and av have to load" in said
 
 
-def test_an_error_without_a_text_is_told_by_its_name(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_without_a_text_is_reported_by_its_name(
+    all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def silent(*_: object) -> str:
         raise RuntimeError(" \n")
 
@@ -48,7 +50,7 @@ def test_an_error_without_a_text_is_told_by_its_name(all_well: None, tmp_path: P
 
 
 def test_java_and_ray_are_waited_for_at_the_same_time(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = threading.Barrier(2, timeout=10)  # each goes on when the other is there
+    together = threading.Barrier(2, timeout=10)  # Each continues when the other is there.
 
     def wait() -> str:
         together.wait()
@@ -59,7 +61,7 @@ def test_java_and_ray_are_waited_for_at_the_same_time(all_well: None, tmp_path: 
     assert [finding.detail for finding in examine(tmp_path)].count("both are there") == 2
 
 
-def test_a_storage_that_cannot_be_written_is_told(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_cannot_be_written_is_reported(all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     file = tmp_path / "file"
     file.write_text("")
@@ -68,7 +70,7 @@ def test_a_storage_that_cannot_be_written_is_told(all_well: None, tmp_path: Path
     assert finding.advice is not None
 
 
-def test_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_room_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LOW_DISK_GIB", 1e9)
     finding = next(examine(tmp_path))
     assert "GiB are free at" in finding.detail

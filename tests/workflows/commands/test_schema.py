@@ -9,27 +9,28 @@ import pytest
 from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf, Section
-from workflows.commands.schema import SECTIONS, json_schema, show_schema
+from workflows.commands import schema as schema_command
+from workflows.commands.schema import json_schema, sections, show_schema
 from workflows.spec.load import load_spec
-from workflows.spec.sections import STAGE_SECTIONS
+from workflows.spec.stage_kinds import STAGE_KINDS
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 
-@pytest.mark.parametrize("name", SECTIONS)
+@pytest.mark.parametrize("name", sections())
 def test_every_field_is_explained(name: str) -> None:
-    model = SECTIONS[name]
+    model = sections()[name]
     assert model.__doc__
     unexplained = {field for field, info in model.model_fields.items() if not info.description}
-    sections = {"vision", "text"}  # explained under their own names
-    assert unexplained - sections - {"kind"} == set()
+    explained_elsewhere = {"vision", "text"}  # under their own names
+    assert unexplained - explained_elsewhere - {"kind"} == set()
 
 
 def test_all_sections_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     show_schema(None, as_json=False)
     shown = capsys.readouterr().out
-    for name, model in SECTIONS.items():
+    for name, model in sections().items():
         assert f"\n{name}" in f"\n{shown}"
         assert all(f"  {field}" in shown for field in model.model_fields)
     assert all(OBJECTIVES[name].title in shown for name in PRETRAINING)
@@ -53,7 +54,7 @@ def test_names_of_a_table_are_shown_as_the_choices_of_a_field(
         several: tuple[Annotated[str, OneOf(["red", "blue"])], ...] = ()
 
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setitem(SECTIONS, "colours", Colours)
+    monkeypatch.setattr(schema_command, "sections", lambda: {"colours": Colours})
     show_schema("colours", as_json=False)
     shown = capsys.readouterr().out.splitlines()[1:4]
     assert all("['red', 'blue']" in line for line in shown)
@@ -74,7 +75,7 @@ def test_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
         branch["if"]["properties"]["kind"]["const"]
         for branch in schema["properties"]["stages"]["additionalProperties"]["allOf"]
     ]
-    assert kinds == list(STAGE_SECTIONS)
+    assert kinds == list(STAGE_KINDS)
 
 
 def test_json_schema_names_every_definition_that_it_uses() -> None:
@@ -93,4 +94,4 @@ def test_specs_use_only_fields_of_the_schema() -> None:
         data = source.plain()
         assert set(data) <= set(schema["properties"])
         for stage in data["stages"].values():
-            assert set(stage) <= set(schema["$defs"][STAGE_SECTIONS[stage["kind"]].__name__]["properties"])
+            assert set(stage) <= set(schema["$defs"][STAGE_KINDS[stage["kind"]].section.__name__]["properties"])

@@ -1,4 +1,4 @@
-"""Whole experiments that differ in some fields."""
+"""Full experiments that differ in some fields."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from workflows.commands.variants import Variant, run_variants, variants_of
 from workflows.planning.plan import Plan, make_plan
 from workflows.results.locks import exclusive
 from workflows.runner import RunOptions, _start_over
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.terminal.reporter import Reporter
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from workflows.planning.plan import Plan, Step, make_plan
 from workflows.results.artifacts import Manifest
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 
 CAPTIONS = [{"video_id": f"v{i}", "desc": f"caption {i}"} for i in range(3)]

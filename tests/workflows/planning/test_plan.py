@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, SPEC, STAGES, finish, lay_out, plan, publish
-from workflows.planning.plan import KIND_VERSIONS, Plan, result_fields
-from workflows.spec.sections import FinetuneSection
+from workflows.planning.fingerprint import result_fields
+from workflows.planning.plan import Plan
+from workflows.spec.stage_kinds import STAGE_KINDS
+from workflows.stages.finetune import FinetuneSection
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ def test_change_of_pretrained_encoders(here: Path) -> None:
 
 def test_change_of_the_program(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finish(plan())
-    monkeypatch.setitem(KIND_VERSIONS, "evaluate", 2)
+    monkeypatch.setattr(type(STAGE_KINDS["evaluate"]), "version", 2)
     assert reasons(plan()) == dict.fromkeys(("test", "captions"), "program changed: evaluate version 1 -> 2")
 
 

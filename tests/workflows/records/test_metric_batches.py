@@ -59,10 +59,10 @@ def test_a_refused_record_takes_no_others_with_it() -> None:
     sender: Any = RefusesNaN()
     bad = metrics("a", 2)
     bad["points"][0][1] = math.nan
-    told: list[str] = []
-    deliver(sender, [metrics("a", 1), bad, metrics("a", 3)], told.append)
+    reported: list[str] = []
+    deliver(sender, [metrics("a", 1), bad, metrics("a", 3)], reported.append)
     assert sender.sent == [1, 3]
-    assert told == ["MLflow refused to record metrics: ValueError: not a number"]
+    assert reported == ["MLflow refused to record metrics: ValueError: not a number"]
 
 
 def test_what_is_sent_twice_is_there_once(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_server_that_is_back_at_the_end_is_tried_once_more(tmp_path: Path, mon
     assert not (tmp_path / "unsent.jsonl").exists()
 
 
-def test_an_upload_that_goes_on_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_is_running_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def send(self: Sender, operation: dict[str, Any]) -> None:
         time.sleep(2.0 if operation["do"] == "artifact" else 0.0)
         self.mlflow_ids[operation["run"]] = operation["do"]

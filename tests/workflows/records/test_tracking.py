@@ -51,7 +51,7 @@ def test_flat_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "kept"),
+    ("uri", "in_files"),
     [
         ("http://me:secret@host", "http://host"),
         ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
@@ -63,8 +63,8 @@ def test_flat_names() -> None:
         ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
     ],
 )
-def test_files_hold_no_password(uri: str, kept: str) -> None:
-    assert TrackingStore(uri, "demo", None).without_password == kept
+def test_files_hold_no_password(uri: str, in_files: str) -> None:
+    assert TrackingStore(uri, "demo", None).without_password == in_files
 
 
 def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch)
     assert command_line() == "python cli.py plan a.yaml --set tracking.uri=http://***@host"
 
 
-def test_an_interrupted_run_goes_on_in_the_same_run(tmp_path: Path, store: TrackingStore) -> None:
+def test_an_interrupted_run_resumes_in_the_same_run(tmp_path: Path, store: TrackingStore) -> None:
     note = tmp_path / "run.json"
     ids = []
     for rate in (1, 2):
@@ -106,7 +106,7 @@ def test_a_run_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path, store: Tr
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_make_one_whole_store(tmp_path: Path) -> None:
+def test_two_runs_at_once_make_one_intact_store(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from workflows.terminal.reporter import Reporter

@@ -79,7 +79,7 @@ def test_a_killed_holder_is_taken_over_from(path: Path, other: subprocess.Popen[
 
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_holder_on_another_machine_is_watched(path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool) -> None:
-    """As on a file system whose locks do not reach that machine: only its touching of the file tells that it lives."""
+    """As on a file system whose locks do not reach that machine: only its touching of the file shows that it lives."""
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.05)
     path.parent.mkdir()
     path.write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "yesterday"}))

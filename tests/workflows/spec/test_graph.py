@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
-from cosa.evaluation.evaluation_settings import EvaluationSettings
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
-from workflows.spec.combinations import is_path
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, all_metrics
 from workflows.spec.errors import SpecError
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
-from workflows.spec.metrics import REPORTED, TEXT_TO_VIDEO, VIDEO_TO_TEXT, lower_is_better
+from workflows.spec.references import is_path
 
 SPEC = """\
 name: demo
@@ -51,8 +50,7 @@ def test_inputs_and_order(tmp_path: Path) -> None:
     }
     order = list(experiment.stages)
     assert all(order.index(i) < order.index(name) for name, inputs in experiment.inputs.items() for i in inputs)
-    assert experiment.extract_stage("made") == "frames"
-    assert experiment.extract_stage("own") is None
+    assert experiment.frames == {"made": "frames"}
     assert experiment.warnings == ()
 
 
@@ -215,11 +213,13 @@ def test_submission_next_to_another_validation_split(tmp_path: Path) -> None:
 
 def test_names_of_metrics_are_those_that_are_computed() -> None:
     ranks = retrieval_metrics(np.eye(3), np.arange(3), video_to_text=True)
-    assert set(ranks) == {*TEXT_TO_VIDEO, *VIDEO_TO_TEXT}
-    assert set(REPORTED["captioning"]) == set(EvaluationSettings().caption_metrics)
+    names = {name: {metric.name for metric in task.metrics} for name, task in TASKS.items()}
+    assert {name for name in names["retrieval"] if not name.startswith("contrastive_")} == set(ranks)
+    assert names["captioning"] == set(EvaluationSettings().caption_metrics)
     answers = {**answer_accuracy(["a"], [["a"]]), **vqa_accuracy(["a"], [["a"] * 10])}
-    assert set(REPORTED["question_answering"]) == set(answers)
+    assert names["question_answering"] == set(answers)
 
 
 def test_ranks_are_better_when_lower() -> None:
-    assert [name for name in TEXT_TO_VIDEO if lower_is_better(name)] == ["text_to_video_median_rank", "text_to_video_mean_rank"]
+    lower = {f"{direction}_{name}_rank" for direction in ("text_to_video", "video_to_text") for name in ("median", "mean")}
+    assert {metric.name for metric in all_metrics() if metric.lower_is_better} == lower

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workflows.spec.errors import SpecError
-from workflows.spec.graph import Experiment
+from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
-from workflows.spec.sections import EvaluateSection, FinetuneSection
+from workflows.stages.evaluate import EvaluateSection
+from workflows.stages.finetune import FinetuneSection
 
 SPEC = """\
 name: demo

@@ -9,7 +9,8 @@ from tests.workflows.spec.test_graph import load
 from workflows.planning.plan import make_plan
 from workflows.planning.selection import Selection
 from workflows.spec.errors import SpecError
-from workflows.spec.sections import EvaluateSection, FinetuneSection
+from workflows.stages.evaluate import EvaluateSection
+from workflows.stages.finetune import FinetuneSection
 
 SPEC = """\
 name: demo

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.spec.test_graph import load, problems
-from workflows.spec.sections import FinetuneSection, PretrainSection
 from workflows.spec.sweep import Draw
+from workflows.stages.finetune import FinetuneSection
+from workflows.stages.pretrain import PretrainSection
 
 
 def sweep(tmp_path: Path, text: str) -> FinetuneSection:

@@ -1,0 +1,143 @@
+"""Checkpoints that a Ray Train run saves in its folder: names them, finds out which are intact, and copies their models."""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from workflows.execution.run_folder import RunFolder
+
+OTHERS_FOLDER = "checkpoints"
+_NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
+
+
+def checkpoint_name(step: int, suffix: str = "") -> str:
+    """Name the folder of the checkpoint after a step. A repeated step has the same name, so that nothing is left over.
+
+    suffix: distinguishes repeated steps from those whose checkpoint was damaged, which Ray still lists.
+    """
+    return f"checkpoint_{step:08d}{suffix}"
+
+
+def suffix_of(name: str) -> str:
+    """Return what follows the step in a checkpoint's name: nothing, _1, _2, ..."""
+    match = _NAME.fullmatch(name)
+    assert match is not None, f"{name} is not the name of a checkpoint"
+    return match["suffix"]
+
+
+def next_suffix(run: RunFolder) -> str:
+    """Return a suffix that no checkpoint of a run has."""
+    used = [int(suffix_of(name)[1:] or 0) for name in _checkpoints(run)]
+    return f"_{1 + max(used, default=0)}"
+
+
+def up_to(run: RunFolder, latest: str) -> list[str]:
+    """Return a checkpoint and those of its run that were saved before it, the newest first."""
+    return sorted((name for name in _checkpoints(run) if name <= latest), reverse=True)
+
+
+def _checkpoints(run: RunFolder) -> list[str]:
+    return [name for name in run.names() if _NAME.fullmatch(name)]
+
+
+def latest_intact(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
+    """Return the name of the newest intact checkpoint up to `latest`, and warnings about newer checkpoints."""
+    warnings: list[str] = []
+    for candidate in up_to(run, latest):
+        damage = damage_of(run, candidate)
+        if damage is None:
+            return candidate, warnings
+        warnings.append(damage)
+    return None, [*warnings, "no checkpoint is intact: training starts again from its first step"]
+
+
+def damage_of(run: RunFolder, name: str) -> str | None:
+    """Read a checkpoint through and say what is wrong with it; None if nothing is."""
+    try:
+        with run.opened(name) as folder:
+            return _damage(folder, run.address(name))
+    except FileNotFoundError:  # In a bucket there are no empty folders.
+        return f"checkpoint {run.address(name)} is gone"
+
+
+def _damage(folder: Path, address: str) -> str | None:
+    """Say what is wrong with the files of a checkpoint, which is at `address`."""
+    from cosa.training.state import DamagedStateError, check_state
+
+    try:
+        check_state(folder)
+    except DamagedStateError as error:
+        return str(error).replace(str(folder), address)
+    return None
+
+
+def require_intact(folder: Path, address: str) -> None:
+    """Read a checkpoint through that was just written to `address`.
+
+    Raises:
+        OSError: it is not as it was written. That is no user's mistake: training resumes from the previous checkpoint.
+    """
+    damage = _damage(folder, address)
+    if damage is not None:
+        raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
+
+
+def saved_checkpoints(run: RunFolder) -> dict[int, str]:
+    """Return names of the complete checkpoints that Ray has saved of a run, by step; none if it has saved none yet."""
+    from ray.train import Result
+
+    try:
+        saved = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
+    except RuntimeError:  # The run's folder holds no snapshot.
+        return {}
+    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in saved or [])
+    return dict(found)  # Of two checkpoints of one step the last counts, since the previous one was damaged.
+
+
+def intact_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
+    """Return the `saved_checkpoints` that read through without damage; `warn` is called for the others."""
+    intact = {}
+    for step, name in saved_checkpoints(run).items():
+        damage = damage_of(run, name)
+        if damage is None:
+            intact[step] = name
+        else:
+            warn(f"{damage}; it is left out")
+    return intact
+
+
+def copy_model(run: RunFolder, name: str, target: Path) -> None:
+    """Copy the model of a checkpoint to a folder, which is replaced, without the training state."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    with run.opened(name) as source:
+        for file in ("model.safetensors", "config.json", "vocab.txt"):
+            shutil.copy2(source / file, target / file)
+
+
+def copy_other_models(run: RunFolder, saved: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:
+    """Copy the models of further checkpoints to `checkpoints/step_<number>` in a folder, for MLflow.
+
+    Args:
+        run: the checkpoints' run.
+        saved: names of its checkpoints by step.
+        steps: those to copy; steps without a saved checkpoint are left out.
+        folder: of the stage or trial.
+
+    Returns:
+        the folder `checkpoints`; None if there is nothing to copy.
+    """
+    target = folder / OTHERS_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    chosen = sorted(set(steps) & set(saved))
+    if not chosen:
+        return None
+    target.mkdir()
+    for step in chosen:
+        copy_model(run, saved[step], target / f"step_{step:08d}")
+    return target

@@ -1,0 +1,147 @@
+"""Running a Ray Train run from the driver without giving up Ctrl-C, and turning its errors into messages."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from workflows.cluster.preemption import GRACE_SECONDS, Preempted
+from workflows.cluster.ray_cluster import WorkerResources
+from workflows.cluster.ray_private import trainer_class
+
+POLL_SECONDS = 0.25
+MAX_RESTARTS = 2  # The worker group is started again so often after a worker died.
+MAX_RESTARTS_ELASTIC = 20  # The same holds where machines are expected to leave.
+# Workers wait so long for room. Just after a loss Ray still counts on the machine that is gone; then it tries fewer workers.
+ROOM_SECONDS, ROOM_SECONDS_ELASTIC = 120, 15
+RESIZE_SECONDS = 60.0  # Ray looks so often for room for more workers; a change costs the steps since the last checkpoint.
+
+
+def trainer_of(
+    worker: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any],
+    resources: WorkerResources,
+    *,
+    name: str,
+    storage: Path | str,
+    score: str | None = None,
+    mode: str = "max",
+    keep_all: bool = False,
+    callbacks: list[Any] | None = None,
+    can_be_orphaned: bool = True,
+) -> Any:
+    """Make a TorchTrainer for one training or evaluation. The same name and storage resume an interrupted run.
+
+    Args:
+        worker: what every worker runs, with `config`.
+        config: plain data.
+        resources: of the workers.
+        name: of the run.
+        storage: where Ray saves checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
+        score: the checkpoint with the best value of this metric is saved beside the latest.
+        mode: max or min, of the score.
+        keep_all: whether no checkpoint is deleted.
+        callbacks: of Ray Train.
+        can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig
+
+    is_elastic = resources.minimum is not None
+    restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
+    # Ray reads it where `fit` is called, and passes it on.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(ROOM_SECONDS_ELASTIC if is_elastic else ROOM_SECONDS)
+    return trainer_class(name, can_be_orphaned)(
+        worker,
+        train_loop_config=config,
+        torch_config=TorchConfig(timeout_s=300),
+        scaling_config=ScalingConfig(
+            num_workers=(resources.minimum, resources.workers) if is_elastic else resources.workers,
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.per_worker,
+            placement_strategy=resources.placement.upper(),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage),
+            callbacks=callbacks or [],
+            failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=restarts),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=None if keep_all else 2,
+                checkpoint_score_attribute=score,
+                checkpoint_score_order=mode if score else "max",
+            ),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Callable[[], None] | None = None) -> Any:
+    """Run `trainer.fit()` in a thread and `on_poll` in this one; Ray Train then leaves the signal handlers alone.
+
+    Args:
+        trainer: of Ray Train, or a tuner of Ray Tune.
+        on_poll: called several times a second.
+        ask_to_stop: lets what runs save and end, when the process is asked to end; without it, it is left where it is.
+
+    Returns:
+        fit's result.
+
+    Raises:
+        UserError: a worker raised one.
+        Preempted: the process was asked to end; what could be saved is saved.
+    """
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["result"] = trainer.fit()
+        except BaseException as error:
+            outcome["error"] = error
+        finally:
+            ended.set()
+
+    # An event is used because a signal in the middle of Thread.join makes Python take the thread for ended.
+    ended = threading.Event()
+    threading.Thread(target=run, name="fit", daemon=True).start()
+
+    def wait(seconds: float = math.inf) -> None:
+        deadline = time.monotonic() + seconds
+        while not ended.is_set() and time.monotonic() < deadline:
+            ended.wait(POLL_SECONDS)
+            on_poll()
+
+    try:
+        wait()
+    except Preempted:
+        if ask_to_stop is not None:
+            ask_to_stop()
+            wait(GRACE_SECONDS)
+        raise
+    on_poll()
+    if "error" in outcome:
+        raise user_error_in(outcome["error"])
+    return outcome["result"]
+
+
+def user_error_in(error: BaseException) -> BaseException:
+    """Find the user's mistake inside an error that Ray wrapped around it, or return the error itself."""
+    pending, seen = [error], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, UserError):
+            return current
+        failures = getattr(current, "worker_failures", None)
+        pending += list(failures.values()) if isinstance(failures, dict) else []
+        pending += [e for e in (current.__cause__, current.__context__, getattr(current, "cause", None)) if e is not None]
+    return error

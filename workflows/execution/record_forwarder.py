@@ -1,0 +1,42 @@
+"""Records of a training on their way from its progress file to the live line and to MLflow."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from workflows.execution.context import StageContext
+from workflows.execution.progress import MEAN_LOSS, Follower, Record
+
+
+class RecordForwarder:
+    """Sends records of a training to the live line and to MLflow; steps that an earlier invocation sent are left out."""
+
+    def __init__(self, context: StageContext[Any], prefix: str = "", run: Any = None):
+        self.context, self.prefix, self.run = context, prefix, run or context.run
+        self.latest: Record | None = None
+        self.since = time.time()  # Older warnings were reported by earlier invocations.
+
+    def all(self, follower: Follower) -> None:
+        """Forward what is new in a file."""
+        for record in follower.new():
+            self(record)
+
+    def __call__(self, record: Record) -> None:
+        """Forward one record."""
+        if record.kind == "warning":
+            if record.seconds < self.since:
+                return
+            self.context.run.tracker.reporter.warn(f"{self.context.step.name}: {record.text}")
+            return
+        self.latest = record
+        if record.kind == "evaluation":
+            values = {
+                f"{'train' if name == MEAN_LOSS.name else 'validation'}/{name}": value for name, value in record.values.items()
+            }
+        else:
+            values = {f"train/{name}": value for name, value in record.values.items()}
+        if values:
+            self.run.metrics(values, record.step, record.seconds)
+        figures = record.values if record.kind == "train" else self.context.line.figures
+        self.context.line.update(f"{self.prefix}step", record.step, record.total, figures)

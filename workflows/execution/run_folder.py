@@ -1,0 +1,121 @@
+"""The folder of a Ray Train run, on a file system that this machine mounts or on S3."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
+
+if TYPE_CHECKING:
+    from ray.train import Checkpoint
+
+
+WRITING = "writing"  # It holds a checkpoint until it is complete; a killed run leaves it, and the next run replaces it.
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """path: inside the file system, without its scheme and options."""
+
+    filesystem: Any
+    path: str
+
+    @classmethod
+    def at(cls, storage: Path | str, name: str = "") -> RunFolder:
+        """Return the folder of a run in Ray's storage path, which is an absolute path or s3://BUCKET/PREFIX?OPTIONS."""
+        filesystem, path = FileSystem.from_uri(str(storage))
+        return cls(filesystem, posixpath.join(path, name).rstrip("/"))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> RunFolder:
+        """Return the folder that one of Ray's checkpoints is in."""
+        return cls(checkpoint.filesystem, posixpath.dirname(checkpoint.path))
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether its files can be opened by path."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    def address(self, name: str) -> str:
+        """Say where something in the folder is, for people."""
+        path = posixpath.join(self.path, name)
+        return path if self.is_local else f"s3://{path}"
+
+    def names(self) -> list[str]:
+        """Return names of all folders in it; none if it does not exist yet."""
+        infos = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        return [info.base_name for info in infos if info.type == FileType.Directory]
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        """Yield a folder in it as a folder of this machine: in place, or downloaded for as long as it is used."""
+        source = posixpath.join(self.path, name)
+        if self.is_local:
+            yield Path(source)
+            return
+        with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
+            # On an error some threads of pyarrow may still write, since it does not wait for them; the removal survives that.
+            copy_files(source, temporary, source_filesystem=self.filesystem, chunk_size=64 * 2**20)
+            yield Path(temporary)
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Yield an empty folder of this machine for what `put` is to place here; it is removed afterwards."""
+        if not self.is_local:
+            with tempfile.TemporaryDirectory(prefix="cosa-checkpoint-") as temporary:
+                yield Path(temporary)
+            return
+        folder = Path(self.path, WRITING)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def put(self, folder: Path, name: str, check: Callable[[Path, str], None]) -> None:
+        """Place a folder from `writing` here. `check` reads it back from where it is stored, so a damaged one never counts.
+
+        check: gets the folder to read, and the address to report it by; raises OSError if it is damaged.
+
+        On a mounted file system the folder gets its name only then. On S3, where nothing can be renamed, `check` reads what was
+        uploaded under its name.
+        """
+        if not self.is_local:
+            address = posixpath.join(self.path, name)
+            self.filesystem.create_dir(address)
+            copy_files(str(folder), address, destination_filesystem=self.filesystem)
+            with self.opened(name) as uploaded:
+                check(uploaded, self.address(name))
+            return
+        for path in (*folder.iterdir(), folder):
+            _flush(path)
+        check(folder, self.address(name))
+        target = Path(self.path, name)
+        shutil.rmtree(target, ignore_errors=True)  # A repeated step replaces its earlier checkpoint.
+        folder.rename(target)
+        _flush(Path(self.path))
+
+
+def _flush(path: Path) -> None:
+    """Have the disk write a file or a folder, and let the next reader read the disk, not memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise  # Some network file systems flush no folders, because their servers do.
+        if hasattr(os, "posix_fadvise"):  # macOS has no such call.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

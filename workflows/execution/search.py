@@ -1,0 +1,185 @@
+"""What Ray Tune gets for a sweep: it decides which trial comes next and which are stopped early, and reports their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray.tune import Callback
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import Searcher
+
+from cosa.errors import UserError
+from workflows.cluster.ray_private import remember_trials
+from workflows.execution.trials import Trial, TrialBook, short
+from workflows.spec.sweep import Draw, SweepSection, Values
+
+EVALUATION = "evaluation"  # Workers report the number of the validation under this name, from 1.
+STUDY_FILE = "study.log"
+
+
+class Source(Protocol):
+    """Gives trials one after the other."""
+
+    def next(self) -> Trial | None:
+        """The next trial; None when there are no more."""
+        ...
+
+    def reported(self, trial: Trial, value: float | None) -> None:
+        """Take the result of a trial, None if it failed."""
+        ...
+
+
+class PlannedTrials:
+    """Trials whose values are known beforehand."""
+
+    def __init__(self, trials: Sequence[Trial]):
+        self._left = list(trials)
+
+    def next(self) -> Trial | None:
+        """The next trial."""
+        return self._left.pop(0) if self._left else None
+
+    def reported(self, trial: Trial, value: float | None) -> None:
+        """Nothing depends on it."""
+
+
+class StudyTrials:
+    """Trials that Optuna draws with regard to earlier ones. The study is a file, so that an interrupted sweep can resume."""
+
+    def __init__(self, sweep: SweepSection, book: TrialBook, seed: int):
+        try:
+            import optuna
+        except ImportError as error:
+            raise UserError("sweep.search: optuna needs the package optuna: pip install optuna") from error
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        assert sweep.trials is not None
+        book.folder.mkdir(parents=True, exist_ok=True)
+        self.book, self.wanted = book, sweep.trials
+        self.ranges = {name: _distribution(values) for name, values in sweep.fields.items()}
+        self.choices = {name: values for name, values in sweep.fields.items() if isinstance(values, tuple)}
+        self.waiting = book.waiting
+        # The seed depends on how many trials came before: a resumed sweep must not repeat the first draws.
+        sampler = optuna.samplers.TPESampler(seed=seed + len(book.trials), n_startup_trials=min(10, max(2, self.wanted // 3)))
+        self.study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(book.folder / STUDY_FILE))),
+            sampler=sampler,
+            study_name="sweep",
+            direction="maximize" if sweep.mode == "max" else "minimize",
+            load_if_exists=True,
+        )
+
+    def next(self) -> Trial | None:
+        """First those that were interrupted, then new ones."""
+        if self.waiting:
+            return self.waiting.pop(0)
+        if len(self.book.trials) >= self.wanted:
+            return None
+        asked = self.study.ask(self.ranges)
+        parameters = {
+            name: self.choices[name][value] if name in self.choices else short(value) if isinstance(value, float) else value
+            for name, value in asked.params.items()
+        }
+        return self.book.add(parameters, asked.number)
+
+    def reported(self, trial: Trial, value: float | None) -> None:
+        """Report the result to the study."""
+        from optuna.trial import TrialState
+
+        assert trial.number is not None
+        if self.study.trials[trial.number].state.is_finished():
+            return  # It failed in an earlier invocation.
+        if value is None:
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial.number, value)
+
+
+def _distribution(values: Values) -> Any:
+    """Optuna's form of a list (by index, so that values can be of any type) or a range."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if not isinstance(values, Draw):
+        return CategoricalDistribution(list(range(len(values))))
+    low, high = values.ends
+    if values.integers is not None:
+        return IntDistribution(low, high)
+    return FloatDistribution(low, high, log=values.loguniform is not None)
+
+
+class InDriver:
+    """Something of the driver that Tune wants to write to its files, from which nothing is ever read: it writes nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class TrialSearch(InDriver, Searcher):
+    """Hands the trials of a source to Ray Tune. What is done is saved in the trial book, not in Tune's own files."""
+
+    def __init__(self, source: Source, value_of: Callable[[Trial], float | None]):
+        """value_of: the result of a trial that has ended."""
+        super().__init__()
+        self.source, self.value_of = source, value_of
+        self.is_ending = False  # No trial begins any more once it is set.
+        self._trials: dict[str, Trial] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Tune's configuration of the next trial."""
+        trial = None if self.is_ending else self.source.next()
+        if trial is None:
+            return Searcher.FINISHED
+        self._trials[trial_id] = trial
+        return {"trial": trial.name, "parameters": trial.parameters}
+
+    def on_trial_complete(self, trial_id: str, *, error: bool = False, **_: Any) -> None:
+        """A trial has ended, is stopped, or failed."""
+        trial = self._trials[trial_id]
+        self.source.reported(trial, None if error else self.value_of(trial))
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Metric and mode are known already."""
+        return True
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write an empty file, since it is never restored: a sweep resumes from the trial book."""
+        Path(checkpoint_path).touch()
+
+
+class AshaWithHistory(ASHAScheduler):
+    """Asynchronous successive halving (Li et al., 2018) that knows the trials of earlier invocations.
+
+    Time is the number of the validation, as workers report it: a resumed trial must not start counting again.
+    """
+
+    def __init__(self, evaluations: int, mode: str, history: Mapping[str, Sequence[float]]):
+        """history: the metric at every validation of earlier trials, by name."""
+        super().__init__(time_attr=EVALUATION, max_t=evaluations, grace_period=1, reduction_factor=2)
+        sign = 1 if mode == "max" else -1
+        remember_trials(self, {name: [sign * value for value in values] for name, values in history.items()})
+
+
+class TrialEnds(InDriver, Callback):
+    """Reports in the driver when a trial begins, ends and fails."""
+
+    def __init__(self, began: Callable[[str], None], ended: Callable[[str], None], failed: Callable[[str, str], None]):
+        self.began, self.ended, self.failed = began, ended, failed
+
+    def on_trial_start(self, *, trial: Any, **_: Any) -> None:
+        """Tune starts it."""
+        self.began(trial.config["trial"])
+
+    def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
+        """Tune takes it for done, by itself or by its scheduler."""
+        self.ended(trial.config["trial"])
+
+    def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+        """It raised an error."""
+        lines = str(trial.get_error() or "").strip().splitlines() or ["unknown error"]
+        self.failed(trial.config["trial"], lines[-1].strip())

@@ -1,0 +1,33 @@
+"""The checkpoint that a training stage leaves: where it is, which metric selects it, and which others MLflow should have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workflows.execution.context import StageContext
+from workflows.execution.progress import Record
+from workflows.spec.references import is_path
+
+CHECKPOINT_FOLDER = "checkpoint"
+
+
+def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str | None:
+    """Folder of the checkpoint that a stage name or path stands for."""
+    if reference is None:
+        return None
+    if is_path(reference):
+        return str(Path(reference).expanduser().absolute())
+    return str(context.result_of(reference) / CHECKPOINT_FOLDER)
+
+
+def uploaded_checkpoints(context: StageContext[Any]) -> str:
+    """Which checkpoints MLflow should have: best, last, all or none."""
+    return context.plan.experiment.section.tracking.checkpoints
+
+
+def further_steps(records: list[Record], which: str, best: int) -> set[int]:
+    """Return steps whose checkpoints MLflow should have besides the best one."""
+    evaluated = {record.step for record in records if record.kind == "evaluation"}
+    wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
+    return wanted - {best}

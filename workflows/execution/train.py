@@ -1,0 +1,75 @@
+"""Pretraining and finetuning: one training in Ray Train, or a sweep of several in Ray Tune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosa.errors import UserError
+from cosa.evaluation.metric import Metric
+from workflows.cluster.preemption import ask_to_stop
+from workflows.execution.checkpoint_storage import remove_checkpoints
+from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
+from workflows.execution.context import StageContext
+from workflows.execution.fit import fit_in_background, trainer_of
+from workflows.execution.plots import plot_curves
+from workflows.execution.progress import Follower, best_evaluation, read_records
+from workflows.execution.record_forwarder import RecordForwarder
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
+from workflows.execution.training_job import job_of, run_name, storage_of
+from workflows.execution.training_outcome import training_outcome
+from workflows.execution.workers import raise_mistake, training_worker
+from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.spec.scaling import check_batch
+
+
+def train(context: StageContext[Any]) -> StageOutcome:
+    """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
+    if context.section.sweep is not None:
+        context.line.update("starting Ray")
+        context.cluster.start()  # before the import below: Ray reads its environment once
+        from workflows.execution.tune import sweep
+
+        return sweep(context)
+    return train_once(context)
+
+
+def train_once(context: StageContext[Any]) -> StageOutcome:
+    """One training with the section's own learning rate."""
+    context.line.update("starting Ray")
+    resources = context.cluster.resources_for(context.section.workers)
+    for count in resources.counts:
+        check_batch(context.step.name, context.section, count)
+    selected_by: Metric | None = context.kind.selection_metric(context.section)
+    job = job_of(context, context.folder)
+    storage = storage_of(context)
+    fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
+    context.line.update(f"starting {fewest}{resources.workers} worker{'s' if resources.workers > 1 else ''}")
+    trainer = trainer_of(
+        training_worker,
+        {"job": job},
+        resources,
+        name=run_name(context),
+        storage=storage,
+        score=selected_by.name if selected_by is not None else None,
+        mode=selected_by.mode if selected_by is not None else "max",
+        keep_all=uploaded_checkpoints(context) == "all",
+        can_be_orphaned=context.cluster.is_shared,
+    )
+    forward = RecordForwarder(context)
+    follower = Follower(context.folder)
+    fit_in_background(trainer, lambda: forward.all(follower), lambda: ask_to_stop(context.folder))
+    raise_mistake(context.folder)
+    records = read_records(context.folder)
+    run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
+    kept = intact_checkpoints(run, warn)
+    best = best_evaluation(records, selected_by, kept)
+    if best is None:
+        raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
+    copy_model(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
+    plot_curves(records, context.folder / "curves.png", title=context.step.name)
+    outcome = training_outcome(context, records, best, extra="")
+    others = copy_other_models(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
+    remove_checkpoints(context.folder, warn)
+    return outcome

@@ -1,0 +1,50 @@
+"""What a training stage reports of itself: figures, files and the sentence in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosa.evaluation.metric import Metric
+from workflows.execution.context import StageContext
+from workflows.execution.progress import PROGRESS_FILE, Record
+from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.whereabouts import noted_workers
+from workflows.records.outcome import StageOutcome
+
+
+def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:
+    """What a training stage reports."""
+    validation = context.kind.validation(context.section)
+    trained = [record for record in records if record.kind == "train" and "loss" in record.values]
+    metrics = dict(best.values)
+    if trained:
+        metrics["final_loss"] = trained[-1].values["loss"]
+        metrics["samples_per_second"] = sorted(r.values["samples_per_second"] for r in trained)[len(trained) // 2]
+        metrics["data_wait_share"] = sum(r.values["data_wait_share"] for r in trained) / len(trained)
+    metric: Metric | None = context.kind.selection_metric(context.section)
+    parts = [f"{records[-1].total} steps"]
+    if metric is not None:
+        data = f" on {validation.split}" if validation is not None else ""
+        where = f" (step {best.step})" if best.step != best.total else ""
+        parts.append(f"best {metric.name} {metric.format(best.values[metric.name])}{data}{where}")
+    elif trained:
+        parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
+    if trained:
+        parts.append(f"{metrics['samples_per_second']:.0f} samples/s")
+    artifacts = [
+        context.folder / name
+        for name in ("curves.png", "sweep.png", "sweep-curves.png", "trials.json", "trials.csv")
+        if (context.folder / name).exists()
+    ]
+    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
+    if metric is not None:
+        details |= {"selected_by": metric.name, "selected_mode": metric.mode}
+    return StageOutcome(
+        ", ".join(parts) + extra,
+        metrics=metrics,
+        outputs={"checkpoint": CHECKPOINT_FOLDER, "progress": PROGRESS_FILE},
+        artifacts=artifacts,
+        checkpoint=context.folder / CHECKPOINT_FOLDER,
+        details={**details, "workers": noted_workers(context.folder)},
+    )

@@ -1,0 +1,195 @@
+"""What pretraining and finetuning share: the fields of a stage that trains, and what is to be known of it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import Field, model_validator
+
+from cosa.evaluation.metric import Metric
+from cosa.objectives.all_objectives import OBJECTIVES
+from cosa.section import no_effect
+from cosa.tasks.task import TextLength
+from cosa.training.training_settings import TrainingSettings
+from workflows.execution.sweep_checks import check_sweep_section, check_trials
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import CheckpointRead, MediaRead, PretrainedRead, Read
+from workflows.spec.scaling import batch_problem
+from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
+from workflows.spec.stage_kind import Report, StageKind
+from workflows.spec.sweep import SweepSection, check_sweep
+
+if TYPE_CHECKING:
+    from cosa.behaviour import Behaviour
+    from cosa.data.batches import Corpus
+    from cosa.data.dataset_files import DatasetFiles
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
+
+
+class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
+    """What pretraining and finetuning share."""
+
+    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = ()  # fields that no sweep takes, if it compares losses
+
+    init_from: str | None = Field(
+        None,
+        description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
+        "left out: the model section",
+    )
+    register_as: Name | None = no_effect(
+        default=None,
+        description="registered model in MLflow that the stage's model becomes a version of; the best one is its `champion`",
+    )
+    sweep: SweepSection | None = Field(None, description="try several values of fields, and keep the best")
+
+    @model_validator(mode="after")
+    def _possible_sweep(self) -> TrainSection:
+        if self.sweep is not None:
+            check_sweep(self, self.sweep, self.MAKES_ANOTHER_LOSS)
+        return self
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a training validates on at its stops. before_training: also once at the start, which is zero-shot."""
+
+    dataset: str
+    split: str
+    task: str
+    before_training: bool
+
+
+T = TypeVar("T", bound=TrainSection)
+
+
+class TrainingKind(StageKind[T]):
+    """A kind of stage that trains a model and saves its best checkpoint."""
+
+    gives = "checkpoint"
+    headline = ("final_loss",)
+
+    # -- what it trains and how it is judged ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def objectives(self, section: T) -> set[str]:
+        """Names of all objectives."""
+
+    @abstractmethod
+    def corpora(self, section: T, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour) -> list[Corpus]:
+        """What is trained on. resolution: side of the model's input image, pixels."""
+
+    @abstractmethod
+    def concatenated(self, section: T) -> int:
+        """Samples that are joined into one, where objectives ask for it."""
+
+    @abstractmethod
+    def data_reads(self, section: T) -> Iterable[Read]:
+        """What it reads of datasets."""
+
+    @abstractmethod
+    def validation(self, section: T) -> Validation | None:
+        """What it validates on, if it does."""
+
+    @abstractmethod
+    def measured(self, section: T) -> tuple[Metric, ...]:
+        """What is known at the stops of a training, the one first that selects if nothing else is said."""
+
+    @abstractmethod
+    def learns(self, section: T) -> str:
+        """What it learns, for messages."""
+
+    def why_not_measured(self, metric: str, section: T) -> str | None:
+        """How to get a metric that is not measured, if a setting gives it."""
+        del metric, section
+        return None
+
+    def selection_metric(self, section: T) -> Metric | None:
+        """The metric that selects the checkpoint to be saved; None selects the last."""
+        if section.sweep is not None and section.sweep.metric is not None:
+            return next(metric for metric in self.measured(section) if metric.name == section.sweep.metric)
+        is_judged = section.sweep is not None or self.validation(section) is not None
+        return self.measured(section)[0] if is_judged else None
+
+    # -- as a kind of stage --------------------------------------------------------------------------------------------
+
+    def reads(self, section: T, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """Its data, and the weights that it starts from."""
+        del datasets
+        yield from self.data_reads(section)
+        yield PretrainedRead() if section.init_from is None else CheckpointRead("init_from", section.init_from)
+
+    def inherited(self, section: T, experiment: ExperimentSection, stages: Mapping[str, StageSection]) -> T:
+        """The experiment's behaviour; what a sweep is decided by."""
+        del stages
+        changes: dict[str, Any] = {}
+        if "behaviour" not in section.model_fields_set:
+            changes["behaviour"] = experiment.behaviour
+        if section.sweep is not None:
+            known = {metric.name: metric for metric in self.measured(section)}
+            chosen = known.get(section.sweep.metric or "", self.measured(section)[0])
+            name = section.sweep.metric or chosen.name
+            changes["sweep"] = section.sweep.model_copy(update={"metric": name, "mode": chosen.mode})
+        return section.model_copy(update=changes)
+
+    def check(self, name: str, section: T, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """Ways to save memory that change the result, and the sweep."""
+        where = ("stages", name)
+        objectives = self.objectives(section)
+        undivided = sorted(objective for objective in objectives if not OBJECTIVES[objective].divisible)
+        if section.accumulate > 1 and undivided:
+            report(
+                f"{', '.join(undivided)} would learn something else from parts of a batch than from the full one; to save "
+                "memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+                *where, "accumulate",
+            )  # fmt: skip
+        if section.sharding == "fsdp" and section.compile:
+            report("fsdp does not go together with compile: true; leave out one of them", *where, "sharding")
+        generating = [objective for objective in sorted(objectives) if OBJECTIVES[objective].generates]
+        if section.sharding == "fsdp" and generating:
+            report(f"fsdp does not go together with {generating[0]}, which generates captions in training", *where, "sharding")
+        for batch in self.batches(section):
+            problem = batch_problem(batch.samples, batch.objectives, workers=1)
+            if problem is not None:
+                report(problem, *where, *batch.field)
+        if section.sweep is not None:
+            check_sweep_section(self, name, section, section.sweep, report)
+            check_trials(self, name, section, section.sweep, datasets, report)
+
+    def check_with_others(self, name: str, section: T, experiment: Experiment, report: Report) -> None:
+        """A registered model has to be in MLflow."""
+        if section.register_as is not None and experiment.section.tracking.checkpoints == "none":
+            report(
+                "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
+                "stages", name, "register_as",
+            )  # fmt: skip
+
+    def text_lengths(self, section: T) -> Iterator[TextLength]:
+        """Captions and questions."""
+        yield TextLength("max_text_tokens", section.max_text_tokens, "a text")
+
+    def workers(self, section: T) -> int | None:
+        """As its section says."""
+        return section.workers
+
+    def swept(self, section: T) -> Collection[str]:
+        """Fields of its sweep."""
+        return section.sweep.fields if section.sweep is not None else ()
+
+    def registers_as(self, section: T) -> str | None:
+        """As its section says."""
+        return section.register_as
+
+    def run(self, context: StageContext[T]) -> StageOutcome:
+        """Train in Ray Train; a sweep in Ray Tune."""
+        from workflows.execution.train import train
+
+        return train(context)
+
+
+def media(field: tuple[str | int, ...], dataset: str) -> MediaRead:
+    """The pictures of a dataset, named by a field below the stage."""
+    return MediaRead((*field, "dataset"), dataset)

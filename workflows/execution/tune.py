@@ -1,0 +1,273 @@
+"""A sweep over fields of a stage in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import UserError
+from cosa.evaluation.metric import Metric
+from workflows.cluster.nodes import alive_nodes
+from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop
+from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
+from workflows.execution.checkpoint_storage import RAY_FOLDER
+from workflows.execution.context import StageContext
+from workflows.execution.fit import fit_in_background, trainer_of
+from workflows.execution.progress import Follower, Record, read_records
+from workflows.execution.record_forwarder import RecordForwarder
+from workflows.execution.search import AshaWithHistory, PlannedTrials, StudyTrials, TrialEnds, TrialSearch
+from workflows.execution.stage_checkpoint import uploaded_checkpoints
+from workflows.execution.sweep_result import best_trial
+from workflows.execution.training_job import job_of, run_name, storage_of
+from workflows.execution.training_stage import TrainSection
+from workflows.execution.trials import Trial, TrialBook, planned
+from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_worker
+from workflows.records.outcome import StageOutcome
+from workflows.records.recording import params_of
+from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder
+from workflows.spec.scaling import check_batch
+from workflows.spec.sweep import SweepSection
+
+TRIALS_FOLDER = "trials"
+Context = StageContext[TrainSection]
+
+
+def sweep(context: Context) -> StageOutcome:
+    """Run all trials, as many at once as the cluster holds, and keep the best checkpoint over all of them.
+
+    Raises:
+        UserError: no trial can be run, or all failed.
+        KeyboardInterrupt: trials are missing: Tune returns normally after Ctrl-C.
+    """
+    settings = _sweep_of(context)
+    resources = context.cluster.resources_for(context.section.workers)
+    book = TrialBook.read(context.folder / TRIALS_FOLDER)
+    source: PlannedTrials | StudyTrials
+    if settings.search == "optuna":
+        source, total = StudyTrials(settings, book, context.seed), settings.trials or 0
+    else:
+        trials = [book.add(values) for values in planned(settings, context.seed)]
+        for trial in trials:
+            check_batch(context.step.name, _section_of(context, trial), resources.workers)
+        source, total = PlannedTrials([trial for trial in trials if trial in book.waiting]), len(book.trials)
+    at_once = _say_at_once(context, settings, resources, total)
+    watch = _Watch(context, book, total)
+    try:
+        if len(book.done) < total:
+            context.line.update(f"starting trials ({total - len(book.done)} to run)")
+            search = TrialSearch(source, watch.value_of)
+
+            def ask() -> None:
+                search.is_ending = True
+                watch.ask_to_stop()
+
+            fit_in_background(_tuner(context, book, resources, search, watch, at_once), watch.poll, ask)
+        watch.poll()
+        _check_ends(context, book, total)
+    except BaseException as error:
+        for run in watch.runs.values():
+            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    return best_trial(context, book, watch.runs)
+
+
+def _sweep_of(context: Context) -> SweepSection:
+    assert context.section.sweep is not None
+    return context.section.sweep
+
+
+def _section_of(context: Context, trial: Trial) -> TrainSection:
+    """The stage as a trial runs it."""
+    return context.section.model_copy(update={**trial.parameters, "sweep": None})
+
+
+def _say_at_once(context: Context, settings: SweepSection, resources: WorkerResources, total: int) -> int:
+    """How many trials run side by side; says how that was found."""
+    nodes = alive_nodes()
+    fit = groups_that_fit(resources, nodes)
+    at_once = max(1, min(fit, total, settings.max_concurrent or total))
+    has = f"{sum(node.cpus for node in nodes):g} CPU"
+    needs = f"{resources.workers} worker{'s' if resources.workers > 1 else ''} x {resources.cpus} CPU"
+    if resources.gpus:
+        has += f", {sum(node.gpus for node in nodes):g} GPU"
+        needs += f", {resources.gpus:g} GPU"
+    trials = f"{total} trial{'s' if total > 1 else ''}"
+    limit = f", max_concurrent {settings.max_concurrent}" if settings.max_concurrent else ""
+    context.run.tracker.reporter.say(
+        f"  [dim]{context.step.name}: {trials}, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
+    )
+    return at_once
+
+
+def _tuner(
+    context: Context, book: TrialBook, resources: WorkerResources, search: TrialSearch, watch: _Watch, at_once: int
+) -> Any:
+    from ray import tune
+
+    settings = _sweep_of(context)
+    metric: Metric = context.kind.selection_metric(context.section)
+    same_for_all = {
+        "job": job_of(context, context.folder, sweep=None),
+        "trials": str(book.folder),
+        "resources": resources,
+        "storage": storage_of(context),
+        "prefix": run_name(context),
+        "score": metric.name,
+        "mode": metric.mode,
+        "keep_all": uploaded_checkpoints(context) == "all",
+    }
+    scheduler = None
+    if settings.scheduler == "asha":
+        history = {trial.name: watch.values_of(trial) for trial in book.done}
+        scheduler = AshaWithHistory(max(1, context.section.evaluations_per_run), metric.mode, history)
+    shutil.rmtree(context.folder / RAY_FOLDER / "tune", ignore_errors=True)  # of an interrupted sweep: the book knows all
+    return tune.Tuner(
+        # The trial itself only waits for its workers: it must not take a CPU from them.
+        tune.with_resources(tune.with_parameters(run_trial, same_for_all=same_for_all), {"node:__internal_head__": 0.001}),
+        tune_config=tune.TuneConfig(
+            metric=metric.name,
+            mode=metric.mode,
+            scheduler=scheduler,
+            search_alg=search,
+            num_samples=watch.total - len(book.done),
+            max_concurrent_trials=at_once,
+            trial_dirname_creator=lambda trial: trial.config["trial"],
+            trial_name_creator=lambda trial: trial.config["trial"],
+        ),
+        run_config=tune.RunConfig(
+            name="tune", storage_path=str(context.folder / RAY_FOLDER), verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[TrialEnds(watch.began, watch.ended, watch.failed)],
+        ),
+    )  # fmt: skip
+
+
+def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
+    """One trial, in a Ray Tune actor: a Ray Train run whose evaluations go on to Tune."""
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    shared = same_for_all
+
+    class ReportEvaluations(TuneReportCallback):
+        """Checkpoints between evaluations come without the metric, which Tune insists on."""
+
+        def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+            if shared["score"] in metrics[0]:
+                super().after_report(run_context, metrics, checkpoint)
+
+    folder = Path(shared["trials"]) / config["trial"]
+    (folder / MISTAKE_FILE).unlink(missing_ok=True)
+    forget(folder)
+    job = {**shared["job"], "folder": str(folder), "section": {**shared["job"]["section"], **config["parameters"]}}
+    trainer_of(
+        training_worker,
+        {"job": job},
+        shared["resources"],
+        name=f"{shared['prefix']}-{config['trial']}",
+        storage=shared["storage"],
+        score=shared["score"],
+        mode=shared["mode"],
+        keep_all=shared["keep_all"],
+        callbacks=[ReportEvaluations()],
+    ).fit()
+    raise_mistake(folder)
+
+
+class _Watch:
+    """Follows all trials: their progress to the live line and to MLflow, their ends to the book."""
+
+    def __init__(self, context: Context, book: TrialBook, total: int):
+        self.context, self.book, self.total = context, book, total
+        self.metric: Metric = context.kind.selection_metric(context.section)
+        self.runs: dict[str, RunRecorder] = {}
+        self.forwarders: dict[str, RecordForwarder] = {}
+        self.followers: dict[str, Follower] = {}
+
+    def began(self, name: str) -> None:
+        """Tune has started a trial."""
+        self.book.set(self.book.named(name), "running")
+
+    def ended(self, name: str) -> None:
+        """A trial came to its end, or was stopped early."""
+        trial = self.book.named(name)
+        if is_asked_to_stop(self.book.folder_of(trial)):
+            return  # it goes on with the sweep
+        evaluations = [record for record in self._records(trial) if record.kind == "evaluation"]
+        whole = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
+        self.book.set(trial, "finished" if whole else "stopped")
+
+    def failed(self, name: str, reason: str) -> None:
+        """A trial raised an error."""
+        trial = self.book.named(name)
+        if is_asked_to_stop(self.book.folder_of(trial)):
+            return  # Tune misses the metric of a trial that saved early
+        mistake = self.book.folder_of(trial) / MISTAKE_FILE
+        self.book.set(trial, "failed", mistake.read_text(encoding="utf-8") if mistake.is_file() else reason)
+
+    def ask_to_stop(self) -> None:
+        """Let all trials that run save and end."""
+        for trial in self.book.trials:
+            if trial.state == "running":
+                ask_to_stop(self.book.folder_of(trial))
+
+    def values_of(self, trial: Trial) -> list[float]:
+        """The deciding metric at every validation of a trial."""
+        return [
+            r.values[self.metric.name] for r in self._records(trial) if r.kind == "evaluation" and self.metric.name in r.values
+        ]
+
+    def value_of(self, trial: Trial) -> float | None:
+        """The best value so far."""
+        return (min if self.metric.lower_is_better else max)(self.values_of(trial), default=None)
+
+    def _records(self, trial: Trial) -> list[Record]:
+        return [record for record in read_records(self.book.folder_of(trial)) if record.step > 0]  # not zero-shot
+
+    def poll(self) -> None:
+        """Forward what is new."""
+        for trial in list(self.book.trials):
+            if trial.state == "waiting":
+                continue
+            if trial.name not in self.runs:
+                self.runs[trial.name] = self._run_of(trial)
+                self.forwarders[trial.name] = RecordForwarder(self.context, run=self.runs[trial.name])
+                self.followers[trial.name] = Follower(self.book.folder_of(trial))
+            self.forwarders[trial.name].all(self.followers[trial.name])
+        self._show()
+
+    def _show(self) -> None:
+        latest = [forwarder.latest for forwarder in self.forwarders.values() if forwarder.latest is not None]
+        if latest:
+            running = sum(trial.state == "running" for trial in self.book.trials)
+            # A trial that was stopped early counts as whole, one that has not begun as long as the others.
+            done = sum(
+                forwarder.latest.total if self.book.named(name).state in ("stopped", "failed") else forwarder.latest.step
+                for name, forwarder in self.forwarders.items()
+                if forwarder.latest is not None
+            )
+            figures: Mapping[str, float] = next((r.values for r in reversed(latest) if "loss" in r.values), {})
+            total = sum(record.total for record in latest) + latest[0].total * (self.total - len(latest))
+            self.context.line.update(f"{self.total} trials ({running} running) step", done, total, figures)
+
+    def _run_of(self, trial: Trial) -> RunRecorder:
+        """The MLflow run of a trial; the same one again if the sweep was interrupted."""
+        context = self.context
+        tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
+        note = self.book.folder_of(trial) / RUN_NOTE
+        run = context.run.tracker.new_run(f"{context.step.name} {trial.name}", context.run, tags, note)
+        # All of them, so that trials can also be compared with those of other stages and experiments.
+        run.params({**params_of(context.step, context.seed, "sweep"), **trial.parameters})
+        return run
+
+
+def _check_ends(context: Context, book: TrialBook, total: int) -> None:
+    failed = [trial for trial in book.trials if trial.state == "failed"]
+    if len(book.done) + len(failed) < total:
+        raise KeyboardInterrupt
+    if not book.done:
+        which = f"all {total} trials" if total > 1 else "the only trial"
+        raise UserError(f"{which} of the sweep failed; {failed[0].name}: {failed[0].reason}")
+    for trial in failed:
+        context.run.tracker.reporter.warn(f"trial {trial.name} of {context.step.name} failed and is left out: {trial.reason}")

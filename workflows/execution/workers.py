@@ -1,0 +1,274 @@
+"""What runs inside Ray Train's workers: pure PyTorch training from a job, with Ray's checkpoints around it."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.cluster.preemption import is_asked_to_stop
+from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
+from workflows.execution.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
+from workflows.execution.run_folder import RunFolder
+from workflows.execution.whereabouts import note_workers
+
+if TYPE_CHECKING:
+    from workflows.execution.job import Job
+
+SWITCH_SECONDS = 0.05  # Python's own is 0.005
+MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
+
+
+def keep_the_interpreter() -> None:
+    """Let the training thread be interrupted by Ray's own threads less often: one of them wakes a hundred times a second, and
+    each time the training thread would wait until that one has had its turn."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+
+def training_worker(config: dict[str, Any]) -> None:
+    """One worker of a training stage. config: {'job': Job.plain()}.
+
+    Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
+    from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`): after
+    an error Ray would start the workers again, only to meet it again.
+    """
+    from cosa.distributed import world_size
+    from cosa.errors import UserError
+
+    keep_the_interpreter()
+    mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
+    if mistake.is_file():
+        return
+    try:
+        _train(config)
+    except UserError as error:
+        mistake.parent.mkdir(parents=True, exist_ok=True)
+        mistake.write_text(str(error), encoding="utf-8")
+        if world_size() > 1:
+            raise  # the others may wait for this worker: all are started once more, and return at once
+
+
+def raise_mistake(folder: Path) -> None:
+    """Raise UserError if a mistake ended the training that wrote to a folder."""
+    from cosa.errors import UserError
+
+    mistake = folder / MISTAKE_FILE
+    if mistake.is_file():
+        raise UserError(mistake.read_text(encoding="utf-8"))
+
+
+def _train(config: dict[str, Any]) -> None:
+    import ray.train
+    import ray.train.torch
+
+    from cosa.behaviour import BEHAVIOURS
+    from cosa.distributed import rank
+    from cosa.tasks.evaluator import Evaluator
+    from workflows.execution.job import Job
+
+    job = Job.from_plain(config["job"])
+    section = job.parsed()
+    validation = job.kind.validation(section)
+    device = ray.train.torch.get_device()
+    note_workers(Path(job.folder))
+    trainer = trainer_of_job(job, device)
+    evaluator = None
+    if validation is not None:
+        evaluator = Evaluator(
+            job.datasets[validation.dataset],
+            validation.split,
+            section,
+            resolution=trainer.losses.model.config.vision.resolution,
+            device=device,
+            behaviour=BEHAVIOURS[section.behaviour],
+        )
+    progress = ProgressWriter(Path(job.folder), trainer.total_steps)
+    suffix = _restore(trainer, progress)
+
+    def evaluate() -> dict[str, float]:
+        if evaluator is None:
+            return _loss_since_last_stop(trainer, Path(job.folder))
+        with trainer.model_to_validate() as model:
+            return evaluator.validate(model, validation.task)
+
+    def stop(step: int) -> None:
+        metrics = evaluate()
+        if rank() == 0:
+            progress.write("evaluation", step, metrics)
+        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix)
+
+    if trainer.step == 0 and validation is not None and validation.before_training:
+        metrics = evaluate()
+        if rank() == 0:
+            progress.write("evaluation", 0, metrics)
+    if trainer.step >= trainer.total_steps:  # everything was done before an interruption; Ray still wants one report
+        last = [record for record in read_records(Path(job.folder)) if record.kind == "evaluation"][-1]
+        evaluation = len(trainer.evaluation_steps())
+        ray.train.report({"step": trainer.step, "evaluation": evaluation, **finite(last.values)})
+        return
+    trainer.run(
+        lambda step, record: progress.write("train", step, record),
+        stop,
+        lambda step: _report(trainer, {"step": step}, suffix),
+        lambda: is_asked_to_stop(Path(job.folder)),
+    )
+
+
+def trainer_of_job(job: Job, device: Any) -> Any:
+    """Model, data and optimizer of a training stage on this worker."""
+    from cosa.behaviour import BEHAVIOURS
+    from cosa.model_config import ModelConfig
+    from cosa.training.building import build_model, build_trainer
+    from workflows.spec.lengths import refuse_long_texts
+
+    section, kind = job.parsed(), job.kind
+    behaviour, concatenate = BEHAVIOURS[section.behaviour], kind.concatenated(section)
+    model = build_model(
+        section,
+        checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
+        config=None if job.model is None else ModelConfig.model_validate(job.model),
+        concatenate=concatenate,
+        seed=job.seed,
+    )
+    refuse_long_texts(section, model.config.text.max_position_embeddings)
+    corpora = kind.corpora(section, job.datasets, model.config.vision.resolution, behaviour)
+    return build_trainer(model, corpora, section, device=device, seed=job.seed, concatenate=concatenate, behaviour=behaviour)
+
+
+def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
+    """What trainings without validation are compared by."""
+    from cosa.distributed import rank
+
+    if rank() != 0:  # only worker 0 has the records at once, and only its metrics count
+        return {}
+    stops = [0, *trainer.evaluation_steps()]
+    found = mean_loss(read_records(folder), stops[stops.index(trainer.step) - 1], trainer.step)
+    return {} if found is None else {MEAN_LOSS.name: found}
+
+
+def _restore(trainer: Any, progress: ProgressWriter) -> str:
+    """Go on from the latest checkpoint that is whole, if there is any; one that is not is told in the progress file.
+
+    Returns:
+        what to put behind the names of checkpoints from here on: steps that are repeated because a checkpoint was damaged
+        must not take its name, which Ray still has in its books.
+    """
+    import ray.train
+
+    from cosa.distributed import gather_objects, rank
+    from cosa.training.state import restore_state
+
+    latest = ray.train.get_checkpoint()
+    if latest is None:
+        return ""
+    run, name = RunFolder.of(latest), posixpath.basename(latest.path)
+    # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
+    choice = (*latest_intact(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
+    chosen, warnings, suffix = gather_objects(choice)[0]
+    if rank() == 0:
+        for warning in warnings:
+            progress.warn(warning)
+    if chosen is None:
+        return suffix
+    with _opened_once_a_machine(run, chosen) as folder:
+        restore_state(trainer, folder)
+    return suffix if warnings else suffix_of(name)
+
+
+@contextmanager
+def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
+    """`RunFolder.opened` for all workers at once; what has to be downloaded is downloaded by one worker of each machine.
+
+    Ray's own `as_directory` would let a late worker download over the files that an early one is reading.
+    """
+    import ray.train
+
+    from cosa.distributed import gather_objects
+
+    if run.is_local:
+        with run.opened(name) as folder:
+            yield folder
+        return
+    context = ray.train.get_context()
+    node = context.get_node_rank()
+    with run.opened(name) if context.get_local_rank() == 0 else nullcontext() as mine:
+        folders = dict(entry for entry in gather_objects((node, mine)) if entry[1] is not None)
+        yield folders[node]
+        gather_objects(None)  # nobody reads it any more
+
+
+def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
+    """Save the whole state and report it. Ray deletes older checkpoints only once this one was read back."""
+    import ray.train
+
+    from cosa.distributed import rank
+    from cosa.training.state import save_state
+
+    name = checkpoint_name(trainer.step, suffix)
+    if rank() != 0:
+        save_state(trainer, None)
+        ray.train.report(finite(metrics), checkpoint_dir_name=name)
+        return
+    storage = ray.train.get_context().get_storage()
+    run = RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
+    with run.writing() as folder:
+        save_state(trainer, folder)
+        run.put(folder, name, require_intact)
+    # Reported when it is in place: until then the others wait in their own report, for as long as writing and reading back
+    # takes, and not in the next step's exchange of gradients, which gives up after a while.
+    ray.train.report(
+        finite(metrics),
+        checkpoint=ray.train.Checkpoint(posixpath.join(run.path, name), run.filesystem),
+        checkpoint_dir_name=name,
+        checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+    )
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Plain finite floats: anything else breaks Ray's snapshot of a run."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(float(value))}
+
+
+def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Evaluate all tasks of an evaluation stage; worker 0 gives metrics and predictions by task.
+
+    It runs as a plain Ray task with one worker, or in a Ray Train worker group.
+    """
+    import torch
+
+    from cosa.behaviour import BEHAVIOURS
+    from cosa.checkpoints.loading import load_model
+    from cosa.distributed import rank, world_size
+    from cosa.tasks.evaluator import Evaluator
+    from workflows.execution.job import Job
+    from workflows.spec.lengths import refuse_long_texts
+
+    job = Job.from_plain(config["job"])
+    note_workers(Path(job.folder))
+    section = job.parsed()
+    if world_size() > 1:
+        import ray.train.torch
+
+        device = ray.train.torch.get_device()
+    else:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(config["threads"])
+    model = load_model(Path(str(job.checkpoint)), resolution=section.resolution).to(device)
+    refuse_long_texts(section, model.config.text.max_position_embeddings)
+    evaluator = Evaluator(
+        job.datasets[section.dataset],
+        section.split,
+        section,
+        resolution=model.config.vision.resolution,
+        device=device,
+        behaviour=BEHAVIOURS[section.behaviour],
+    )
+    results = {}
+    for task in section.tasks:
+        result = evaluator.run(model, task)
+        results[task] = {"metrics": result.metrics, "predictions": result.predictions}
+    return results if rank() == 0 else None
