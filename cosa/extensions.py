@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -41,7 +42,8 @@ def digest_of(file: Path) -> str:
 
 
 def _load(file: Path) -> None:
-    name = f"{MODULE_PREFIX}{file.stem}_{digest_of(file)[:12]}"
+    # A name that `module:function` can be written with, whatever the file is called.
+    name = f"{MODULE_PREFIX}{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{digest_of(file)[:12]}"
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, file)

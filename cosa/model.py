@@ -76,6 +76,8 @@ class MatchingHead(nn.Module):
 class COSA(nn.Module):
     """The model, with random weights; `cosa.checkpoints` loads trained ones."""
 
+    sharded_scalars: frozenset[str] = frozenset()  # parameters that are vectors of one element while the model is sharded
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         if config.frame_positions is None:
@@ -112,7 +114,7 @@ class COSA(nn.Module):
             if name in self.heads:
                 continue
             if name not in OBJECTIVES or OBJECTIVES[name].head is None:
-                raise UserError(f"a model with a head {name!r} needs the objective that brings it; import what registers it")
+                raise UserError(f"no objective {name!r} with a head of its own is registered; import what registers it")
             self.heads[name] = OBJECTIVES[name].build_head(self.config)
         use_fast_linear(self.heads)
         self.config = self.config.model_copy(update={"heads": tuple(self.heads)})

@@ -130,7 +130,7 @@ def build_trainer(
     """A trainer of this worker; every worker builds the same.
 
     Args:
-        model: on the CPU; it gets the heads that objectives bring along, is moved and, if settings say so, sharded.
+        model: on any device; it gets the heads of its objectives, is moved and, if settings say so, sharded.
         corpora: what is trained on; missing clips are found here.
         settings: of optimizer, loop, input and objectives.
         device: to train on.

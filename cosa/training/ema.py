@@ -1,4 +1,4 @@
-"""An exponential mean of the trained weights, which is validated and kept in their place."""
+"""An EMA (exponential moving average) of the trained weights, which is validated and saved in their place."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from cosa.training.sharding import divided_like, local_part
+from cosa.training.sharding import local_part, sharded_like
 
 
-class WeightAverage:
+class WeightEMA:
     """mean = decay * mean + (1 - decay) * weight after every update, from the weights at the start on.
 
-    Of weights that are divided over workers each worker averages its own part. PyTorch's AveragedModel would ask the device
+    Of sharded weights each worker averages its own part. PyTorch's AveragedModel would ask the device
     after every step whether the update was left out; this does not wait for it.
     """
 
@@ -33,27 +33,27 @@ class WeightAverage:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside, the model has the mean; the trained weights wait."""
-        self._exchange()
+        self._swap()
         try:
             yield
         finally:
-            self._exchange()
+            self._swap()
 
     @torch.no_grad()
-    def _exchange(self) -> None:
-        """One weight after the other, in place: optimizer, DDP and FSDP hold on to the same tensors."""
+    def _swap(self) -> None:
+        """Swap weights and means one after the other, in place: optimizer, DDP and FSDP hold on to the same tensors."""
         for weight, mean in zip(self._weights(), self._means, strict=True):
-            kept = weight.clone()
+            before = weight.clone()
             weight.copy_(mean)
-            mean.copy_(kept)
+            mean.copy_(before)
 
     @torch.no_grad()
     def restore(self, trained: Mapping[str, Tensor]) -> None:
-        """Take the weights that the model has now as the mean, and put whole trained weights, by name, into the model."""
+        """Take the weights that the model has now as the mean, and put full trained weights, by name, into the model."""
         torch._foreach_copy_(self._means, self._weights())
         for name, parameter in self._parameters.items():
-            parameter.copy_(divided_like(trained[name], parameter))
+            parameter.copy_(sharded_like(trained[name], parameter))
 
     def trained(self) -> Mapping[str, Tensor]:
-        """The trained weights, by name in the model; they may be divided over workers."""
+        """The trained weights, by name in the model; they may be sharded."""
         return {name: parameter.detach() for name, parameter in self._parameters.items()}

@@ -63,11 +63,11 @@ class FiniteGuard:
         if count <= self.allowed:
             self.first = torch.full_like(self.first, -1)
             return count
-        told = gather_objects(samples_of(mine) if mine >= 0 else ("", ()))
+        reported = gather_objects(samples_of(mine) if mine >= 0 else ("", ()))
         first = min((step for _, step, _ in found if step >= 0), default=-1)
-        at_first = [(bad, *of) for (_, step, bad), of in zip(found, told, strict=True) if step == first >= 0]
+        at_first = [(bad, *of) for (_, step, bad), of in zip(found, reported, strict=True) if step == first >= 0]
         guilty = [f for f in at_first if f[0]] or at_first  # gradients of one worker's loss reach all
-        where = "before this run went on"
+        where = "before this run resumed"
         if guilty:
             media = [media_id for _, _, ids in guilty for media_id in ids]
             more = ", ..." if len(media) > SAMPLES_NAMED else ""

@@ -1,7 +1,6 @@
 """The one training loop: pretraining and every finetuning task run through here."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -18,15 +17,14 @@ from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.objectives.draws import Draws
 from cosa.training.accumulation import check_divisible, parts_of
-from cosa.training.ema import WeightAverage
+from cosa.training.ema import WeightEMA
 from cosa.training.finite_guard import FiniteGuard
 from cosa.training.freezing import differ_in_reach
 from cosa.training.losses import StepLosses
+from cosa.training.meter import LogRecord, Meter
 from cosa.training.optimizer import set_learning_rate
-from cosa.training.sharding import is_sharded, whole, whole_copy
+from cosa.training.sharding import full, full_copy, is_sharded
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
-
-LogRecord = dict[str, float]
 
 
 class _StepsFrom(Sampler[int]):
@@ -40,7 +38,7 @@ class _StepsFrom(Sampler[int]):
         return self.stop - self.start
 
 
-class _Told(Dataset[Batch | UserError]):
+class _BatchesOrErrors(Dataset[Batch | UserError]):
     """Batches, or the user's mistake in place of one: an error out of a loader's process is wrapped in its traceback."""
 
     def __init__(self, batches: TrainingBatches):
@@ -76,7 +74,7 @@ class Trainer:
     precision: str = field(init=False)  # float32, bfloat16 or float16
     scaler: torch.amp.GradScaler = field(init=False)
     guard: FiniteGuard = field(init=False)
-    average: WeightAverage | None = field(init=False, default=None)  # of the weights, if one is asked for
+    ema: WeightEMA | None = field(init=False, default=None)
     _parallel: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +82,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.guard = FiniteGuard(self.loop_settings.max_skipped_steps, self.device)
         if self.optimizer_settings.ema_decay is not None:
-            self.average = WeightAverage(self.losses.model, self.optimizer_settings.ema_decay)
+            self.ema = WeightEMA(self.losses.model, self.optimizer_settings.ema_decay)
         for corpus in self.batches.corpora:
             rows = corpus.batch_size // self.batches.workers
             check_divisible(corpus.name, corpus.objectives, rows, self.loop_settings.accumulate)
@@ -100,17 +98,17 @@ class Trainer:
 
     @contextmanager
     def model_to_validate(self) -> Iterator[COSA]:
-        """The model with the weights that are kept; a whole copy where they are divided over workers, who all must ask."""
-        with self.with_kept_weights():
-            yield whole_copy(self.losses.model, self.device) if is_sharded(self.losses) else self.losses.model
+        """The model with the weights that are saved; where they are sharded a full copy, for which all workers must ask."""
+        with self.with_saved_weights():
+            yield full_copy(self.losses.model, self.device) if is_sharded(self.losses) else self.losses.model
 
-    def with_kept_weights(self) -> AbstractContextManager[None]:
-        """Inside, the model has the weights that are validated and kept: their mean, if there is one."""
-        return nullcontext() if self.average is None else self.average.in_place()
+    def with_saved_weights(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are validated and saved: their EMA, if there is one."""
+        return nullcontext() if self.ema is None else self.ema.in_place()
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the full run."""
         return len(self.batches)
 
     def evaluation_steps(self) -> list[int]:
@@ -134,7 +132,7 @@ class Trainer:
 
         Args:
             on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed. Every stop has
-                one, so that a run that goes on from there makes the same records.
+                one, so that a run that resumes from there makes the same records.
             on_evaluation: called on all workers at `evaluation_steps`.
             on_checkpoint: called on all workers at `checkpoint_steps`.
             should_stop: asked on worker 0 at every record, the only place where workers agree anyway. If so, all save by
@@ -142,7 +140,7 @@ class Trainer:
         """
         evaluations, checkpoints = set(self.evaluation_steps()), self.checkpoint_steps()
         stops = evaluations | checkpoints
-        meter = _Meter(self.device)
+        meter = Meter(self.device)
         self.losses.train()
         for batch in self._loader():
             if isinstance(batch, UserError):
@@ -169,7 +167,7 @@ class Trainer:
     def _loader(self) -> DataLoader[Batch | UserError]:
         workers = self.loop_settings.loader_workers
         return DataLoader(
-            _Told(self.batches),
+            _BatchesOrErrors(self.batches),
             batch_size=None,
             sampler=_StepsFrom(self.step, self.total_steps),
             num_workers=workers,
@@ -184,15 +182,15 @@ class Trainer:
         values = self._backward(batch.to(self.device), self.draws(*generators))
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = whole(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))
+        norm = full(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))
         losses = list(StepLosses.only_losses(values).values())
         leave_out = self.guard.judge(losses, norm, self.step, scaled=self.scaler.is_enabled())
         if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
             self.optimizer.found_inf = leave_out  # type: ignore[attr-defined]  # how PyTorch tells an optimizer, without waiting
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average is not None:
-            self.average.update(leave_out)
+        if self.ema is not None:
+            self.ema.update(leave_out)
         self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
         rate = torch.tensor(share * self.optimizer_settings.learning_rate)
         return {
@@ -207,7 +205,7 @@ class Trainer:
         found: dict[str, Tensor] = {}
         count = self.loop_settings.accumulate
         for index, part in enumerate(parts_of(self.losses, batch, draws, count)):
-            with self._exchange_of_gradients(index + 1 == count):
+            with self._gradient_synchronisation(index + 1 == count):
                 with self._autocast():
                     values = part.weighted(self._parallel(part.batch, part.draws))
                 self.scaler.scale(StepLosses.total(values)).backward()
@@ -215,19 +213,19 @@ class Trainer:
                 found[name] = found[name] + value.detach() if name in found else value.detach()
         return found
 
-    def _exchange_of_gradients(self, wanted: bool) -> AbstractContextManager[None]:
-        """Workers add up their gradients once a step. Divided ones (FSDP) every time: whole gradients would take the memory."""
+    def _gradient_synchronisation(self, wanted: bool) -> AbstractContextManager[None]:
+        """Workers add up their gradients once a step; sharded ones (FSDP) in every part, as full ones would take the memory."""
         if wanted or not isinstance(self._parallel, DistributedDataParallel):
             return nullcontext()
-        waiting: AbstractContextManager[None] = self._parallel.no_sync()
-        return waiting
+        without: AbstractContextManager[None] = self._parallel.no_sync()
+        return without
 
     def _autocast(self) -> Any:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
-    def _record(self, meter: "_Meter", should_stop: Callable[[], bool]) -> LogRecord:
+    def _record(self, meter: Meter, should_stop: Callable[[], bool]) -> LogRecord:
         """Means of all workers since the last record, and `asked_to_stop`, above 0 if they were.
 
         Raises:
@@ -255,7 +253,7 @@ def resolved_precision(asked: str, device: torch.device) -> str:
 
 
 def seed_step(seed: int, step: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
-    """Seed PyTorch's own generators (dropout, stochastic depth) for a step, and give two others.
+    """Seed PyTorch's own generators (dropout, DropPath) for a step, and give two others.
 
     One on the device for negatives, one on the host for masks: the host has to know how many tokens are masked.
     """
@@ -265,41 +263,3 @@ def seed_step(seed: int, step: int, device: torch.device) -> tuple[torch.Generat
     generator.manual_seed((key * 31 + 17) % 2**63)
     host_generator.manual_seed((key * 31 + 18) % 2**63)
     return generator, host_generator
-
-
-class _Meter:
-    """Means since the last record, kept on the device: reading a loss waits for the device, so it is done rarely."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.restart()
-
-    def restart(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.finite: dict[str, Tensor] = {}  # steps in which a value was finite
-        self.steps: dict[str, int] = {}  # steps that had it
-        self.samples, self.waiting = 0, 0.0
-        self.started = self.mark = time.perf_counter()
-
-    def waited(self) -> None:
-        self.waiting += time.perf_counter() - self.mark
-
-    def add(self, values: dict[str, Tensor], samples: int) -> None:
-        for name, value in values.items():
-            finite = value.isfinite()
-            zero = torch.zeros((), device=value.device)
-            self.sums[name] = self.sums.get(name, zero) + torch.where(finite, value.float(), zero)
-            self.finite[name] = self.finite.get(name, zero) + finite
-            self.steps[name] = self.steps.get(name, 0) + 1
-        self.samples += samples
-        self.mark = time.perf_counter()
-
-    def record(self) -> tuple[LogRecord, list[str]]:
-        """Means of what was finite, NaN if nothing was; and the losses that were not always finite."""
-        means = {name: float(total / self.finite[name]) for name, total in self.sums.items()}
-        bad = [name for name, steps in StepLosses.only_losses(self.steps).items() if self.finite[name] < steps]
-        seconds = max(time.perf_counter() - self.started, 1e-9)
-        means["samples_per_second"] = self.samples / seconds
-        means["data_wait_share"] = self.waiting / seconds
-        self.restart()
-        return means, bad

@@ -1,8 +1,8 @@
-"""What a training checkpoint holds: the model in native form, and what is needed to go on exactly where it stopped."""
+"""What a training checkpoint holds: the model in native form, and what is needed to resume exactly where training stopped."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,7 +14,7 @@ from cosa.checkpoints.native import load_checkpoint, save_checkpoint
 from cosa.checksums import sha256_of
 from cosa.errors import UserError
 from cosa.training.loop import Trainer
-from cosa.training.sharding import divided_like, load_whole, whole
+from cosa.training.sharding import full, full_weights, load_full, sharded_like
 
 STATE = "training_state.pt"
 PARTS = {"step", "total_steps", "trained_weights", "optimizer", "scaler", "skipped_steps"}
@@ -28,20 +28,25 @@ class DamagedStateError(UserError):
 def save_state(trainer: Trainer, folder: Path | None) -> None:
     """Write model, optimizer, loss scale and step to a folder. Random states are not needed: they follow from the step.
 
-    The model has the weights that are kept; if these are a mean, the trained ones are in the training state. All is written as
-    one worker without sharding would have it, so that a run can go on with other workers.
+    The model has the weights that are selected by validation; if these are an EMA, the trained ones are in the training state.
+    All is written as one worker without sharding would have it, so that a run can resume with other workers.
 
-    folder: given on one worker; the others, where weights are divided, bring their parts and write nothing.
+    folder: given on one worker; the others, where weights are sharded, bring their parts and write nothing.
     """
-    kept = folder is not None
-    with trainer.with_kept_weights():
-        weights = _gathered(trainer.losses.model.state_dict(), kept)
+    model, writes = trainer.losses.model, folder is not None
+    with trainer.with_saved_weights():
+        weights = _on_host(full_weights(model, model.state_dict()), writes)
         if folder is not None:
-            save_checkpoint(trainer.losses.model, folder, weights)
+            save_checkpoint(model, folder, weights)
         del weights
-    trained = None if trainer.average is None else _gathered(trainer.average.trained(), kept)
+    trained = None if trainer.ema is None else _on_host(full_weights(model, trainer.ema.trained()), writes)
     optimizer = trainer.optimizer.state_dict()
-    states = {index: _gathered(values, kept) for index, values in optimizer["state"].items()}
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    order = [names[parameter] for group in trainer.optimizer.param_groups for parameter in group["params"]]
+    states = {
+        index: _on_host(_full_state(values, scalar=order[index] in model.sharded_scalars), writes)
+        for index, values in optimizer["state"].items()
+    }
     if folder is None:
         return
     state = {
@@ -68,13 +73,18 @@ def _save(state: dict[str, Any], path: Path) -> None:
             raise
 
 
-def _gathered(values: Mapping[str, Any], kept: bool) -> dict[str, Any]:
-    """Tensors on the CPU, divided ones put together, and what else there is; nothing if it is not kept."""
-    found = {}
+def _full_state(values: Mapping[str, Any], *, scalar: bool) -> Iterator[tuple[str, Any]]:
+    """The optimizer's state of one parameter, by name, sharded tensors put together."""
     for name, value in values.items():
-        together = whole(value.detach()) if isinstance(value, Tensor) else value
-        if kept:
-            found[name] = together.to("cpu") if isinstance(together, Tensor) else together
+        yield name, full(value.detach(), scalar=scalar) if isinstance(value, Tensor) else value
+
+
+def _on_host(values: Iterable[tuple[str, Any]], writes: bool) -> dict[str, Any]:
+    """Tensors on the CPU, and what else there is; a worker that writes nothing only takes part in putting them together."""
+    found = {}
+    for name, value in values:
+        if writes:
+            found[name] = value.to("cpu") if isinstance(value, Tensor) else value
     return found
 
 
@@ -89,7 +99,7 @@ def check_state(folder: Path) -> None:
         bad = [name for name, expected in sums.items() if sha256_of(folder / name) != expected]
     except (OSError, ValueError, AttributeError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise DamagedStateError(f"checkpoint {folder} is not whole ({reason})") from error
+        raise DamagedStateError(f"checkpoint {folder} is incomplete ({reason})") from error
     if bad:
         raise DamagedStateError(f"checkpoint {folder} is damaged: {', '.join(bad)} differs from what was written")
 
@@ -110,12 +120,12 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
         raise UserError(f"{folder / STATE} is no training state of this version; start again by --force")
     if state["total_steps"] != trainer.total_steps:
         raise UserError(f"{folder} was saved in a run of {state['total_steps']} steps, not {trainer.total_steps}")
-    if (state["trained_weights"] is None) != (trainer.average is None):
-        how = "with" if trainer.average is None else "without"
+    if (state["trained_weights"] is None) != (trainer.ema is None):
+        how = "with" if trainer.ema is None else "without"
         raise UserError(f"{folder} was saved {how} ema_decay; start again by --force")
-    load_whole(trainer.losses.model, load_checkpoint(folder).state_dict())
-    if trainer.average is not None:
-        trainer.average.restore(state["trained_weights"])
+    load_full(trainer.losses.model, load_checkpoint(folder).state_dict())
+    if trainer.ema is not None:
+        trainer.ema.restore(state["trained_weights"])
     _load_optimizer(trainer.optimizer, state["optimizer"])
     trainer.scaler.load_state_dict(state["scaler"])
     trainer.guard.count.fill_(state["skipped_steps"])
@@ -123,11 +133,11 @@ def restore_state(trainer: Trainer, folder: Path) -> None:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """A saved state of whole tensors into an optimizer of parameters that may be divided."""
+    """A saved state of full tensors into an optimizer of parameters that may be sharded."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states = {
         index: {
-            name: divided_like(value, parameters[index]) if isinstance(value, Tensor) and name != "step" else value
+            name: sharded_like(value, parameters[index]) if isinstance(value, Tensor) and name != "step" else value
             for name, value in values.items()
         }
         for index, values in saved["state"].items()

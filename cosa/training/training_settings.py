@@ -25,13 +25,13 @@ class OptimizerSettings(Section):
     weight_decay: float = Field(0.01, ge=0, description="on matrices; biases, norms and embeddings of positions have none")
     betas: tuple[Probability, Probability] = Field((0.9, 0.98), description="AdamW's decay rates of its two moments")
     epsilon: float = Field(1e-6, gt=0, description="AdamW's epsilon")
-    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
+    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the full gradient")
     ema_decay: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="share of the exponential mean of the weights that a step keeps, such as 0.999: the mean is validated and "
-        "kept; left out: the weights themselves",
+        description="share of the EMA (exponential moving average) of the weights that a step leaves as it is, such as 0.999; "
+        "the EMA is validated and saved; left out: the weights themselves",
     )
 
     @model_validator(mode="after")
@@ -53,12 +53,12 @@ class LoopSettings(Section):
     accumulate: PositiveInt = no_effect(
         1,
         description="parts that a worker's share of a batch runs in, one after the other, to save memory; the update is that "
-        "of the whole batch. Only for mlm, cap and question answering",
+        "of the full batch. Only for objectives that are means over masked tokens: mlm, cap and question answering",
     )
     sharding: Literal["none", "fsdp"] = no_effect(
         "none",
-        description="fsdp: weights, gradients and the optimizer's state are divided over the workers instead of copied to "
-        "each; for models that do not fit otherwise. With one worker there is nothing to divide",
+        description="fsdp: weights, gradients and the optimizer's state are sharded over the workers instead of copied to "
+        "each; for models that do not fit otherwise. With one worker there is nothing to shard",
     )
     compile: bool = Field(False, description="compile both encoders with torch.compile: slow to start, pays on GPUs")
     log_every: PositiveInt = no_effect(10, description="steps between two records of losses and speed")
@@ -66,7 +66,7 @@ class LoopSettings(Section):
         1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"
     )
     checkpoint_every: PositiveInt | None = no_effect(
-        None, description="steps between checkpoints to go on from, besides those of evaluations; left out: only those"
+        None, description="steps between checkpoints to resume from, besides those of evaluations; left out: only those"
     )
     max_skipped_steps: NonNegativeInt = no_effect(
         0, description="updates that are left out because a loss or gradient is not finite before training stops"

@@ -93,7 +93,10 @@ def json_schema() -> dict[str, Any]:
 
 def _fields(model: type[BaseModel]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, field in model.model_fields.items():
+    table.add_column(no_wrap=True, min_width=2 + max(map(len, model.model_fields)))
+    own = [name for name in model.__annotations__ if name in model.model_fields]  # what it inherits stands behind
+    for name in dict.fromkeys([*own, *model.model_fields]):
+        field = model.model_fields[name]
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
         table.add_row(
             f"  {name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -212,8 +212,15 @@ class _Planner:
                 else:
                     data[found[0]] = found[1]
         if kind_of(section).uses_extensions(section):
-            data |= {f"extension {Path(file).name}": digest_of(Path(file)) for file in self.experiment.extensions}
+            files = dict(zip(_distinct_names(self.experiment.extensions), self.experiment.extensions, strict=True))
+            data |= {f"extension {name}": digest_of(Path(file)) for name, file in files.items()}
         return data
+
+
+def _distinct_names(files: Sequence[str]) -> list[str]:
+    """A name for every file: its own, numbered where several have the same."""
+    names = [Path(file).name for file in files]
+    return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]
 
 
 def check_inputs(plan: Plan) -> None:

@@ -68,7 +68,8 @@ def _load_extensions(root: Node) -> tuple[str, ...]:
     for item in (listed.items or []) if listed is not None else []:
         if not isinstance(item.value, str) or "${" in item.value:
             raise SpecError([Problem("extensions: expected names of Python files, without ${...}", item.place)])
-        file = (Path(item.place.file).parent / Path(item.value).expanduser()).absolute()
+        written_in = Path(item.place.file).parent if item.place.line else Path.cwd()  # a file, or the command line
+        file = (written_in / Path(item.value).expanduser()).absolute()
         try:
             load_extensions([str(file)])
         except UserError as error:

@@ -162,7 +162,7 @@ class AnnotationsRead(Read):
     use: AnnotationUse
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """None of its own: `MediaRead` of the dataset has them. Reports a split or file that is not there."""
+        """The stage that makes the dataset. Reports a split or file that is not there."""
         dataset = connections.section.datasets.get(self.dataset)
         where = ("stages", stage, *self.field)
         if dataset is not None and self.use.split not in dataset.splits:
@@ -170,7 +170,8 @@ class AnnotationsRead(Read):
             connections.report(f"dataset {self.dataset!r} has no split {self.use.split!r}{known}", *where)
         elif dataset is not None and self.use.required and self.file(dataset) is None:
             connections.report(f"split {self.use.split!r} of dataset {self.dataset!r} has no {self.use.kind}: file", *where)
-        yield from ()
+        if dataset is not None and dataset.made_by is not None and connections.has_stage(dataset.made_by):
+            yield dataset.made_by
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
         """The file's content."""

@@ -20,7 +20,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 
 
 class SplitSection(Section):
-    """Annotation files of one split (JSON lists, see the README)."""
+    """Annotation files of one split (JSON lists, see docs/specs.md)."""
 
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")

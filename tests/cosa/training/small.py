@@ -17,10 +17,11 @@ from cosa.objectives.all_objectives import batch_needs, heads_of
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.preparation import prepare
 from cosa.training.freezing import freeze_unused
-from cosa.training.loop import LogRecord, Trainer
+from cosa.training.loop import Trainer
 from cosa.training.losses import StepLosses
+from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer
-from cosa.training.sharding import shard, whole
+from cosa.training.sharding import full_weights, shard
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
 from tests.support import CAPTIONS, random_clips, tiny_config
 
@@ -92,7 +93,8 @@ def records_of(trainer: Trainer) -> dict[int, LogRecord]:
 
 def weights_of(trainer: Trainer) -> dict[str, Tensor]:
     """All weights, put together."""
-    return {name: whole(value.detach()).clone() for name, value in trainer.losses.model.state_dict().items()}
+    model = trainer.losses.model
+    return {name: weight.clone() for name, weight in full_weights(model, model.state_dict())}
 
 
 def assert_same_training(

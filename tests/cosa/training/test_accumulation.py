@@ -1,16 +1,21 @@
-"""A batch in parts: the same losses, gradients and records as the whole batch."""
+"""A batch in parts: the same losses, gradients and records as the full batch."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.draws import Draws
-from cosa.training.accumulation import KnownMasks, parts_of
+from cosa.training.accumulation import KnownMasks, Part, parts_of
 from tests.cosa.training.small import assert_same_training, records_of, small_trainer, weights_of
 from tests.support import Family, gradients
 
 CASES = [("cap",), ("mlm",), ("qa",), ("mlm", "cap")]
+
+
+def test_all_divisible_objectives_are_tried() -> None:
+    assert {name for case in CASES for name in case} == {n for n, objective in OBJECTIVES.items() if objective.divisible}
 
 
 @pytest.mark.parametrize("objectives", CASES)
@@ -41,6 +46,12 @@ def test_parts_count_by_their_masked_tokens() -> None:
     assert [part.batch.media_ids for part in parts] == [(media_id,) for media_id in batch.media_ids]
 
 
+def test_what_is_recorded_beside_losses_counts_by_samples() -> None:
+    trainer = small_trainer(("cap",))
+    part = Part(trainer.batches[0], Draws(), 0.25, {"cap_loss": 0.4})
+    assert part.weighted({"cap_loss": torch.tensor(10.0), "length": torch.tensor(8.0)}) == {"cap_loss": 4.0, "length": 2.0}
+
+
 def test_gradients_of_parts_sum_to_those_of_the_batch() -> None:
     found = []
     for parts in (1, 2):
@@ -52,7 +63,7 @@ def test_gradients_of_parts_sum_to_those_of_the_batch() -> None:
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()) + 1e-8)
 
 
-def test_a_part_that_is_not_finite_leaves_the_whole_update_out() -> None:
+def test_a_part_that_is_not_finite_leaves_the_full_update_out() -> None:
     trainer = small_trainer(("cap",), accumulate=2, max_skipped_steps=1)
     before, forward, calls = weights_of(trainer), trainer.losses.forward, []
 

@@ -1,4 +1,4 @@
-"""The exponential mean of the weights."""
+"""The EMA of the weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def averaged(**changes: object) -> Trainer:
 
 
 def mean_of(trainer: Trainer) -> dict[str, torch.Tensor]:
-    with trainer.with_kept_weights():
+    with trainer.with_saved_weights():
         return weights_of(trainer)
 
 
@@ -52,15 +52,15 @@ def test_weights_come_back_after_an_error() -> None:
     trainer = averaged()
     trainer.train_step(trainer.batches[0])
     trained = weights_of(trainer)
-    with pytest.raises(KeyboardInterrupt), trainer.with_kept_weights():
+    with pytest.raises(KeyboardInterrupt), trainer.with_saved_weights():
         raise KeyboardInterrupt
     assert all(torch.equal(value, trained[name]) for name, value in weights_of(trainer).items())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path) -> None:
     """Trained weights, mean and optimizer; the checkpoint's model is the mean."""
-    whole, interrupted, resumed = averaged(), averaged(), averaged(seed=1)
-    expected = records_of(whole)
+    full, interrupted, resumed = averaged(), averaged(), averaged(seed=1)
+    expected = records_of(full)
     interrupted.run(lambda *_: None, lambda _: None, lambda _: save_state(interrupted, tmp_path), lambda: interrupted.step >= 2)
     assert interrupted.step == 2
     saved = load_checkpoint(tmp_path).state_dict()
@@ -70,7 +70,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path) ->
     rest = records_of(resumed)
     assert set(rest) == {3, 4}
     assert rest == {step: expected[step] for step in rest}
-    for found, wanted in ((weights_of(resumed), weights_of(whole)), (mean_of(resumed), mean_of(whole))):
+    for found, wanted in ((weights_of(resumed), weights_of(full)), (mean_of(resumed), mean_of(full))):
         for name, value in wanted.items():
             assert torch.equal(found[name], value), name
 

@@ -16,8 +16,9 @@ from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
 from cosa.training.freezing import freeze_unused
-from cosa.training.loop import LogRecord, Trainer, resolved_precision, seed_step
+from cosa.training.loop import Trainer, resolved_precision, seed_step
 from cosa.training.losses import StepLosses
+from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
 from cosa.training.training_settings import LoopSettings, OptimizerSettings
@@ -78,8 +79,8 @@ class InterruptedRunError(Exception):
 @pytest.mark.parametrize("family", ["swin", "clip"])
 @pytest.mark.parametrize("stop", [1, 5])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, family: Family, stop: int) -> None:
-    whole = make_trainer(family)
-    expected = train(whole)
+    full = make_trainer(family)
+    expected = train(full)
     interrupted = make_trainer(family)
     first: dict[int, LogRecord] = {}
 
@@ -98,7 +99,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, fa
     rest = train(resumed)
     assert without_speed(first | rest) == without_speed(expected)
     assert set(rest) == set(range(stop + 1, 9))
-    for name, value in whole.losses.model.state_dict().items():
+    for name, value in full.losses.model.state_dict().items():
         assert torch.equal(resumed.losses.model.state_dict()[name], value), name
 
 
@@ -191,10 +192,10 @@ def test_evaluating_in_between_changes_nothing() -> None:
 
 def break_losses(trainer: Trainer, steps: Sequence[int]) -> None:
     """Make the first loss of these steps NaN."""
-    whole = trainer.losses.forward
+    full = trainer.losses.forward
 
     def forward(batch: Batch, draws: Draws) -> dict[str, Tensor]:
-        losses = whole(batch, draws)
+        losses = full(batch, draws)
         if trainer.step in steps:
             name = next(iter(losses))
             losses[name] = losses[name] * float("nan")
@@ -216,11 +217,11 @@ def test_a_step_that_is_not_finite_stops_training_and_is_named(behaviour: str) -
             t.optimizer = build_optimizer(t.losses.model, t.optimizer_settings, BEHAVIOURS["published"])
     break_losses(trainer, [1])
     expected = trainer.batches[1]
-    with pytest.raises(NonFiniteLossError) as told:
+    with pytest.raises(NonFiniteLossError) as raised:
         train(trainer)
-    assert f"{expected.objectives[0]}_loss became non-finite in step 2 (corpus {expected.corpus}, samples" in str(told.value)
-    assert f"samples {', '.join(expected.media_ids[:8])}" in str(told.value)
-    assert "1 now, and max_skipped_steps allows 0" in str(told.value)
+    assert f"{expected.objectives[0]}_loss became non-finite in step 2 (corpus {expected.corpus}, samples" in str(raised.value)
+    assert f"samples {', '.join(expected.media_ids[:8])}" in str(raised.value)
+    assert "1 now, and max_skipped_steps allows 0" in str(raised.value)
     assert all(value.isfinite().all() for value in weights(trainer).values())
     assert issubclass(NonFiniteLossError, UserError)
 
@@ -254,11 +255,11 @@ def test_some_steps_may_be_left_out(tmp_path: Path) -> None:
         train(one_more)
 
 
-def test_a_run_with_a_step_left_out_goes_on(tmp_path: Path) -> None:
-    interrupted, whole = (make_trainer(log_every=1, max_skipped_steps=2) for _ in range(2))
-    for trainer in (interrupted, whole):
+def test_a_run_with_a_step_left_out_resumes(tmp_path: Path) -> None:
+    interrupted, full = (make_trainer(log_every=1, max_skipped_steps=2) for _ in range(2))
+    for trainer in (interrupted, full):
         break_losses(trainer, [1])
-    expected = train(whole)
+    expected = train(full)
 
     def stop(step: int) -> None:
         save_state(interrupted, tmp_path)
@@ -271,7 +272,7 @@ def test_a_run_with_a_step_left_out_goes_on(tmp_path: Path) -> None:
     assert without_speed(found) == {step: record for step, record in without_speed(expected).items() if step in found}
     strict = make_trainer(log_every=1, max_skipped_steps=0)
     restore_state(strict, tmp_path)
-    with pytest.raises(NonFiniteLossError, match=r"before this run went on; .* 1 now, and max_skipped_steps allows 0"):
+    with pytest.raises(NonFiniteLossError, match=r"before this run resumed; .* 1 now, and max_skipped_steps allows 0"):
         train(strict)
 
 
@@ -309,7 +310,7 @@ def test_batches_from_loader_processes_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("loader_workers", [0, 1])
-def test_a_mistake_in_the_data_is_told_as_it_is(loader_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_the_data_is_reported_as_it_is(loader_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(media_id: str, generator: object) -> torch.Tensor:
         raise DataError(f"{media_id}.jpg is no image")
 

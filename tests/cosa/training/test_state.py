@@ -19,7 +19,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def test_why_a_state_cannot_be_written_is_told(saved: Path, tmp_path: Path) -> None:
+def test_why_a_state_cannot_be_written_is_reported(saved: Path, tmp_path: Path) -> None:
     """torch.save alone speaks of an unexpected position. Files may be large enough for the weights, not for the state."""
     weights, state = ((saved / name).stat().st_size for name in (WEIGHTS, STATE))
     assert weights < state
@@ -47,24 +47,24 @@ def test_what_a_state_holds(saved: Path) -> None:
 
 @pytest.mark.parametrize("name", [STATE, WEIGHTS, CONFIG, CHECKSUMS])
 @pytest.mark.parametrize("damage", ["empty", "truncated", "one byte", "missing"])
-def test_a_damaged_state_is_told(saved: Path, name: str, damage: str) -> None:
+def test_a_damaged_state_is_reported(saved: Path, name: str, damage: str) -> None:
     path = saved / name
-    whole = path.read_bytes()
+    content = path.read_bytes()
     if damage == "missing":
         path.unlink()
     else:
-        middle = len(whole) // 2
-        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-        path.write_bytes({"empty": b"", "truncated": whole[:middle], "one byte": flipped}[damage])
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"empty": b"", "truncated": content[:middle], "one byte": flipped}[damage])
     trainer = make_trainer(steps=1)
     before = {n: v.clone() for n, v in trainer.losses.model.state_dict().items()}
-    with pytest.raises(DamagedStateError, match=r"is not whole|differs from what was written"):
+    with pytest.raises(DamagedStateError, match=r"is incomplete|differs from what was written"):
         restore_state(trainer, saved)
     assert trainer.step == 0
     assert all(torch.equal(value, before[n]) for n, value in trainer.losses.model.state_dict().items())
 
 
-def test_a_state_of_something_else_is_told(saved: Path) -> None:
+def test_a_state_of_something_else_is_reported(saved: Path) -> None:
     with pytest.raises(UserError, match="was saved in a run of 2 steps, not 4"):
         restore_state(make_trainer(steps=2), saved)
     torch.save({"epoch": 3}, saved / STATE)

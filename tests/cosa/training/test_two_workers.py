@@ -1,4 +1,4 @@
-"""Two processes with gloo: batches in parts, and weights divided by FSDP, train as plain data parallelism does."""
+"""Two processes with gloo: batches in parts, and weights sharded by FSDP, train as plain data parallelism does."""
 
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ IN_PARTS: list[tuple[str, list[tuple[str, ...]], dict[str, Any], dict[str, Any]]
     ("mlm and cap in parts", [("mlm", "cap")], {}, {"accumulate": 2}),
     ("qa in parts", [("qa",)], {"family": "clip"}, {"accumulate": 2}),
 ]
-DIVIDED: list[tuple[str, list[tuple[str, ...]], dict[str, Any], dict[str, Any]]] = [
+SHARDED: list[tuple[str, list[tuple[str, ...]], dict[str, Any], dict[str, Any]]] = [
     ("all objectives", [ALL, ("itc", "mlm")], {"dropout": 0.1}, {"sharding": "fsdp"}),
     ("recomputed", [("itc", "itm", "cap")], {"family": "clip", "checkpointing": True}, {"sharding": "fsdp"}),
-    ("qa in parts, divided", [("qa",)], {"ema_decay": 0.5}, {"sharding": "fsdp", "accumulate": 2}),
+    ("qa in parts, sharded", [("qa",)], {"ema_decay": 0.5}, {"sharding": "fsdp", "accumulate": 2}),
     ("pooled by attention", [("itc", "itm", "cap"), ("cap",)], {"family": "siglip"}, {"sharding": "fsdp"}),
     ("bfloat16", [("itc", "itm")], {"precision": "bfloat16"}, {"sharding": "fsdp"}),
 ]
-CASES = IN_PARTS + DIVIDED
+CASES = IN_PARTS + SHARDED
 
 
 def run(trainer: Trainer) -> tuple[Any, Any]:
@@ -57,9 +57,9 @@ def resumed(folder: Path, **changes: Any) -> tuple[Any, Any]:
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
-    """An interrupted run with divided weights and one without: both go on either way."""
-    found: dict[str, Any] = {"whole": run(averaged(sharding="fsdp"))}
-    for name, sharding in (("divided", "fsdp"), ("copied", "none")):
+    """An interrupted run with sharded weights and one without: both resume either way."""
+    found: dict[str, Any] = {"full": run(averaged(sharding="fsdp"))}
+    for name, sharding in (("sharded", "fsdp"), ("copied", "none")):
         trainer = averaged(sharding=sharding)
         interrupt(trainer, folder / name)
         found[name] = {after: resumed(folder / name, sharding=after) for after in ("fsdp", "none")}
@@ -78,7 +78,7 @@ def local_share(trainer: Trainer) -> float:
     return held / sum(tensor.numel() for tensor in tensors)
 
 
-def exchanges(parts: int) -> int:
+def synchronisations(parts: int) -> int:
     """How often DDP adds up a bucket of gradients in a step."""
     trainer, count = small_trainer(("cap",), accumulate=parts), 0
     assert isinstance(trainer._parallel, DistributedDataParallel)
@@ -104,7 +104,7 @@ def worker(number: int, folder: str) -> None:
     }
     found["checkpoints"] = checkpoints(Path(folder))
     found["share"] = local_share(averaged(sharding="fsdp"))
-    found["exchanges"] = [exchanges(parts) for parts in (1, 2)]
+    found["synchronisations"] = [synchronisations(parts) for parts in (1, 2)]
     torch.save(found, f"{folder}/{number}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -136,14 +136,14 @@ def test_training_is_that_of_plain_data_parallelism(found: list[dict[str, Any]],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("saved", ["divided", "copied"])
+@pytest.mark.parametrize("saved", ["sharded", "copied"])
 @pytest.mark.parametrize("after", ["fsdp", "none"])
-def test_a_run_goes_on_with_divided_weights_or_without(found: list[dict[str, Any]], saved: str, after: str) -> None:
+def test_a_run_resumes_with_sharded_weights_or_without(found: list[dict[str, Any]], saved: str, after: str) -> None:
     for number, one in enumerate(found):
-        whole, rest = one["checkpoints"]["whole"], one["checkpoints"][saved][after]
+        full, rest = one["checkpoints"]["full"], one["checkpoints"][saved][after]
         assert set(rest[0]) == (set() if number else {3, 4})  # records are on worker 0
-        expected = ({step: whole[0][step] for step in rest[0]}, whole[1])
-        if (saved, after) == ("divided", "fsdp"):
+        expected = ({step: full[0][step] for step in rest[0]}, full[1])
+        if (saved, after) == ("sharded", "fsdp"):
             assert rest[0] == expected[0]
             assert all(torch.equal(rest[1][name], value) for name, value in expected[1].items())
         else:
@@ -151,10 +151,10 @@ def test_a_run_goes_on_with_divided_weights_or_without(found: list[dict[str, Any
 
 
 @pytest.mark.slow
-def test_a_run_of_two_goes_on_alone(folder: Path, found: list[dict[str, Any]]) -> None:
+def test_a_run_of_two_resumes_alone(folder: Path, found: list[dict[str, Any]]) -> None:
     del found
     losses = []
-    for saved in ("divided", "copied"):
+    for saved in ("sharded", "copied"):
         trainer = averaged(seed=1)
         restore_state(trainer, folder / saved)
         assert trainer.step == 2
@@ -164,20 +164,20 @@ def test_a_run_of_two_goes_on_alone(folder: Path, found: list[dict[str, Any]]) -
 
 @pytest.mark.slow
 def test_files_are_those_of_a_run_without_sharding(folder: Path, found: list[dict[str, Any]]) -> None:
-    names = [{path.name: path.stat().st_size for path in (folder / saved).iterdir()} for saved in ("divided", "copied")]
+    names = [{path.name: path.stat().st_size for path in (folder / saved).iterdir()} for saved in ("sharded", "copied")]
     assert names[0].keys() == names[1].keys()
     for name, size in names[1].items():
         assert names[0][name] == pytest.approx(size, rel=0.01), name
-    divided, copied = (torch.load(folder / saved / STATE, weights_only=True) for saved in ("divided", "copied"))
-    assert divided["optimizer"]["param_groups"] == copied["optimizer"]["param_groups"]
+    sharded, copied = (torch.load(folder / saved / STATE, weights_only=True) for saved in ("sharded", "copied"))
+    assert sharded["optimizer"]["param_groups"] == copied["optimizer"]["param_groups"]
     for index, state in copied["optimizer"]["state"].items():
         for name, value in state.items():
-            assert divided["optimizer"]["state"][index][name].shape == value.shape
-    for saved in ("divided", "copied"):
+            assert sharded["optimizer"]["state"][index][name].shape == value.shape
+    for saved in ("sharded", "copied"):
         model = load_checkpoint(folder / saved).state_dict()
         for one in found:
             for name, value in one["checkpoints"][f"{saved} validated"].items():
-                assert torch.equal(model[name], value), name  # what is validated is what is kept: the mean
+                assert torch.equal(model[name], value), name  # what is validated is what is saved: the EMA
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_each_worker_holds_its_half(found: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-def test_gradients_are_exchanged_once_a_step(found: list[dict[str, Any]]) -> None:
+def test_gradients_are_synchronised_once_a_step(found: list[dict[str, Any]]) -> None:
     for one in found:
-        whole, in_parts = one["exchanges"]
-        assert whole == in_parts > 0
+        full, in_parts = one["synchronisations"]
+        assert full == in_parts > 0
