@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.checkpoints.building import new_model
 from cosa.checkpoints.loading import load_model
+from cosa.checkpoints.new_model import new_model
 from cosa.data.batches import Corpus, TrainingBatches
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.clips import ClipReader

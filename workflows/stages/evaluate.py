@@ -161,8 +161,8 @@ class Evaluate(StageKind[EvaluateSection]):
         return section.published
 
     def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
-        """Evaluate on Ray workers; see `evaluation.py`."""
-        from workflows.stages.evaluation import evaluate
+        """Evaluate on Ray workers; see `evaluate_run.py`."""
+        from workflows.stages.evaluate_run import evaluate
 
         return evaluate(context)
 

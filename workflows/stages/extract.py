@@ -74,6 +74,6 @@ class Extract(StageKind[ExtractSection]):
 
     def run(self, context: StageContext[ExtractSection]) -> StageOutcome:
         """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them."""
-        from workflows.stages.extraction import extract
+        from workflows.stages.extract_run import extract
 
         return extract(context)

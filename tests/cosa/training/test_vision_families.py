@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cosa.behaviour import PUBLISHED
-from cosa.checkpoints.building import new_model
 from cosa.checkpoints.native import load_checkpoint, save_checkpoint
+from cosa.checkpoints.new_model import new_model
 from cosa.data.annotations import CaptionEntry
 from cosa.draws import Draws
 from cosa.encoders.plain_vit import PlainVit
