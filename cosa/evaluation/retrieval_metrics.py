@@ -131,7 +131,7 @@ def _checked(scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.in
 
 
 def _sound_chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-    """Blocks of whole rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
+    """Blocks of complete rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
     for rows, chunk in chunks(scores):
         if np.isnan(chunk).any():
             row, column = np.argwhere(np.isnan(chunk))[0]

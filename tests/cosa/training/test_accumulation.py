@@ -87,7 +87,7 @@ def test_what_compares_samples_is_not_divided(objectives: tuple[str, ...]) -> No
 
 
 def test_batches_are_divided_evenly() -> None:
-    with pytest.raises(ValueError, match="4 samples of a worker cannot be divided into 3 parts"):
+    with pytest.raises(ValueError, match="4 samples of a worker cannot be split into 3 parts"):
         small_trainer(("cap",), accumulate=3)
 
 
