@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
+from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import KeysValues, KVCache, VideoMemory
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.ops import packed_weights
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cosa.data.batches import Batch
+from cosa.draws import Draws
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.draws import Draws
-from cosa.objectives.token_masking import MaskedTexts
+from cosa.token_masking import MaskedTexts
 from cosa.training.losses import StepLosses
 
 

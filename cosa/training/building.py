@@ -20,6 +20,7 @@ from cosa.distributed import rank, world_size
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import batch_needs, heads_of
+from cosa.objectives.heads import add_heads
 from cosa.objectives.preparation import prepare
 from cosa.tasks.task import Task, TaskSettings
 from cosa.training.freezing import freeze_unused
@@ -157,7 +158,7 @@ def build_trainer(
     )
     objectives = sorted({name for corpus in corpora for name in corpus.objectives})
     torch.manual_seed(seed)  # heads that the model lacks have the same weights on all workers
-    model.add_heads(heads_of(objectives))
+    add_heads(model, heads_of(objectives))
     freeze_unused(model, objectives)
     model.set_gradient_checkpointing(settings.gradient_checkpointing)
     model.to(device)

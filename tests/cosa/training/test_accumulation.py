@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cosa.draws import Draws
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.draws import Draws
 from cosa.training.accumulation import KnownMasks, Part, parts_of
 from tests.cosa.training.small import assert_same_training, records_of, small_trainer, weights_of
 from tests.support import Family, gradients
