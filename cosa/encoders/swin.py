@@ -14,12 +14,11 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from cosa.encoders.published_vision import PublishedVision, count, expect_all, refuse_unknown
-from cosa.encoders.vision_family import Statistics, VisionFamily
+from cosa.encoders.vision_family import EncoderSizes, Statistics, VisionFamily
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cosa.encoders.vision_config import VisionConfig
 
 _MERGING = re.compile(r"^layers\.(\d+)\.downsample\.")
 
@@ -111,6 +110,6 @@ class Swin(VisionFamily):
         """Stage after stage."""
         return [block for stage in backbone.layers for block in stage.blocks]
 
-    def improve(self, backbone: Any, config: VisionConfig) -> None:
+    def improve(self, backbone: Any, config: EncoderSizes) -> None:
         """See swin_blocks.py."""
         resolve_name("cosa.encoders.swin_blocks:improve_blocks")(backbone, config)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from cosa.encoders.vision_config import VisionConfig
+from cosa.encoders.vision_family import EncoderSizes
 from cosa.errors import UserError
 from cosa.ops import add_branch, feed_forward
 
@@ -54,7 +54,7 @@ class SwinBlock(SwinTransformerBlock):
         return add_branch(x, lambda kept: feed_forward(self.norm2(kept), self.mlp.fc1, self.mlp.fc2), self.drop_path2)
 
 
-def improve_blocks(backbone: Any, config: VisionConfig) -> None:
+def improve_blocks(backbone: Any, config: EncoderSizes) -> None:
     """Turn the blocks of a timm Swin into ours.
 
     A release of timm may build blocks that ours cannot stand in for. They stay, and the log says so, where they compute the

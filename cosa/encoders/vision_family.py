@@ -4,16 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cosa.encoders.published_vision import PublishedVision
-    from cosa.encoders.vision_config import VisionConfig
 
 Statistics = tuple[float, float, float]  # of red, green and blue, of pixels between 0 and 1
 SIZES = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "window_size")  # fields of VisionConfig
+
+
+class EncoderSizes(Protocol):
+    """What families ask of a `VisionConfig`, which itself asks its family; for the fields in `SIZES` see there."""
+
+    @property
+    def encoder(self) -> str:
+        """timm's name."""
+        ...
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square input image, pixels."""
+        ...
+
+    @property
+    def depth(self) -> int | tuple[int, ...] | None:
+        """Blocks, or blocks of every stage."""
+        ...
+
+    @property
+    def num_heads(self) -> int | tuple[int, ...] | None:
+        """Attention heads, or those of every stage."""
+        ...
 
 
 class VisionFamily(ABC):
@@ -79,14 +102,14 @@ class VisionFamily(ABC):
     def blocks(self, backbone: Any) -> Iterable[nn.Module]:
         """The transformer blocks, in order: what is sharded one by one."""
 
-    def improve(self, backbone: Any, config: VisionConfig) -> None:  # noqa: B027
+    def improve(self, backbone: Any, config: EncoderSizes) -> None:  # noqa: B027
         """Change what timm has just built, where something of it is wrong or slow. Nothing, unless a family says otherwise.
 
         Raises:
             UserError: this release of timm cannot be put right.
         """
 
-    def check(self, config: VisionConfig) -> None:
+    def check(self, config: EncoderSizes) -> None:
         """Check the sizes of a configuration.
 
         Raises:
@@ -108,7 +131,7 @@ class VisionFamily(ABC):
         if len(stages) > 1:
             raise ValueError(f"depth and num_heads of a {self.title} encoder are lists of one length: a number a stage")
 
-    def timm_arguments(self, config: VisionConfig) -> dict[str, Any]:
+    def timm_arguments(self, config: EncoderSizes) -> dict[str, Any]:
         """timm's arguments for the sizes that a configuration gives; the others are those of the named encoder."""
         given = {argument: getattr(config, field) for field, argument in self.sizes.items()}
         return {argument: value for argument, value in given.items() if value is not None}
