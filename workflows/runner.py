@@ -87,7 +87,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     check_inputs(plan)
     plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
-    trains = any(step.action == "run" and kind_of(step.section).gives == "checkpoint" for step in plan.steps)
+    trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
     _start_over(plan, options.forced_before, reporter)

@@ -69,7 +69,7 @@ T = TypeVar("T", bound=TrainSection)
 class TrainingKind(StageKind[T]):
     """A kind of stage that trains a model and saves its best checkpoint."""
 
-    gives = "checkpoint"
+    produces = "checkpoint"
     headline = ("final_loss",)
 
     # -- what it trains and how it is judged ---------------------------------------------------------------------------

@@ -159,7 +159,7 @@ class Tracker:
         """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
         kinds = {run: self._kinds.get(local, "") for local, run in self.mlflow_ids.items()}
         trials = [run for run, kind in kinds.items() if kind == "trial"]
-        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].gives == "checkpoint"]
+        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].produces == "checkpoint"]
         return trials or training or [run for run, kind in kinds.items() if kind != "known"]
 
     def flush(self, seconds: float) -> bool:

@@ -47,12 +47,12 @@ class NamedStages:
             self.report(f"no dataset {name!r}{did_you_mean(name, self.section.datasets)}", *path)
         return dataset
 
-    def expect_stage(self, name: str, path: FieldPath, gift: str | None, what: str) -> bool:
+    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
         """Whether a name, which stands at a path, is that of a valid stage that gives something; reports if it is not."""
         if name not in self.names.stages:
             self.report(f"no stage {name!r}{did_you_mean(name, self.names.stages)}", *path)
             return False
-        if name in self.stages and gift is not None and kind_of(self.stages[name]).gives != gift:
+        if name in self.stages and product is not None and kind_of(self.stages[name]).produces != product:
             self.report(f"stage {name!r} is of kind {self.stages[name].kind}; expected {what}", *path)
             return False
         return name in self.stages

@@ -74,7 +74,7 @@ def _notes(experiment: Experiment, root: Node) -> Iterator[str]:
     """What is allowed and should be known."""
     for name, stage in experiment.stages.items():
         yield from kind_of(stage).notes(name, stage, experiment)
-    training = [name for name, stage in experiment.stages.items() if kind_of(stage).gives == "checkpoint"]
+    training = [name for name, stage in experiment.stages.items() if kind_of(stage).produces == "checkpoint"]
     builds = any(kind_of(stage).builds_model(stage) for stage in experiment.stages.values())
     if root.at(("model",)) is not None and not builds:
         why = f"{', '.join(training)} start from checkpoints" if training else "no stage trains"

@@ -55,7 +55,7 @@ class Connections(Protocol):
         """A dataset by its name, which stands at a path."""
         ...
 
-    def expect_stage(self, name: str, path: FieldPath, gift: str | None, what: str) -> bool:
+    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
         """Whether a name, which stands at a path, is that of a valid stage that gives something, in words."""
         ...
 

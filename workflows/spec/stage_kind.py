@@ -15,7 +15,7 @@ from workflows.spec.reads import FieldPath, Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 
 S = TypeVar("S", bound=StageSection)
-Gift = Literal["dataset", "frames", "checkpoint"]  # what another stage can take from a result
+Product = Literal["dataset", "frames", "checkpoint"]  # what another stage can take from a result
 
 
 class Report(Protocol):
@@ -54,7 +54,7 @@ class StageKind(ABC, Generic[S]):
     """A kind of stage.
 
     name: as specs write it. section: its fields. version: raise it when the kind would compute something else from the same
-    section and inputs. gives: what other stages can take from its result. is_seeded: whether the experiment's seed has an
+    section and inputs. produces: what other stages can take from its result. is_seeded: whether the experiment's seed has an
     effect on the result. headline: metrics of its own, besides those of tasks, that say most about a result.
     parts: sections inside its own, by name, for the reference.
     """
@@ -62,7 +62,7 @@ class StageKind(ABC, Generic[S]):
     name: ClassVar[str]
     section: type[S]
     version: ClassVar[int]
-    gives: ClassVar[Gift | None] = None
+    produces: ClassVar[Product | None] = None
     is_seeded: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[Mapping[str, type[Section]]] = {}
@@ -159,7 +159,7 @@ class StageKind(ABC, Generic[S]):
     def builds_model(self, section: S) -> bool:
         """Whether it makes a model of the experiment's model section."""
         lineage = self.lineage(section)
-        return self.gives == "checkpoint" and lineage is not None and lineage.starts_from is None
+        return self.produces == "checkpoint" and lineage is not None and lineage.starts_from is None
 
     def registers_as(self, section: S) -> str | None:
         """Name of the registered model that its checkpoint becomes a version of."""

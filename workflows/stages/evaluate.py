@@ -69,7 +69,7 @@ class Evaluate(StageKind[EvaluateSection]):
         """The experiment's behaviour, and what the stage that trained the checkpoint says of clips and evaluation."""
         changes: dict[str, Any] = {} if "behaviour" in section.model_fields_set else {"behaviour": experiment.behaviour}
         trained = stages.get(section.checkpoint)
-        if trained is not None and kind_of(trained).gives == "checkpoint":
+        if trained is not None and kind_of(trained).produces == "checkpoint":
             settings: tuple[type[Section], ...] = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
             names = {name for one in settings for name in one.model_fields} - section.model_fields_set
             changes |= {name: getattr(trained, name) for name in names if hasattr(trained, name)}
@@ -173,7 +173,7 @@ def _ancestors(checkpoint: str, experiment: Experiment) -> Iterator[tuple[str, L
     name: str | None = checkpoint
     while name is not None and name not in seen and name in experiment.stages:
         kind = kind_of(experiment.stages[name])
-        lineage = kind.lineage(experiment.stages[name]) if kind.gives == "checkpoint" else None
+        lineage = kind.lineage(experiment.stages[name]) if kind.produces == "checkpoint" else None
         if lineage is None:
             return
         seen.add(name)

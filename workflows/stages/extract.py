@@ -41,7 +41,7 @@ class Extract(StageKind[ExtractSection]):
     name = "extract"
     section = ExtractSection
     version = 1
-    gives = "frames"
+    produces = "frames"
     is_seeded = False
     headline = ("frames",)
 

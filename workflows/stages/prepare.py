@@ -34,7 +34,7 @@ class Prepare(StageKind[PrepareSection]):
     name = "prepare"
     section = PrepareSection
     version = 1
-    gives = "dataset"
+    produces = "dataset"
     is_seeded = False
 
     def uses_extensions(self, section: PrepareSection) -> bool:
