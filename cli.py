@@ -173,7 +173,7 @@ def validate(
             problems += error.problems
             continue
         stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
-        reporter.say(f"[green]ok[/] {escape(str(spec))}: {stages}")
+        reporter.print(f"[green]ok[/] {escape(str(spec))}: {stages}")
     if problems:
         raise SpecError(problems)
 

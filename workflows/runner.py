@@ -94,11 +94,11 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     reporter.plan(plan)
     if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
         left_out = any(step.action == "left out" for step in plan.steps)
-        reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
+        reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
         _show_addresses(plan, reporter, [], None)
         return plan
-    reporter.say("")
+    reporter.print("")
     _Run(plan, reporter, options).execute()
     return plan
 
@@ -136,7 +136,7 @@ class _Run:
         self.git, self.versions = git_state(), package_versions()
 
     def _say_dashboard(self, address: str) -> None:
-        self.reporter.say(
+        self.reporter.print(
             f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
         )
 
@@ -169,7 +169,7 @@ class _Run:
         self.tracker.flush(20)
         try:
             if status == "FINISHED":
-                self.reporter.say(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
+                self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
             _show_addresses(self.plan, self.reporter, self.tracker.comparable_runs(), self.tracker.experiment_id)
         finally:
@@ -193,7 +193,7 @@ class _Run:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
             resume = escape(self.options.resume_command)
-            self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {resume}")
+            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {resume}")
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
@@ -219,10 +219,10 @@ class _Run:
                     raise
                 if told != error.holder:
                     told = error.holder
-                    self.reporter.say(f"  {step.name}: waiting for {escape(told)}, which works on it (Ctrl-C to leave)")
+                    self.reporter.print(f"  {step.name}: waiting for {escape(told)}, which works on it (Ctrl-C to leave)")
                 time.sleep(LOCK_POLL_SECONDS)
         if dead is not None:
-            self.reporter.say(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended in the middle of it[/]")
+            self.reporter.print(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended in the middle of it[/]")
 
     def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:
         assert step.fingerprint is not None
@@ -333,14 +333,14 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experim
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
     base = place.without_password if is_server else UI_ADDRESS
-    reporter.say(f"\nResults:   {escape(str(plan.storage.folder))}")
+    reporter.print(f"\nResults:   {escape(str(plan.storage.folder))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:
-        reporter.say(f"MLflow:    {base}{ui}")
+        reporter.print(f"MLflow:    {base}{ui}")
     else:
-        reporter.say(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
+        reporter.print(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
         if len(runs) > 1:
-            reporter.say(f"Compare:   {compare_url(base, runs, experiment_id)}")
+            reporter.print(f"Compare:   {compare_url(base, runs, experiment_id)}")
 
 
 def ui_command(experiment: Experiment) -> str:

@@ -68,7 +68,7 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
     done: dict[Variant, Plan] = {}
     failed: dict[Variant, UserError] = {}
     for number, variant in enumerate(variants, start=1):
-        reporter.say(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
+        reporter.print(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
         try:
             done[variant] = run(variant)
         except UserError as error:

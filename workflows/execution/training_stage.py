@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
     """What pretraining and finetuning share."""
 
-    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = ()  # fields that no sweep takes, if it compares losses
+    CHANGES_LOSS: ClassVar[tuple[str, ...]] = ()  # fields that no sweep takes, if it compares losses
 
     init_from: str | None = Field(
         None,
@@ -49,7 +49,7 @@ class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin)
     @model_validator(mode="after")
     def _possible_sweep(self) -> TrainSection:
         if self.sweep is not None:
-            check_sweep(self, self.sweep, self.MAKES_ANOTHER_LOSS)
+            check_sweep(self, self.sweep, self.CHANGES_LOSS)
         return self
 
 

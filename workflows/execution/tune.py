@@ -95,7 +95,7 @@ def _say_at_once(context: Context, settings: SweepSection, resources: WorkerReso
         needs += f", {resources.gpus:g} GPU"
     trials = f"{total} trial{'s' if total > 1 else ''}"
     limit = f", max_concurrent {settings.max_concurrent}" if settings.max_concurrent else ""
-    context.run.tracker.reporter.say(
+    context.run.tracker.reporter.print(
         f"  [dim]{context.step.name}: {trials}, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
     )
     return at_once

@@ -23,7 +23,7 @@ SWITCH_SECONDS = 0.05  # Python's own is 0.005
 MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
 
 
-def keep_the_interpreter() -> None:
+def switch_threads_less_often() -> None:
     """Let the training thread be interrupted by Ray's own threads less often: one of them wakes a hundred times a second, and
     each time the training thread would wait until that one has had its turn."""
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -39,7 +39,7 @@ def training_worker(config: dict[str, Any]) -> None:
     from cosa.distributed import world_size
     from cosa.errors import UserError
 
-    keep_the_interpreter()
+    switch_threads_less_often()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
     if mistake.is_file():
         return

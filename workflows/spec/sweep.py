@@ -108,17 +108,17 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: the same value stands twice")
 
 
-def check_sweep(stage: BaseModel, sweep: SweepSection, makes_another_loss: Collection[str]) -> None:
+def check_sweep(stage: BaseModel, sweep: SweepSection, changes_loss: Collection[str]) -> None:
     """Raise ValueError unless every field of a sweep is one of the stage that can be swept, and every value is possible.
 
-    makes_another_loss: fields that cannot, where trials are compared by their losses.
+    changes_loss: fields that cannot, where trials are compared by their losses.
     """
     known = [name for name in type(stage).model_fields if name not in NOT_SWEPT]
     base = stage.model_dump(exclude={"sweep"})
     for name, values in sweep.fields.items():
         if name in NOT_SWEPT:
             raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
-        if name in makes_another_loss:
+        if name in changes_loss:
             raise ValueError(
                 f"sweep.{name}: losses of trials that differ in it say nothing; compare evaluations that follow, by "
                 "`cosa run-experiment --sweep`"

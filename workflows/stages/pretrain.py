@@ -53,7 +53,7 @@ class CorpusSection(Section):
 class PretrainSection(TrainSection):
     """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
 
-    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = (
+    CHANGES_LOSS: ClassVar[tuple[str, ...]] = (
         "corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields,
     )  # fmt: skip
 

@@ -121,7 +121,7 @@ class Reporter:
         for line in plan.missing:
             self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """A line, in rich's markup: escape what comes from elsewhere."""
         self.console.print(text, soft_wrap=True)
 
