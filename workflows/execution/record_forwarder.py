@@ -12,8 +12,8 @@ from workflows.execution.progress import MEAN_LOSS, Follower, Record
 class RecordForwarder:
     """Sends records of a training to the live line and to MLflow; steps that an earlier invocation sent are left out."""
 
-    def __init__(self, context: StageContext[Any], prefix: str = "", run: Any = None):
-        self.context, self.prefix, self.run = context, prefix, run or context.run
+    def __init__(self, context: StageContext[Any], run: Any = None):
+        self.context, self.run = context, run or context.run
         self.latest: Record | None = None
         self.since = time.time()  # Older warnings were reported by earlier invocations.
 
@@ -39,4 +39,4 @@ class RecordForwarder:
         if values:
             self.run.metrics(values, record.step, record.seconds)
         figures = record.values if record.kind == "train" else self.context.line.figures
-        self.context.line.update(f"{self.prefix}step", record.step, record.total, figures)
+        self.context.line.update("step", record.step, record.total, figures)

@@ -16,7 +16,7 @@ from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import CheckpointRead, MediaRead, PretrainedRead, Read
+from workflows.spec.reads import CheckpointRead, PretrainedRead, Read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
@@ -188,8 +188,3 @@ class TrainingKind(StageKind[T]):
         from workflows.execution.train import train
 
         return train(context)
-
-
-def media(field: tuple[str | int, ...], dataset: str) -> MediaRead:
-    """The pictures of a dataset, named by a field below the stage."""
-    return MediaRead((*field, "dataset"), dataset)
