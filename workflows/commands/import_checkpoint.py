@@ -1,4 +1,4 @@
-"""`cosa import-checkpoint` turns a published file into a checkpoint of ours."""
+"""`cosa import-checkpoint` converts a published file into a checkpoint of ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def import_checkpoint(
     """
     found = locate(source)
     if not isinstance(found, PublishedFiles):
-        what = "is a checkpoint of ours already" if found is not None else "is no checkpoint"
+        what = "is a checkpoint of ours already" if found is not None else "is not a checkpoint"
         raise UserError(f"{source.resolve()} {what}; expected {EXPECTED.partition('safetensors, ')[2]}")
     if locate(target) is not None or target.is_file():
         raise UserError(f"{target.resolve()} is taken; give another folder, or remove it")

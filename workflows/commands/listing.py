@@ -1,4 +1,4 @@
-"""`cosa list` shows specs with the first line about them, converters, and results."""
+"""`cosa list` shows specs with a line about each, converters, and results."""
 
 from __future__ import annotations
 
