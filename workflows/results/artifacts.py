@@ -1,5 +1,5 @@
-"""Results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one atomic
-rename when it is complete; until then its folder ends in `.partial`, and that is what a re-run resumes from."""
+"""Stores results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one
+atomic rename when it is complete; until then its folder ends in `.partial`, from which the next run resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTIAL = ".partial"
 class Manifest:
     """Everything that says where a result comes from and what it is.
 
-    section: the resolved section, with the fields that do not change a result. model: the model section, for a stage that
+    section: the resolved section, including fields that do not affect the result. model: the model section, for a stage that
     builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
     their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
     reports. seconds: wall-clock time.
@@ -120,7 +120,7 @@ class Storage:
         return read_manifest(newest.parent) if newest else None
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
-        """Make a complete partial folder the result, by one rename; then an older result that was set aside is removed."""
+        """Make a complete partial folder the result, by one rename; then remove an older result that was set aside."""
         partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
         manifest.write(partial)
         partial.rename(result)
@@ -128,7 +128,7 @@ class Storage:
         return result
 
     def start_over(self, stage: str, fingerprint: str) -> None:
-        """Remove unfinished work, and put a result out of the way, under a hidden name, until the new one is published."""
+        """Remove unfinished work, and set a result aside, under a hidden name, until the new one is published."""
         shutil.rmtree(self.partial(stage, fingerprint), ignore_errors=True)
         result = self.result(stage, fingerprint)
         if result.exists():
