@@ -33,8 +33,8 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RUN_NOTE, RunRecorder, Tracker
-from workflows.results.artifacts import Manifest, read_manifest
 from workflows.results.locks import HeldError, exclusive, shared
+from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to

@@ -32,8 +32,8 @@ from tests.tracking_server import TrackingServer
 from workflows.execution.checkpoints import saved_checkpoints
 from workflows.execution.progress import read_records
 from workflows.execution.run_folder import RunFolder
-from workflows.results.artifacts import Storage
 from workflows.results.locks import exclusive, holder_of
+from workflows.results.storage import Storage
 
 pytestmark = pytest.mark.slow
 

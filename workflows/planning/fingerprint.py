@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from workflows.results.artifacts import Manifest
+from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import dataset_facts
 from workflows.spec.sections import StageSection

@@ -14,8 +14,9 @@ from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import changes, fingerprint_of
 from workflows.planning.missing import missing_lines
 from workflows.planning.selection import EVERYTHING, Selection, check_names
-from workflows.results.artifacts import Storage, read_manifest
 from workflows.results.locks import holder_of
+from workflows.results.manifest import read_manifest
+from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Missing, dataset_facts
 from workflows.spec.scaling import check_batches
