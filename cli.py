@@ -60,7 +60,7 @@ def run_experiment(
     storage: OtherStorage = None,
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
-    """Run the stages of an experiment that have no result yet: extract, pretrain, finetune, evaluate."""
+    """Run the stages that have no result yet. They extract, pretrain, finetune and evaluate."""
     from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
     from workflows.planning.selection import Selection
@@ -104,7 +104,7 @@ def submit(
     python: Annotated[str, typer.Option(help="Python with this program's packages, on the cluster's head.")] = "python",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> None:
-    """Submit a run to a Ray cluster as a job and follow its log. Ctrl-C stops following, not the job."""
+    """Submit a run to a Ray cluster. The log of its job is followed; Ctrl-C stops following, not the job."""
     from workflows.cluster.submission import Submission, follow, how_to_follow
     from workflows.cluster.submission import submit as submit_job
     from workflows.planning.selection import Selection
@@ -199,7 +199,7 @@ def import_checkpoint(
     text_heads: Annotated[int | None, typer.Option(help="Attention heads of BERT, if neither base nor large.", min=1)] = None,
     vision_heads: Annotated[int | None, typer.Option(help="Attention heads of CLIP, if not 64 wide.", min=1)] = None,
 ) -> None:
-    """Convert a published checkpoint into one of ours; say what became of every key."""
+    """Convert a published checkpoint into ours. Say what became of every key."""
     from workflows.commands.import_checkpoint import import_checkpoint as run_import
 
     run_import(
@@ -245,7 +245,7 @@ def schema(
 
 @app.command()
 def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files unsent-*.jsonl.")]) -> None:
-    """Send records to MLflow that could not be sent during a run."""
+    """Send MLflow the records that it missed."""
     from workflows.records.tracking import sync_files
 
     sync_files(files)

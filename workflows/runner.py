@@ -346,7 +346,7 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experim
 def ui_command(experiment: Experiment) -> str:
     """Say how to open the MLflow UI on the experiment's records."""
     if experiment.section.tracking.uri is not None:
-        return "mlflow server on the database, see docs/team.md"
+        return "start mlflow server on the database, see docs/team.md"
     storage = experiment.section.storage
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 

@@ -105,7 +105,7 @@ def _torch() -> str:
     (x @ x).sum().backward()
     assert x.grad is not None
     if not bool(x.grad.isfinite().all()):
-        raise UserError(f"a product on {device} gave values that are not finite")
+        raise UserError(f"a matrix product on {device} gave values that are not finite")
     where = f"{len(gpus)} x {gpus[0]}" if gpus else f"CPU, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()})"
     return f"torch {torch.__version__} on {where}"
 

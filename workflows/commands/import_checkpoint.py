@@ -32,7 +32,7 @@ def import_checkpoint(
         vision_heads: attention heads of a CLIP encoder, if they are not 64 wide.
 
     Raises:
-        UserError: the source is no published checkpoint, or the target is taken.
+        UserError: the source is not a published checkpoint, or the target is taken.
     """
     found = locate(source)
     if not isinstance(found, PublishedFiles):

@@ -32,7 +32,7 @@ def trainer_of(
     storage: Path | str,
     score: str | None = None,
     mode: str = "max",
-    keep_all: bool = False,
+    retain_all: bool = False,
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
 ) -> Any:
@@ -46,7 +46,7 @@ def trainer_of(
         storage: where Ray saves checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
         score: the checkpoint with the best value of this metric is saved beside the latest.
         mode: max or min, of the score.
-        keep_all: whether no checkpoint is deleted.
+        retain_all: whether no checkpoint is deleted.
         callbacks: of Ray Train.
         can_be_orphaned: whether the cluster can outlive the driver of this run, in which case the run must free its resources.
     """
@@ -74,7 +74,7 @@ def trainer_of(
             callbacks=callbacks or [],
             failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=restarts),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=None if keep_all else 2,
+                num_to_keep=None if retain_all else 2,
                 checkpoint_score_attribute=score,
                 checkpoint_score_order=mode if score else "max",
             ),

@@ -57,7 +57,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
         storage=storage,
         score=selected_by.name if selected_by is not None else None,
         mode=selected_by.mode if selected_by is not None else "max",
-        keep_all=uploaded_checkpoints(context) == "all",
+        retain_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)

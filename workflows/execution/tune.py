@@ -116,7 +116,7 @@ def _tuner(
         "prefix": run_name(context),
         "score": metric.name,
         "mode": metric.mode,
-        "keep_all": uploaded_checkpoints(context) == "all",
+        "retain_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
@@ -170,7 +170,7 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
         storage=shared["storage"],
         score=shared["score"],
         mode=shared["mode"],
-        keep_all=shared["keep_all"],
+        retain_all=shared["retain_all"],
         callbacks=[ReportEvaluations()],
     ).fit()
     raise_mistake(folder)

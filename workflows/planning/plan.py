@@ -141,7 +141,7 @@ class _Planner:
         if step.action == "skip":
             return step
         if step.forced and step.fingerprint and read_manifest(self.storage.result(step.name, step.fingerprint)) is not None:
-            reason = f"done before, and left out by {self.selection.as_options()} though {step.reason}"
+            reason = f"done before, and left out by {self.selection.as_options()}, although {step.reason}"
             return replace(step, action="skip", reason=reason, forced=False)
         return replace(step, action="left out", reason=f"by {self.selection.as_options()}", forced=False)
 
@@ -150,7 +150,7 @@ class _Planner:
         if lacking and step.action in ("run", "blocked"):
             raise UserError(
                 f"stage {step.name} needs {', '.join(lacking)}, which {self.selection.as_options()} leaves out and which has "
-                "no result yet; run it first, or leave it in"
+                "no result yet; run it first, or select it, too"
             )
 
     def _plan_stage(self, name: str) -> Step:
@@ -228,7 +228,7 @@ def _distinct_names(files: Sequence[str]) -> list[str]:
 def check_inputs(plan: Plan) -> None:
     """Check the input of all stages that will run, before the first of them does.
 
-    These are their batches, which have to fit the number of workers, and their annotation files, as far as they exist.
+    These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
 
     Raises:
         UserError: for the first mistake.
@@ -238,7 +238,7 @@ def check_inputs(plan: Plan) -> None:
 
 
 def check_annotations(plan: Plan) -> None:
-    """Read the annotation files of all stages that will run, as far as they exist, and raise the first error found.
+    """Read the existing annotation files of all stages that will run, and raise the first error found.
 
     Files that a prepare stage is yet to write are checked when they are read.
 

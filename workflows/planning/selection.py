@@ -43,7 +43,9 @@ class Selection:
             if names:
                 chosen &= reach(experiment, names)
         if not chosen:
-            raise UserError(f"no stage is in all of {self.as_options()}; the stages are {', '.join(experiment.stages)}")
+            raise UserError(
+                f"no stage is selected by all of {self.as_options()}; the stages are {', '.join(experiment.stages)}"
+            )
         return frozenset(chosen)
 
     def as_options(self) -> str:

@@ -70,7 +70,7 @@ class SweepSection(Section):
     search: Literal["grid", "random", "optuna"] = Field(
         "grid", description="grid: all combinations; random: drawn by the seed; optuna: drawn with regard to earlier trials"
     )
-    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has as many as it has combinations")
+    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has one for every combination")
     metric: str | None = Field(
         None, description="metric that decides; left out: the task's main metric, or in pretraining mean_loss"
     )

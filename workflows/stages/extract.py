@@ -29,9 +29,9 @@ class ExtractSection(StageSection):
     short_side: PositiveInt | None = Field(
         None, description="shrink frames to this shorter side, pixels; left out: as they are"
     )
-    jpeg_quality: int = Field(95, ge=1, le=100, description="of the stored frames")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
     max_unreadable: NonNegativeInt = Field(
-        0, description="how many clips may be unreadable; they are left out of the dataset, and named"
+        0, description="how many clips may be unreadable; these are named, and left out of the dataset"
     )
 
 

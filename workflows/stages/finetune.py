@@ -34,7 +34,7 @@ class FinetuneSection(TrainSection, EvaluationSettings, CaptioningTraining):
     train_split: str = Field("train", description="split to train on")
     validation_split: str | None = Field(
         None,
-        description="split to select on; left out: the dataset's validation, val or test split, whichever comes first",
+        description="split that selects the checkpoint; left out: the dataset's first of validation, val and test",
     )
     epochs: float = Field(gt=0, description="passes over the training split; fractions are allowed")
     batch_size: PositiveInt = Field(64, description="samples per step over all workers")

@@ -22,7 +22,7 @@ from workflows.planning.plan import Plan
 SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
 }  # fmt: skip
-CHANGES_SHOWN = 6  # So many lines of a stage's changes are shown; `plan --json` has all.
+CHANGES_SHOWN = 6  # A plan shows at most this many changes of a stage; `plan --json` has all.
 SECONDS_BETWEEN_LINES = 30.0  # A running stage prints a line this often where there is no terminal for a live line.
 
 
@@ -42,7 +42,7 @@ def _as_in_yaml(value: Any) -> str:
 class StageLine:
     """The live line of one stage. It shows what the stage does, how far it is, how fast, and how long it will take.
 
-    name and width: the stage's name, padded to a width. log: prints the line now and then where there is no terminal.
+    width: characters that the name is padded to. log: prints the line now and then where there is no terminal.
     """
 
     def __init__(self, name: str, width: int, log: Callable[[Text], None] | None = None):
@@ -190,7 +190,7 @@ class Reporter:
         self.console.print(table)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print final metrics beside their baselines. rows: have stage, metric, value, baseline, baseline_name, published."""
+        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
         rows = list(rows)
         if not rows:
             return
