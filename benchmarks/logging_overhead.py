@@ -58,9 +58,7 @@ def worker(folder: Path, steps: int, block: int, log_every: int) -> None:
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
     rank = dist.get_rank()
-    trainer = work.trainer(
-        model_config("demo"), PRETRAINING, frames=1, concatenate=4, steps=steps, batch_size=BATCH, rank=rank, workers=WORKERS
-    )
+    trainer = work.trainer(model_config("demo"), PRETRAINING, frames=1, concatenate=4, steps=steps, batch_size=BATCH)
     trainer.loop_settings = trainer.loop_settings.model_copy(update={"log_every": log_every})
     writers = {way: ProgressWriter(folder / way, steps) for way in WAYS[1:]}
     marks: list[float] = []

@@ -27,12 +27,12 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 from benchmarks import plain, work
 from benchmarks.machine_unit import Machine
 from cosa.cpu.linear import PRODUCT
+from cosa.draws import Draws
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.video_ranking import match_probabilities
 from cosa.generation import beam_search, generate, greedy, question_prompt
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
-from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.private_torch import private
 from cosa.training.loop import seed_step

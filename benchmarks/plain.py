@@ -17,17 +17,17 @@ from transformers import BertConfig, BertModel
 
 from cosa.data.batches import Batch
 from cosa.data.concatenation import concatenated_text_limit
+from cosa.draws import Draws
 from cosa.encoders.text_config import TextConfig
 from cosa.model import COSA, VideoFeatures
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.answer_modelling import question_answer_mask
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.matching import SHARE_OF_CONCATENATED, draw_negatives
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.token_masking import IGNORED, MaskedTexts
 from cosa.ops import use_fast_linear
+from cosa.token_masking import IGNORED, MaskedTexts
 
 
 def encode(model: COSA, ids: Tensor, mask: Tensor, video_input: Tensor | None = None) -> Tensor:

@@ -26,15 +26,13 @@ def _nothing(*_: object) -> None:
     """Nobody listens."""
 
 
-def train(rank: int, steps: int) -> float:
+def train(steps: int) -> float:
     """Seconds of a step, steady state, on this worker."""
     from benchmarks import work
     from benchmarks.model import PRETRAINING, model_config
 
     torch.set_num_threads(1)
-    trainer = work.trainer(
-        model_config("demo"), PRETRAINING, frames=1, concatenate=4, steps=steps, batch_size=BATCH, rank=rank, workers=WORKERS
-    )
+    trainer = work.trainer(model_config("demo"), PRETRAINING, frames=1, concatenate=4, steps=steps, batch_size=BATCH)
     marks: list[float] = []
     hook = trainer.optimizer.register_step_post_hook(lambda *_: marks.append(time.perf_counter()))
     trainer.run(_nothing, _nothing)
@@ -57,7 +55,7 @@ def torchrun_worker(steps: int, found: Path) -> None:
     from workflows.execution.workers import switch_threads_less_often
 
     switch_threads_less_often()
-    seconds = train(dist.get_rank(), steps)
+    seconds = train(steps)
     if dist.get_rank() == 0:
         found.write_text(json.dumps(seconds))
     dist.barrier()  # gloo ends a process that loses its peer in the middle of ending
@@ -73,7 +71,7 @@ def ray_worker(config: dict[str, Any]) -> None:
 
     switch_threads_less_often()  # as every training does
     rank = ray.train.get_context().get_world_rank()
-    seconds = train(rank, config["steps"])
+    seconds = train(config["steps"])
     if rank == 0:
         Path(config["found"]).write_text(json.dumps(seconds))
     ray.train.report({"seconds": seconds})

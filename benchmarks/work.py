@@ -7,17 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.batches import Corpus
 from cosa.data.sample import Sample
-from cosa.model import COSA
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import batch_needs
-from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.training.freezing import freeze_unused
+from cosa.training.building import build_model, build_trainer
 from cosa.training.loop import Trainer
-from cosa.training.losses import StepLosses
-from cosa.training.optimizer import build_optimizer
-from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from cosa.training.training_settings import TrainingSettings
 
 WORDS = (
     "the", "a", "man", "woman", "dog", "cat", "plays", "sings", "runs", "house", "street", "red", "blue", "ball", "water",
@@ -64,30 +60,18 @@ def samples(count: int) -> list[Sample]:
 
 def trainer(
     config: ModelConfig, objectives: tuple[str, ...], *, frames: int, concatenate: int, steps: int, precision: str = "float32",
-    batch_size: int = BATCH, rank: int = 0, workers: int = 1,
+    batch_size: int = BATCH,
 ) -> Trainer:  # fmt: skip
     """A training run on noise with random weights; dropout and stochastic depth are on as in the configuration."""
-    torch.manual_seed(0)
-    model = COSA(config.model_copy(update={"frame_positions": frames * concatenate}))
-    corpus = Corpus(
-        "noise", samples(4 * batch_size), NoiseClips(frames, config.vision.resolution), objectives, steps, batch_size,
-        batch_needs(objectives),
+    settings = TrainingSettings.model_validate(
+        {"learning_rate": 1e-5, "precision": precision, "train_frames": frames, "max_text_tokens": MAX_TEXT_TOKENS,
+         "max_answer_tokens": MAX_ANSWER_TOKENS}
     )  # fmt: skip
-    batches = TrainingBatches(
-        [corpus], model.tokenizer, seed=0, concatenate=concatenate, max_text_tokens=MAX_TEXT_TOKENS,
-        max_answer_tokens=MAX_ANSWER_TOKENS, rank=rank, workers=workers,
-    )  # fmt: skip
-    freeze_unused(model, objectives)
-    settings = OptimizerSettings(learning_rate=1e-5)
-    made = Trainer(
-        losses=StepLosses(model, ObjectiveSettings()),
-        optimizer=build_optimizer(model, settings),
-        batches=batches,
-        optimizer_settings=settings,
-        loop_settings=LoopSettings(precision=precision),
-        seed=0,
-        device=torch.device("cpu"),
-    )
+    clips = NoiseClips(frames, config.vision.resolution)
+    needs = batch_needs(objectives)
+    corpus = Corpus("noise", samples(4 * batch_size), clips, objectives, steps, batch_size, needs)
+    model = build_model(settings, config=config, concatenate=concatenate)
+    made = build_trainer(model, [corpus], settings, device=torch.device("cpu"), concatenate=concatenate)
     made.losses.train()
     return made
 

@@ -21,7 +21,7 @@ class Behaviour:
         concatenated_videos: what concatenated samples are made of. "features": every image is encoded once, gradients reach
             all of them. "own_features": the same, but the others' features are constants. "pixels": frames are joined and
             encoded again, each image concatenated + 1 times.
-        join_with_self: a sample's partners are drawn from the whole batch, itself included.
+        join_with_self: a sample's partners are drawn from the full batch, itself included.
         same_media_negatives: other captions of the same video count as its negatives in matching.
     Optimizer:
         decay_by_name: weight decay on everything whose published name contains none of `bias`, `LayerNorm.weight`,

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake in a spec, a file or the environment, told in one clear message.
+    """A mistake in a spec, a file or the environment, reported in one clear message.
 
     The message names the file, line and field where there is one, what was expected and what to do next. The command
     line prints it without a traceback and exits with `exit_code`.

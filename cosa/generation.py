@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
+from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import KeysValues, KVCache, VideoMemory
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.ops import packed_weights
 
 
@@ -63,7 +63,7 @@ class Decoder:
         on_mask = torch.ones_like(ids[:, :1])  # the [MASK] alone is asked for what comes next
         given = EncoderInput(ids, mask, self.memory, wanted=on_mask, positions=positions, cache=self.cache)
         [output] = self.model.multimodal.encode([given])
-        self.cache.keep(1)  # the [MASK]'s own keys and values are forgotten
+        self.cache.commit(1)  # the [MASK]'s own keys and values are forgotten
         self.visible = torch.cat([self.visible, self.visible.new_ones(self.rows, 1)], dim=1)
         self.position += 1
         return self.model.multimodal.language_logits(output.hidden[:, 0]).float()

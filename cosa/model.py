@@ -5,7 +5,6 @@ and values of a video are computed once a layer (`VideoMemory`) and shared by ev
 """
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +20,6 @@ from cosa.encoders.vision import VisionEncoder
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.model_parts import PARTS, POOLING, ModelPart
-from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.ops import use_fast_linear
 from cosa.tokenizer import CaptionTokenizer
 
@@ -93,29 +91,20 @@ class COSA(nn.Module):
         self.video_contrastive_head = nn.Linear(self.vision.output_dim, config.contrastive_dim, bias=False)
         self.temperature = nn.Parameter(torch.tensor(0.07))  # divides similarities
         self.matching_head = MatchingHead(hidden)
-        self.heads = nn.ModuleDict()  # that objectives bring along, by the objective's name
-        self.add_heads(config.heads)  # last: what is drawn before stays as it is
+        self.heads = nn.ModuleDict()  # that objectives bring along, by the objective's name (cosa/objectives/heads.py)
+        self._head_parts: list[ModelPart] = []
         use_fast_linear(self)
 
     @property
     def parts(self) -> tuple[ModelPart, ...]:
         """The parts that the model consists of; a parameter is of the first one that holds it."""
-        heads = (OBJECTIVES[name].head_part(name) for name in self.heads)
         pooling = replace(POOLING, parameters=tuple(f"vision.{name}*" for name in self.vision.pooling_weights))
-        return (pooling, *PARTS, *(part for part in heads if part is not None))
+        return (pooling, *PARTS, *self._head_parts)
 
-    def add_heads(self, objectives: Iterable[str]) -> None:
-        """Add the heads of these objectives that the model lacks, on the CPU. PyTorch's own generator draws their weights.
-
-        Raises:
-            UserError: no such objective brings a head.
-        """
-        for name in objectives:
-            if name in self.heads:
-                continue
-            if name not in OBJECTIVES or OBJECTIVES[name].head is None:
-                raise UserError(f"no objective {name!r} with a head of its own is registered; import what registers it")
-            self.heads[name] = OBJECTIVES[name].build_head(self.config)
+    def add_head(self, name: str, head: nn.Module, part: ModelPart) -> None:
+        """Add a head of an objective; part: the part of the model that it is."""
+        self.heads[name] = head
+        self._head_parts.append(part)
         use_fast_linear(self.heads)
         self.config = self.config.model_copy(update={"heads": tuple(self.heads)})
 

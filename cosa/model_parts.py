@@ -31,7 +31,8 @@ FUSION = ModelPart(
     ("projection.*", "frame_embedding", "multimodal.bert.encoder.layer.*.crossattention.*"),
     may_rest=True,
 )
-TEXT = ModelPart("text encoder", ("multimodal.bert.*",), may_rest=False)
+# An objective may look at videos alone, but none does without them.
+TEXT = ModelPart("text encoder", ("multimodal.bert.*",), may_rest=True)
 LANGUAGE = ModelPart("language head", ("multimodal.cls.*",), may_rest=True)
 CONTRASTIVE = ModelPart(
     "contrastive heads", ("text_contrastive_head.*", "video_contrastive_head.*", "temperature"), may_rest=True

@@ -1,5 +1,6 @@
 """Tiny models and batches for them: a step takes milliseconds."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -76,10 +77,18 @@ def random_frames(videos: int, frames: int = 1, *, resolution: int = 32, seed: i
     return torch.randint(0, 256, (videos, frames, 3, resolution, resolution), dtype=torch.uint8, generator=generator)
 
 
-def random_clips(media_id: str, generator: np.random.Generator | None) -> Tensor:
+class RandomClips:
     """A clip source: two noise frames that depend on the identifier (and on the generator in training)."""
-    seed = sum(map(ord, media_id)) + (int(generator.integers(1000)) if generator is not None else 0)
-    return random_frames(1, 2, seed=seed)[0]
+
+    def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
+        seed = sum(map(ord, media_id)) + (int(generator.integers(1000)) if generator is not None else 0)
+        return random_frames(1, 2, seed=seed)[0]
+
+    def check(self, media_ids: Iterable[str]) -> None:
+        """Nothing can be missing."""
+
+
+random_clips = RandomClips()
 
 
 def encoded(model: COSA, rows: int = 6, *, identities: list[int] | None = None, max_tokens: int = 20) -> EncodedBatch:

@@ -14,6 +14,7 @@ from cosa.encoders.positions import fit_positions
 from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
+from cosa.objectives.heads import model_of
 
 # Both names of a tied weight are one tensor; the one left out is restored by the model itself.
 _TIED = {
@@ -66,7 +67,7 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
     saved = read_config(folder)
     vision = saved.vision.model_copy(update={"resolution": resolution or saved.vision.resolution})
     config = saved.model_copy(update={"vision": vision, "frame_positions": frame_positions or saved.frame_positions})
-    model = COSA(config)
+    model = model_of(config)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:

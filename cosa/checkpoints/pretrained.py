@@ -46,7 +46,7 @@ def load_vision(encoder: VisionEncoder) -> None:
     config = encoder.config
     if config.pretrained is True:
         _load_from_hub(encoder.backbone, config.encoder)
-    elif config.pretrained:
+    elif isinstance(config.pretrained, str):
         _load_backbone_file(encoder.backbone, config, Path(config.pretrained))
 
 

@@ -20,7 +20,7 @@ def draw_partners(
         row: the row's own position.
         partners: how many samples join it, one less than the number concatenated.
         generator: source of randomness.
-        with_self: draw from the whole batch, the row included, as the published code does.
+        with_self: draw from the full batch, the row included, as the published code does.
 
     Raises:
         ValueError: the batch has too few other samples.

@@ -256,7 +256,7 @@ def _timeline(shown: list[_Packet], stream: Any, *, by_order: bool) -> tuple[int
 def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.ndarray]:
     """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
 
-    Reading goes on to the end after the last one: decord decodes ahead and reports damage some frames early, so that
+    Reading continues to the end after the last one: decord decodes ahead and reports damage some frames early, so that
     stopping there would make the verdict on a damaged end a matter of chance.
     """
     count = max(1, round(clip.info.duration * frames_per_second))

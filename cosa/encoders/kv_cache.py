@@ -53,7 +53,7 @@ class FrameKeys:
 class KVCache:
     """Keys and values of the tokens before those that are encoded, with room for more: generation writes to it step by step.
 
-    What a pass appends counts only once it is kept: the [MASK] at the end of a text is forgotten and written over.
+    What a pass appends counts only once it is committed: the [MASK] at the end of a text is written over.
     """
 
     def __init__(self, capacity: int, past: Sequence[KeysValues] = ()):
@@ -63,10 +63,10 @@ class KVCache:
         for index, (keys, values) in enumerate(past):
             self.append(index, keys, values)
         if past:
-            self.keep(past[0][0].shape[2])
+            self.commit(past[0][0].shape[2])
 
     def append(self, index: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Write what layer `index` made of new tokens behind what is kept; everything up to there is given back."""
+        """Write what layer `index` made of new tokens behind what is committed; returns everything up to there."""
         rows, heads, positions, head_dim = keys.shape
         if index == len(self._layers):
             shape = (rows, heads, self.capacity, head_dim)
@@ -77,7 +77,7 @@ class KVCache:
             buffer[:, :, self.length : stop] = new
         return found[0][:, :, :stop], found[1][:, :, :stop]
 
-    def keep(self, positions: int) -> None:
+    def commit(self, positions: int) -> None:
         """Keep that many of the positions that were appended last in all layers."""
         self.length += positions
 

@@ -1,4 +1,4 @@
-"""Visual features of a whole split in a temporary file: gallery x frames x tokens may be far larger than memory."""
+"""Visual features of a full split in a temporary file: gallery x frames x tokens may be far larger than memory."""
 
 import os
 import shutil

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.errors import DataError
-from cosa.evaluation.scores import Dense, Scores, chunks
+from cosa.evaluation.scores import DenseScores, Scores, chunks
 
 RECALL_AT = (1, 5, 10)
 
@@ -112,7 +112,7 @@ def _checked(scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.in
                 f"Retrieval scores of shape {scores.shape} and type {scores.dtype}; expected a non-empty matrix of real "
                 "numbers, (texts, videos)."
             )
-        scores = Dense(scores)
+        scores = DenseScores(scores)
     if 0 in scores.shape:
         raise DataError(f"Retrieval scores of shape {scores.shape}; expected a non-empty matrix, (texts, videos).")
     text_to_video = np.asarray(text_to_video)
@@ -131,7 +131,7 @@ def _checked(scores: NDArray[np.floating] | Scores, text_to_video: NDArray[np.in
 
 
 def _sound_chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-    """Blocks of whole rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
+    """Blocks of complete rows, each checked for NaN (which would compare as "not better" and so flatter the metrics)."""
     for rows, chunk in chunks(scores):
         if np.isnan(chunk).any():
             row, column = np.argwhere(np.isnan(chunk))[0]

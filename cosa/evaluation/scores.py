@@ -26,7 +26,7 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseScores:
     """Scores that are in memory: (texts, videos)."""
 
     values: NDArray[np.floating]

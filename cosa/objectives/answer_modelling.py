@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.masked_language import language_loss, masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.distributed import rank
-from cosa.objectives.draws import Draws
+from cosa.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending
-from cosa.objectives.token_masking import MaskedTexts
+from cosa.token_masking import MaskedTexts
 
 
 def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosa.distributed import rank, world_size
+from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import Pending

@@ -13,8 +13,8 @@ from cosa.objectives.objective_settings import ObjectiveSettings
 if TYPE_CHECKING:
     from torch import nn
 
+    from cosa.draws import Draws
     from cosa.model_config import ModelConfig
-    from cosa.objectives.draws import Draws
     from cosa.objectives.encoded_batch import EncodedBatch
     from cosa.objectives.pending import Pending
 

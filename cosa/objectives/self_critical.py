@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import DEFAULT, Behaviour
+from cosa.draws import Draws
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.generation import generate, sample
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.pending import Pending
 from cosa.objectives.preparation import Preparation

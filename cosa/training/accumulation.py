@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cosa.data.batches import Batch
+from cosa.draws import Draws
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.draws import Draws
-from cosa.objectives.token_masking import MaskedTexts
+from cosa.token_masking import MaskedTexts
 from cosa.training.losses import StepLosses
 
 
@@ -57,7 +57,7 @@ def check_divisible(corpus: str, objectives: Sequence[str], rows: int, parts: in
     if parts > 1 and (undivided := sorted(set(objectives) - divisible)):
         raise ValueError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(divisible))}")
     if rows % parts:
-        raise ValueError(f"{corpus}: {rows} samples of a worker cannot be divided into {parts} parts")
+        raise ValueError(f"{corpus}: {rows} samples of a worker cannot be split into {parts} parts")
 
 
 def parts_of(losses: StepLosses, batch: Batch, draws: Draws, parts: int) -> Iterator[Part]:

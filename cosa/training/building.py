@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from cosa.behaviour import DEFAULT, Behaviour
-from cosa.checkpoints.building import new_model
 from cosa.checkpoints.loading import load_model
+from cosa.checkpoints.new_model import new_model
 from cosa.data.batches import Corpus, TrainingBatches
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.clips import ClipReader
@@ -20,6 +20,7 @@ from cosa.distributed import rank, world_size
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import batch_needs, heads_of
+from cosa.objectives.heads import add_heads
 from cosa.objectives.preparation import prepare
 from cosa.tasks.task import Task, TaskSettings
 from cosa.training.freezing import freeze_unused
@@ -157,7 +158,7 @@ def build_trainer(
     )
     objectives = sorted({name for corpus in corpora for name in corpus.objectives})
     torch.manual_seed(seed)  # heads that the model lacks have the same weights on all workers
-    model.add_heads(heads_of(objectives))
+    add_heads(model, heads_of(objectives))
     freeze_unused(model, objectives)
     model.set_gradient_checkpointing(settings.gradient_checkpointing)
     model.to(device)

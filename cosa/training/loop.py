@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
+from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.training.accumulation import check_divisible, parts_of
 from cosa.training.ema import WeightEMA
 from cosa.training.finite_guard import FiniteGuard

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
+from cosa.draws import Draws
 from cosa.model import COSA
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch, encode_texts
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.pending import finish_together
-from cosa.objectives.token_masking import MaskedTexts
+from cosa.token_masking import MaskedTexts
 
 Value = TypeVar("Value")
 

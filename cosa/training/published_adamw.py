@@ -25,7 +25,7 @@ class PublishedAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of all groups."""
         loss = closure() if closure is not None else None
-        leave_out = getattr(self, "found_inf", None)  # as PyTorch's own optimizers are told; here it waits for the device
+        leave_out = getattr(self, "found_inf", None)  # as PyTorch informs its own optimizers; here it waits for the device
         if leave_out is not None and bool(leave_out):
             return loss
         for group in self.param_groups:

@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cosa.distributed import world_size
 from cosa.model import COSA
+from cosa.objectives.heads import model_of
 from cosa.training.losses import StepLosses
 
 
@@ -91,7 +92,7 @@ def load_full(module: nn.Module, weights: dict[str, Tensor]) -> None:
 
 def full_copy(model: COSA, device: torch.device) -> COSA:
     """A model with all weights of a sharded one, on every worker, in evaluation mode; all workers must ask for it."""
-    copy = COSA(model.config).to(device)
+    copy = model_of(model.config).to(device)
     targets = copy.state_dict()
     for name, weight in full_weights(model, model.state_dict()):
         targets[name].copy_(weight)

@@ -77,4 +77,4 @@ class LoopSettings(Section):
 
 
 class TrainingSettings(OptimizerSettings, LoopSettings, ClipSettings, ObjectiveSettings):
-    """Everything that a training can be told, but for its data."""
+    """All settings of a training, but for its data."""

@@ -10,8 +10,8 @@ import torch
 
 from cosa.behaviour import BEHAVIOURS, DEFAULT, PUBLISHED, Behaviour
 from cosa.data.concatenation import draw_partners
+from cosa.draws import Draws
 from cosa.evaluation.video_ranking import evaluate_retrieval
-from cosa.objectives.draws import Draws
 from cosa.objectives.matching import negative_weights
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.objectives.self_critical import reference_ids

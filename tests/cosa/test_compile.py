@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from cosa.draws import Draws
 from cosa.errors import UserError
-from cosa.objectives.draws import Draws
 from cosa.training.losses import StepLosses
 from tests.cosa.test_plain import ALL, SETTINGS, questions
 from tests.cosa.training.test_losses import batch_of

@@ -8,10 +8,10 @@ import torch
 
 from benchmarks.plain import PlainDecoder, PlainLosses, match_scores, padded
 from cosa.data.batches import Batch
+from cosa.draws import Draws
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.video_ranking import match_probabilities
 from cosa.generation import beam_search, generate, greedy, question_prompt
-from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.losses import StepLosses
 from tests.cosa.training.test_losses import batch_of

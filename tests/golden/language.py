@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cosa.model import COSA
 from cosa.objectives import masked_language
-from cosa.objectives.token_masking import IGNORED, MaskedTexts
+from cosa.token_masking import IGNORED, MaskedTexts
 from tests.golden import golden
 
 

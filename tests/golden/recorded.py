@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cosa.objectives.draws import Draws
-from cosa.objectives.token_masking import MaskedTexts
+from cosa.draws import Draws
+from cosa.token_masking import MaskedTexts
 
 
 class RecordedDraws(Draws):

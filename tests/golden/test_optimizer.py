@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cosa.behaviour import PUBLISHED
+from cosa.draws import Draws
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.training.loop import Trainer
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.training_settings import LoopSettings, OptimizerSettings

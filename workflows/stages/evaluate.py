@@ -161,8 +161,8 @@ class Evaluate(StageKind[EvaluateSection]):
         return section.published
 
     def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
-        """Evaluate on Ray workers, as `evaluation.py` describes."""
-        from workflows.stages.evaluation import evaluate
+        """Evaluate on Ray workers, as `evaluate_run.py` describes."""
+        from workflows.stages.evaluate_run import evaluate
 
         return evaluate(context)
 

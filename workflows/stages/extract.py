@@ -73,7 +73,7 @@ class Extract(StageKind[ExtractSection]):
             )
 
     def run(self, context: StageContext[ExtractSection]) -> StageOutcome:
-        """Extract on Ray workers, as `extraction.py` describes."""
-        from workflows.stages.extraction import extract
+        """Extract on Ray workers, as `extract_run.py` describes."""
+        from workflows.stages.extract_run import extract
 
         return extract(context)

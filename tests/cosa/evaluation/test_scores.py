@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from cosa.evaluation import scores as module
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
-from cosa.evaluation.scores import Dense, Reranked, Similarities, best_columns, chunks
+from cosa.evaluation.scores import DenseScores, Reranked, Similarities, best_columns, chunks
 
 FEW_VALUES = st.sampled_from([-1.0, -0.0, 0.0, 0.25, 1.0])  # many ties
 
@@ -38,4 +38,4 @@ def test_blocks_give_the_metrics_of_the_whole_matrix(monkeypatch: pytest.MonkeyP
     found = retrieval_metrics(reranked, owner, video_to_text=True)
     monkeypatch.undo()
     assert found == retrieval_metrics(expected, owner, video_to_text=True)
-    assert found == retrieval_metrics(Dense(expected), owner, video_to_text=True)
+    assert found == retrieval_metrics(DenseScores(expected), owner, video_to_text=True)

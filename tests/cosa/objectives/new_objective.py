@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cosa.draws import Draws
 from cosa.model_config import ModelConfig
 from cosa.model_parts import FUSION, TEXT, VISION
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.objective_settings import ObjectiveSettings

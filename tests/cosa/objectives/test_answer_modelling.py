@@ -2,10 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cosa.draws import Draws
 from cosa.objectives.answer_modelling import question_answer_mask, question_answering_loss
-from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.token_masking import mask_tokens
+from cosa.token_masking import mask_tokens
 from tests.support import FAMILIES, Family, encoded_questions, random_frames, tiny_model
 
 QUESTIONS = ["what is the man doing", "who", "how many dogs play on the grass"]

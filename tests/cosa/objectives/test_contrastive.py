@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from cosa.draws import Draws
 from cosa.objectives.contrastive import contrastive_loss
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.objective_settings import ObjectiveSettings
 from tests.support import encoded, gradients, tiny_model

@@ -2,10 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cosa.objectives.draws import Draws
+from cosa.draws import Draws
 from cosa.objectives.masked_language import captioning_loss, language_loss, masked_language_loss
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.token_masking import MaskedTexts, mask_tokens
+from cosa.token_masking import MaskedTexts, mask_tokens
 from tests.support import FAMILIES, Family, encoded, tiny_model
 
 SETTINGS = ObjectiveSettings()
@@ -45,7 +45,7 @@ def test_first_token_and_padding_are_never_masked(loss: object, monkeypatch: pyt
         seen.append((candidates, probability))
         return mask_tokens(ids, candidates, probability, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cosa.objectives.draws.mask_tokens", spy)
+    monkeypatch.setattr("cosa.draws.mask_tokens", spy)
     loss(batch, SETTINGS, Draws())  # type: ignore[operator]
     [(candidates, probability)] = seen
     assert probability == (0.15 if loss is masked_language_loss else 0.6)

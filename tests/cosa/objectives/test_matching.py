@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cosa.draws import Draws
 from cosa.objectives.contrastive import contrastive_loss
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.matching import draw_negatives, matching_loss, matching_loss_on_concatenated
 from cosa.objectives.objective_settings import ObjectiveSettings

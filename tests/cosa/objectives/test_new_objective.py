@@ -13,6 +13,7 @@ from cosa.checkpoints.native import load_checkpoint, read_config, save_checkpoin
 from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
+from cosa.objectives.heads import add_heads, model_of
 from cosa.training.freezing import freeze_unused
 from cosa.training.optimizer import build_optimizer
 from cosa.training.state import restore_state, save_state
@@ -31,7 +32,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_head(seed: int = 0) -> COSA:
     torch.manual_seed(seed)
-    return COSA(tiny_config().model_copy(update={"heads": ("length",)}))
+    return model_of(tiny_config().model_copy(update={"heads": ("length",)}))
 
 
 def test_it_trains_together_with_others() -> None:
@@ -70,7 +71,7 @@ def test_the_head_rests_while_others_train_if_it_may(monkeypatch: pytest.MonkeyP
     assert LENGTH.head is not None
     monkeypatch.setitem(OBJECTIVES, "length", replace(LENGTH, head=replace(LENGTH.head, may_rest=False)))
     with pytest.raises(UserError, match=r"^itc: nothing trains the head of length \(heads\.length\..*may not rest"):
-        freeze_unused(model, ["itc"])
+        freeze_unused(with_head(), ["itc"])
 
 
 def test_a_checkpoint_keeps_its_head_and_takes_fresh_ones(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_checkpoint_keeps_its_head_and_takes_fresh_ones(tmp_path: Path) -> Non
     save_checkpoint(model, tmp_path / "with")
     assert read_config(tmp_path / "with").heads == ("length",)
     loaded = load_checkpoint(tmp_path / "with")
-    loaded.add_heads(["length"])
+    add_heads(loaded, ["length"])
     assert loaded.config == model.config
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
     save_checkpoint(tiny_model(), tmp_path / "without")
@@ -87,7 +88,7 @@ def test_a_checkpoint_keeps_its_head_and_takes_fresh_ones(tmp_path: Path) -> Non
     for _ in range(2):
         model = load_checkpoint(tmp_path / "without")
         torch.manual_seed(3)
-        model.add_heads(["length"])
+        add_heads(model, ["length"])
         found.append(model.state_dict()["heads.length.linear.weight"])
     assert model.config.heads == ("length",)
     assert torch.equal(*found)
@@ -99,7 +100,7 @@ def test_a_head_whose_objective_is_not_registered_is_an_error(tmp_path: Path, mo
     with pytest.raises(UserError, match="no objective 'length' with a head of its own is registered; import what"):
         load_checkpoint(tmp_path)
     with pytest.raises(UserError, match="no objective 'itc' with a head of its own"):
-        tiny_model().add_heads(["itc"])
+        add_heads(tiny_model(), ["itc"])
 
 
 def test_an_interrupted_run_resumes_bit_by_bit(tmp_path: Path) -> None:

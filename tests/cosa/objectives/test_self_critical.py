@@ -9,9 +9,9 @@ import torch
 
 from cosa.behaviour import DEFAULT, PUBLISHED, Behaviour
 from cosa.data.batches import Batch, Sample
+from cosa.draws import Draws
 from cosa.generation import Decoder, sample
 from cosa.model import COSA, VideoFeatures
-from cosa.objectives.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.preparation import Preparation
 from cosa.objectives.self_critical import (

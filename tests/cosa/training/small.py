@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from cosa.data.batches import Corpus, TrainingBatches
+from cosa.data.batches import Corpus
 from cosa.data.sample import Sample
-from cosa.distributed import rank, world_size
-from cosa.model import COSA
-from cosa.objectives.all_objectives import batch_needs, heads_of
-from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.preparation import prepare
-from cosa.training.freezing import freeze_unused
+from cosa.objectives.all_objectives import batch_needs
+from cosa.tasks.all_tasks import EvaluationSettings
+from cosa.training.building import build_model, build_trainer
 from cosa.training.loop import Trainer
-from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord
-from cosa.training.optimizer import build_optimizer
-from cosa.training.sharding import full_weights, shard
-from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from cosa.training.sharding import full_weights
+from cosa.training.training_settings import TrainingSettings
 from tests.support import CAPTIONS, random_clips, tiny_config
 
 CPU = torch.device("cpu")
+LIMITS = {"max_text_tokens": 16, "max_answer_tokens": 12}
 SPEED = ("samples_per_second", "data_wait_share")
+
+
+class Settings(TrainingSettings, EvaluationSettings):
+    """Self-critical training generates captions as evaluation does."""
 
 
 def small_trainer(
@@ -43,10 +42,16 @@ def small_trainer(
     """One corpus a set of objectives; no stochastic depth. Answers are of different lengths, as captions are."""
     config = tiny_config(family, dropout=dropout)
     vision = config.vision.model_copy(update={"drop_path_rate": 0.0})
-    torch.manual_seed(seed)
-    model = COSA(config.model_copy(update={"vision": vision}))
-    every = {name for names in objectives for name in names}
-    model.add_heads(heads_of(sorted(every)))
+    settings = Settings.model_validate(
+        {
+            "learning_rate": 1e-3,
+            "ema_decay": ema_decay,
+            "gradient_checkpointing": checkpointing,
+            **LIMITS,
+            "log_every": 1,
+            **loop,
+        }
+    )
     samples = [
         Sample(f"clip{i}", caption=text, question=text, answer=CAPTIONS[len(CAPTIONS) - 1 - i])
         for i, text in enumerate(CAPTIONS)
@@ -55,33 +60,8 @@ def small_trainer(
         Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size, batch_needs(names))
         for i, names in enumerate(objectives)
     ]
-    batches = TrainingBatches(
-        corpora,
-        model.tokenizer,
-        seed=5,
-        concatenate=2,
-        max_text_tokens=16,
-        max_answer_tokens=12,
-        rank=rank(),
-        workers=world_size(),
-    )
-    freeze_unused(model, every)
-    model.set_gradient_checkpointing(checkpointing)
-    settings = OptimizerSettings(learning_rate=1e-3, ema_decay=ema_decay)
-    loop_settings = LoopSettings.model_validate({"log_every": 1, **loop})
-    prepared = prepare(corpora, model.tokenizer, SimpleNamespace(max_caption_tokens=40, beam_size=3))
-    losses = StepLosses(model, ObjectiveSettings(), prepared=prepared)
-    if loop_settings.sharding == "fsdp":
-        shard(losses, CPU)
-    return Trainer(
-        losses=losses,
-        optimizer=build_optimizer(model, settings),
-        batches=batches,
-        optimizer_settings=settings,
-        loop_settings=loop_settings,
-        seed=5,
-        device=CPU,
-    )
+    model = build_model(settings, config=config.model_copy(update={"vision": vision}), seed=seed)
+    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=2)
 
 
 def records_of(trainer: Trainer) -> dict[int, LogRecord]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cosa.draws import Draws
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.objectives.draws import Draws
 from cosa.training.accumulation import KnownMasks, Part, parts_of
 from tests.cosa.training.small import assert_same_training, records_of, small_trainer, weights_of
 from tests.support import Family, gradients
@@ -87,7 +87,7 @@ def test_what_compares_samples_is_not_divided(objectives: tuple[str, ...]) -> No
 
 
 def test_batches_are_divided_evenly() -> None:
-    with pytest.raises(ValueError, match="4 samples of a worker cannot be divided into 3 parts"):
+    with pytest.raises(ValueError, match="4 samples of a worker cannot be split into 3 parts"):
         small_trainer(("cap",), accumulate=3)
 
 

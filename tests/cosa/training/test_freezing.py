@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from cosa.draws import Draws
 from cosa.errors import UserError
 from cosa.model_parts import PARTS, POOLING
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
-from cosa.objectives.draws import Draws
 from cosa.objectives.objective import Head
 from cosa.training.freezing import differ_in_reach, freeze_unused, part_of
 from tests.cosa.training.small import small_trainer

@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from cosa.behaviour import BEHAVIOURS
-from cosa.data.batches import Batch, Corpus, TrainingBatches
+from cosa.data.batches import Batch, Corpus
 from cosa.data.sample import Sample
+from cosa.draws import Draws
 from cosa.errors import DataError, UserError
 from cosa.objectives.all_objectives import batch_needs
-from cosa.objectives.draws import Draws
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.training.building import build_trainer
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
-from cosa.training.freezing import freeze_unused
 from cosa.training.loop import Trainer, resolved_precision, seed_step
-from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
-from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from cosa.training.training_settings import TrainingSettings
 from tests.support import CAPTIONS, Family, random_clips, tiny_model
 
 CPU = torch.device("cpu")
@@ -45,18 +43,10 @@ def make_trainer(
         Corpus(f"corpus{i}", samples, random_clips, names, steps, batch_size, batch_needs(names))
         for i, names in enumerate(objectives)
     ]
-    batches = TrainingBatches(corpora, model.tokenizer, seed=5, concatenate=2, max_text_tokens=16)
-    freeze_unused(model, {name for names in objectives for name in names})
-    settings = OptimizerSettings(learning_rate=learning_rate, gradient_clip=gradient_clip)
-    return Trainer(
-        losses=StepLosses(model, ObjectiveSettings()),
-        optimizer=build_optimizer(model, settings),
-        batches=batches,
-        optimizer_settings=settings,
-        loop_settings=LoopSettings.model_validate({"log_every": 1, **loop}),
-        seed=5,
-        device=CPU,
+    settings = TrainingSettings.model_validate(
+        {"learning_rate": learning_rate, "gradient_clip": gradient_clip, "max_text_tokens": 16, "log_every": 1, **loop}
     )
+    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=2)
 
 
 def train(trainer: Trainer) -> dict[int, LogRecord]:

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from cosa.data.batches import Batch
+from cosa.draws import Draws
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
-from cosa.objectives.draws import Draws
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.training.losses import StepLosses
 from tests.support import CAPTIONS, encoded, gradients, random_frames, tiny_model

@@ -11,15 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cosa.behaviour import PUBLISHED
-from cosa.checkpoints.building import new_model
 from cosa.checkpoints.native import load_checkpoint, save_checkpoint
+from cosa.checkpoints.new_model import new_model
 from cosa.data.annotations import CaptionEntry
+from cosa.draws import Draws
 from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.vision_families import VISION_FAMILIES
 from cosa.errors import UserError
 from cosa.evaluation.video_ranking import evaluate_retrieval
 from cosa.model import COSA
-from cosa.objectives.draws import Draws
 from cosa.training.loop import Trainer
 from cosa.training.optimizer import build_optimizer
 from cosa.training.training_settings import OptimizerSettings

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cosa.objectives.token_masking import FIRST_RANDOM_ID, IGNORED, mask_tokens
+from cosa.token_masking import FIRST_RANDOM_ID, IGNORED, mask_tokens
 
 MASK, VOCABULARY = 103, 500
 

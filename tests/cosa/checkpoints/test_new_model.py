@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cosa.checkpoints.building import new_model
+from cosa.checkpoints.new_model import new_model
 from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.model_config import ModelConfig

@@ -5,6 +5,7 @@ import torch
 from cosa.checkpoints.pretrained import load_pretrained
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
+from cosa.objectives.heads import model_of
 
 
 def new_model(config: ModelConfig, *, seed: int | None = None) -> COSA:
@@ -20,6 +21,6 @@ def new_model(config: ModelConfig, *, seed: int | None = None) -> COSA:
     """
     if seed is not None:
         torch.manual_seed(seed)
-    model = COSA(config)
+    model = model_of(config)
     load_pretrained(model)
     return model

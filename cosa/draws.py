@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cosa.objectives.token_masking import MaskedTexts, mask_tokens
+from cosa.token_masking import MaskedTexts, mask_tokens
 
 
 class Draws:
