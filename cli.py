@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls workflows, prints. No logic."""
+"""Defines the command line: reads arguments, calls workflows, prints. It contains no logic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="cosa",
-    help="COSA experiments: a YAML spec says what to run; what is done already is skipped.",
+    help="COSA experiments: a YAML spec says what to run; finished stages are skipped.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: importing rich for it costs a third of the time
+    rich_markup_mode=None,  # Importing rich for the help would cost a third of the time.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -41,7 +41,7 @@ First = Annotated[
 Until = Annotated[list[str] | None, typer.Option("--until", metavar="STAGE", help="Only this stage and those it needs.")]
 Sweep = Annotated[
     list[str] | None,
-    typer.Option("--sweep", metavar="NAME=V1,V2", help="One run for every value; stages they share run once."),
+    typer.Option("--sweep", metavar="NAME=V1,V2", help="One run for every value; stages that they share run once."),
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
@@ -60,7 +60,7 @@ def run_experiment(
     storage: OtherStorage = None,
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
-    """Run what is not done yet of an experiment: extract, pretrain, finetune, evaluate."""
+    """Run the stages that have no result yet. They extract, pretrain, finetune and evaluate."""
     from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
     from workflows.planning.selection import Selection
@@ -75,7 +75,7 @@ def run_experiment(
 
     options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection, sweep or ()), wait)
     variants = variants_of(sweep or ())
-    # All at once, at the start: whoever edits the file meanwhile changes nothing that runs.
+    # All variants are read at the start, so that editing the file meanwhile changes nothing that runs.
     experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
 
     def run_one(variant: tuple[str, ...]) -> Plan:
@@ -86,7 +86,7 @@ def run_experiment(
             run_variants(variants, run_one, reporter)
         else:
             run_one(())
-    except Preempted as ending:  # here, because click takes it for Ctrl-C
+    except Preempted as ending:  # It is caught here, because click would treat it like Ctrl-C.
         print("asked to end (SIGTERM)", file=sys.stderr)
         raise typer.Exit(ending.exit_code) from None
 
@@ -104,7 +104,7 @@ def submit(
     python: Annotated[str, typer.Option(help="Python with this program's packages, on the cluster's head.")] = "python",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> None:
-    """Hand a run over to a Ray cluster as a job; follow its log. Ctrl-C stops following, not the job."""
+    """Submit a run to a Ray cluster. The log of its job is followed; Ctrl-C stops following, not the job."""
     from workflows.cluster.submission import Submission, follow, how_to_follow
     from workflows.cluster.submission import submit as submit_job
     from workflows.planning.selection import Selection
@@ -120,7 +120,7 @@ def submit(
     except KeyboardInterrupt:
         print(f"\n{how_to_follow(job, address)}")
         raise
-    print(f"{job} {'succeeded' if succeeded else 'failed; what is done is kept: submit again to go on'}")
+    print(f"{job} {'succeeded' if succeeded else 'failed; finished work is saved: submit again to resume'}")
     if not succeeded:
         raise typer.Exit(1)
 
@@ -134,8 +134,8 @@ def plan(
     until: Until = None,
     only: Only = None,
     storage: OtherStorage = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, for programs.")] = False,
-    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A diagram, as GitHub and editors draw it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known, for programs.")] = False,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a diagram that GitHub and editors draw.")] = False,
 ) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
     from workflows.planning.drawing import as_json as json_of
@@ -173,7 +173,7 @@ def validate(
             problems += error.problems
             continue
         stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
-        reporter.say(f"[green]ok[/] {escape(str(spec))}: {stages}")
+        reporter.print(f"[green]ok[/] {escape(str(spec))}: {stages}")
     if problems:
         raise SpecError(problems)
 
@@ -199,7 +199,7 @@ def import_checkpoint(
     text_heads: Annotated[int | None, typer.Option(help="Attention heads of BERT, if neither base nor large.", min=1)] = None,
     vision_heads: Annotated[int | None, typer.Option(help="Attention heads of CLIP, if not 64 wide.", min=1)] = None,
 ) -> None:
-    """Turn a published checkpoint into one of ours; say what became of every key."""
+    """Convert a published checkpoint into ours. Say what became of every key."""
     from workflows.commands.import_checkpoint import import_checkpoint as run_import
 
     run_import(
@@ -226,7 +226,7 @@ def ui(
 
 @app.command()
 def doctor(storage: StorageFolder = Path("storage")) -> None:
-    """Try every part of the installation: torch, video, Java, MLflow, Ray. Says what to do if one fails."""
+    """Try every part of the installation: torch, video, Java, MLflow, Ray. Say what to do if one fails."""
     from workflows.commands.doctor import run_doctor
 
     run_doctor(storage)
@@ -245,14 +245,14 @@ def schema(
 
 @app.command()
 def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files unsent-*.jsonl.")]) -> None:
-    """Send records to MLflow that could not be sent while a run went on."""
+    """Send MLflow the records that it missed."""
     from workflows.records.tracking import sync_files
 
     sync_files(files)
 
 
 def _with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
-    """Overrides with the one that --storage stands for."""
+    """Append to the overrides the one that --storage stands for."""
     return [*(overrides or []), *([f"storage={json.dumps(storage)}"] if storage is not None else [])]
 
 
@@ -263,7 +263,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, _interrupt)
     signal.signal(signal.SIGTERM, _preempt)
     try:
-        code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code
+        code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code.
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -286,13 +286,13 @@ def main() -> None:
 
 
 def _interrupt(number: int, _: object) -> None:
-    """Treat being left alone like Ctrl-C: children are stopped, records are sent, and the way to go on is printed."""
+    """Treat the loss of the terminal like Ctrl-C: children are stopped, records are sent, and the resume command is printed."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _preempt(number: int, _: object) -> None:
-    """The same when the machine is about to be taken away; training saves first."""
+    """End in the same way when the machine is about to be taken away, but let training save first."""
     from workflows.cluster.preemption import Preempted
 
     signal.signal(number, signal.SIG_IGN)
@@ -300,7 +300,7 @@ def _preempt(number: int, _: object) -> None:
 
 
 def _show_usage_error(error: Exception) -> None:
-    """Wrong arguments, as typer shows them; anything else is a defect and keeps its traceback."""
+    """Show wrong arguments as typer does; raise anything else again, because it is a defect and needs its traceback."""
     if isinstance(error, typer.Exit):
         raise SystemExit(error.exit_code) from None
     show = getattr(error, "show", None)

@@ -52,9 +52,9 @@ def under_torchrun(steps: int, folder: Path) -> float:
 def torchrun_worker(steps: int, found: Path) -> None:
     """What torchrun starts."""
     dist.init_process_group("gloo")
-    from workflows.execution.workers import keep_the_interpreter
+    from workflows.execution.workers import switch_threads_less_often
 
-    keep_the_interpreter()
+    switch_threads_less_often()
     seconds = train(steps)
     if dist.get_rank() == 0:
         found.write_text(json.dumps(seconds))
@@ -67,9 +67,9 @@ def ray_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     sys.path.insert(0, str(ROOT))
-    from workflows.execution.workers import keep_the_interpreter
+    from workflows.execution.workers import switch_threads_less_often
 
-    keep_the_interpreter()  # as every training does
+    switch_threads_less_often()  # as every training does
     rank = ray.train.get_context().get_world_rank()
     seconds = train(config["steps"])
     if rank == 0:

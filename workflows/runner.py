@@ -1,4 +1,4 @@
-"""Runs a plan: stage after stage, one parent run in MLflow, results published one by one, and how to go on after a failure."""
+"""Runs a plan: one stage after the other, with a parent run in MLflow; publishes each result, and says how to resume."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RUN_NOTE, RunRecorder, Tracker
-from workflows.results.artifacts import Manifest, read_manifest
 from workflows.results.locks import HeldError, exclusive, shared
+from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
@@ -42,14 +42,14 @@ from workflows.terminal.reporter import Reporter, StageLine, duration
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
-SERVERS = ("http:", "https:", "databricks:")  # they keep artifacts themselves
+SERVERS = ("http:", "https:", "databricks:")  # These store artifacts themselves.
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Choices of one invocation.
 
-    resume_command: what a person types to go on after a failure. wait: for a result that another run is working on.
+    resume_command: what a person types to resume after a failure. wait: whether to wait for a result that another run works on.
     forced_before: results that were started over; variants of one invocation share it.
     """
 
@@ -61,24 +61,24 @@ class RunOptions:
 
 
 class StageFailedError(UserError):
-    """A stage failed; everything before it is kept."""
+    """A stage failed; the results of earlier stages are saved."""
 
 
 def tracking_place(experiment: Experiment) -> TrackingStore:
-    """Where the experiment's runs are recorded."""
+    """Return where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
     if uri is not None and uri.startswith(SERVERS):
         return TrackingStore(uri, experiment.name, None)
-    # A database holds no files, and MLflow would put them into the working directory.
+    # A database holds no files, and by default MLflow would put them into the working directory.
     return TrackingStore(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
-    """Run what is not done yet.
+    """Run the stages that have no result yet.
 
     Raises:
-        UserError: with what is wrong and, if stages ran, how to go on.
+        UserError: it says what is wrong and, if stages ran, how to resume.
     """
     plan = make_plan(experiment, force=options.force, selection=options.selection, forced_before=options.forced_before)
     if plan.missing:
@@ -87,24 +87,24 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     check_inputs(plan)
     plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
-    trains = any(step.action == "run" and kind_of(step.section).gives == "checkpoint" for step in plan.steps)
+    trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
     _start_over(plan, options.forced_before, reporter)
     reporter.plan(plan)
     if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
         left_out = any(step.action == "left out" for step in plan.steps)
-        reporter.say(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
+        reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
         _show_addresses(plan, reporter, [], None)
         return plan
-    reporter.say("")
+    reporter.print("")
     _Run(plan, reporter, options).execute()
     return plan
 
 
 def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> None:
-    """Put the results of forced stages out of the way: all of them, or none if another run holds one."""
+    """Set the results of forced stages aside: all of them, or none if another run holds one."""
     forced = [(step.name, step.fingerprint) for step in plan.steps if step.forced and step.fingerprint is not None]
     forced = [
         (name, fingerprint) for name, fingerprint in forced if plan.storage.result(name, fingerprint) not in forced_before
@@ -119,7 +119,7 @@ def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> Non
 
 
 def _is_unregistered(plan: Plan, step: Step) -> bool:
-    """Whether the spec wants the model of a stage that is done to be registered, and it is not."""
+    """Return whether the spec asks for the model of a finished stage to be registered and it is not."""
     return to_register(step, read_manifest(plan.result_of(step.name))) is not None
 
 
@@ -131,12 +131,12 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self._say_dashboard, self._check_nodes, self.experiment.name)
+        self.cluster = Cluster(self.experiment.section.cluster, self._show_dashboard, self._check_nodes, self.experiment.name)
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
-    def _say_dashboard(self, address: str) -> None:
-        self.reporter.say(
+    def _show_dashboard(self, address: str) -> None:
+        self.reporter.print(
             f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
         )
 
@@ -144,7 +144,7 @@ class _Run:
         check_nodes(self.plan.storage.folder.absolute(), shared_paths(self.experiment))
 
     def execute(self) -> None:
-        """Run all steps and clean up, whatever happens. Only the reporter reaches the terminal meanwhile."""
+        """Run all steps and clean up, whatever happens. Meanwhile only the reporter writes to the terminal."""
         with chatter_to(self.log_file) as terminal, self.reporter.on(terminal):
             self._execute()
 
@@ -169,7 +169,7 @@ class _Run:
         self.tracker.flush(20)
         try:
             if status == "FINISHED":
-                self.reporter.say(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
+                self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
             _show_addresses(self.plan, self.reporter, self.tracker.comparable_runs(), self.tracker.experiment_id)
         finally:
@@ -193,7 +193,7 @@ class _Run:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
             resume = escape(self.options.resume_command)
-            self.reporter.say(f"\n  [bold]{step.name}[/] interrupted; what is done is kept. Go on with:\n    {resume}")
+            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; finished work is saved. Resume with:\n    {resume}")
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
@@ -205,8 +205,8 @@ class _Run:
         self.record.reused(step, read_manifest(self.plan.result_of(step.name)))
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
-        """Keep a stage's result for this run, and its inputs from being taken away; wait while others work on it."""
-        storage, told = self.plan.storage, ""
+        """Lock a stage's result for this run, and its inputs against removal; wait while another run works on the result."""
+        storage, reported = self.plan.storage, ""
         for name, fingerprint in step.inputs.items():
             locks.enter_context(shared(storage.lock_file(name, fingerprint), f"the result of {name}"))
         path = storage.lock_file(step.name, str(step.fingerprint))
@@ -217,12 +217,12 @@ class _Run:
             except HeldError as error:
                 if not self.options.wait:
                     raise
-                if told != error.holder:
-                    told = error.holder
-                    self.reporter.say(f"  {step.name}: waiting for {escape(told)}, which works on it (Ctrl-C to leave)")
+                if reported != error.holder:
+                    reported = error.holder
+                    self.reporter.print(f"  {step.name}: waiting for {escape(reported)}, which works on it (Ctrl-C to leave)")
                 time.sleep(LOCK_POLL_SECONDS)
         if dead is not None:
-            self.reporter.say(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended in the middle of it[/]")
+            self.reporter.print(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended before it was done[/]")
 
     def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:
         assert step.fingerprint is not None
@@ -235,7 +235,7 @@ class _Run:
         try:
             outcome: StageOutcome = kind_of(step.section).run(context)
             self.record.figures(run, outcome)
-            self.tracker.flush(20)  # the manifest names MLflow's run
+            self.tracker.flush(20)  # The manifest names MLflow's run, so it has to exist.
             manifest = self._manifest(step, outcome, run, started)
             _forget_note(folder)
             storage.publish(step.name, step.fingerprint, manifest)
@@ -272,7 +272,7 @@ class _Run:
         )
 
     def _failure(self, step: Step, error: Exception) -> UserError:
-        with suppress(OSError):  # a full disk, most likely: what follows is more important than its log
+        with suppress(OSError):  # The disk may be full; the message that follows is more important than the log.
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
             with self.log_file.open("a", encoding="utf-8") as file:
                 file.write(f"stage {step.name} failed\n")
@@ -280,12 +280,12 @@ class _Run:
         what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {self.log_file}\n"
-            f"  what is done is kept; go on with: {self.options.resume_command}"
+            f"  finished work is saved; resume with: {self.options.resume_command}"
         )
 
 
 def _short_error(error: BaseException, folder: Path) -> str:
-    """The last line of an error's text says most: Ray puts the remote traceback before it."""
+    """Return the last line of an error's text, which says most, because Ray puts the remote traceback before it."""
     if os.strerror(errno.ENOSPC) in str(error):
         free = shutil.disk_usage(folder).free / 2**20
         return (
@@ -300,7 +300,7 @@ def _forget_note(folder: Path) -> None:
 
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:
-    """Rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
+    """Return the rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
     labelled = [metric.name for metric in all_metrics() if metric.label is not None]
     rows = []
     for step in plan.steps:
@@ -333,26 +333,26 @@ def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experim
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
     base = place.without_password if is_server else UI_ADDRESS
-    reporter.say(f"\nResults:   {escape(str(plan.storage.folder))}")
+    reporter.print(f"\nResults:   {escape(str(plan.storage.folder))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:
-        reporter.say(f"MLflow:    {base}{ui}")
+        reporter.print(f"MLflow:    {base}{ui}")
     else:
-        reporter.say(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
+        reporter.print(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
         if len(runs) > 1:
-            reporter.say(f"Compare:   {compare_url(base, runs, experiment_id)}")
+            reporter.print(f"Compare:   {compare_url(base, runs, experiment_id)}")
 
 
 def ui_command(experiment: Experiment) -> str:
-    """How to open the MLflow UI on the experiment's records."""
+    """Say how to open the MLflow UI on the experiment's records."""
     if experiment.section.tracking.uri is not None:
-        return "mlflow server on the database, see docs/team.md"
+        return "start mlflow server on the database, see docs/team.md"
     storage = experiment.section.storage
     return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
-    """The command that continues a run. Without --force: what was forced and is done need not run again."""
+    """Return the command that resumes a run. It has no --force, because forced stages that are done need not run again."""
     if is_job():
         return "the command that submitted this job"
     program = Path(sys.argv[0]).name
@@ -363,7 +363,7 @@ def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = 
 
 
 def _ray_command() -> str:
-    """How to call the `ray` command of this environment."""
+    """Say how to call the `ray` command of this environment."""
     program = Path(sys.executable).with_name("ray")
     here = Path.cwd()
     return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))

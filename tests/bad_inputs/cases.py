@@ -1,4 +1,4 @@
-"""What a mistake and what is said about it are; the spec and the data that every case changes in one thing."""
+"""Defines a mistake with the messages that report it, and the spec and the data in which every case changes one thing."""
 
 from __future__ import annotations
 

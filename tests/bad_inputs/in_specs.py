@@ -56,14 +56,14 @@ FIELDS = [
     ),
     Case(
         "not one of the choices",
-        ("error: spec.yaml:8:37: stages.retrieval.task: 'retreival' is not possible; did you mean 'retrieval'?",),
+        ("error: spec.yaml:8:37: stages.retrieval.task: 'retreival' is not a valid value; did you mean 'retrieval'?",),
         spec=SPEC.replace("task: retrieval", "task: retreival"),
     ),
     Case(
         "name that cannot be a folder",
         (
-            "error: spec.yaml:1:7: name: '../bad' is not possible; use letters, digits, '.', '-' and '_', a letter or digit "
-            "first, at most 64",
+            "error: spec.yaml:1:7: name: '../bad' is not a valid name; use letters, digits, '.', '-' and '_', a letter or "
+            "digit first, at most 64",
         ),
         spec=SPEC.replace("name: bad", "name: ../bad"),
     ),
@@ -79,7 +79,7 @@ FIELDS = [
         "credentials in a bucket's address",
         (
             "error: --set cluster.checkpoint_storage=s3://team/x?secret_key=a: cluster.checkpoint_storage: credentials do not "
-            "belong into a spec; leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
+            "belong in a spec; leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
             "~/.aws/credentials, on every node",
         ),
         overrides=("cluster.checkpoint_storage=s3://team/x?secret_key=a",),
@@ -87,8 +87,8 @@ FIELDS = [
     Case(
         "folder where a bucket belongs",
         (
-            "error: --set cluster.checkpoint_storage=/mnt/team: cluster.checkpoint_storage: '/mnt/team' is no address of a "
-            "bucket; expected s3://BUCKET/PREFIX, and for a server of your own ?endpoint_override=HOST:PORT&scheme=http",
+            "error: --set cluster.checkpoint_storage=/mnt/team: cluster.checkpoint_storage: '/mnt/team' is not the address of "
+            "a bucket; expected s3://BUCKET/PREFIX, and for a server of your own ?endpoint_override=HOST:PORT&scheme=http",
         ),
         overrides=("cluster.checkpoint_storage=/mnt/team",),
     ),
@@ -218,7 +218,7 @@ VALUES = [
     ),
     Case(
         "--set of what is inherited",
-        ("error: --set extends=other.yaml: extends is read before any --set; write it into a spec file and run that",),
+        ("error: --set extends=other.yaml: extends is read before any --set; write it in a spec file and run that",),
         overrides=("extends=other.yaml",),
     ),
     Case(
@@ -228,7 +228,7 @@ VALUES = [
     ),
     Case(
         "--set beyond a list",
-        ("error: --set stages.test.tasks.3=captioning: stages.test.tasks is a list of 1; '3' is no index in it",),
+        ("error: --set stages.test.tasks.3=captioning: stages.test.tasks is a list of 1; '3' is not an index in it",),
         overrides=("stages.test.tasks.3=captioning",),
     ),
     Case(

@@ -1,4 +1,4 @@
-"""Mistakes in how stages refer to each other, and in fields that do not go together."""
+"""Mistakes in how stages refer to each other, and in fields that cannot be combined."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STAGES = [
         overrides=("stages.retrieval=",),
     ),
     Case(
-        "unknown dataset, said once although the reference is used twice",
+        "unknown dataset, reported once although the reference is used twice",
         said(
             "error: spec.yaml:8:57: stages.retrieval.dataset: no dataset 'picture'; did you mean 'pictures'?",
             "  8 |   retrieval: {kind: finetune, task: retrieval, dataset: picture, epochs: 1, batch_size: 2}",
@@ -69,10 +69,10 @@ STAGES = [
         overrides=("stages.test.baseline_split=trian",),
     ),
     Case(
-        "nothing makes frames of clips",
+        "no stage extracts frames of clips",
         (
-            "error: spec.yaml:3:3: datasets.clips: nothing makes frames of its clips; add a stage {kind: extract, dataset: "
-            "clips}, or give datasets.clips.frames",
+            "error: spec.yaml:3:3: datasets.clips: no stage extracts frames of its clips; add a stage {kind: extract, dataset: "
+            "clips}, or set datasets.clips.frames",
         ),
         spec=CLIPS,
     ),
@@ -118,11 +118,11 @@ COMBINATIONS = [
         overrides=("stages.test.tasks=[captioning]", "stages.test.max_caption_tokens=512"),
     ),
     Case(
-        "early stopping without anything to go by",
-        ("stages.retrieval.sweep.scheduler: asha stops bad trials at validations before the last one; give",),
+        "early stopping without earlier validations",
+        ("stages.retrieval.sweep.scheduler: asha stops bad trials at validations before the last one; set",),
         overrides=sweep(scheduler="asha"),
     ),
-    Case("task twice", ("stages.test.tasks: a task stands twice",), overrides=("stages.test.tasks=[retrieval, retrieval]",)),
+    Case("task twice", ("stages.test.tasks: a task is listed twice",), overrides=("stages.test.tasks=[retrieval, retrieval]",)),
     Case(
         "registered model that MLflow does not get",
         ("stages.retrieval.register_as: a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out",),
@@ -130,12 +130,12 @@ COMBINATIONS = [
     ),
     Case(
         "name that MLflow refuses for a registered model",
-        ("stages.retrieval.register_as: 'a/b' is not possible; use letters, digits",),
+        ("stages.retrieval.register_as: 'a/b' is not a valid name; use letters, digits",),
         overrides=("stages.retrieval.register_as=a/b",),
     ),
     Case(
         "unknown choice of checkpoints",
-        ("tracking.checkpoints: 'first' is not possible",),
+        ("tracking.checkpoints: 'first' is not a valid value",),
         overrides=("tracking.checkpoints=first",),
     ),
     Case(
@@ -158,7 +158,7 @@ COMBINATIONS = [
         "parts of a batch for losses that compare its samples",
         (
             "stages.pre.accumulate: citc, itm would learn something else from parts of a batch than from the full one; to "
-            "save memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+            "save memory set gradient_checkpointing: true, more workers or a smaller batch_size",
         ),
         overrides=(*pretrain("itm, cap, citc", batch_size=4), "stages.pre.accumulate=2"),
     ),
@@ -173,17 +173,17 @@ COMBINATIONS = [
         overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.accumulate=2"),
     ),
     Case(
-        "divided weights and generation in training",
-        ("stages.retrieval.sharding: fsdp does not go together with scst, which generates captions in training",),
+        "sharded weights and generation in training",
+        ("stages.retrieval.sharding: fsdp cannot be combined with scst, which generates captions in training",),
         overrides=("stages.retrieval.task=captioning", "stages.retrieval.self_critical=true", "stages.retrieval.sharding=fsdp"),
     ),
     Case(
-        "divided and compiled",
-        ("stages.retrieval.sharding: fsdp does not go together with compile: true; leave out one of them",),
+        "sharded and compiled",
+        ("stages.retrieval.sharding: fsdp cannot be combined with compile: true; leave out one of them",),
         overrides=("stages.retrieval.compile=true", "stages.retrieval.sharding=fsdp"),
     ),
     Case(
-        "a mean that forgets nothing",
+        "an EMA that forgets nothing",
         ("stages.retrieval.ema_decay: input should be less than 1, got 1",),
         overrides=("stages.retrieval.ema_decay=1",),
     ),
@@ -199,7 +199,7 @@ COMBINATIONS = [
     ),
     Case(
         "unknown objective",
-        ("stages.pre.corpora.0.objectives.0: 'itn' is not possible; did you mean 'itm'?",),
+        ("stages.pre.corpora.0.objectives.0: 'itn' is not a valid value; did you mean 'itm'?",),
         overrides=pretrain("itn", batch_size=4),
     ),
     Case(
@@ -231,19 +231,19 @@ COMBINATIONS = [
         overrides=("stages.test.submission=true",),
     ),
     Case(
-        "submission on the split that chooses the checkpoint",
+        "submission on the split that selects the checkpoint",
         (
-            "stages.test.submission: split 'val' has no answers, but answers chooses its checkpoint by it; give "
+            "stages.test.submission: split 'val' has no answers, but answers selects its checkpoint by it; set "
             "stages.answers.validation_split, or leave out submission",
         ),
         spec=QUESTIONS,
         overrides=("stages.test.submission=true",),
     ),
     Case(
-        "sweep without a split to choose by",
+        "sweep without a split to select by",
         (
-            "stages.retrieval.sweep: a sweep needs a split to choose by, and dataset 'pictures' has none of validation, val, "
-            "test with captions; give validation_split",
+            "stages.retrieval.sweep: a sweep needs a split to select by, but dataset 'pictures' has none of validation, val, "
+            "test with captions; set validation_split",
         ),
         spec=SPEC.replace(" val: ", " held: ").replace("split: val,", "split: held,"),
         overrides=sweep(),
@@ -257,7 +257,7 @@ COMBINATIONS = [
     Case(
         "unknown metric of a sweep",
         (
-            "stages.retrieval.sweep.metric: validation of retrieval gives no metric 'text_to_video_r_1'; did you mean "
+            "stages.retrieval.sweep.metric: validation of retrieval computes no metric 'text_to_video_r_1'; did you mean "
             "'text_to_video_r1'?",
         ),
         overrides=sweep(metric="text_to_video_r_1"),
@@ -280,8 +280,8 @@ COMBINATIONS = [
     Case(
         "unknown published metric",
         (
-            "stages.test.published.text_to_video_r2: evaluation gives no metric 'text_to_video_r2'; did you mean "
-            "'text_to_video_r5'?",
+            "stages.test.published.text_to_video_r2: evaluation computes no metric 'text_to_video_r2'; did you "
+            "mean 'text_to_video_r5'?",
         ),
         overrides=("stages.test.published={text_to_video_r2: 3}",),
     ),

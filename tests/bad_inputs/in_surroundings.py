@@ -57,7 +57,7 @@ ANNOTATIONS = [
     Case(
         "captions where questions belong",
         (
-            "error: questions.json holds captions, but stage answers needs questions; give "
+            "error: questions.json holds captions, but stage answers needs questions; set "
             "datasets.pictures.splits.train.questions",
         ),
         spec=QUESTIONS,
@@ -66,7 +66,7 @@ ANNOTATIONS = [
     ),
     Case(
         "questions where captions belong",
-        ("error: val.json holds questions, but stage retrieval needs captions; give datasets.pictures.splits.val.captions",),
+        ("error: val.json holds questions, but stage retrieval needs captions; set datasets.pictures.splits.val.captions",),
         files={"val.json": ANSWERS},
         code=1,
     ),
@@ -91,14 +91,14 @@ SURROUNDINGS = [
         code=1,
     ),
     Case(
-        "annotation file missing, said once although two stages read it",
+        "annotation file missing, reported once although two stages read it",
         ("missing: datasets.pictures.splits.val: no file {tmp}/val.json\nerror: 1 thing is missing; nothing was run",),
         files={"val.json": None},
         arguments=RUN,
         code=1,
     ),
     Case(
-        "whole dataset missing: one line",
+        "full dataset missing: one line",
         (
             "missing: datasets.pictures: no folder data/p (root, train and val annotations); put the data there or set "
             "COSA_TEST_UNSET / --set paths.data=FOLDER\nerror: 1 thing is missing; nothing was run",
@@ -155,7 +155,7 @@ SURROUNDINGS = [
     ),
     Case(
         "nothing recorded for the UI",
-        ("error: no MLflow records in {tmp}/storage (no mlflow.db); run an experiment first, or give --storage",),
+        ("error: no MLflow records in {tmp}/storage (no mlflow.db); run an experiment first, or set --storage",),
         arguments=("ui",),
         code=1,
     ),

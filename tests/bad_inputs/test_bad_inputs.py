@@ -72,7 +72,9 @@ def test_without_a_mistake_there_is_no_error(
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_mistake_is_told(case: Case, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistake_is_reported(
+    case: Case, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     case.write(here)
     before = _contents(here)
     code, output = _run(case.command, capsys, monkeypatch)
@@ -80,7 +82,7 @@ def test_mistake_is_told(case: Case, here: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("name", IN_A_PROCESS)
-def test_mistake_is_told_by_a_process(name: str, here: Path) -> None:
+def test_mistake_is_reported_by_a_process(name: str, here: Path) -> None:
     case = next(case for case in CASES if case.id == name)
     case.write(here)
     before = _contents(here)

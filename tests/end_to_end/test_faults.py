@@ -32,8 +32,8 @@ from tests.tracking_server import TrackingServer
 from workflows.execution.checkpoints import saved_checkpoints
 from workflows.execution.progress import read_records
 from workflows.execution.run_folder import RunFolder
-from workflows.results.artifacts import Storage
 from workflows.results.locks import exclusive, holder_of
+from workflows.results.storage import Storage
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +123,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     for sent, code, step in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 75, 5)):
         stopped = run_until(lambda step=step: has_step(prepared, step), sent, *arguments(prepared))  # type: ignore[misc]
         assert stopped.code == code
-        assert "interrupted; what is done is kept. Go on with:" in stopped.output
+        assert "interrupted; finished work is saved. Resume with:" in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
     before = partial(prepared)  # after SIGTERM it has saved first: no step is done twice
@@ -132,7 +132,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     assert max(saved_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
 
     killed = run_until(lambda: has_step(prepared, 9), signal.SIGKILL, *arguments(prepared))
-    assert "interrupted: goes on where it stopped" in killed.output
+    assert "interrupted: resumes where it stopped" in killed.output
     workers_ended(prepared)  # one of the killed run must not be taken for one of the next
     damaged = truncate_latest_checkpoint(prepared)
     resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
@@ -228,7 +228,7 @@ def test_the_second_of_two_runs_waits_and_finds_the_result(tmp_path: Path) -> No
         refused = run(*corpus_only, "--no-wait")
         assert refused.code == 1
         assert f"the result of corpus is in use by process {os.getpid()} on " in refused.output
-        assert "in work: process" in run("plan", *corpus_only[1:]).output
+        assert "in progress: process" in run("plan", *corpus_only[1:]).output
     first = subprocess.Popen(command(*corpus_only), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
     while holder_of(lock) is None:

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.commands import none_left, run, sets
 from tests.end_to_end.conftest import SmallRun
 from workflows.records.mlflow_store import local_store
-from workflows.results.artifacts import read_manifest
+from workflows.results.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -255,5 +255,5 @@ def test_a_bucket_that_cannot_be_written_is_named_before_anything_runs(
     refused = run("run-experiment", str(spec), *sets(f"storage={tmp_path}", f"cluster.checkpoint_storage={missing}"))
     assert refused.code == 1
     assert "cluster.checkpoint_storage: s3://nobody/x?endpoint_override=" in refused.output
-    assert "see that the bucket exists" in refused.output
+    assert "check that the bucket exists" in refused.output
     assert not (tmp_path / "team" / "pretrain").exists()

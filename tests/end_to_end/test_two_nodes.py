@@ -168,7 +168,7 @@ def test_a_job_that_fails_ends_with_1(nodes: Nodes, tmp_path: Path) -> None:
     )  # fmt: skip
     failed = run(*arguments, **nodes.environment)
     assert failed.code == 1
-    assert "failed; what is done is kept: submit again to go on" in failed.output
+    assert "failed; finished work is saved: submit again to resume" in failed.output
     left_alone = run(*arguments, "--no-wait", **nodes.environment)
     assert left_alone.code == 0
     assert "ray job logs --follow spread-" in left_alone.output

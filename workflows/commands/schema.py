@@ -31,7 +31,7 @@ from workflows.spec.sweep import SweepSection
 
 
 def sections() -> dict[str, type[BaseModel]]:
-    """All sections by name; the parts of a stage stand behind it."""
+    """Return all sections by name; the parts of a stage follow it."""
     stages: dict[str, type[BaseModel]] = {}
     for name, kind in STAGE_KINDS.items():
         stages |= {name: kind.section, **kind.parts}
@@ -50,7 +50,7 @@ def sections() -> dict[str, type[BaseModel]]:
 
 
 def show_schema(section: str | None, *, as_json: bool) -> None:
-    """Print one section or all.
+    """Print one section, or all of them.
 
     Raises:
         UserError: there is no such section.
@@ -94,7 +94,7 @@ def json_schema() -> dict[str, Any]:
 def _fields(model: type[BaseModel]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, min_width=2 + max(map(len, model.model_fields)))
-    own = [name for name in model.__annotations__ if name in model.model_fields]  # what it inherits stands behind
+    own = [name for name in model.__annotations__ if name in model.model_fields]  # Inherited fields follow its own.
     for name in dict.fromkeys([*own, *model.model_fields]):
         field = model.model_fields[name]
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
@@ -114,7 +114,7 @@ def _default(value: Any) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    """The type as people read it; a text field that names an entry of a table shows the entries, as a Literal would."""
+    """Write the type in readable form; a text field that names an entry of a table shows the entries, as a Literal would."""
     tables = [entry for entry in field.metadata if isinstance(entry, OneOf)]
     annotation = Annotated[str, tables[0]] if tables else field.annotation
     if isinstance(annotation, type):

@@ -34,12 +34,12 @@ def variants_of(sweeps: Sequence[str]) -> list[Variant]:
         if not values:
             raise UserError(f"--sweep {sweep}: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4")
         if len(set(values)) < len(values):
-            raise UserError(f"--sweep {sweep}: a value is there twice")
+            raise UserError(f"--sweep {sweep}: a value is listed twice")
         axes.append([f"{name.strip()}={value}" for value in values])
     names = Counter(_name(axis[0]) for axis in axes)
     for name, count in names.items():
         if count > 1:
-            raise UserError(f"--sweep {name}: it is given {count} times; write all its values into one")
+            raise UserError(f"--sweep {name}: it is given {count} times; list all its values in one")
     return list(itertools.product(*axes))
 
 
@@ -60,7 +60,7 @@ def _name(override: str) -> str:
 
 
 def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter) -> None:
-    """Run every variant, also after one has failed. Then show all metrics side by side.
+    """Run every variant, even after one has failed. Then show all metrics side by side.
 
     Raises:
         UserError: some failed.
@@ -68,7 +68,7 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
     done: dict[Variant, Plan] = {}
     failed: dict[Variant, UserError] = {}
     for number, variant in enumerate(variants, start=1):
-        reporter.say(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
+        reporter.print(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
         try:
             done[variant] = run(variant)
         except UserError as error:
@@ -82,7 +82,7 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
 
 
 def _short(variant: Variant) -> str:
-    """Shorten every name to its last parts, as few as distinguish the names."""
+    """Shorten every name to its last parts, to as few as still distinguish the names."""
     names = [_name(override).split(".") for override in variant]
     parts = next(n for n in itertools.count(1) if len({tuple(name[-n:]) for name in names}) == len(names))
     return ", ".join(

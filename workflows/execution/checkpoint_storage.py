@@ -18,12 +18,12 @@ STORAGE_NOTE = "checkpoint_storage.txt"  # In a folder of unfinished work, it ho
 
 
 def checkpoint_storage(folder: Path, address: str | None, label: str) -> str:
-    """Return Ray's storage path for a training in `folder`; when it resumes, the same path, whatever the spec says by then.
+    """Return Ray's storage path for a training in `folder`. Resumed training gets the same path, even if the spec has changed.
 
     Args:
         folder: of the unfinished stage.
         address: a bucket, or None for the folder itself.
-        label: names the folder in the bucket; something random is added, since others may run the same.
+        label: names the folder in the bucket; something random is added, because others may run the same experiment.
     """
     note, local = folder / STORAGE_NOTE, folder / RAY_FOLDER
     if note.is_file():
@@ -46,14 +46,14 @@ def remove_checkpoints(folder: Path, warn: Callable[[str], None]) -> None:
         filesystem, path = FileSystem.from_uri(place)
         filesystem.delete_dir(path)
     except FileNotFoundError:
-        pass  # Nothing was saved yet.
+        pass  # Nothing has been saved yet.
     except OSError as error:
         warn(f"checkpoints at {place} could not be removed ({_reason(error)}); remove them yourself")
     note.unlink()
 
 
 def require_writable(address: str) -> None:
-    """Raise UserError unless checkpoints can be saved in a bucket. It takes some seconds if nothing answers."""
+    """Raise UserError unless checkpoints can be saved in a bucket. This takes some seconds if nothing answers."""
     try:
         filesystem, path = FileSystem.from_uri(address)
         probe = f"{path}/.write-test-{uuid.uuid4().hex[:8]}"
@@ -62,8 +62,8 @@ def require_writable(address: str) -> None:
         filesystem.delete_file(probe)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cluster.checkpoint_storage: {address} cannot be written ({_reason(error)}); see that the bucket exists and that "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials, are its own"
+            f"cluster.checkpoint_storage: {address} cannot be written ({_reason(error)}); check that the bucket exists and "
+            "that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials, belong to it"
         ) from error
 
 

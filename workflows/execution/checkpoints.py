@@ -1,4 +1,4 @@
-"""Checkpoints that a Ray Train run saves in its folder: names them, finds out which are intact, and copies their models."""
+"""Names the checkpoints that a Ray Train run saves in its folder, finds out which are intact, and copies their models."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def latest_intact(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
 
 
 def damage_of(run: RunFolder, name: str) -> str | None:
-    """Read a checkpoint through and say what is wrong with it; None if nothing is."""
+    """Read all of a checkpoint and say what is wrong with it; None if nothing is."""
     try:
         with run.opened(name) as folder:
             return _damage(folder, run.address(name))
-    except FileNotFoundError:  # In a bucket there are no empty folders.
+    except FileNotFoundError:  # A bucket has no empty folders.
         return f"checkpoint {run.address(name)} is gone"
 
 
@@ -77,18 +77,18 @@ def _damage(folder: Path, address: str) -> str | None:
 
 
 def require_intact(folder: Path, address: str) -> None:
-    """Read a checkpoint through that was just written to `address`.
+    """Read all of a checkpoint that was just written to `address`.
 
     Raises:
-        OSError: it is not as it was written. That is no user's mistake: training resumes from the previous checkpoint.
+        OSError: it differs from what was written. This is not a user's mistake: training resumes from the previous checkpoint.
     """
     damage = _damage(folder, address)
     if damage is not None:
-        raise OSError(errno.EIO, f"read back after writing: {damage}; look after the disk or the store")
+        raise OSError(errno.EIO, f"read back after writing: {damage}; check the disk or the store")
 
 
 def saved_checkpoints(run: RunFolder) -> dict[int, str]:
-    """Return names of the complete checkpoints that Ray has saved of a run, by step; none if it has saved none yet."""
+    """Return names of the complete checkpoints that Ray has saved for a run, by step; none if it has saved none yet."""
     from ray.train import Result
 
     try:
@@ -96,11 +96,11 @@ def saved_checkpoints(run: RunFolder) -> dict[int, str]:
     except RuntimeError:  # The run's folder holds no snapshot.
         return {}
     found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in saved or [])
-    return dict(found)  # Of two checkpoints of one step the last counts, since the previous one was damaged.
+    return dict(found)  # If a step has two checkpoints, the later one is right, because the earlier one was damaged.
 
 
 def intact_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:
-    """Return the `saved_checkpoints` that read through without damage; `warn` is called for the others."""
+    """Return the `saved_checkpoints` that are intact; `warn` is called for the others."""
     intact = {}
     for step, name in saved_checkpoints(run).items():
         damage = damage_of(run, name)

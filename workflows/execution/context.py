@@ -1,4 +1,4 @@
-"""What a running stage is given. A stage reads its section and inputs, and writes its folder; nothing else."""
+"""Defines what a running stage is given. A stage reads only its section and inputs, and writes only its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ S = TypeVar("S", bound=StageSection)
 
 @dataclass
 class StageContext(Generic[S]):
-    """Everything around a running stage. section: with inherited fields. folder: where it works, absolute."""
+    """Everything that a running stage needs. section: with inherited fields filled in. folder: where it works, absolute."""
 
     step: Step
     section: S
@@ -32,19 +32,19 @@ class StageContext(Generic[S]):
 
     @property
     def kind(self) -> Any:
-        """The stage's kind."""
+        """Return the stage's kind."""
         return kind_of(self.section)
 
     def result_of(self, stage: str) -> Path:
-        """The result folder of another stage, absolute."""
+        """Return the absolute path of another stage's result."""
         return self.plan.result_of(stage).absolute()
 
     def datasets(self) -> dict[str, DatasetFiles]:
-        """All datasets that the stage reads, by name."""
+        """Return all datasets that the stage reads, by name."""
         return {name: self.dataset(name) for name in self.plan.datasets_of(self.step.name)}
 
     def dataset(self, name: str, *, with_frames: bool = True) -> DatasetFiles:
-        """A dataset's files with all stages that make parts of it looked up."""
+        """Return a dataset's files, also those that other stages make. with_frames: whether it includes extracted frames."""
         section = self.plan.experiment.section.datasets[name]
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None

@@ -1,4 +1,4 @@
-"""Running a Ray Train run from the driver without giving up Ctrl-C, and turning its errors into messages."""
+"""Runs a Ray Train run from the driver in such a way that Ctrl-C still works, and finds users' mistakes in Ray's errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
 
 POLL_SECONDS = 0.25
-MAX_RESTARTS = 2  # The worker group is started again so often after a worker died.
-MAX_RESTARTS_ELASTIC = 20  # The same holds where machines are expected to leave.
-# Workers wait so long for room. Just after a loss Ray still counts on the machine that is gone; then it tries fewer workers.
+MAX_RESTARTS = 2  # The worker group is restarted this many times after a worker has died.
+MAX_RESTARTS_ELASTIC = 20  # It is restarted more often where machines are expected to leave.
+# Workers wait this long for room. Just after losing a machine Ray still counts on it; after the wait it tries fewer workers.
 ROOM_SECONDS, ROOM_SECONDS_ELASTIC = 120, 15
-RESIZE_SECONDS = 60.0  # Ray looks so often for room for more workers; a change costs the steps since the last checkpoint.
+RESIZE_SECONDS = 60.0  # Ray looks this often for room for more workers; a change repeats the steps since the last checkpoint.
 
 
 def trainer_of(
@@ -32,7 +32,7 @@ def trainer_of(
     storage: Path | str,
     score: str | None = None,
     mode: str = "max",
-    keep_all: bool = False,
+    retain_all: bool = False,
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
 ) -> Any:
@@ -46,16 +46,16 @@ def trainer_of(
         storage: where Ray saves checkpoints: an absolute path, or s3://BUCKET/PREFIX?OPTIONS.
         score: the checkpoint with the best value of this metric is saved beside the latest.
         mode: max or min, of the score.
-        keep_all: whether no checkpoint is deleted.
+        retain_all: whether no checkpoint is deleted.
         callbacks: of Ray Train.
-        can_be_orphaned: whether the cluster can outlive who started this run, and must then free its resources.
+        can_be_orphaned: whether the cluster can outlive the driver of this run, in which case the run must free its resources.
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig
 
     is_elastic = resources.minimum is not None
     restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
-    # Ray reads it where `fit` is called, and passes it on.
+    # Ray reads this variable where `fit` is called, and passes it on.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(ROOM_SECONDS_ELASTIC if is_elastic else ROOM_SECONDS)
     return trainer_class(name, can_be_orphaned)(
         worker,
@@ -74,7 +74,7 @@ def trainer_of(
             callbacks=callbacks or [],
             failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=restarts),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=None if keep_all else 2,
+                num_to_keep=None if retain_all else 2,
                 checkpoint_score_attribute=score,
                 checkpoint_score_order=mode if score else "max",
             ),
@@ -89,7 +89,7 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
     Args:
         trainer: of Ray Train, or a tuner of Ray Tune.
         on_poll: called several times a second.
-        ask_to_stop: lets what runs save and end, when the process is asked to end; without it, it is left where it is.
+        ask_to_stop: is called when the process is asked to end, and makes what runs save and end; without it nothing is saved.
 
     Returns:
         fit's result.
@@ -108,7 +108,7 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         finally:
             ended.set()
 
-    # An event is used because a signal in the middle of Thread.join makes Python take the thread for ended.
+    # An event is used because a signal in the middle of Thread.join makes Python believe that the thread has ended.
     ended = threading.Event()
     threading.Thread(target=run, name="fit", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What Ray workers are sent: plain data. Light to import, because the driver makes it."""
+"""Defines what is sent to Ray workers, as plain data. This module imports nothing heavy, because the driver uses it, too."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from workflows.spec.stage_kinds import STAGE_KINDS
 class Job:
     """One training or evaluation as plain data.
 
-    section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration to
-    build when there is none. folder: where worker 0 writes progress. extensions: files that workers load first.
+    section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration of a
+    new model, when there is no checkpoint. folder: where worker 0 writes progress. extensions: files that workers load first.
     """
 
     section: dict[str, Any]
@@ -28,7 +28,7 @@ class Job:
     extensions: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """Return the job as data that JSON can hold."""
         plain = asdict(self)
         for dataset in plain["datasets"].values():
             dataset["unreadable"] = sorted(dataset["unreadable"])
@@ -36,7 +36,7 @@ class Job:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
-        """Back from `plain`; loads the extensions, since everything else may need them."""
+        """Make a job from what `plain` returned, and load its extensions, since everything else may need them."""
         load_extensions(data["extensions"])
         datasets = {
             name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
@@ -45,9 +45,9 @@ class Job:
 
     @property
     def kind(self) -> Any:
-        """The stage's kind."""
+        """Return the stage's kind."""
         return STAGE_KINDS[self.section["kind"]]
 
     def parsed(self) -> Any:
-        """The section as its model."""
+        """Return the section as an instance of its model."""
         return self.kind.section_for(self.section).model_validate(self.section)

@@ -1,4 +1,4 @@
-"""Pictures that a person wants to see of a run: loss curves, a sweep."""
+"""Draws the pictures of a run: loss curves and the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def plot_sweep(
 ) -> None:
     """Draw a chart for each field that was swept: the best value of a metric in every trial.
 
-    tried: values of the fields, and the metric. logarithmic: fields whose axis is.
+    tried: values of the fields, and the metric, for each trial. logarithmic: fields with a logarithmic axis.
     """
     fields = list(tried[0][0])
     figure, axes = pyplot.subplots(1, len(fields), figsize=(5 * len(fields), 4), squeeze=False, sharey=True)

@@ -1,7 +1,7 @@
-"""Records of a running training: worker 0 appends JSON lines to a file, and the driver follows it.
+"""Writes and reads the records of a running training: worker 0 appends JSON lines to a file, and the driver follows it.
 
-The file is the source of truth. What MLflow shows is sent from it by the driver, so a worker never waits for MLflow, and a
-restarted worker that repeats steps leaves no duplicates: only the first record of a step counts.
+The file is the source of truth. The driver sends its records to MLflow, so a worker never waits for MLflow, and a restarted
+worker that repeats steps leaves no duplicates: only the first record of a step counts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from cosa.evaluation.metric import Metric
 
 PROGRESS_FILE = "progress.jsonl"
-MEAN_LOSS = Metric("mean_loss", lower_is_better=True, digits=3)  # of the steps since the last stop of training
+MEAN_LOSS = Metric("mean_loss", lower_is_better=True, digits=3)  # of the steps since the previous stop of training
 
 
 @dataclass(frozen=True)
 class Record:
-    """kind: 'train', 'evaluation' or 'warning'. step: steps done. seconds: time since the epoch. text: of a warning."""
+    """A line of the file. kind: 'train', 'evaluation' or 'warning'. step: steps done. total: steps of the full training.
+    seconds: time since the epoch. text: of a warning."""
 
     kind: str
     step: int
@@ -43,7 +44,7 @@ class ProgressWriter:
         self._append({"kind": kind, "step": step, "total": self.total, "values": dict(values), "seconds": time.time()})
 
     def warn(self, text: str) -> None:
-        """Append what a person should read."""
+        """Append a warning, which the driver shows."""
         now = time.time()
         self._append({"kind": "warning", "step": 0, "total": self.total, "values": {}, "seconds": now, "text": text})
 
@@ -60,14 +61,14 @@ def read_records(folder: Path) -> list[Record]:
 
 @dataclass
 class Follower:
-    """Gives each record of a growing file once."""
+    """Yields each record of a growing file once."""
 
     folder: Path
     _position: int = 0
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def new(self) -> Iterator[Record]:
-        """Yield records since the last call. A line that is still being written waits."""
+        """Yield records since the last call. A line that is still being written is left for the next call."""
         path = self.folder / PROGRESS_FILE
         if not path.exists():
             return
@@ -102,7 +103,7 @@ def mean_loss(records: Sequence[Record], after: int, until: int) -> float | None
 
 
 def best_evaluation(records: Sequence[Record], metric: Metric | None, saved: Collection[int]) -> Record | None:
-    """The evaluation with the best value of a metric, the latest of equal ones; the last evaluation without a metric.
+    """Return the evaluation with the best value of a metric, the latest of equal ones; the last evaluation if metric is None.
 
     saved: steps whose checkpoints exist. Only these count: a worker that is stopped may leave the record of an evaluation
     without its checkpoint. Ray retains the best checkpoint, the latest of equal ones, and the last.

@@ -1,4 +1,4 @@
-"""Records of a training on their way from its progress file to the live line and to MLflow."""
+"""Forwards records of a training from its progress file to the live line and to MLflow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from workflows.execution.progress import MEAN_LOSS, Follower, Record
 
 
 class RecordForwarder:
-    """Sends records of a training to the live line and to MLflow; steps that an earlier invocation sent are left out."""
+    """Sends records of a training to the live line and to MLflow.
 
-    def __init__(self, context: StageContext[Any], prefix: str = "", run: Any = None):
-        self.context, self.prefix, self.run = context, prefix, run or context.run
+    Warnings of earlier invocations are left out. Their metrics are sent again, because MLflow stores equal points once.
+    run: that of a trial in MLflow; None for that of the stage.
+    """
+
+    def __init__(self, context: StageContext[Any], run: Any = None):
+        self.context, self.run = context, run or context.run
         self.latest: Record | None = None
-        self.since = time.time()  # Older warnings were reported by earlier invocations.
+        self.since = time.time()  # Earlier invocations reported older warnings.
 
     def all(self, follower: Follower) -> None:
-        """Forward what is new in a file."""
+        """Forward the new records of a file."""
         for record in follower.new():
             self(record)
 
@@ -39,4 +43,4 @@ class RecordForwarder:
         if values:
             self.run.metrics(values, record.step, record.seconds)
         figures = record.values if record.kind == "train" else self.context.line.figures
-        self.context.line.update(f"{self.prefix}step", record.step, record.total, figures)
+        self.context.line.update("step", record.step, record.total, figures)

@@ -1,4 +1,4 @@
-"""The folder of a Ray Train run, on a file system that this machine mounts or on S3."""
+"""Reads and writes the folder of a Ray Train run, on a file system that this machine mounts or on S3."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITING = "writing"  # It holds a checkpoint until it is complete; a killed run 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """path: inside the file system, without its scheme and options."""
+    """The folder of one run. path: inside the file system, without its scheme and options."""
 
     filesystem: Any
     path: str
@@ -46,7 +46,7 @@ class RunFolder:
         return isinstance(self.filesystem, LocalFileSystem)
 
     def address(self, name: str) -> str:
-        """Say where something in the folder is, for people."""
+        """Say where something in the folder is, for messages."""
         path = posixpath.join(self.path, name)
         return path if self.is_local else f"s3://{path}"
 
@@ -87,8 +87,8 @@ class RunFolder:
 
         check: gets the folder to read, and the address to report it by; raises OSError if it is damaged.
 
-        On a mounted file system the folder gets its name only then. On S3, where nothing can be renamed, `check` reads what was
-        uploaded under its name.
+        On a mounted file system the folder gets its name only after the check. On S3, where nothing can be renamed, `check`
+        reads what was uploaded under its name.
         """
         if not self.is_local:
             address = posixpath.join(self.path, name)

@@ -1,4 +1,4 @@
-"""What Ray Tune gets for a sweep: it decides which trial comes next and which are stopped early, and reports their ends."""
+"""Plugs a sweep into Ray Tune: decides which trial comes next and which are stopped early, and reports how trials end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ STUDY_FILE = "study.log"
 
 
 class Source(Protocol):
-    """Gives trials one after the other."""
+    """Supplies trials one after the other."""
 
     def next(self) -> Trial | None:
-        """The next trial; None when there are no more."""
+        """Return the next trial; None when there are no more."""
         ...
 
     def reported(self, trial: Trial, value: float | None) -> None:
@@ -32,21 +32,21 @@ class Source(Protocol):
 
 
 class PlannedTrials:
-    """Trials whose values are known beforehand."""
+    """Supplies trials whose values are known beforehand."""
 
     def __init__(self, trials: Sequence[Trial]):
-        self._left = list(trials)
+        self._remaining = list(trials)
 
     def next(self) -> Trial | None:
-        """The next trial."""
-        return self._left.pop(0) if self._left else None
+        """Return the next trial."""
+        return self._remaining.pop(0) if self._remaining else None
 
     def reported(self, trial: Trial, value: float | None) -> None:
-        """Nothing depends on it."""
+        """Ignore the result, because no other trial depends on it."""
 
 
 class StudyTrials:
-    """Trials that Optuna draws with regard to earlier ones. The study is a file, so that an interrupted sweep can resume."""
+    """Supplies trials that Optuna draws with regard to earlier ones. An interrupted sweep resumes from its study's file."""
 
     def __init__(self, sweep: SweepSection, book: TrialBook, seed: int):
         try:
@@ -73,7 +73,7 @@ class StudyTrials:
         )
 
     def next(self) -> Trial | None:
-        """First those that were interrupted, then new ones."""
+        """Return first the trials that were interrupted, then new ones."""
         if self.waiting:
             return self.waiting.pop(0)
         if len(self.book.trials) >= self.wanted:
@@ -99,7 +99,7 @@ class StudyTrials:
 
 
 def _distribution(values: Values) -> Any:
-    """Optuna's form of a list (by index, so that values can be of any type) or a range."""
+    """Return Optuna's form of a list (by index, so that values can be of any type) or a range."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if not isinstance(values, Draw):
@@ -111,7 +111,7 @@ def _distribution(values: Values) -> Any:
 
 
 class InDriver:
-    """Something of the driver that Tune wants to write to its files, from which nothing is ever read: it writes nothing."""
+    """Lets Tune pickle and copy an object that has to stay in the driver. The pickle is empty, because it is never read."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -121,17 +121,17 @@ class InDriver:
 
 
 class TrialSearch(InDriver, Searcher):
-    """Hands the trials of a source to Ray Tune. What is done is saved in the trial book, not in Tune's own files."""
+    """Hands the trials of a source to Ray Tune. The trial book records which are done, not Tune's own files."""
 
     def __init__(self, source: Source, value_of: Callable[[Trial], float | None]):
         """value_of: the result of a trial that has ended."""
         super().__init__()
         self.source, self.value_of = source, value_of
-        self.is_ending = False  # No trial begins any more once it is set.
+        self.is_ending = False  # No further trial begins once this is set.
         self._trials: dict[str, Trial] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Tune's configuration of the next trial."""
+        """Return Tune's configuration of the next trial."""
         trial = None if self.is_ending else self.source.next()
         if trial is None:
             return Searcher.FINISHED
@@ -139,12 +139,12 @@ class TrialSearch(InDriver, Searcher):
         return {"trial": trial.name, "parameters": trial.parameters}
 
     def on_trial_complete(self, trial_id: str, *, error: bool = False, **_: Any) -> None:
-        """A trial has ended, is stopped, or failed."""
+        """Report the result of a trial that has ended, was stopped, or failed."""
         trial = self._trials[trial_id]
         self.source.reported(trial, None if error else self.value_of(trial))
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Metric and mode are known already."""
+        """Ignore metric and mode, which are known already."""
         return True
 
     def save(self, checkpoint_path: str) -> None:
@@ -155,7 +155,7 @@ class TrialSearch(InDriver, Searcher):
 class AshaWithHistory(ASHAScheduler):
     """Asynchronous successive halving (Li et al., 2018) that knows the trials of earlier invocations.
 
-    Time is the number of the validation, as workers report it: a resumed trial must not start counting again.
+    Its time is the number of the validation, as workers report it, because a resumed trial must not start counting again.
     """
 
     def __init__(self, evaluations: int, mode: str, history: Mapping[str, Sequence[float]]):
@@ -166,20 +166,20 @@ class AshaWithHistory(ASHAScheduler):
 
 
 class TrialEnds(InDriver, Callback):
-    """Reports in the driver when a trial begins, ends and fails."""
+    """Calls functions of the driver when a trial begins, ends or fails."""
 
     def __init__(self, began: Callable[[str], None], ended: Callable[[str], None], failed: Callable[[str, str], None]):
         self.began, self.ended, self.failed = began, ended, failed
 
     def on_trial_start(self, *, trial: Any, **_: Any) -> None:
-        """Tune starts it."""
+        """Report that Tune starts the trial."""
         self.began(trial.config["trial"])
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
-        """Tune takes it for done, by itself or by its scheduler."""
+        """Report that the trial ended by itself, or that the scheduler stopped it."""
         self.ended(trial.config["trial"])
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
-        """It raised an error."""
+        """Report the last line of the error that the trial raised."""
         lines = str(trial.get_error() or "").strip().splitlines() or ["unknown error"]
         self.failed(trial.config["trial"], lines[-1].strip())

@@ -1,4 +1,4 @@
-"""The checkpoint that a training stage leaves: where it is, which metric selects it, and which others MLflow should have."""
+"""Finds the checkpoint that a training stage leaves, and decides which further checkpoints MLflow should have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECKPOINT_FOLDER = "checkpoint"
 
 
 def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str | None:
-    """Folder of the checkpoint that a stage name or path stands for."""
+    """Return the folder of the checkpoint that a stage name or path stands for."""
     if reference is None:
         return None
     if is_path(reference):
@@ -22,12 +22,12 @@ def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str 
 
 
 def uploaded_checkpoints(context: StageContext[Any]) -> str:
-    """Which checkpoints MLflow should have: best, last, all or none."""
+    """Return which checkpoints MLflow should have: best, last, all or none."""
     return context.plan.experiment.section.tracking.checkpoints
 
 
 def further_steps(records: list[Record], which: str, best: int) -> set[int]:
-    """Return steps whose checkpoints MLflow should have besides the best one."""
+    """Return the steps whose checkpoints MLflow should have besides the best one."""
     evaluated = {record.step for record in records if record.kind == "evaluation"}
     wanted = {"last": {max(evaluated)}, "all": evaluated}.get(which, set())
     return wanted - {best}

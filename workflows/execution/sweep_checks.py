@@ -1,4 +1,4 @@
-"""Checks of a sweep beyond its own fields: whether its trials can be compared, and whether each can run."""
+"""Checks a sweep beyond its own fields: whether its trials can be compared, and whether each can run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from workflows.spec.sweep import Draw, SweepSection
 if TYPE_CHECKING:
     from workflows.execution.training_stage import TrainingKind, TrainSection
 
-MOST_TRIALS_CHECKED = 1000  # before a plan is shown, which must not take a second
+MOST_TRIALS_CHECKED = 1000  # More would delay the display of a plan by a second.
 
 
 def check_sweep_section(kind: TrainingKind[Any], name: str, stage: TrainSection, sweep: SweepSection, report: Report) -> None:
-    """Report what keeps trials from being compared."""
+    """Report what prevents trials from being compared."""
     where = ("stages", name, "sweep")
     if sweep.scheduler == "asha" and 0 < stage.evaluations_per_run < 2:
         report(
-            f"asha stops bad trials at validations before the last one; give stages.{name}.evaluations_per_run >= 2",
+            f"asha stops bad trials at validations before the last one; set stages.{name}.evaluations_per_run >= 2",
             *where, "scheduler",
         )  # fmt: skip
     swept = sweep.fields.get("evaluations_per_run")
@@ -33,7 +33,7 @@ def check_sweep_section(kind: TrainingKind[Any], name: str, stage: TrainSection,
         report("asha compares trials after equally many validations; leave it out of the sweep", *where, "evaluations_per_run")
     counts = (stage.evaluations_per_run,) if swept is None else swept.ends if isinstance(swept, Draw) else swept
     if min(counts) < 1:
-        report(f"trials are compared by their validations; give stages.{name}.evaluations_per_run >= 1", *where)
+        report(f"trials are compared by their validations; set stages.{name}.evaluations_per_run >= 1", *where)
     _check_metric(kind, stage, sweep, where, report)
 
 
@@ -44,7 +44,7 @@ def _check_metric(
     name = sweep.metric or next(iter(measured))
     if name not in measured:
         because = kind.why_not_measured(name, stage)
-        unknown = f"validation of {kind.learns(stage)} gives no metric {name!r}{did_you_mean(name, measured)}"
+        unknown = f"validation of {kind.learns(stage)} computes no metric {name!r}{did_you_mean(name, measured)}"
         report(because or unknown, *where, "metric")
     elif sweep.mode != measured[name].mode and (sweep.mode == "min" or "mode" in sweep.model_fields_set):
         best = "lowest" if measured[name].lower_is_better else "highest"
@@ -59,15 +59,15 @@ def check_trials(
     datasets: Mapping[str, DatasetSection],
     report: Report,
 ) -> None:
-    """Report values of a sweep that do not go together with the rest of the stage: better than after hours of other trials."""
-    known: set[str] = set()  # what is reported of the stage itself, and of earlier trials
+    """Report values of a sweep that cannot be combined with the rest of the stage, before hours are spent on other trials."""
+    known: set[str] = set()  # These messages are reported for the stage itself, or for earlier trials.
     base = stage.model_copy(update={"sweep": None})
     kind.check(name, base, datasets, lambda message, *_: known.add(message))
     choices = [values.examples if isinstance(values, Draw) else values for values in sweep.fields.values()]
     for combination in itertools.islice(itertools.product(*choices), MOST_TRIALS_CHECKED):
         values = dict(zip(sweep.fields, combination, strict=True))
 
-        def say(message: str, *path: str | int, values: Mapping[str, Any] = values) -> None:
+        def report_once(message: str, *path: str | int, values: Mapping[str, Any] = values) -> None:
             if message not in known:
                 known.add(message)
                 given = ", ".join(f"{field}: {json.dumps(value)}" for field, value in values.items())
@@ -76,6 +76,6 @@ def check_trials(
         try:
             trial = type(stage).model_validate({**base.model_dump(), **values})
         except ValidationError as error:
-            say(error.errors()[0]["msg"].removeprefix("Value error, "), "sweep")
+            report_once(error.errors()[0]["msg"].removeprefix("Value error, "), "sweep")
         else:
-            kind.check(name, trial, datasets, say)
+            kind.check(name, trial, datasets, report_once)

@@ -1,4 +1,4 @@
-"""Pretraining and finetuning: one training in Ray Train, or a sweep of several in Ray Tune."""
+"""Runs a training stage: one training in Ray Train, or a sweep of several in Ray Tune."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from workflows.spec.scaling import check_batch
 
 
 def train(context: StageContext[Any]) -> StageOutcome:
-    """Train and keep the best checkpoint in `checkpoint/`; interrupted training goes on from its latest checkpoint."""
+    """Train and save the best checkpoint in `checkpoint/`; interrupted training resumes from its latest checkpoint."""
     if context.section.sweep is not None:
         context.line.update("starting Ray")
-        context.cluster.start()  # before the import below: Ray reads its environment once
+        context.cluster.start()  # It must precede the import below, because Ray reads its environment once.
         from workflows.execution.tune import sweep
 
         return sweep(context)
@@ -35,7 +35,11 @@ def train(context: StageContext[Any]) -> StageOutcome:
 
 
 def train_once(context: StageContext[Any]) -> StageOutcome:
-    """One training with the section's own learning rate."""
+    """Train once, without a sweep.
+
+    Raises:
+        UserError: a batch does not fit the number of workers, or training left no intact checkpoint.
+    """
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(context.section.workers)
     for count in resources.counts:
@@ -53,7 +57,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
         storage=storage,
         score=selected_by.name if selected_by is not None else None,
         mode=selected_by.mode if selected_by is not None else "max",
-        keep_all=uploaded_checkpoints(context) == "all",
+        retain_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
     )
     forward = RecordForwarder(context)
@@ -62,14 +66,14 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     raise_mistake(context.folder)
     records = read_records(context.folder)
     run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
-    kept = intact_checkpoints(run, warn)
-    best = best_evaluation(records, selected_by, kept)
+    saved = intact_checkpoints(run, warn)
+    best = best_evaluation(records, selected_by, saved)
     if best is None:
-        raise UserError(f"training left no whole checkpoint; start again by --force {context.step.name}")
-    copy_model(run, kept[best.step], context.folder / CHECKPOINT_FOLDER)
+        raise UserError(f"training left no intact checkpoint; start again with --force {context.step.name}")
+    copy_model(run, saved[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
-    others = copy_other_models(run, kept, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
+    others = copy_other_models(run, saved, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
     outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
     remove_checkpoints(context.folder, warn)
     return outcome

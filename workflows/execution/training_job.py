@@ -1,4 +1,4 @@
-"""The job that a training stage sends to its workers, under which name, and where Ray saves its checkpoints."""
+"""Makes the job that a training stage sends to its workers, and decides its run's name and where Ray saves checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from workflows.execution.workers import MISTAKE_FILE
 
 
 def job_of(context: StageContext[TrainSection], folder: Path, **changes: Any) -> dict[str, Any]:
-    """The job of a training stage as plain data; `changes` replace fields of the section."""
+    """Return the job of a training stage as plain data; `changes` replace fields of the section.
+
+    It also removes what a previous attempt left in the folder: a mistake, and the request to stop.
+    """
     section = context.section
     (folder / MISTAKE_FILE).unlink(missing_ok=True)
     forget(folder)
@@ -36,7 +39,7 @@ def job_of(context: StageContext[TrainSection], folder: Path, **changes: Any) ->
 
 
 def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
-    """Make the paths of pretrained weights absolute, because the working directory of workers is another one."""
+    """Make the paths of pretrained weights absolute, because workers have a different working directory."""
 
     def absolute(pretrained: bool | str) -> bool | str:
         return str(Path(pretrained).absolute()) if isinstance(pretrained, str) else pretrained
@@ -47,11 +50,11 @@ def _with_absolute_paths(model: ModelConfig) -> ModelConfig:
 
 
 def run_name(context: StageContext[Any]) -> str:
-    """Name of the stage's run in Ray's dashboard: the same again on resuming, which is how Ray finds its checkpoints."""
+    """Return the name of the stage's run in Ray. A resumed stage has the same name, by which Ray finds its checkpoints."""
     return f"{context.plan.experiment.name}-{context.step.name}"
 
 
 def storage_of(context: StageContext[Any]) -> str:
-    """Where Ray keeps the checkpoints of the stage's training until it is done."""
+    """Return where Ray saves the checkpoints of the stage's training until it is done."""
     label = f"{run_name(context)}-{context.step.fingerprint}"
     return checkpoint_storage(context.folder, context.cluster.section.checkpoint_storage, label)

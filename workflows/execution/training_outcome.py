@@ -1,4 +1,4 @@
-"""What a training stage reports of itself: figures, files and the sentence in the terminal."""
+"""Collects what a training stage reports: figures, files and the sentence in the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflows.records.outcome import StageOutcome
 
 
 def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:
-    """What a training stage reports."""
+    """Collect the outcome of a training stage. extra: is appended to the sentence in the terminal."""
     validation = context.kind.validation(context.section)
     trained = [record for record in records if record.kind == "train" and "loss" in record.values]
     metrics = dict(best.values)

@@ -1,4 +1,4 @@
-"""What pretraining and finetuning share: the fields of a stage that trains, and what is to be known of it."""
+"""Defines what pretraining and finetuning share: the fields of a stage that trains, and what has to be known about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import CheckpointRead, MediaRead, PretrainedRead, Read
+from workflows.spec.reads import CheckpointRead, PretrainedRead, Read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
-    """What pretraining and finetuning share."""
+    """The fields that pretraining and finetuning share."""
 
-    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = ()  # fields that no sweep takes, if it compares losses
+    CHANGES_LOSS: ClassVar[tuple[str, ...]] = ()  # A sweep that compares losses may not vary these fields.
 
     init_from: str | None = Field(
         None,
@@ -42,20 +42,20 @@ class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin)
     )
     register_as: Name | None = no_effect(
         default=None,
-        description="registered model in MLflow that the stage's model becomes a version of; the best one is its `champion`",
+        description="registered model in MLflow of which the stage's model becomes a version; the best one is its `champion`",
     )
-    sweep: SweepSection | None = Field(None, description="try several values of fields, and keep the best")
+    sweep: SweepSection | None = Field(None, description="try several values of fields, and select the best")
 
     @model_validator(mode="after")
     def _possible_sweep(self) -> TrainSection:
         if self.sweep is not None:
-            check_sweep(self, self.sweep, self.MAKES_ANOTHER_LOSS)
+            check_sweep(self, self.sweep, self.CHANGES_LOSS)
         return self
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a training validates on at its stops. before_training: also once at the start, which is zero-shot."""
+    """What training validates on at its stops. before_training: also once at the start, which is zero-shot."""
 
     dataset: str
     split: str
@@ -69,46 +69,46 @@ T = TypeVar("T", bound=TrainSection)
 class TrainingKind(StageKind[T]):
     """A kind of stage that trains a model and saves its best checkpoint."""
 
-    gives = "checkpoint"
+    produces = "checkpoint"
     headline = ("final_loss",)
 
     # -- what it trains and how it is judged ---------------------------------------------------------------------------
 
     @abstractmethod
     def objectives(self, section: T) -> set[str]:
-        """Names of all objectives."""
+        """Return names of all objectives."""
 
     @abstractmethod
     def corpora(self, section: T, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour) -> list[Corpus]:
-        """What is trained on. resolution: side of the model's input image, pixels."""
+        """Return what is trained on. resolution: side of the model's input image, pixels."""
 
     @abstractmethod
     def concatenated(self, section: T) -> int:
-        """Samples that are joined into one, where objectives ask for it."""
+        """Return how many samples are concatenated into one, where objectives ask for it."""
 
     @abstractmethod
     def data_reads(self, section: T) -> Iterable[Read]:
-        """What it reads of datasets."""
+        """Yield what it reads from datasets."""
 
     @abstractmethod
     def validation(self, section: T) -> Validation | None:
-        """What it validates on, if it does."""
+        """Return what it validates on; None if it does not validate."""
 
     @abstractmethod
     def measured(self, section: T) -> tuple[Metric, ...]:
-        """What is known at the stops of a training, the one first that selects if nothing else is said."""
+        """Return the metrics that are known at the stops of a training; the first one selects by default."""
 
     @abstractmethod
     def learns(self, section: T) -> str:
-        """What it learns, for messages."""
+        """Return a name of what it learns, for messages."""
 
     def why_not_measured(self, metric: str, section: T) -> str | None:
-        """How to get a metric that is not measured, if a setting gives it."""
+        """Say how to get a metric that is not measured; None if no setting would help."""
         del metric, section
         return None
 
     def selection_metric(self, section: T) -> Metric | None:
-        """The metric that selects the checkpoint to be saved; None selects the last."""
+        """Return the metric that selects the checkpoint; None selects the last one."""
         if section.sweep is not None and section.sweep.metric is not None:
             return next(metric for metric in self.measured(section) if metric.name == section.sweep.metric)
         is_judged = section.sweep is not None or self.validation(section) is not None
@@ -117,13 +117,13 @@ class TrainingKind(StageKind[T]):
     # -- as a kind of stage --------------------------------------------------------------------------------------------
 
     def reads(self, section: T, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
-        """Its data, and the weights that it starts from."""
+        """Yield its data, and the weights that it starts from."""
         del datasets
         yield from self.data_reads(section)
         yield PretrainedRead() if section.init_from is None else CheckpointRead("init_from", section.init_from)
 
     def inherited(self, section: T, experiment: ExperimentSection, stages: Mapping[str, StageSection]) -> T:
-        """The experiment's behaviour; what a sweep is decided by."""
+        """Fill in the experiment's behaviour, and the metric that decides a sweep."""
         del stages
         changes: dict[str, Any] = {}
         if "behaviour" not in section.model_fields_set:
@@ -136,21 +136,21 @@ class TrainingKind(StageKind[T]):
         return section.model_copy(update=changes)
 
     def check(self, name: str, section: T, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """Ways to save memory that change the result, and the sweep."""
+        """Report ways to save memory that cannot be used or combined, batches that are too small, and wrong sweeps."""
         where = ("stages", name)
         objectives = self.objectives(section)
-        undivided = sorted(objective for objective in objectives if not OBJECTIVES[objective].divisible)
-        if section.accumulate > 1 and undivided:
+        indivisible = sorted(objective for objective in objectives if not OBJECTIVES[objective].divisible)
+        if section.accumulate > 1 and indivisible:
             report(
-                f"{', '.join(undivided)} would learn something else from parts of a batch than from the full one; to save "
-                "memory give gradient_checkpointing: true, more workers or a smaller batch_size",
+                f"{', '.join(indivisible)} would learn something else from parts of a batch than from the full one; to save "
+                "memory set gradient_checkpointing: true, more workers or a smaller batch_size",
                 *where, "accumulate",
             )  # fmt: skip
         if section.sharding == "fsdp" and section.compile:
-            report("fsdp does not go together with compile: true; leave out one of them", *where, "sharding")
+            report("fsdp cannot be combined with compile: true; leave out one of them", *where, "sharding")
         generating = [objective for objective in sorted(objectives) if OBJECTIVES[objective].generates]
         if section.sharding == "fsdp" and generating:
-            report(f"fsdp does not go together with {generating[0]}, which generates captions in training", *where, "sharding")
+            report(f"fsdp cannot be combined with {generating[0]}, which generates captions in training", *where, "sharding")
         for batch in self.batches(section):
             problem = batch_problem(batch.samples, batch.objectives, workers=1)
             if problem is not None:
@@ -160,7 +160,7 @@ class TrainingKind(StageKind[T]):
             check_trials(self, name, section, section.sweep, datasets, report)
 
     def check_with_others(self, name: str, section: T, experiment: Experiment, report: Report) -> None:
-        """A registered model has to be in MLflow."""
+        """Report a model to be registered that MLflow would not get."""
         if section.register_as is not None and experiment.section.tracking.checkpoints == "none":
             report(
                 "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
@@ -168,28 +168,23 @@ class TrainingKind(StageKind[T]):
             )  # fmt: skip
 
     def text_lengths(self, section: T) -> Iterator[TextLength]:
-        """Captions and questions."""
+        """Yield the longest captions and questions."""
         yield TextLength("max_text_tokens", section.max_text_tokens, "a text")
 
     def workers(self, section: T) -> int | None:
-        """As its section says."""
+        """Return the number in its section."""
         return section.workers
 
     def swept(self, section: T) -> Collection[str]:
-        """Fields of its sweep."""
+        """Return the fields of its sweep."""
         return section.sweep.fields if section.sweep is not None else ()
 
     def registers_as(self, section: T) -> str | None:
-        """As its section says."""
+        """Return the name in its section."""
         return section.register_as
 
     def run(self, context: StageContext[T]) -> StageOutcome:
-        """Train in Ray Train; a sweep in Ray Tune."""
+        """Train with Ray Train, or run a sweep with Ray Tune."""
         from workflows.execution.train import train
 
         return train(context)
-
-
-def media(field: tuple[str | int, ...], dataset: str) -> MediaRead:
-    """The pictures of a dataset, named by a field below the stage."""
-    return MediaRead((*field, "dataset"), dataset)

@@ -1,5 +1,5 @@
-"""The trials of a sweep: their values, short names, and how far each is. Each trial has a file, so that an interrupted sweep
-resumes without repeating any."""
+"""Records the trials of a sweep: their values, short names, and how far each is. Each trial has a file, so that an interrupted
+sweep resumes without repeating any."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from workflows.spec.sweep import Draw, SweepSection, Values
 
 TRIAL_FILE = "trial.json"
 LONGEST_NAME = 48
-STREAM_TRIALS = 100  # It names the purpose of the random stream; purposes of batches have smaller numbers.
+STREAM_TRIALS = 100  # This number identifies the random stream of trials; the streams of batches have smaller numbers.
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 DONE: tuple[State, ...] = ("finished", "stopped")
 
 
 @dataclass
 class Trial:
-    """parameters: values of fields of the stage. state: stopped is what a scheduler ended early. reason: why it failed.
-    number: in Optuna's study."""
+    """One trial. parameters: values of fields of the stage. state: 'stopped' if a scheduler ended it early. reason: why it
+    failed. number: in Optuna's study."""
 
     name: str
     parameters: dict[str, Any]
@@ -109,7 +109,7 @@ def _read(path: Path) -> Trial | None:
 
 
 def planned(sweep: SweepSection, seed: int) -> Iterator[dict[str, Any]]:
-    """Values of all trials that are known beforehand: of a grid, or drawn by the seed."""
+    """Yield the values of all trials of a sweep that knows them beforehand: those of a grid, or those drawn by the seed."""
     if sweep.search == "grid":
         for combination in itertools.product(*sweep.fields.values()):
             yield dict(zip(sweep.fields, combination, strict=True))
@@ -134,7 +134,7 @@ def _drawn(values: Values, generator: Any) -> Any:
 
 
 def short(value: float) -> float:
-    """Round to four digits, which are exact enough for a hyper-parameter, and can be read and typed."""
+    """Round to four digits, which are exact enough for a hyper-parameter and easy to read and type."""
     return float(f"{value:.4g}")
 
 

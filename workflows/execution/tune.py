@@ -1,4 +1,4 @@
-"""A sweep over fields of a stage in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
+"""Runs a sweep over fields of a stage in Ray Tune: every trial is a Ray Train run; the best one's checkpoint is the result."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Context = StageContext[TrainSection]
 
 
 def sweep(context: Context) -> StageOutcome:
-    """Run all trials, as many at once as the cluster holds, and keep the best checkpoint over all of them.
+    """Run all trials, as many at once as fit into the cluster, and save the best checkpoint of all of them.
 
     Raises:
         UserError: no trial can be run, or all failed.
-        KeyboardInterrupt: trials are missing: Tune returns normally after Ctrl-C.
+        KeyboardInterrupt: trials are missing, because Tune returns normally after Ctrl-C.
     """
     settings = _sweep_of(context)
     resources = context.cluster.resources_for(context.section.workers)
@@ -52,7 +52,7 @@ def sweep(context: Context) -> StageOutcome:
         for trial in trials:
             check_batch(context.step.name, _section_of(context, trial), resources.workers)
         source, total = PlannedTrials([trial for trial in trials if trial in book.waiting]), len(book.trials)
-    at_once = _say_at_once(context, settings, resources, total)
+    at_once = _trials_at_once(context, settings, resources, total)
     watch = _Watch(context, book, total)
     try:
         if len(book.done) < total:
@@ -79,12 +79,12 @@ def _sweep_of(context: Context) -> SweepSection:
 
 
 def _section_of(context: Context, trial: Trial) -> TrainSection:
-    """The stage as a trial runs it."""
+    """Return the stage's section with the values of a trial."""
     return context.section.model_copy(update={**trial.parameters, "sweep": None})
 
 
-def _say_at_once(context: Context, settings: SweepSection, resources: WorkerResources, total: int) -> int:
-    """How many trials run side by side; says how that was found."""
+def _trials_at_once(context: Context, settings: SweepSection, resources: WorkerResources, total: int) -> int:
+    """Return how many trials run side by side, and show how that was computed."""
     nodes = alive_nodes()
     fit = groups_that_fit(resources, nodes)
     at_once = max(1, min(fit, total, settings.max_concurrent or total))
@@ -95,7 +95,7 @@ def _say_at_once(context: Context, settings: SweepSection, resources: WorkerReso
         needs += f", {resources.gpus:g} GPU"
     trials = f"{total} trial{'s' if total > 1 else ''}"
     limit = f", max_concurrent {settings.max_concurrent}" if settings.max_concurrent else ""
-    context.run.tracker.reporter.say(
+    context.run.tracker.reporter.print(
         f"  [dim]{context.step.name}: {trials}, {at_once} at once ({has} / ({needs}) = {fit} fit{limit})[/]"
     )
     return at_once
@@ -116,15 +116,16 @@ def _tuner(
         "prefix": run_name(context),
         "score": metric.name,
         "mode": metric.mode,
-        "keep_all": uploaded_checkpoints(context) == "all",
+        "retain_all": uploaded_checkpoints(context) == "all",
     }
     scheduler = None
     if settings.scheduler == "asha":
         history = {trial.name: watch.values_of(trial) for trial in book.done}
         scheduler = AshaWithHistory(max(1, context.section.evaluations_per_run), metric.mode, history)
-    shutil.rmtree(context.folder / RAY_FOLDER / "tune", ignore_errors=True)  # of an interrupted sweep: the book knows all
+    # An interrupted sweep left this folder. It is not needed, because the trial book knows everything.
+    shutil.rmtree(context.folder / RAY_FOLDER / "tune", ignore_errors=True)
     return tune.Tuner(
-        # The trial itself only waits for its workers: it must not take a CPU from them.
+        # The trial itself only waits for its workers, so it must not take a CPU from them.
         tune.with_resources(tune.with_parameters(run_trial, same_for_all=same_for_all), {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             metric=metric.name,
@@ -145,13 +146,13 @@ def _tuner(
 
 
 def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
-    """One trial, in a Ray Tune actor: a Ray Train run whose evaluations go on to Tune."""
+    """Run one trial in a Ray Tune actor, as a Ray Train run that reports its evaluations to Tune."""
     from ray.tune.integration.ray_train import TuneReportCallback
 
     shared = same_for_all
 
     class ReportEvaluations(TuneReportCallback):
-        """Checkpoints between evaluations come without the metric, which Tune insists on."""
+        """Reports only evaluations: checkpoints between them have no metric, which Tune insists on."""
 
         def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
             if shared["score"] in metrics[0]:
@@ -169,14 +170,14 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
         storage=shared["storage"],
         score=shared["score"],
         mode=shared["mode"],
-        keep_all=shared["keep_all"],
+        retain_all=shared["retain_all"],
         callbacks=[ReportEvaluations()],
     ).fit()
     raise_mistake(folder)
 
 
 class _Watch:
-    """Follows all trials: their progress to the live line and to MLflow, their ends to the book."""
+    """Follows all trials: forwards their progress to the live line and to MLflow, and writes into the book how they end."""
 
     def __init__(self, context: Context, book: TrialBook, total: int):
         self.context, self.book, self.total = context, book, total
@@ -186,47 +187,47 @@ class _Watch:
         self.followers: dict[str, Follower] = {}
 
     def began(self, name: str) -> None:
-        """Tune has started a trial."""
+        """Note that Tune has started a trial."""
         self.book.set(self.book.named(name), "running")
 
     def ended(self, name: str) -> None:
-        """A trial came to its end, or was stopped early."""
+        """Note that a trial was completed, or was stopped early."""
         trial = self.book.named(name)
         if is_asked_to_stop(self.book.folder_of(trial)):
-            return  # it goes on with the sweep
+            return  # The trial resumes with the sweep.
         evaluations = [record for record in self._records(trial) if record.kind == "evaluation"]
-        whole = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
-        self.book.set(trial, "finished" if whole else "stopped")
+        is_complete = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
+        self.book.set(trial, "finished" if is_complete else "stopped")
 
     def failed(self, name: str, reason: str) -> None:
-        """A trial raised an error."""
+        """Note that a trial raised an error, and why."""
         trial = self.book.named(name)
         if is_asked_to_stop(self.book.folder_of(trial)):
-            return  # Tune misses the metric of a trial that saved early
+            return  # The trial saved early and ended without the metric, which Tune reports as an error.
         mistake = self.book.folder_of(trial) / MISTAKE_FILE
         self.book.set(trial, "failed", mistake.read_text(encoding="utf-8") if mistake.is_file() else reason)
 
     def ask_to_stop(self) -> None:
-        """Let all trials that run save and end."""
+        """Make all running trials save and end."""
         for trial in self.book.trials:
             if trial.state == "running":
                 ask_to_stop(self.book.folder_of(trial))
 
     def values_of(self, trial: Trial) -> list[float]:
-        """The deciding metric at every validation of a trial."""
+        """Return the deciding metric at every validation of a trial."""
         return [
             r.values[self.metric.name] for r in self._records(trial) if r.kind == "evaluation" and self.metric.name in r.values
         ]
 
     def value_of(self, trial: Trial) -> float | None:
-        """The best value so far."""
+        """Return the best value of a trial so far; None if it has none."""
         return (min if self.metric.lower_is_better else max)(self.values_of(trial), default=None)
 
     def _records(self, trial: Trial) -> list[Record]:
-        return [record for record in read_records(self.book.folder_of(trial)) if record.step > 0]  # not zero-shot
+        return [record for record in read_records(self.book.folder_of(trial)) if record.step > 0]  # Step 0 is zero-shot.
 
     def poll(self) -> None:
-        """Forward what is new."""
+        """Forward new records, and update the live line."""
         for trial in list(self.book.trials):
             if trial.state == "waiting":
                 continue
@@ -241,7 +242,7 @@ class _Watch:
         latest = [forwarder.latest for forwarder in self.forwarders.values() if forwarder.latest is not None]
         if latest:
             running = sum(trial.state == "running" for trial in self.book.trials)
-            # A trial that was stopped early counts as whole, one that has not begun as long as the others.
+            # A trial that was stopped early counts as complete; one that has not begun is assumed to be as long as the others.
             done = sum(
                 forwarder.latest.total if self.book.named(name).state in ("stopped", "failed") else forwarder.latest.step
                 for name, forwarder in self.forwarders.items()
@@ -252,12 +253,12 @@ class _Watch:
             self.context.line.update(f"{self.total} trials ({running} running) step", done, total, figures)
 
     def _run_of(self, trial: Trial) -> RunRecorder:
-        """The MLflow run of a trial; the same one again if the sweep was interrupted."""
+        """Open the MLflow run of a trial; after an interruption of the sweep it is the same one again."""
         context = self.context
         tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
         note = self.book.folder_of(trial) / RUN_NOTE
         run = context.run.tracker.new_run(f"{context.step.name} {trial.name}", context.run, tags, note)
-        # All of them, so that trials can also be compared with those of other stages and experiments.
+        # All parameters are recorded, so that trials can also be compared with those of other stages and experiments.
         run.params({**params_of(context.step, context.seed, "sweep"), **trial.parameters})
         return run
 

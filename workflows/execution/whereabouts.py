@@ -11,7 +11,7 @@ WORKERS_FILE = "workers.jsonl"
 
 
 def note_workers(folder: Path) -> None:
-    """All workers of a group call this when they start: worker 0 appends their machines and where their code lies."""
+    """Append the machines of a group's workers, and where their code is. All workers of the group call this when they start."""
     import ray
 
     import cosa

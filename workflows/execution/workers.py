@@ -1,4 +1,4 @@
-"""What runs inside Ray Train's workers: pure PyTorch training from a job, with Ray's checkpoints around it."""
+"""Runs inside Ray Train's workers: trains or evaluates in pure PyTorch from a job, and saves Ray's checkpoints."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from workflows.execution.whereabouts import note_workers
 if TYPE_CHECKING:
     from workflows.execution.job import Job
 
-SWITCH_SECONDS = 0.05  # Python's own is 0.005
-MISTAKE_FILE = "mistake.txt"  # a user's mistake that ended training
+SWITCH_SECONDS = 0.05  # Python's default is 0.005.
+MISTAKE_FILE = "mistake.txt"  # It holds the message of a user's mistake that ended training.
 
 
-def keep_the_interpreter() -> None:
-    """Let the training thread be interrupted by Ray's own threads less often: one of them wakes a hundred times a second, and
-    each time the training thread would wait until that one has had its turn."""
+def switch_threads_less_often() -> None:
+    """Let Ray's own threads interrupt the training thread less often: one of them wakes a hundred times a second, and each time
+    the training thread would have to wait for its turn."""
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def training_worker(config: dict[str, Any]) -> None:
-    """One worker of a training stage. config: {'job': Job.plain()}.
+    """Run one worker of a training stage. config: {'job': Job.plain()}.
 
-    Every stop of the loop validates, saves the whole state as a Ray checkpoint and reports; a restarted worker group goes on
-    from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`): after
-    an error Ray would start the workers again, only to meet it again.
+    Every stop of the loop validates, saves the full state as a Ray checkpoint and reports it; a restarted worker group resumes
+    from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`), because
+    after an error Ray would only start the workers again.
     """
     from cosa.distributed import world_size
     from cosa.errors import UserError
 
-    keep_the_interpreter()
+    switch_threads_less_often()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
     if mistake.is_file():
         return
@@ -49,7 +49,7 @@ def training_worker(config: dict[str, Any]) -> None:
         mistake.parent.mkdir(parents=True, exist_ok=True)
         mistake.write_text(str(error), encoding="utf-8")
         if world_size() > 1:
-            raise  # the others may wait for this worker: all are started once more, and return at once
+            raise  # Other workers may wait for this one. Ray starts all of them once more, and they return at once.
 
 
 def raise_mistake(folder: Path) -> None:
@@ -105,7 +105,7 @@ def _train(config: dict[str, Any]) -> None:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", 0, metrics)
-    if trainer.step >= trainer.total_steps:  # everything was done before an interruption; Ray still wants one report
+    if trainer.step >= trainer.total_steps:  # All steps were done before an interruption, but Ray still wants one report.
         last = [record for record in read_records(Path(job.folder)) if record.kind == "evaluation"][-1]
         evaluation = len(trainer.evaluation_steps())
         ray.train.report({"step": trainer.step, "evaluation": evaluation, **finite(last.values)})
@@ -119,7 +119,7 @@ def _train(config: dict[str, Any]) -> None:
 
 
 def trainer_of_job(job: Job, device: Any) -> Any:
-    """Model, data and optimizer of a training stage on this worker."""
+    """Build model, data and optimizer of a training stage on this worker."""
     from cosa.behaviour import BEHAVIOURS
     from cosa.model_config import ModelConfig
     from cosa.training.building import build_model, build_trainer
@@ -140,10 +140,10 @@ def trainer_of_job(job: Job, device: Any) -> Any:
 
 
 def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
-    """What trainings without validation are compared by."""
+    """Return the mean loss since the previous stop, by which trainings without validation are compared."""
     from cosa.distributed import rank
 
-    if rank() != 0:  # only worker 0 has the records at once, and only its metrics count
+    if rank() != 0:  # Only worker 0 is sure to see all records at this moment, and only its metrics count.
         return {}
     stops = [0, *trainer.evaluation_steps()]
     found = mean_loss(read_records(folder), stops[stops.index(trainer.step) - 1], trainer.step)
@@ -151,11 +151,11 @@ def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:
 
 
 def _restore(trainer: Any, progress: ProgressWriter) -> str:
-    """Go on from the latest checkpoint that is whole, if there is any; one that is not is told in the progress file.
+    """Resume from the latest intact checkpoint, if there is any, and report damaged ones in the progress file.
 
     Returns:
-        what to put behind the names of checkpoints from here on: steps that are repeated because a checkpoint was damaged
-        must not take its name, which Ray still has in its books.
+        a suffix for the names of checkpoints from here on: steps that are repeated because a checkpoint was damaged must not
+        reuse its name, which Ray still lists.
     """
     import ray.train
 
@@ -166,7 +166,7 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     if latest is None:
         return ""
     run, name = RunFolder.of(latest), posixpath.basename(latest.path)
-    # Worker 0 chooses for all: a file that only one of them cannot read must not send them different ways.
+    # Worker 0 chooses for all of them, since they must not resume from different checkpoints if only one cannot read a file.
     choice = (*latest_intact(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
     chosen, warnings, suffix = gather_objects(choice)[0]
     if rank() == 0:
@@ -181,7 +181,7 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
 
 @contextmanager
 def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
-    """`RunFolder.opened` for all workers at once; what has to be downloaded is downloaded by one worker of each machine.
+    """Open a folder, like `RunFolder.opened`, for all workers at once; one worker of each machine downloads it if necessary.
 
     Ray's own `as_directory` would let a late worker download over the files that an early one is reading.
     """
@@ -198,11 +198,11 @@ def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
     with run.opened(name) if context.get_local_rank() == 0 else nullcontext() as mine:
         folders = dict(entry for entry in gather_objects((node, mine)) if entry[1] is not None)
         yield folders[node]
-        gather_objects(None)  # nobody reads it any more
+        gather_objects(None)  # This waits until no worker reads it any more.
 
 
 def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
-    """Save the whole state and report it. Ray deletes older checkpoints only once this one was read back."""
+    """Save the full state and report it. Ray deletes older checkpoints only after this one was read back."""
     import ray.train
 
     from cosa.distributed import rank
@@ -218,8 +218,8 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
     with run.writing() as folder:
         save_state(trainer, folder)
         run.put(folder, name, require_intact)
-    # Reported when it is in place: until then the others wait in their own report, for as long as writing and reading back
-    # takes, and not in the next step's exchange of gradients, which gives up after a while.
+    # Worker 0 reports after the checkpoint is in place. Until then the others wait in their own report, for as long as writing
+    # and reading back takes, and not in the next gradient synchronisation, which times out.
     ray.train.report(
         finite(metrics),
         checkpoint=ray.train.Checkpoint(posixpath.join(run.path, name), run.filesystem),
@@ -229,14 +229,18 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Plain finite floats: anything else breaks Ray's snapshot of a run."""
+    """Return only finite values, as plain floats, because anything else breaks Ray's snapshot of a run."""
     return {name: float(value) for name, value in metrics.items() if math.isfinite(float(value))}
 
 
 def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Evaluate all tasks of an evaluation stage; worker 0 gives metrics and predictions by task.
+    """Evaluate all tasks of an evaluation stage, in a plain Ray task or in each worker of a Ray Train worker group.
 
-    It runs as a plain Ray task with one worker, or in a Ray Train worker group.
+    Args:
+        config: {'job': Job.plain()}; for a plain task also 'threads', the number of CPU threads.
+
+    Returns:
+        metrics and predictions by task; None on workers other than worker 0.
     """
     import torch
 

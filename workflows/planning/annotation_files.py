@@ -1,4 +1,4 @@
-"""Whether annotation files are fit for what the stages of a plan want of them."""
+"""Checks whether annotation files contain what the stages of a plan need."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from workflows.spec.stage_kinds import kind_of
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """An annotation file and what a stage wants from it.
+    """An annotation file and what a stage needs from it.
 
-    field: where the spec names it. covers: the captions file whose clips all need references.
+    field: where the spec names it. covers: a captions file whose clips must all have references in this one.
     """
 
     path: Path
@@ -30,14 +30,14 @@ class AnnotationFile:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The same for two files that need not both be checked."""
+        """Return a key that is equal for two files of which only one has to be checked."""
         return (self.path, replace(self.use, split=""))
 
     def check(self) -> None:
         """Read the file.
 
         Raises:
-            UserError: it is not what the stage wants.
+            UserError: it does not contain what the stage needs.
         """
         if self.use.only_ids:
             load_video_ids(self.path)
@@ -94,12 +94,12 @@ class AnnotationFile:
             if len(question.answers) < self.use.fewest_answers:
                 raise UserError(
                     f"{self.path}, line {question.line}: {len(question.answers)} answers, but the soft accuracy of stage "
-                    f"{self.stage} needs at least {self.use.fewest_answers} a question"
+                    f"{self.stage} needs at least {self.use.fewest_answers} per question"
                 )
         self._check_size(len(questions))
 
     def _wrong_kind(self, found: str, wanted: str) -> UserError:
-        return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; give {self.field}.{wanted}")
+        return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; set {self.field}.{wanted}")
 
 
 def _can_be_read_as_captions(path: Path) -> bool:
@@ -119,7 +119,7 @@ def _can_be_read_as_questions(path: Path) -> bool:
 
 
 def annotation_files(stage: str, section: StageSection, experiment: Experiment) -> Iterator[AnnotationFile]:
-    """The user's own annotation files that a stage reads; those that a prepare stage makes are left out."""
+    """Yield the user's own annotation files that a stage reads; those that a prepare stage makes are left out."""
     datasets = experiment.section.datasets
     for read in kind_of(section).reads(section, datasets):
         if not isinstance(read, AnnotationsRead) or datasets[read.dataset].made_by is not None:

@@ -1,4 +1,4 @@
-"""Digests of user files, remembered by size and modification time, so that planning does not read gigabytes again."""
+"""Computes digests of user files, and caches them by size and modification time, so that planning reads gigabytes only once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cosa.errors import UserError
 from workflows.results.atomic import write_atomically
 
 MEDIA_SAMPLE = 64 * 2**10
-ENTRY_LENGTH = 4  # of the cache: size, time of change, sample, digest
+ENTRY_LENGTH = 4  # An entry of the cache holds size, modification time, sample and digest.
 
 
 class FileDigests:
-    """SHA-256 digests with a cache file. A cache that is lost or damaged only costs time."""
+    """SHA-256 digests with a cache file. Losing or damaging the cache only costs time."""
 
     def __init__(self, cache: Path):
         self.cache = cache
@@ -23,7 +23,7 @@ class FileDigests:
         self._known = _read_cache(cache)
 
     def of_file(self, path: Path, sample: int | None = None) -> str:
-        """Digest of a file's content; of its size, and `sample` bytes of its start, middle and end, if that is asked for.
+        """Digest a file's content, or its size and `sample` bytes at its start, middle and end if `sample` is given.
 
         Raises:
             UserError: the file cannot be read.
@@ -45,7 +45,7 @@ class FileDigests:
         return digest
 
     def of_folder(self, folder: Path) -> str:
-        """Digest of all files below a folder of clips: names, sizes and three samples of each."""
+        """Digest all files below a folder of clips: names, sizes and three samples of each."""
         total = hashlib.sha256()
         for root, folders, files in os.walk(folder):
             folders.sort()
@@ -55,14 +55,14 @@ class FileDigests:
         return total.hexdigest()
 
     def save(self) -> None:
-        """Write the cache if it can be written, and if the folder around it exists: a plan alone makes no storage."""
+        """Write the cache if it can be written, and if the storage folder exists, since planning must not create one."""
         if not self._changed or not self.cache.parent.parent.is_dir():
             return
         try:
             self.cache.parent.mkdir(exist_ok=True)
             write_atomically(self.cache, json.dumps(self._known))
         except OSError:
-            return  # planning must also work on a read-only storage; the digests are only computed again
+            return  # Planning must also work on a read-only storage; the digests are merely computed again.
 
 
 def _read_cache(cache: Path) -> dict[str, list[object]]:

@@ -1,4 +1,4 @@
-"""A plan as a tree, as a Mermaid diagram, and as JSON."""
+"""Draws a plan as a tree or a Mermaid diagram, and writes it as JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _COLOURS = {"run": "#fde68a", "skip": "#bbf7d0", "blocked": "#fecaca", "left out
 
 
 def tree(plan: Plan) -> Iterator[tuple[str, Step]]:
-    """Lines before the names of a tree, and the steps in its order.
+    """Yield the steps in the order of a tree, each with the lines to draw before its name.
 
-    A step stands under the one of its inputs that runs last: the others are done by then.
+    A step is below the one of its inputs that runs last, because the others are done by then.
     """
     order = {step.name: place for place, step in enumerate(plan.steps)}
     below: dict[str | None, list[Step]] = {}
@@ -34,7 +34,7 @@ def _branches(below: dict[str | None, list[Step]], above: str | None, indent: st
 
 
 def mermaid(plan: Plan) -> str:
-    """A flowchart for https://mermaid.js.org, which GitHub and many editors draw."""
+    """Write a flowchart for https://mermaid.js.org, which GitHub and many editors draw."""
     names = {step.name: f"s{place}" for place, step in enumerate(plan.steps)}
     lines = ["flowchart TD"]
     for step in plan.steps:
@@ -52,7 +52,7 @@ def _class(action: str) -> str:
 
 
 def as_json(plan: Plan) -> str:
-    """Everything that is known of every step."""
+    """Write everything that is known about every step."""
     steps = [
         {
             "name": step.name,
@@ -67,11 +67,11 @@ def as_json(plan: Plan) -> str:
         }
         for step in plan.steps
     ]
-    whole = {
+    described = {
         "name": plan.experiment.name,
         "spec": str(plan.experiment.file),
         "stages": steps,
         "missing": list(plan.missing),
         "warnings": list(plan.experiment.warnings),
     }
-    return json.dumps(whole, indent=2, ensure_ascii=False)
+    return json.dumps(described, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What decides a result: the digest by which it is found again, and a line for everything that differs from an older one."""
+"""Computes fingerprints, by which results are found again, and lists what differs from an older result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from workflows.results.artifacts import Manifest
+from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import dataset_facts
 from workflows.spec.sections import StageSection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint_of(step: Step, experiment: Experiment) -> str:
-    """Digest of all that decides the result of a stage."""
+    """Return the digest of everything that decides the result of a stage."""
     datasets = experiment.section.datasets
     identity = {
         "kind": step.kind,
@@ -36,7 +36,7 @@ def fingerprint_of(step: Step, experiment: Experiment) -> str:
 
 
 def changes(step: Step, previous: Manifest) -> Iterator[str]:
-    """Why the newest earlier result of the stage does not serve: a line a field, what explains most first."""
+    """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
     for field_name, old, new in _differences(_without_no_effect(step.section, previous.section), result_fields(step.section)):
@@ -71,7 +71,7 @@ def _short(value: Any) -> str:
 
 
 def result_fields(section: StageSection) -> dict[str, Any]:
-    """The fields of a section that change its result."""
+    """Return the fields of a section that affect its result."""
     return _without_no_effect(section, section.model_dump(mode="json"))
 
 

@@ -1,4 +1,4 @@
-"""What has to be provided before an experiment can run, in few lines."""
+"""Says in few lines what has to be provided before an experiment can run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
 
 
 def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str, ...]:
-    """One line for each thing, or for each dataset whose whole folder is absent."""
+    """Return one line for each thing that is missing, or for each dataset whose entire folder is absent."""
     by_path: dict[Path, Missing] = {}
     for item in found:
         by_path.setdefault(item.path.absolute(), item)
@@ -33,16 +33,16 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
     splits = list(dict.fromkeys(item.part for item in group if item.wanted == "file"))
     contents = ", ".join([*folders, *([f"{_list(splits)} annotations"] if splits else [])])
     name = group[0].dataset
-    mend = _ways_to_move(folder, experiment) or f"correct datasets.{name}"
-    return [f"datasets.{name}: no folder {folder} ({contents}); put the data there or {mend}"]
+    fix = _ways_to_move(folder, experiment) or f"correct datasets.{name}"
+    return [f"datasets.{name}: no folder {folder} ({contents}); put the data there or {fix}"]
 
 
 def _line(item: Missing, experiment: Experiment) -> str:
     line = f"{item.field}: no {item.wanted} {item.path.absolute()}"
     if item.wanted != "checkpoint":
         return line
-    mend = _ways_to_move(item.path, experiment)
-    return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {mend}" if mend else "")
+    fix = _ways_to_move(item.path, experiment)
+    return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {fix}" if fix else "")
 
 
 def _list(names: Sequence[str]) -> str:
@@ -50,16 +50,16 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _absent_folder(paths: Sequence[Path]) -> Path | None:
-    """The folder that should hold all the paths, if it is not there."""
+    """Return the folder that should contain all the paths, if it does not exist."""
     try:
         common = Path(os.path.commonpath(paths))
-    except ValueError:  # relative and absolute paths
+    except ValueError:  # Relative and absolute paths have no common folder.
         return None
     return None if common == Path() or common.exists() else common
 
 
 def _ways_to_move(path: Path, experiment: Experiment) -> str:
-    """How to say that something lies elsewhere: the variable and the entry of `paths` that its path starts with."""
+    """Say how to point a path elsewhere: by the environment variable and the entry of `paths` that it starts with."""
     starts = {
         name: Path(value).expanduser()
         for name, value in experiment.section.paths.items()
@@ -73,7 +73,7 @@ def _ways_to_move(path: Path, experiment: Experiment) -> str:
 
 
 def _variables(name: str, experiment: Experiment) -> list[str]:
-    """Environment variables that an entry of `paths` is made of."""
+    """Return the environment variables that an entry of `paths` refers to, directly or through other entries."""
     node = experiment.source.at(("paths", name)) if experiment.source is not None else None
     written = (node.written if node is not None else None) or ""
     inner = [variable for other in _NAMED_PATH.findall(written) for variable in _variables(other, experiment)]

@@ -1,4 +1,4 @@
-"""What to run and why: the spec against what lies on disk. Pure: no torch, no ray, no mlflow."""
+"""Decides what to run and why, by comparing the spec with the results on disk. It imports no torch, ray or mlflow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import changes, fingerprint_of
 from workflows.planning.missing import missing_lines
 from workflows.planning.selection import EVERYTHING, Selection, check_names
-from workflows.results.artifacts import Storage, read_manifest
 from workflows.results.locks import holder_of
+from workflows.results.manifest import read_manifest
+from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Missing, dataset_facts
 from workflows.spec.scaling import check_batches
@@ -29,8 +30,9 @@ Action = Literal["run", "skip", "blocked", "left out"]
 class Step:
     """One stage of the plan.
 
-    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs, or is skipped. changes: all
-    that differs from its newest result, when that is why it runs. forced: it runs although its result exists.
+    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs or is skipped. resumes: it
+    continues interrupted work. changes: everything that differs from its newest result, if it runs because of that. forced: it
+    runs although its result exists.
     """
 
     name: str
@@ -49,13 +51,13 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """Kind of the stage."""
+        """Return the kind of the stage."""
         return self.section.kind
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps in order. missing: what has to be provided before the experiment can run, a line each."""
+    """All steps in order. missing: what has to be provided before the experiment can run, one line each."""
 
     experiment: Experiment
     storage: Storage
@@ -64,18 +66,18 @@ class Plan:
 
     @property
     def to_run(self) -> tuple[Step, ...]:
-        """The steps that are neither done nor left out."""
+        """Return the steps that are neither done nor left out."""
         return tuple(step for step in self.steps if step.action in ("run", "blocked"))
 
     def datasets_of(self, stage: str) -> list[str]:
-        """Names of the datasets that a stage reads."""
+        """Return names of the datasets that a stage reads."""
         section = self.experiment.stages[stage]
         return list(
             dataset_facts(kind_of(section).reads(section, self.experiment.section.datasets), self.experiment.section.datasets)
         )
 
     def result_of(self, stage: str) -> Path:
-        """Where the result of a stage is, or will be."""
+        """Return where the result of a stage is, or will be."""
         step = next(step for step in self.steps if step.name == stage)
         if step.fingerprint is None:
             raise UserError(f"stage {stage} has no result: {step.reason}")
@@ -93,12 +95,12 @@ def make_plan(
 
     Args:
         experiment: a checked spec.
-        force: stages to run even if their result exists; so do all that build on them.
+        force: stages to run even if their result exists; all stages that build on them run, too.
         selection: stages to run; others are left out, but their results are used.
-        forced_before: results that this invocation has started over already, for another variant.
+        forced_before: results that this invocation has already started over, for another variant.
 
     Raises:
-        UserError: a given stage does not exist, a chosen one needs one that is left out and has no result, a file cannot be
+        UserError: a given stage does not exist, a selected one needs one that is left out and has no result, a file cannot be
             read, or a result's manifest is damaged.
     """
     force = experiment.stages_named(force)
@@ -107,7 +109,7 @@ def make_plan(
 
 
 class _Planner:
-    """Plans stage after stage; knows what was decided about those before."""
+    """Plans one stage after the other, and uses what was decided about earlier ones."""
 
     def __init__(self, experiment: Experiment, force: Collection[str], selection: Selection, forced_before: Collection[Path]):
         self.experiment, self.force, self.forced_before = experiment, force, forced_before
@@ -135,11 +137,11 @@ class _Planner:
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
 
     def _left_out(self, step: Step) -> Step:
-        """What becomes of a step that was not asked for: its result is used, if it has one."""
+        """Change a step that was not selected: its result is used, if it has one."""
         if step.action == "skip":
             return step
         if step.forced and step.fingerprint and read_manifest(self.storage.result(step.name, step.fingerprint)) is not None:
-            reason = f"done before, and left out by {self.selection.as_options()} though {step.reason}"
+            reason = f"done before, and left out by {self.selection.as_options()}, although {step.reason}"
             return replace(step, action="skip", reason=reason, forced=False)
         return replace(step, action="left out", reason=f"by {self.selection.as_options()}", forced=False)
 
@@ -148,7 +150,7 @@ class _Planner:
         if lacking and step.action in ("run", "blocked"):
             raise UserError(
                 f"stage {step.name} needs {', '.join(lacking)}, which {self.selection.as_options()} leaves out and which has "
-                "no result yet; run it first, or leave it in"
+                "no result yet; run it first, or select it, too"
             )
 
     def _plan_stage(self, name: str) -> Step:
@@ -176,7 +178,7 @@ class _Planner:
         fingerprint = fingerprint_of(step, self.experiment)
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
-            if self.storage.result(name, fingerprint) in self.forced_before:  # what builds on it is forced all the same
+            if self.storage.result(name, fingerprint) in self.forced_before:  # What builds on it is still forced.
                 return replace(self._decide(step, fingerprint), fingerprint=fingerprint, forced=True)
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
@@ -190,9 +192,9 @@ class _Planner:
             return replace(step, action="skip", reason=reason)
         holder = holder_of(self.storage.lock_file(step.name, fingerprint))
         if holder is not None:
-            return replace(step, reason=f"in work: {holder}", resumes=resumes)
+            return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
-            return replace(step, reason="interrupted: goes on where it stopped", resumes=True)
+            return replace(step, reason="interrupted: resumes where it stopped", resumes=True)
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
@@ -202,7 +204,7 @@ class _Planner:
         return replace(step, reason=found[0] + more, changes=found)
 
     def _data_of(self, stage: str) -> dict[str, str]:
-        """Digests of the user's own files that a stage reads, by a name for people; what is not there goes to `missing`."""
+        """Return digests of the user's own files that a stage reads, by a readable name; add missing ones to `missing`."""
         experiment, section = self.experiment.section, self.experiment.stages[stage]
         data: dict[str, str] = {}
         for read in kind_of(section).reads(section, experiment.datasets):
@@ -218,25 +220,30 @@ class _Planner:
 
 
 def _distinct_names(files: Sequence[str]) -> list[str]:
-    """A name for every file: its own, numbered where several have the same."""
+    """Return a name for every file: its own, numbered where several files have the same."""
     names = [Path(file).name for file in files]
     return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]
 
 
 def check_inputs(plan: Plan) -> None:
-    """Look at what all stages that will run are to work with, before the first of them does: their batches, for the number of
-    workers, and their annotation files, as far as they exist. Raises UserError for the first that is wrong."""
+    """Check the input of all stages that will run, before the first of them does.
+
+    These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
+
+    Raises:
+        UserError: for the first mistake.
+    """
     check_batches(plan.experiment.section.cluster, {step.name: step.section for step in plan.to_run})
     check_annotations(plan)
 
 
 def check_annotations(plan: Plan) -> None:
-    """Read the annotation files of all stages that will run, as far as they exist, and raise the first error found.
+    """Read the existing annotation files of all stages that will run, and raise the first error found.
 
-    Files that a prepare stage has still to write are checked when they are read.
+    Files that a prepare stage is yet to write are checked when they are read.
 
     Raises:
-        UserError: with the file, the line and the entry that is wrong, or the file that a task cannot use.
+        UserError: it names the file, line and entry that is wrong, or the file that a task cannot use.
     """
     checked: set[tuple[object, ...]] = set()
     for step in plan.to_run:

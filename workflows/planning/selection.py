@@ -1,4 +1,4 @@
-"""Which stages of an experiment a person asked for: --from, --until, --only."""
+"""Selects stages of an experiment by --from, --until and --only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflows.spec.experiment import Experiment
 class Selection:
     """Names of stages, as given. first: these and all that build on them. until: these and all they need. only: just these.
 
-    Given together, a stage has to be in all of them.
+    If several are given, a stage is selected only if all of them select it.
     """
 
     first: tuple[str, ...] = ()
@@ -23,14 +23,14 @@ class Selection:
 
     @classmethod
     def of(cls, first: list[str] | None, until: list[str] | None, only: list[str] | None) -> Selection:
-        """From lists of the command line, None where an option is not given."""
+        """Make a selection from lists of the command line, which are None where an option is not given."""
         return cls(tuple(first or ()), tuple(until or ()), tuple(only or ()))
 
     def stages(self, experiment: Experiment) -> frozenset[str]:
-        """The chosen stages.
+        """Return the selected stages.
 
         Raises:
-            UserError: there is no stage of a given name, or none is left.
+            UserError: there is no stage of a given name, or no stage is selected.
         """
         chosen = set(experiment.stages)
         for option, given, reach in (
@@ -43,15 +43,17 @@ class Selection:
             if names:
                 chosen &= reach(experiment, names)
         if not chosen:
-            raise UserError(f"no stage is in all of {self.as_options()}; the stages are {', '.join(experiment.stages)}")
+            raise UserError(
+                f"no stage is selected by all of {self.as_options()}; the stages are {', '.join(experiment.stages)}"
+            )
         return frozenset(chosen)
 
     def as_options(self) -> str:
-        """As on the command line."""
+        """Write the selection as on the command line."""
         return " ".join(self.arguments())
 
     def arguments(self) -> list[str]:
-        """As on the command line, word by word."""
+        """Return the words of the selection on the command line."""
         given = (("--from", self.first), ("--until", self.until), ("--only", self.only))
         return [word for option, names in given for name in names for word in (option, name)]
 
@@ -67,16 +69,16 @@ def check_names(option: str, names: Iterable[str], experiment: Experiment) -> No
 
 
 def building_on(experiment: Experiment, names: Collection[str]) -> set[str]:
-    """These stages and all that read their results, directly or not."""
+    """Return these stages and all that read their results, directly or indirectly."""
     found = set(names)
-    for stage in experiment.stages:  # in an order in which they can run
+    for stage in experiment.stages:  # They are in an order in which they can run.
         if found.intersection(experiment.inputs[stage]):
             found.add(stage)
     return found
 
 
 def needed_for(experiment: Experiment, names: Collection[str]) -> set[str]:
-    """These stages and all whose results they read, directly or not."""
+    """Return these stages and all whose results they read, directly or indirectly."""
     found = set(names)
     for stage in reversed(list(experiment.stages)):
         if stage in found:

@@ -15,7 +15,7 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_table import StageRow, main_metric
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
-from workflows.results.artifacts import Manifest
+from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
 

@@ -159,7 +159,7 @@ class Tracker:
         """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
         kinds = {run: self._kinds.get(local, "") for local, run in self.mlflow_ids.items()}
         trials = [run for run, kind in kinds.items() if kind == "trial"]
-        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].gives == "checkpoint"]
+        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].produces == "checkpoint"]
         return trials or training or [run for run, kind in kinds.items() if kind != "known"]
 
     def flush(self, seconds: float) -> bool:
@@ -191,7 +191,7 @@ class Tracker:
             waiting = len(self._pending)
             if self.flush(seconds) or self._away or (len(self._pending) == waiting and not self._uploading):
                 return
-            self.reporter.say(
+            self.reporter.print(
                 f"Sending {len(self._pending)} records to MLflow, uploads among them (Ctrl-C: later, by cosa sync)"
             )
 
@@ -310,4 +310,4 @@ def sync_files(files: Iterable[Path]) -> None:
             count = send_unsent(path, reporter.warn)
         except ServerAwayError as error:
             raise UserError(f"{path}: the tracking server does not answer ({error}); try again when it does") from error
-        reporter.say(f"sent {count} records of {path}")
+        reporter.print(f"sent {count} records of {path}")

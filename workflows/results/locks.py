@@ -1,9 +1,9 @@
-"""Locks of stage results: two runs, also on two machines, never work on one result at once, and no run removes what another
-run reads.
+"""Locks stage results: two runs, even on two machines, never work on one result at once, and no run removes what another run
+reads.
 
-The kernel releases a lock (flock) when its holder ends, however it ends. File systems that machines share do not always pass
-locks on to each other. Therefore the holder also touches the file while it lives, and a lock that another machine wrote is
-watched before it is taken for a dead holder's.
+The kernel releases a lock (flock) when its holder ends, however it ends. Machines that share a file system do not always see
+each other's locks. Therefore the holder also touches the file while it lives, and a lock that was written on another machine
+is watched before its holder is considered dead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO
 from cosa.errors import UserError
 
 BEAT_SECONDS = 5.0
-MISSED_BEATS = 4  # A holder on another machine that misses so many is taken for dead.
+MISSED_BEATS = 4  # A holder on another machine that misses this many is considered dead.
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ UNKNOWN = Holder(0, "", "")  # Readers leave no name.
 
 
 class HeldError(UserError):
-    """Another run has the lock."""
+    """Another run holds the lock."""
 
     def __init__(self, what: str, holder: Holder):
         super().__init__(f"{what} is in use by {holder}")
@@ -52,11 +52,11 @@ class HeldError(UserError):
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[Holder | None]:
-    """Hold a lock alone. Yields the dead holder that it was taken over from, if there was one.
+    """Hold a lock exclusively. Yields the dead holder from which it was taken over, if there was one.
 
     Args:
-        path: the lock's file; it stays, empty, when the lock is released.
-        what: is locked, for the message.
+        path: the lock's file; it remains, empty, when the lock is released.
+        what: names in messages what is locked.
 
     Raises:
         HeldError: somebody else works on it or reads it.
@@ -83,7 +83,7 @@ def exclusive(path: Path, what: str) -> Iterator[Holder | None]:
 
 @contextmanager
 def shared(path: Path, what: str) -> Iterator[None]:
-    """Read what others may read too, but nobody may change.
+    """Hold a lock together with other readers, so that nobody changes what is read.
 
     Raises:
         HeldError: somebody works on it.
@@ -93,14 +93,14 @@ def shared(path: Path, what: str) -> Iterator[None]:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Say who holds a lock alone, as far as that is seen without waiting and without writing; None if nobody does."""
+    """Say who holds a lock exclusively, as far as that is visible without waiting or writing; None if nobody does."""
     try:
         with path.open(encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _written(file) or UNKNOWN
-    except OSError:  # It was never locked, or there are no locks.
+    except OSError:  # It was never locked, or the file system has no locks.
         return None
     return None
 
@@ -134,11 +134,11 @@ def _beat(path: Path, released: threading.Event) -> None:
         try:
             os.utime(path)
         except OSError:
-            continue  # The file system is away for a while.
+            continue  # The file system is unreachable for a while.
 
 
 def _beats(path: Path) -> bool:
-    """Watch whether somebody touches a file. Its time is compared only with itself, because clocks of machines differ."""
+    """Watch whether somebody touches a file. Its modification time is compared only with itself, because clocks differ."""
     before, deadline = path.stat().st_mtime_ns, time.monotonic() + MISSED_BEATS * BEAT_SECONDS
     while time.monotonic() < deadline:
         time.sleep(BEAT_SECONDS / 5)

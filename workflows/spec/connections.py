@@ -1,4 +1,4 @@
-"""The names that a spec gives, and what they stand for, while its stages are being connected."""
+"""Resolves the names in a spec while its stages are being connected."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Names:
-    """All names that the spec gives.
+    """All names that the spec defines.
 
-    Also of stages and datasets that are invalid themselves: a reference to one of those is not reported too.
+    They include those of invalid stages and datasets, so that a reference to one of these is not reported as a second error.
     """
 
     stages: set[str]
@@ -24,48 +24,51 @@ class Names:
 
 
 class NamedStages:
-    """The valid parts of a spec: `Connections` of what stages read."""
+    """Holds the valid parts of a spec. It implements `Connections`, with which reads look up names."""
 
     def __init__(self, section: ExperimentSection, stages: dict[str, StageSection], names: Names, report: Report):
         self.section, self.stages, self.names = section, stages, names
         self.report = report
 
     def check_datasets(self) -> None:
-        """Report stages that should make datasets and do not."""
+        """Report every `made_by` that does not name a stage which makes a dataset."""
         for name, dataset in self.section.datasets.items():
             if dataset.made_by is not None:
                 self.expect_stage(dataset.made_by, ("datasets", name, "made_by"), "dataset", "a prepare stage")
 
     def has_stage(self, name: str) -> bool:
-        """Whether there is such a stage."""
+        """Return whether the spec defines a stage of this name, valid or not."""
         return name in self.names.stages
 
     def dataset(self, name: str, path: FieldPath) -> DatasetSection | None:
-        """A dataset by its name, which stands at a path; reports one that is not there."""
+        """Look up a dataset by its name, which the spec has at a path; report a name that does not exist."""
         dataset = self.section.datasets.get(name)
         if dataset is None and name not in self.names.datasets:
             self.report(f"no dataset {name!r}{did_you_mean(name, self.section.datasets)}", *path)
         return dataset
 
-    def expect_stage(self, name: str, path: FieldPath, gift: str | None, what: str) -> bool:
-        """Whether a name, which stands at a path, is that of a valid stage that gives something; reports if it is not."""
+    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
+        """Return whether a name, which the spec has at a path, is that of a valid stage with a product; report if it is not.
+
+        product: what the stage must produce; None allows any kind. what: describes such a stage in the message.
+        """
         if name not in self.names.stages:
             self.report(f"no stage {name!r}{did_you_mean(name, self.names.stages)}", *path)
             return False
-        if name in self.stages and gift is not None and kind_of(self.stages[name]).gives != gift:
+        if name in self.stages and product is not None and kind_of(self.stages[name]).produces != product:
             self.report(f"stage {name!r} is of kind {self.stages[name].kind}; expected {what}", *path)
             return False
         return name in self.stages
 
     def frames_stages(self, dataset: str) -> list[str]:
-        """The stage that makes the frames of a dataset's clips; reports if there is not exactly one."""
+        """Find the stages that extract frames of a dataset's clips; report if there is not exactly one."""
         found = [name for name, stage in self.stages.items() if kind_of(stage).frames_of(stage) == dataset]
         invalid = self.names.stages - set(self.stages)
         if len(found) > 1:
             self.report(f"its clips are extracted by {' and '.join(found)}; keep one", "datasets", dataset)
         elif not found and not invalid:
             self.report(
-                f"nothing makes frames of its clips; add a stage {{kind: extract, dataset: {dataset}}}, or give "
+                f"no stage extracts frames of its clips; add a stage {{kind: extract, dataset: {dataset}}}, or set "
                 f"datasets.{dataset}.frames",
                 *("datasets", dataset),
             )

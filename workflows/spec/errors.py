@@ -1,4 +1,4 @@
-"""Errors of a spec: all of them at once, each with its place, the line itself and what to do."""
+"""Reports errors in a spec: all of them at once, each with its place, the line itself and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One error in a spec, and where it is."""
 
     message: str
     place: Place | None = None
@@ -32,7 +32,7 @@ class Problem:
 
 
 class SpecError(UserError):
-    """A spec that cannot be used. `problems` are all that were found, each once, by file and line."""
+    """Says why a spec cannot be used. `problems` holds everything that was found, each once, sorted by file and line."""
 
     exit_code = 2
 
@@ -47,7 +47,7 @@ def _order(problem: Problem) -> tuple[str, int, int]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'; did you mean 'x'?' for the nearest known word, else '; known: a, b, c'."""
+    """Return '; did you mean 'x'?' for the nearest known word, otherwise '; known: a, b, c'."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:

@@ -1,4 +1,4 @@
-"""A checked spec."""
+"""Holds a checked spec."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workflows.spec.source import Node
 class Experiment:
     """A checked spec. `stages` are in an order in which they can run, with inherited fields filled in.
 
-    inputs: per stage, the stages whose results it reads. frames: stages that extract frames, by dataset. warnings: what is
-    allowed but should be known. source: the spec as it was read, with places. groups: stages that were made of one with a
-    matrix, by its name. extensions: files that were loaded for it, absolute.
+    inputs: for each stage, the stages whose results it reads. frames: stages that extract frames, by dataset. warnings: what is
+    allowed but worth knowing. source: the spec as it was read, with places. groups: the stages that a matrix expanded into, by
+    the name of the stage that has the matrix. extensions: absolute paths of the files that were loaded for it.
     """
 
     section: ExperimentSection
@@ -31,19 +31,19 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Name of the experiment."""
+        """Return the name of the experiment."""
         return self.section.name
 
     def stages_named(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Names of stages, with that of a matrix standing for all that it made."""
+        """Return names of stages, in which the name of a stage with a matrix is replaced by those that it expanded into."""
         return tuple(stage for name in names for stage in self.groups.get(name, (name,)))
 
     def frames_stage(self, dataset: str) -> str:
-        """The stage that extracts a dataset's frames."""
+        """Return the stage that extracts a dataset's frames."""
         return self.frames[dataset]
 
     def same_split(self, dataset: str, one: str, other: str) -> bool:
-        """Whether two splits of a dataset are the same, by name or because they have the same files."""
+        """Return whether two splits of a dataset are the same, by name or because they have the same files."""
         if one == other:
             return True
         section = self.section.datasets.get(dataset)

@@ -1,4 +1,4 @@
-"""How the stages of an experiment hang together: names are looked up, inputs are known, cycles are refused."""
+"""Connects the stages of an experiment: looks up names, finds inputs, refuses cycles."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def connect(
 ) -> Experiment:
     """Look up all names and sort the stages.
 
-    Problems are added to the list; the result is only meaningful without any.
+    Problems are added to the list; the result can only be used if there are none.
     """
 
     def report(message: str, *path: str | int) -> None:
-        origin = root.origin(path)  # a wrong value that others refer to is one mistake
+        origin = root.origin(path)  # A wrong value is one mistake, however many fields refer to it.
         node = root.at(origin)
         place = root.find(origin, of_key=node is not None and node.children is not None)
         problems.append(Problem(f"{'.'.join(map(str, origin))}: {message}", place))
@@ -55,13 +55,13 @@ def connect(
 
 
 def _inputs_of(name: str, stage: StageSection, connections: NamedStages) -> Iterator[str]:
-    """The stages that a stage reads."""
+    """Yield the stages whose results a stage reads."""
     for read in kind_of(stage).reads(stage, connections.section.datasets):
         yield from read.inputs(connections, name)
 
 
 def _order(inputs: dict[str, tuple[str, ...]], root: Node, problems: list[Problem]) -> list[str]:
-    """The stages in an order in which they can run."""
+    """Sort the stages into an order in which they can run."""
     try:
         return list(graphlib.TopologicalSorter(inputs).static_order())
     except graphlib.CycleError as error:
@@ -71,10 +71,10 @@ def _order(inputs: dict[str, tuple[str, ...]], root: Node, problems: list[Proble
 
 
 def _notes(experiment: Experiment, root: Node) -> Iterator[str]:
-    """What is allowed and should be known."""
+    """Yield warnings about what is allowed but worth knowing."""
     for name, stage in experiment.stages.items():
         yield from kind_of(stage).notes(name, stage, experiment)
-    training = [name for name, stage in experiment.stages.items() if kind_of(stage).gives == "checkpoint"]
+    training = [name for name, stage in experiment.stages.items() if kind_of(stage).produces == "checkpoint"]
     builds = any(kind_of(stage).builds_model(stage) for stage in experiment.stages.values())
     if root.at(("model",)) is not None and not builds:
         why = f"{', '.join(training)} start from checkpoints" if training else "no stage trains"

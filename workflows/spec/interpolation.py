@@ -1,4 +1,4 @@
-"""`${a.b}` and `${env:NAME}`: values that stand elsewhere."""
+"""Fills in references: `${a.b}` is the value of another field, `${env:NAME}` an environment variable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def interpolate(root: Node, environment: Mapping[str, str]) -> None:
-    """Fill in all references, in place. A value that is one reference takes over any value, mappings too.
+    """Fill in all references, in place. A value that consists of one reference can become anything, also a mapping.
 
     Raises:
         SpecError: with every reference that leads nowhere or to itself, and every variable that is not set.
@@ -32,16 +32,16 @@ class _Filler:
         self._done: set[int] = set()
 
     def resolve(self, node: Node, trail: tuple[str, ...]) -> Any:
-        """The plain value of a node, with all references below it filled in."""
+        """Return the plain value of a node, with all references below it filled in. trail: names that lead to it."""
         if node.children is not None:
             return {key: self.resolve(child, trail) for key, child in node.children.items()}
         if node.items is not None:
             return [self.resolve(item, trail) for item in node.items]
         if isinstance(node.value, str) and "${" in node.value and id(node) not in self._done:
             node.written = node.value
-            whole = REFERENCE.fullmatch(node.value)
-            if whole:
-                self._replace(node, whole.group(1), trail)
+            only_reference = REFERENCE.fullmatch(node.value)
+            if only_reference:
+                self._replace(node, only_reference.group(1), trail)
             else:
                 node.value = REFERENCE.sub(lambda match: self._text(match.group(1), node, trail), node.value)
             self._done.add(id(node))
@@ -89,7 +89,7 @@ class _Filler:
 
 
 def _path(root: Node, name: str) -> tuple[str | int, ...] | None:
-    """The path that a dotted name stands for: digits are indices where a list stands. None: there is no such field."""
+    """Return the path that a dotted name stands for, in which digits index lists; None if there is no such field."""
     path: list[str | int] = []
     node: Node | None = root
     for step in name.split("."):

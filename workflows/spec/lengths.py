@@ -1,4 +1,4 @@
-"""Texts longer than the text encoder has positions for."""
+"""Reports texts that are longer than the text encoder has positions for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workflows.spec.stage_kinds import kind_of
 
 
 def too_long(stage: StageSection, positions: int) -> Iterator[tuple[str, str]]:
-    """(field, message) of what an encoder with so many positions cannot read."""
+    """Yield (field, message) for every field that allows texts longer than an encoder with so many positions can read."""
     reported: set[str] = set()
     for field, needed, what in sorted(kind_of(stage).text_lengths(stage), key=lambda length: -length.positions):
         if needed > positions and field not in reported:
@@ -24,7 +24,10 @@ def too_long(stage: StageSection, positions: int) -> Iterator[tuple[str, str]]:
 
 
 def check_lengths(stages: Mapping[str, StageSection], positions: int, report: Report) -> None:
-    """Report stages whose texts the model of the spec cannot read. Those that start from a file are seen when it is loaded."""
+    """Report stages whose texts are too long for the model of the spec.
+
+    Stages that start from a file are checked when it is loaded (`refuse_long_texts`).
+    """
     for name, stage in stages.items():
         if _builds_on_model_section(stage, stages):
             for field, message in too_long(stage, positions):
@@ -32,17 +35,17 @@ def check_lengths(stages: Mapping[str, StageSection], positions: int, report: Re
 
 
 def refuse_long_texts(stage: StageSection, positions: int) -> None:
-    """For a loaded model.
+    """Check the texts of a stage against a loaded model.
 
     Raises:
-        UserError: a stage's texts may be longer than the model can read.
+        UserError: the texts may be longer than the model can read.
     """
     for field, message in too_long(stage, positions):
         raise UserError(f"{field}: {message.partition(', or raise')[0]}")
 
 
 def _builds_on_model_section(stage: StageSection, stages: Mapping[str, StageSection]) -> bool:
-    """Whether the model that a stage trains or uses is the spec's own, perhaps trained by other stages."""
+    """Return whether the model that a stage trains or uses is made from the model section, by this stage or an earlier one."""
     seen: list[StageSection] = []
     current: StageSection | None = stage
     while current is not None and current not in seen:

@@ -1,4 +1,4 @@
-"""From a YAML file to a checked experiment: all problems at once."""
+"""Turns a YAML file into a checked experiment, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from workflows.spec.source import Node, merge, read_yaml
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 Path_ = tuple[str | int, ...]
-OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # said in words of their own
-PLAIN_WORDS = {  # pydantic speaks of Python's types
+OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # These errors get messages of ours.
+PLAIN_WORDS = {  # pydantic's messages speak of Python's types.
     "a mapping of fields": r"a valid dictionary( or instance of \w+)?",
     "a list": r"a valid tuple",
     "the list": r"^Tuple",
     "": r" after validation",
 }
-QUOTED = re.compile(r"'([^']*)'")  # pydantic quotes the choices of a literal
+QUOTED = re.compile(r"'([^']*)'")  # pydantic quotes the choices of a literal.
 NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first, at most 64 (--set could not name a dot)"
 
 
@@ -44,10 +44,10 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     Args:
         path: the YAML file.
         overrides: `a.b.c=value` texts, from --set.
-        environment: what `${env:NAME}` reads; the process environment when left out.
+        environment: the variables that `${env:NAME}` reads; by default those of the process.
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: it lists everything that is wrong.
     """
     node = _read_with_parents(path, ())
     apply_overrides(node, overrides)
@@ -58,17 +58,20 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
 
 
 def _load_extensions(root: Node) -> tuple[str, ...]:
-    """Load the files that `extensions` names, before anything that they register is looked up; their absolute paths.
+    """Load the files that `extensions` names, before anything that they register is looked up.
+
+    Returns:
+        their absolute paths.
 
     Raises:
-        SpecError: one is not there, or fails.
+        SpecError: a file does not exist, or fails.
     """
     listed = root.at(("extensions",))
     found: list[str] = []
     for item in (listed.items or []) if listed is not None else []:
         if not isinstance(item.value, str) or "${" in item.value:
             raise SpecError([Problem("extensions: expected names of Python files, without ${...}", item.place)])
-        written_in = Path(item.place.file).parent if item.place.line else Path.cwd()  # a file, or the command line
+        written_in = Path(item.place.file).parent if item.place.line else Path.cwd()  # --set has no line.
         file = (written_in / Path(item.value).expanduser()).absolute()
         try:
             load_extensions([str(file)])
@@ -118,7 +121,7 @@ def _validate(root: Node, path: Path) -> Experiment:
         stage = _stage(name, stage_data, root, problems)
         if stage is not None:
             stages[name] = stage
-    if section is None:  # go on with what is valid, to report everything at once
+    if section is None:  # The valid parts are still checked, to report everything at once.
         valid = {n: d for n, d in all_datasets.items() if re.fullmatch(KEY_PATTERN, n) and _is_valid(DatasetSection, d)}
         section = ExperimentSection(name="invalid", datasets=valid)
     names = Names(set(stages_data), set(all_datasets))
@@ -157,7 +160,7 @@ def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSe
 
 
 def _near_stage(name: str, root: Node) -> str:
-    """A stage without a kind is often a misspelt name of an inherited one."""
+    """Suggest a stage of a similar name, because a stage without a kind is often the misspelt name of an inherited one."""
     stages = root.at(("stages",))
     others = [n for n, stage in ((stages.children or {}) if stages else {}).items() if "kind" in (stage.children or {})]
     close = difflib.get_close_matches(name, others, n=1)
@@ -180,7 +183,7 @@ def _section(
         for item in error.errors():
             groups.setdefault((_real_path(root, where, item["loc"]), item["type"] in OWN_TYPES), []).append(item)
         for (path, is_own), items in groups.items():
-            # A list whose items are invalid is also too short, or no number: the items say enough.
+            # A list with invalid items is also reported as too short, or as not being a number: its items say enough.
             deeper = any(len(other) > len(path) and other[: len(path)] == path for other, _ in groups)
             if is_own or not deeper:
                 problems.append(_problem(model, _united(items), root, where, also_known))
@@ -188,7 +191,7 @@ def _section(
 
 
 def _united(errors: list[Any]) -> Any:
-    """One error for a value that fits none of several types: 'an integer or 'auto''."""
+    """Unite errors of a value that fits none of several types into one: 'an integer or 'auto''."""
     first, prefix = errors[0], "Input should be "
     wanted = [error["msg"].removeprefix(prefix).partition(",")[0] for error in errors]
     if len(errors) == 1 or not all(error["msg"].startswith(prefix) for error in errors):
@@ -197,7 +200,7 @@ def _united(errors: list[Any]) -> Any:
 
 
 def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_known: Iterable[str]) -> Problem:
-    """One of pydantic's errors in our words, at its place."""
+    """Put one of pydantic's errors into our words, with its place."""
     kind, value = error["type"], error.get("input")
     if error["loc"][-1:] == ("[key]",):
         path = (*where, *error["loc"][:-1])
@@ -218,7 +221,7 @@ def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_
 
 
 def _own_problem(model: type[BaseModel], error: Any, root: Node, path: Path_) -> Problem:
-    """An error that a validator of ours raised; its message may begin with the field that it is about."""
+    """Find the place of an error that one of our validators raised; its message may begin with the field that it is about."""
     text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     field = ".".join(str(step) for step in path)
     first, _, rest = text.partition(": ")
@@ -230,9 +233,9 @@ def _own_problem(model: type[BaseModel], error: Any, root: Node, path: Path_) ->
 
 def _wrong_value(kind: str, message: str, value: Any) -> str:
     if kind == "literal_error":
-        return f"{value!r} is not possible{did_you_mean(str(value), QUOTED.findall(message))}"
+        return f"{value!r} is not a valid value{did_you_mean(str(value), QUOTED.findall(message))}"
     if kind == "string_pattern_mismatch":
-        return f"{value!r} is not possible; use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
+        return f"{value!r} is not a valid name; use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
     for ours, theirs in PLAIN_WORDS.items():
         message = re.sub(theirs, ours, message)
     shown = repr(value)
@@ -242,7 +245,7 @@ def _wrong_value(kind: str, message: str, value: Any) -> str:
 
 
 def _real_path(root: Node, where: Path_, location: tuple[str | int, ...]) -> Path_:
-    """pydantic's location without the steps that name alternatives of a union instead of fields."""
+    """Return pydantic's location without the steps that name alternatives of a union instead of fields."""
     node: Any = root.plain()
     for step in where:
         node = node[step]
@@ -260,7 +263,7 @@ def _real_path(root: Node, where: Path_, location: tuple[str | int, ...]) -> Pat
 
 
 def _model_at(model: type[BaseModel], path: Path_) -> type[BaseModel]:
-    """The pydantic model that describes what stands at a path."""
+    """Return the pydantic model that describes the value at a path."""
     current: Any = model
     for step in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
@@ -274,7 +277,7 @@ def _model_at(model: type[BaseModel], path: Path_) -> type[BaseModel]:
 
 
 def _unwrap(annotation: Any) -> Any:
-    """The model among the alternatives of an optional or union type."""
+    """Return the model among the alternatives of an optional or union type, or the first alternative."""
     if get_origin(annotation) in (Union, UnionType):
         alternatives = [argument for argument in get_args(annotation) if argument is not type(None)]
         models = [a for a in alternatives if isinstance(a, type) and issubclass(a, BaseModel)]

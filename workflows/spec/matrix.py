@@ -1,4 +1,4 @@
-"""`matrix:` in a stage: one stage for every combination of values, named after them."""
+"""Expands `matrix:` in a stage into one stage for every combination of values, named after them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def expand_matrices(root: Node) -> dict[str, tuple[str, ...]]:
     A key of the matrix that is a field of the stage sets it; any key can be used as `${matrix.KEY}` in the stage's texts.
 
     Returns:
-        names of the variants by the name of their stage, also for what selects stages by name.
+        names of the variants by the name of their stage; options that select stages accept that name for all of them.
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: it lists everything that is wrong.
     """
     stages = root.children.get("stages") if root.children else None
     if stages is None or stages.children is None:
@@ -68,14 +68,14 @@ def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple
         variant = "-".join([name, *(_as_name(node.value) for node in chosen.values())])
         if not re.fullmatch(KEY_PATTERN, variant):
             problems.append(
-                Problem(f"stages.{name}.matrix: {variant!r} is no name for a stage (at most 64 letters)", matrix.place)
+                Problem(f"stages.{name}.matrix: {variant!r} is not a valid stage name (at most 64 letters)", matrix.place)
             )
             return
         yield variant, _variant(rest, chosen)
 
 
 def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Mapping[str, list[Node]]:
-    """The lists of a matrix by key; none if something is wrong with them."""
+    """Return the lists of a matrix by key; none if something is wrong with any of them."""
     before = len(problems)
     values: dict[str, list[Node]] = {}
     if not matrix.children:
@@ -94,9 +94,9 @@ def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Ma
                 Problem(f"{where}: stages are named after these values, so they cannot refer to others", node.place)
             )
         elif len({_as_name(item.value) for item in node.items}) < len(node.items):
-            problems.append(Problem(f"{where}: two values give the same name of a stage", node.place))
+            problems.append(Problem(f"{where}: two values give the same stage name", node.place))
         elif key not in fields and key not in used:
-            message = f"{where}: is no field of the stage, and ${{matrix.{key}}} stands nowhere in it"
+            message = f"{where}: is not a field of the stage, and the stage does not use ${{matrix.{key}}}"
             problems.append(Problem(message, matrix.key_places[key]))
         else:
             values[key] = node.items
@@ -124,7 +124,7 @@ def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:
 
 
 def _filled(node: Node, chosen: Mapping[str, Node]) -> Node:
-    """A copy with ${matrix.KEY} filled in; a value that is nothing else keeps its type."""
+    """Return a copy with ${matrix.KEY} filled in; a text that consists of one variable becomes its value, of the same type."""
     if node.children is not None:
         children = {key: _filled(child, chosen) for key, child in node.children.items()}
         return replace(node, children=children, key_places=dict(node.key_places))
@@ -132,12 +132,12 @@ def _filled(node: Node, chosen: Mapping[str, Node]) -> Node:
         return replace(node, items=[_filled(item, chosen) for item in node.items])
     value: Any = node.value
     if isinstance(value, str):
-        whole = VARIABLE.fullmatch(value)
-        value = chosen[whole[1]].value if whole else VARIABLE.sub(lambda match: str(chosen[match[1]].value), value)
+        only = VARIABLE.fullmatch(value)
+        value = chosen[only[1]].value if only else VARIABLE.sub(lambda match: str(chosen[match[1]].value), value)
     return replace(node, value=value)
 
 
 def _as_name(value: Any) -> str:
-    """A value as part of a stage's name: 1.0e-05 is 1e-05, 0.1 is 0_1."""
+    """Write a value as part of a stage's name: 1.0e-05 becomes 1e-05, 0.1 becomes 0_1."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)

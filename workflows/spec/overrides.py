@@ -1,4 +1,4 @@
-"""`--set a.b.c=value`: fields of a spec given on the command line."""
+"""Applies `--set a.b.c=value`, which overrides fields of a spec on the command line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from workflows.spec.errors import Problem, SpecError, did_you_mean
 from workflows.spec.source import Node, Place, parse_yaml, split_mapping
 
-# What a new entry has to say at least; without it, its name is more likely a misspelt one of an entry that exists.
+# A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
 _ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}
 
 
 def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
-    """Put overrides into a spec, one after the other. `a.b=` gives null; where a mapping stands, that removes it.
+    """Apply overrides to a spec, one after the other. `a.b=` sets null, and removes a mapping.
 
     Raises:
-        SpecError: with all overrides that name something impossible.
+        SpecError: it lists all overrides that name something impossible.
     """
     before = {section: set(_entries(root, section)) for section in (*_ESSENTIAL, "paths")}
     problems: list[Problem] = []
@@ -44,7 +44,7 @@ def _entries(root: Node, section: str) -> dict[str, Node]:
 
 
 def _misspelt(root: Node, steps: list[str], *, only_one: bool) -> str | None:
-    """What an override's second name ought to be, if nothing by this name was meant to be new."""
+    """Say what an override's second name should be the name of; None if it may well be that of a new entry."""
     section, name, *inside = steps
     if section == "paths":
         used = f"${{paths.{name}}}"
@@ -52,18 +52,18 @@ def _misspelt(root: Node, steps: list[str], *, only_one: bool) -> str | None:
     what, essential = _ESSENTIAL[section]
     entry = _entries(root, section).get(name)
     if entry is None or (not inside and not entry.is_null):
-        return None  # the whole entry is given
+        return None  # The override gives the complete entry.
     return what if only_one or essential not in (entry.children or {}) else None
 
 
 def _apply(root: Node, override: str, place: Place) -> list[str]:
-    """Apply one override; the steps of its name are returned."""
+    """Apply one override, and return the steps of its name."""
     name, equals, text = override.partition("=")
     steps = name.strip().split(".")
     if not equals or not all(steps):
         raise SpecError([Problem("expected NAME=VALUE, such as stages.retrieval.epochs=2", place)])
     if steps[0] == "extends":
-        raise SpecError([Problem("extends is read before any --set; write it into a spec file and run that", place)])
+        raise SpecError([Problem("extends is read before any --set; write it in a spec file and run that", place)])
     try:
         value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
     except SpecError as error:
@@ -112,7 +112,7 @@ def _children(node: Node, step: str, path: list[str], place: Place) -> dict[str,
 
 def _index(items: list[Node], step: str, path: list[str], place: Place) -> int:
     if not (step.isascii() and step.isdigit()) or int(step) >= len(items):
-        raise SpecError([Problem(f"{'.'.join(path)} is a list of {len(items)}; {step!r} is no index in it", place)])
+        raise SpecError([Problem(f"{'.'.join(path)} is a list of {len(items)}; {step!r} is not an index in it", place)])
     return int(step)
 
 

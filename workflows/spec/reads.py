@@ -1,5 +1,5 @@
-"""What stages read. A kind of stage lists it, and the rest follows from the list: which stages run before, what its fingerprint
-covers, what is missing, and which files are checked before anything runs."""
+"""Describes what stages read. A kind of stage lists its reads, and everything else follows from the list: which stages have to
+run first, what its fingerprint covers, what is missing, and which files are checked before anything runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Missing:
-    """A file or folder that is not there.
+    """A file or folder that does not exist.
 
     field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and
-    part: the dataset that it belongs to, and what it is in there ('root', 'frames', or the name of a split).
+    part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
     """
 
     field: str
@@ -34,12 +34,12 @@ class Missing:
 
     @property
     def short(self) -> str:
-        """What is missing, in a few words."""
+        """Say in a few words what is missing."""
         return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
 class Connections(Protocol):
-    """The names that a spec gives, and what they stand for; all but `has_stage` report names that lead nowhere."""
+    """Looks up the names in a spec. All methods but `has_stage` report names that do not exist."""
 
     section: ExperimentSection
 
@@ -48,56 +48,56 @@ class Connections(Protocol):
         ...
 
     def has_stage(self, name: str) -> bool:
-        """Whether there is such a stage."""
+        """Return whether the spec defines a stage of this name."""
         ...
 
     def dataset(self, name: str, path: FieldPath) -> DatasetSection | None:
-        """A dataset by its name, which stands at a path."""
+        """Look up a dataset by its name, which the spec has at a path."""
         ...
 
-    def expect_stage(self, name: str, path: FieldPath, gift: str | None, what: str) -> bool:
-        """Whether a name, which stands at a path, is that of a valid stage that gives something, in words."""
+    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
+        """Return whether a name, which the spec has at a path, is that of a valid stage with a product; `what` describes it."""
         ...
 
     def frames_stages(self, dataset: str) -> list[str]:
-        """The stage that makes the frames of a dataset's clips."""
+        """Find the stages that extract frames of a dataset's clips; exactly one is expected."""
         ...
 
 
 class Digests(Protocol):
-    """Gives digests of the user's own files."""
+    """Computes digests of the user's own files."""
 
     def of_file(self, path: Path) -> str:
-        """Of a file's content."""
+        """Return the digest of a file's content."""
         ...
 
     def of_folder(self, folder: Path) -> str:
-        """Of all files below a folder."""
+        """Return the digest of all files below a folder."""
         ...
 
 
 class Read(ABC):
-    """Something that a stage reads."""
+    """One thing that a stage reads."""
 
     @abstractmethod
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """Names of the stages whose results it needs; reports names that lead nowhere."""
+        """Yield names of the stages whose results it needs, and report names that do not exist."""
 
     @abstractmethod
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """(name for people, digest) of every file of the user's own that it reads; what is not there."""
+        """Yield (readable name, digest) for each of the user's own files that it reads, or `Missing` if it does not exist."""
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """The user's own files and folders that every machine has to see, as the spec writes them."""
+        """Yield the user's own files and folders that every machine has to see, as the spec writes them."""
         del experiment
         yield from ()
 
     def path_fields(self) -> Iterator[FieldPath]:
-        """Fields of the stage that hold paths."""
+        """Yield the fields of the stage that hold paths."""
         yield from ()
 
     def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
-        """A dataset, and what of its section counts for the result; None where digests say everything."""
+        """Return a dataset and the part of its section that decides the result; None where digests cover everything."""
         del datasets
         return None
 
@@ -111,7 +111,7 @@ class MediaRead(Read):
     of: Literal["clips", "pictures"] = "pictures"
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """The stage that makes the dataset, and the one that extracts its frames."""
+        """Yield the stage that makes the dataset, and the one that extracts its frames."""
         dataset = connections.dataset(self.dataset, ("stages", stage, *self.field))
         if dataset is None:
             return
@@ -124,12 +124,12 @@ class MediaRead(Read):
             yield from connections.frames_stages(self.dataset)
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Clips count by their content. Frames and images are many: the place of their folder stands for them."""
+        """Digest clips by their content, but frames and images, of which there are too many, by the path of their folder."""
         del stage
         dataset = experiment.datasets[self.dataset]
         needs_frames = self.of == "pictures" and dataset.media == "video"
         if dataset.made_by is not None or (needs_frames and dataset.frames is None):
-            return  # the fingerprint of the stage that makes them stands for them
+            return  # The fingerprint of the stage that makes them covers them.
         part, folder = ("frames", dataset.frames) if needs_frames else ("root", dataset.root)
         path = Path(str(folder)).expanduser()
         if not path.is_dir():
@@ -140,13 +140,13 @@ class MediaRead(Read):
             yield f"{self.dataset}/{part}", f"folder {path.absolute()}"
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Root and frames."""
+        """Yield the folders of clips or images, and of frames."""
         dataset = experiment.datasets[self.dataset]
         if dataset.made_by is None:
             yield from (Path(path) for path in (dataset.root, dataset.frames) if path is not None)
 
     def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]]:
-        """Names inside a dataset that a stage makes; the user's own files count by content."""
+        """Return the names inside a dataset that a stage makes; the user's own files are covered by their digests."""
         dataset = datasets[self.dataset]
         if dataset.made_by is None:
             return self.dataset, {"media": dataset.media}
@@ -162,7 +162,7 @@ class AnnotationsRead(Read):
     use: AnnotationUse
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """The stage that makes the dataset. Reports a split or file that is not there."""
+        """Yield the stage that makes the dataset, and report a split or file that it does not have."""
         dataset = connections.section.datasets.get(self.dataset)
         where = ("stages", stage, *self.field)
         if dataset is not None and self.use.split not in dataset.splits:
@@ -174,7 +174,7 @@ class AnnotationsRead(Read):
             yield dataset.made_by
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """The file's content."""
+        """Digest the file's content."""
         del stage
         dataset = experiment.datasets[self.dataset]
         file = self.file(dataset)
@@ -190,21 +190,21 @@ class AnnotationsRead(Read):
             yield Missing(field, path, "file", self.dataset, self.use.split)
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """The file."""
+        """Yield the file."""
         dataset = experiment.datasets[self.dataset]
         file = self.file(dataset)
         if dataset.made_by is None and file is not None:
             yield Path(file)
 
     def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
-        """The file's name inside a dataset that a stage makes."""
+        """Return the file's name inside a dataset that a stage makes."""
         dataset = datasets[self.dataset]
         if dataset.made_by is None:
             return None
         return self.dataset, {"files": {f"{self.use.split}/{self.use.kind}": self.file(dataset)}}
 
     def file(self, dataset: DatasetSection) -> str | None:
-        """The file's path, as the spec writes it."""
+        """Return the file's path, as the spec writes it."""
         found: str | None = getattr(dataset.splits[self.use.split], self.use.kind)
         return found
 
@@ -217,14 +217,14 @@ class CheckpointRead(Read):
     reference: str
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """The stage, if it is one."""
+        """Yield the stage, if the reference names one."""
         where = ("stages", stage, self.field)
         what = "a stage that trains (pretrain or finetune)"
         if not is_path(self.reference) and connections.expect_stage(self.reference, where, "checkpoint", what):
             yield self.reference
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """The content of its weights."""
+        """Digest the content of its weights."""
         del experiment
         if not is_path(self.reference):
             return
@@ -236,12 +236,12 @@ class CheckpointRead(Read):
             yield f"checkpoint {self.reference}", digests.of_file(found.weights)
 
     def path_fields(self) -> Iterator[FieldPath]:
-        """Its field."""
+        """Yield its field."""
         if is_path(self.reference):
             yield (self.field,)
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Folder or file."""
+        """Yield the folder or file."""
         del experiment
         if is_path(self.reference):
             yield Path(self.reference)
@@ -249,15 +249,15 @@ class CheckpointRead(Read):
 
 @dataclass(frozen=True)
 class PretrainedRead(Read):
-    """The weights that the model section starts the encoders with."""
+    """The weights with which the model section initialises the encoders."""
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """No stage makes them."""
+        """Yield nothing, because no stage makes them."""
         del connections, stage
         yield from ()
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """The content of local files; what a hub gives is known by its name."""
+        """Digest the content of local files; weights from a hub are known by their name, which the model section holds."""
         vision, text = experiment.model.vision.pretrained, experiment.model.text.pretrained
         if isinstance(vision, str):
             yield from FileRead(("model", "vision", "pretrained"), vision, in_full=True).digests(experiment, stage, digests)
@@ -276,12 +276,12 @@ class FileRead(Read):
     in_full: bool = False
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """No stage makes it."""
+        """Yield nothing, because no stage makes it."""
         del connections, stage
         yield from ()
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Its content."""
+        """Digest its content."""
         del experiment
         path, field = Path(self.path).expanduser(), ".".join(map(str, self.field))
         if not (path.is_file() if self.wanted == "file" else path.is_dir()):
@@ -290,12 +290,12 @@ class FileRead(Read):
             yield field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path)
 
     def path_fields(self) -> Iterator[FieldPath]:
-        """Its field."""
+        """Yield its field."""
         if not self.in_full:
             yield self.field
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """The file or folder."""
+        """Yield the file or folder."""
         del experiment
         yield Path(self.path)
 
@@ -308,18 +308,18 @@ class ResultRead(Read):
     stage: str
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """The stage."""
+        """Yield the stage."""
         if connections.expect_stage(self.stage, ("stages", stage, *self.field), None, "a stage"):
             yield self.stage
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """None: the fingerprint of the stage stands for its result."""
+        """Yield nothing, because the fingerprint of the stage covers its result."""
         del experiment, stage, digests
         yield from ()
 
 
 def dataset_facts(reads: Iterable[Read], datasets: Mapping[str, DatasetSection]) -> dict[str, dict[str, Any]]:
-    """What of the sections of datasets counts for a stage, by dataset."""
+    """Return by dataset the parts of its section that decide a stage's result."""
     facts: dict[str, dict[str, Any]] = {}
     for read in reads:
         found = read.facts(datasets)

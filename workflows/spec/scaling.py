@@ -1,4 +1,4 @@
-"""Numbers of workers against global batches: what can be split over how many."""
+"""Checks whether global batches can be split over the workers, for every number of workers that is possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from workflows.spec.stage_kinds import kind_of
 
 
 def batch_problem(size: int, objectives: tuple[str, ...], workers: int, parts: int = 1) -> str | None:
-    """Why a global batch cannot be split over the workers, and in each into parts, for every objective; None if it can."""
+    """Say why a global batch cannot be split over the workers, and on each worker into parts, for every objective.
+
+    Returns:
+        a message; None if it can be split.
+    """
     if size % workers:
         return f"{size} cannot be split evenly over {workers} workers; choose a multiple of {workers}"
     if size % (workers * parts):
@@ -26,8 +30,8 @@ def batch_problem(size: int, objectives: tuple[str, ...], workers: int, parts: i
 
 
 def check_batch(name: str, section: StageSection, workers: int) -> None:
-    """Raise UserError if the global batches of a stage cannot be split over the workers, and in each into parts that are
-    accumulated, so that every objective works."""
+    """Raise UserError if the global batches of a stage cannot be split over the workers, and on each worker into the parts that
+    it accumulates, so that every objective works."""
     for field, size, objectives, parts in kind_of(section).batches(section):
         problem = batch_problem(size, objectives, workers, parts)
         if problem is not None:
@@ -35,8 +39,8 @@ def check_batch(name: str, section: StageSection, workers: int) -> None:
 
 
 def check_batches(cluster: ClusterSection, stages: Mapping[str, StageSection]) -> None:
-    """`check_batch` of all stages that will run, before the first one does: with the number of workers that the spec says, or,
-    where it follows from the cluster, with one. Trials of a sweep may have other batches; they are looked at when it starts."""
+    """Call `check_batch` for all stages that will run, before the first one does. The number of workers is that of the spec, or
+    one where it follows from the cluster. Trials of a sweep may have other batches; those are checked when the sweep starts."""
     for name, stage in stages.items():
         if {"batch_size", "accumulate"}.intersection(kind_of(stage).swept(stage)):
             continue
@@ -45,7 +49,7 @@ def check_batches(cluster: ClusterSection, stages: Mapping[str, StageSection]) -
 
 
 def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], report: Report) -> None:
-    """Report stages that cannot go on with every number of workers that the cluster section allows."""
+    """Report stages that cannot continue with every number of workers that the cluster section allows."""
     if cluster.min_workers is None or cluster.max_workers is None:
         return
     counts = range(cluster.min_workers, cluster.max_workers + 1)
@@ -56,7 +60,7 @@ def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], r
             continue
         if kind.swept(stage):
             report(
-                f"trials run side by side and need a fixed number of workers: give stages.{name}.workers, or cluster.workers "
+                f"trials run side by side and need a fixed number of workers: set stages.{name}.workers, or cluster.workers "
                 "instead of min_workers and max_workers",
                 "stages", name, "sweep",
             )  # fmt: skip

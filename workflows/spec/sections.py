@@ -1,4 +1,4 @@
-"""The sections of a spec but for its stages, which belong to their kinds; `cosa schema` prints all.
+"""Declares the sections of a spec, except those of stages, which belong to their kinds; `cosa schema` prints all of them.
 
 Sections of components (model, optimizer, evaluation, ...) belong to those components in `cosa`; stages combine them.
 """
@@ -14,7 +14,7 @@ from cosa.section import Section, no_effect
 from workflows.spec.bucket import checked_bucket
 from workflows.spec.secrets import mask_passwords
 
-KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # without dots: --set a.b.c must be able to name it
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -30,10 +30,10 @@ class SplitSection(Section):
 class DatasetSection(Section):
     """Where media and annotations of a dataset are.
 
-    Relative paths start at the working directory, or in the result of the stage `made_by`.
+    Relative paths start at the working directory, or in the result of the stage that `made_by` names.
     """
 
-    media: Literal["video", "image"] = Field(description="what lies in root")
+    media: Literal["video", "image"] = Field(description="what root contains")
     root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
     splits: dict[Key, SplitSection] = Field(
         description="annotation files by split; a plain path stands for captions or questions, as the task needs"
@@ -41,7 +41,7 @@ class DatasetSection(Section):
     made_by: str | None = Field(None, description="the prepare stage that makes this dataset")
     frames: str | None = Field(
         None,
-        description="folder <video_id>/frame_0001.jpg, ... of frames that exist already: no extract stage is needed",
+        description="folder of frames that exist already, <video_id>/frame_0001.jpg, ...: no extract stage is needed",
     )
 
     @field_validator("splits", mode="before")
@@ -65,26 +65,26 @@ class ClusterSection(Section):
     )
     cpus: PositiveInt | None = Field(None, description="cores that a local Ray uses; left out: all")
     workers: PositiveInt | Literal["auto"] = Field(
-        "auto", description="training workers a stage; auto: one a GPU, without GPUs two (one on a single core)"
+        "auto", description="training workers of a stage; auto: one per GPU, without GPUs two (one on a single core)"
     )
     min_workers: PositiveInt | None = Field(
         None,
-        description="with max_workers: training goes on with fewer workers when machines leave, and with more when some join",
+        description="with max_workers: training continues with fewer workers when machines leave, with more when some join",
     )
     max_workers: PositiveInt | None = Field(None, description="see min_workers; takes the place of workers")
-    cpus_per_worker: PositiveInt = Field(1, description="cores a training worker")
+    cpus_per_worker: PositiveInt = Field(1, description="cores per training worker")
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
-        "auto", description="GPUs a training worker; auto: one if the cluster has any"
+        "auto", description="GPUs per training worker; auto: one if the cluster has any"
     )
     placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = Field(
         "pack",
         description="workers of a stage on few machines or on many, if possible; strict_pack: all on one; "
-        "strict_spread: each on another",
+        "strict_spread: each on a different one",
     )
     dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
     checkpoint_storage: str | None = Field(
         None,
-        description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training keeps its "
+        description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training saves its "
         "checkpoints; left out: in the storage folder (docs/team.md)",
     )
 
@@ -98,14 +98,14 @@ class ClusterSection(Section):
     def _reachable(cls, address: str) -> str:
         found = re.fullmatch(r"local|auto|(ray://)?[^\s:/]+:(?P<port>[0-9]{1,5})", address)
         if found is None or int(found["port"] or 1) not in range(1, 2**16):
-            raise ValueError(f"{address!r} is no address; expected local, auto, HOST:PORT or ray://HOST:PORT")
+            raise ValueError(f"{address!r} is not an address; expected local, auto, HOST:PORT or ray://HOST:PORT")
         return address
 
     @model_validator(mode="after")
     def _possible(self) -> "ClusterSection":
         if (self.min_workers is None) != (self.max_workers is None):
             given, lacking = ("min_workers", "max_workers") if self.max_workers is None else ("max_workers", "min_workers")
-            raise ValueError(f"{given}: give {lacking}, too, or a fixed number by workers")
+            raise ValueError(f"{given}: set {lacking}, too, or a fixed number with workers")
         if self.min_workers is not None and self.max_workers is not None:
             if self.min_workers > self.max_workers:
                 raise ValueError(f"min_workers: {self.min_workers} is more than max_workers {self.max_workers}")
@@ -117,7 +117,7 @@ class ClusterSection(Section):
                     f"with min_workers choose {self.placement.removeprefix('strict_')}"
                 )
         if self.address == "local" and self.placement == "strict_spread":
-            raise ValueError("placement: strict_spread needs a machine a worker, and address local is one machine")
+            raise ValueError("placement: strict_spread needs a machine for each worker, but address local is one machine")
         return self
 
 
@@ -129,8 +129,8 @@ class TrackingSection(Section):
     )
     checkpoints: Literal["best", "last", "all", "none"] = Field(
         "best",
-        description="which go to MLflow. best: the one that a stage keeps; last: that of the last step too; all: those of all "
-        "evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
+        description="which go to MLflow. best: the one that a stage selects; last: that of the last step, too; all: those of "
+        "all evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
     )
 
     @field_validator("uri")
@@ -138,26 +138,26 @@ class TrackingSection(Section):
     def _known_store(cls, uri: str | None) -> str | None:
         if uri is not None and not re.match(r"(https?|sqlite|postgresql|mysql|mssql|databricks)([+][a-z0-9]+)?:", uri):
             raise ValueError(
-                f"{mask_passwords(uri)!r} is no tracking store; expected http(s)://SERVER, or a database's URI (sqlite:, "
+                f"{mask_passwords(uri)!r} is not a tracking store; expected http(s)://SERVER, or a database's URI (sqlite:, "
                 "postgresql:, mysql:, mssql:)"
             )
         return uri
 
 
 class StageSection(Section):
-    """What all stages have."""
+    """The fields that all stages have."""
 
     kind: str
     description: str | None = no_effect(default=None, description="a line for people")
     matrix: dict[str, list[Any]] | None = no_effect(
         default=None,
-        description="one stage NAME-VALUE for every combination of values of fields, as {dataset: [msrvtt, msvd]}; "
-        "${matrix.dataset} stands for the value in other fields",
+        description="one stage NAME-VALUE for every combination of values of fields, such as {dataset: [msrvtt, msvd]}; "
+        "${matrix.dataset} is the value in other fields",
     )
 
 
 class WorkersMixin(Section):
-    """Number of workers of one stage."""
+    """The number of workers of one stage."""
 
     workers: PositiveInt | None = no_effect(default=None, description="overrides cluster.workers for this stage")
 
@@ -169,7 +169,7 @@ class BehaviourMixin(Section):
 
 
 class ExperimentSection(Section):
-    """The top of a spec, stages left out: they are validated one by one, by kind."""
+    """The top of a spec, without its stages, which are validated one by one, by kind."""
 
     name: Name = Field(description="name of the experiment: folder in the storage, experiment in MLflow")
     description: str | None = Field(None, description="a line for people")
@@ -184,7 +184,9 @@ class ExperimentSection(Section):
         "your own before the spec is read (docs/extending.md); relative to the spec",
     )
     paths: dict[Key, str] = Field(default_factory=dict, description="names for ${paths.NAME} in other fields")
-    model: ModelConfig = Field(default_factory=ModelConfig, description="of stages that start from no checkpoint")
+    model: ModelConfig = Field(
+        default_factory=ModelConfig, description="the model of stages that do not start from a checkpoint"
+    )
     datasets: dict[Key, DatasetSection] = Field(default_factory=dict, description="datasets by name")
     cluster: ClusterSection = Field(default_factory=ClusterSection, description="where stages run")
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="where runs are recorded")

@@ -1,4 +1,4 @@
-"""YAML that remembers where every key and value stands, so that an error can show the line."""
+"""Reads YAML and remembers the place of every key and value, so that an error can show the line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Place:
     file: str
     line: int = 0
     column: int = 0
-    text: str = ""  # the whole line
+    text: str = ""  # the full line
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -30,8 +30,8 @@ class Place:
 class Node:
     """A value with its place.
 
-    Mappings hold nodes by key in `children`, sequences in `items`, the rest is a scalar `value`. written: the text as it stood
-    before ${...} was filled in. refers_to: path of the field that it names as a whole.
+    Mappings hold nodes by key in `children`, sequences in `items`; everything else is a scalar `value`. written: the text
+    before ${...} was filled in. refers_to: path of the field whose value this is, if the text was a single reference.
     """
 
     place: Place
@@ -44,11 +44,11 @@ class Node:
 
     @property
     def is_null(self) -> bool:
-        """Whether this is `key:` or `key: ~`."""
+        """Return whether this is `key:` or `key: ~`."""
         return self.children is None and self.items is None and self.value is None
 
     def plain(self) -> Any:
-        """The value without places."""
+        """Return the value without places."""
         if self.children is not None:
             return {key: child.plain() for key, child in self.children.items()}
         if self.items is not None:
@@ -56,7 +56,7 @@ class Node:
         return self.value
 
     def scalars(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-        """Every scalar below with its path."""
+        """Yield every scalar below with its path."""
         if self.children is not None:
             for key, child in self.children.items():
                 yield from child.scalars((*path, key))
@@ -67,7 +67,7 @@ class Node:
             yield path, self
 
     def at(self, path: tuple[str | int, ...]) -> Node | None:
-        """The node at a path, if there is one."""
+        """Return the node at a path, if there is one."""
         node: Node | None = self
         for step in path:
             if node is not None and node.children is not None and isinstance(step, str):
@@ -79,12 +79,12 @@ class Node:
         return node
 
     def origin(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        """Where the value at a path is really written: ${...} followed to its end."""
+        """Return the path at which the value at a path is really written, by following ${...} to its end."""
         node = self.at(path)
         return path if node is None or node.refers_to is None else self.origin(node.refers_to)
 
     def find(self, path: tuple[str | int, ...], *, of_key: bool = False) -> Place:
-        """The place of the value at a path (or of its key), or of the nearest thing above it that exists."""
+        """Return the place of the value at a path (or of its key), or of the nearest thing above it that exists."""
         node = self
         place = self.place
         for step in path:
@@ -103,7 +103,7 @@ class Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML as of version 1.2: 1e-4 is a number; yes, no, on, off, dates, 12:30 and 010 are text."""
+    """Reads safe YAML by the rules of version 1.2: 1e-4 is a number; yes, no, on, off, dates, 12:30 and 010 are text."""
 
 
 _OWN_RULES = ("float", "bool", "int", "timestamp")
@@ -123,7 +123,7 @@ def read_yaml(path: Path) -> Node:
     """Read a spec file.
 
     Raises:
-        SpecError: it cannot be read, is no valid YAML, is no mapping, or has a key twice.
+        SpecError: it cannot be read, is not valid YAML or not a mapping, or has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ def read_yaml(path: Path) -> Node:
 
 
 def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
-    """Parse YAML text; `file` is how errors name it."""
+    """Parse YAML text. file: the name that errors show for it."""
     lines = text.splitlines()
 
     def place_of(mark: Any) -> Place:
@@ -156,7 +156,7 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if mark is not None and mark.line >= len(lines) and error.context_mark is not None:
-            mark = error.context_mark  # the end of the file says little: show what was opened and not closed
+            mark = error.context_mark  # The end of the file says little; this is what was opened and not closed.
         message = ": ".join(part for part in (error.context, error.problem) if part)
         if "${" in place_of(mark).text:
             message += '; inside {...} and [...] a value with ${...} needs quotes: "${paths.data}/clips"'
@@ -173,7 +173,7 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
 def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
     place = place_of(node.start_mark)
     if not isinstance(node, yaml.ScalarNode) and node.tag.rpartition(":")[2] not in ("map", "seq"):
-        raise SpecError([Problem(f"tag {node.tag!r} has no place in a spec", place)])
+        raise SpecError([Problem(f"tag {node.tag!r} is not allowed in a spec", place)])
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         children: dict[str, Node] = {}
@@ -193,9 +193,9 @@ def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
 
 
 def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
-    """The base with the child's fields on top: mappings merge key by key, everything else is replaced.
+    """Return the base with the child's fields on top: mappings merge key by key, everything else is replaced.
 
-    A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. `path` is where both stand.
+    A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. path: of both nodes in the spec.
     """
     if child.children is None:
         return child
@@ -215,7 +215,10 @@ def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
 
 
 def split_mapping(node: Node, path: tuple[str, ...]) -> Node:
-    """A split written as a plain path (`train: train.json`) as the mapping that it stands for; other nodes as they are."""
+    """Turn a split that is written as a plain path (`train: train.json`) into the mapping that it stands for.
+
+    Other nodes are returned as they are. path: of the node in the spec.
+    """
     is_split = len(path) == 4 and path[0] == "datasets" and path[2] == "splits"
     if not is_split or not isinstance(node.value, str):
         return node

@@ -1,5 +1,6 @@
-"""What a kind of stage is: everything that specs, plans, records and the runner ask of it. To add one: a file in
-`workflows/stages/`, and a line in `stage_kinds.py`. No torch, ray or mlflow at import: specs are checked with kinds."""
+"""Defines a kind of stage: everything that specs, plans, records and the runner ask of it. A new kind is a file in
+`workflows/stages/` and a line in `stage_kinds.py`. Such a file imports no torch, ray or mlflow, because specs are checked with
+kinds."""
 
 from __future__ import annotations
 
@@ -15,20 +16,20 @@ from workflows.spec.reads import FieldPath, Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 
 S = TypeVar("S", bound=StageSection)
-Gift = Literal["dataset", "frames", "checkpoint"]  # what another stage can take from a result
+Product = Literal["dataset", "frames", "checkpoint"]  # what other stages can use of a result
 
 
 class Report(Protocol):
-    """Takes an error and the path of the field that it is about."""
+    """Is called for every error in a spec."""
 
     def __call__(self, message: str, *path: str | int) -> None:
-        """Report an error."""
+        """Report an error and the path of the field that it is about."""
         ...
 
 
 class GlobalBatch(NamedTuple):
-    """A batch over all workers. field: its path below the stage. objectives: that it is used for. parts: that a worker's share
-    of it runs in, one after the other."""
+    """A batch over all workers. field: its path below the stage. objectives: those that use it. parts: into how many parts a
+    worker splits its share of the batch, to process them one after the other."""
 
     field: FieldPath
     samples: int
@@ -38,10 +39,10 @@ class GlobalBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where the model of a stage comes from, and what it has seen.
+    """Where the model of a stage comes from, and what it was trained on.
 
-    starts_from: stage or path; None for a new model of the model section. trained_on: (dataset, split) pairs. selected_on: the
-    pair by which the checkpoint was chosen. task: that it was finetuned for.
+    starts_from: stage or path; None for a new model, built from the model section. trained_on: (dataset, split) pairs.
+    selected_on: the pair by which the checkpoint was selected. task: the task that it was finetuned for.
     """
 
     starts_from: str | None
@@ -54,119 +55,119 @@ class StageKind(ABC, Generic[S]):
     """A kind of stage.
 
     name: as specs write it. section: its fields. version: raise it when the kind would compute something else from the same
-    section and inputs. gives: what other stages can take from its result. is_seeded: whether the experiment's seed has an
-    effect on the result. headline: metrics of its own, besides those of tasks, that say most about a result.
-    parts: sections inside its own, by name, for the reference.
+    section and inputs. produces: what other stages can use of its result. is_seeded: whether the experiment's seed affects the
+    result. headline: metrics of its own, besides those of tasks, that say most about a result. parts: sections inside its own,
+    by name, which `cosa schema` shows, too.
     """
 
     name: ClassVar[str]
     section: type[S]
     version: ClassVar[int]
-    gives: ClassVar[Gift | None] = None
+    produces: ClassVar[Product | None] = None
     is_seeded: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[Mapping[str, type[Section]]] = {}
 
     def __init__(self) -> None:
-        """Refuse a kind that leaves out what it has to say."""
+        """Refuse a kind that does not define all it must."""
         lacking = [name for name in ("name", "section", "version") if not hasattr(self, name)]
         if lacking:
-            raise TypeError(f"{type(self).__name__} does not say its {', '.join(lacking)}")
+            raise TypeError(f"{type(self).__name__} does not define its {', '.join(lacking)}")
 
     @abstractmethod
     def reads(self, section: S, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
-        """Everything that a stage reads. Its inputs and its fingerprint follow from it: what is left out here is not noticed
-        when it changes."""
+        """List everything that a stage reads. Its inputs and its fingerprint follow from this: if something that is left out
+        here changes, the stage does not run again."""
 
     @abstractmethod
     def run(self, context: Any) -> Any:
-        """Do the work in `context.folder`, reading nothing else than `reads` says.
+        """Do the work in `context.folder`, and read nothing but what `reads` lists.
 
         Args:
             context: `workflows.execution.context.StageContext`.
 
         Returns:
-            `workflows.records.outcome.StageOutcome`. (Both stand above specs, so their types are not imported here.)
+            `workflows.records.outcome.StageOutcome`. (Specs may not import either module, so the types are not given here.)
         """
 
     # -- its section -----------------------------------------------------------------------------------------------------
 
     def section_for(self, data: Mapping[str, Any]) -> type[S]:
-        """The model that validates a stage's fields; it may depend on some of them."""
+        """Return the model that validates a stage's fields; it may depend on some of them."""
         del data
         return self.section
 
     def inherited(self, section: S, experiment: ExperimentSection, stages: Mapping[str, StageSection]) -> S:
-        """The section with fields that it takes over from others filled in."""
+        """Return the section with the fields filled in that it inherits from the experiment and from other stages."""
         del experiment, stages
         return section
 
     def uses_extensions(self, section: S) -> bool:
-        """Whether files of the user's own code may change its result. An edited one then makes it run again."""
+        """Return whether extensions may change its result. If so, the stage runs again when one of them was edited."""
         del section
         return True
 
     def version_of(self, section: S) -> int:
-        """Version of what the section asks for."""
+        """Return the version of the computation that the section asks for."""
         del section
         return self.version
 
     # -- checks, before anything runs --------------------------------------------------------------------------------------
 
     def check(self, name: str, section: S, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """Report fields of one stage that do not go together."""
+        """Report fields of one stage that cannot be combined."""
 
     def check_with_others(self, name: str, section: S, experiment: Experiment, report: Report) -> None:
-        """Report what does not go together with other stages. All sections have inherited by now."""
+        """Report what cannot be combined with other stages. All inherited fields are filled in by now."""
 
     def notes(self, name: str, section: S, experiment: Experiment) -> Iterator[str]:
-        """What is allowed and should be known."""
+        """Yield warnings about what is allowed but worth knowing."""
         del name, section, experiment
         yield from ()
 
     def text_lengths(self, section: S) -> Iterator[TextLength]:
-        """The longest texts that the text encoder has to read."""
+        """Yield the longest texts that the text encoder has to read."""
         del section
         yield from ()
 
     def batches(self, section: S) -> Iterator[GlobalBatch]:
-        """The batches that are split over workers."""
+        """Yield the batches that are split over workers."""
         del section
         yield from ()
 
     def workers(self, section: S) -> int | None:
-        """A number of workers of its own; None where the cluster section says it."""
+        """Return its own number of workers; None where the cluster section decides."""
         del section
         return None
 
     def swept(self, section: S) -> Collection[str]:
-        """Fields that trials differ in."""
+        """Return the fields in which the trials of its sweep differ."""
         del section
         return ()
 
     # -- what it makes -----------------------------------------------------------------------------------------------------
 
     def frames_of(self, section: S) -> str | None:
-        """The dataset whose frames it makes, if it does."""
+        """Return the dataset whose frames it extracts; None if it extracts none."""
         del section
         return None
 
     def lineage(self, section: S) -> Lineage | None:
-        """Of the model that it trains or uses; None if there is none."""
+        """Return the lineage of the model that it trains or uses; None if there is none."""
         del section
         return None
 
     def builds_model(self, section: S) -> bool:
-        """Whether it makes a model of the experiment's model section."""
+        """Return whether it builds a model from the experiment's model section."""
         lineage = self.lineage(section)
-        return self.gives == "checkpoint" and lineage is not None and lineage.starts_from is None
+        return self.produces == "checkpoint" and lineage is not None and lineage.starts_from is None
 
     def registers_as(self, section: S) -> str | None:
-        """Name of the registered model that its checkpoint becomes a version of."""
+        """Return the name of the registered model of which its checkpoint becomes a version."""
         del section
         return None
 
     def published(self, section: S) -> Mapping[str, float] | None:
-        """Published metrics to be shown beside its own at the end of a run; None if it shows no metrics there."""
+        """Return published metrics to show beside its own at the end of a run; None if it shows no metrics there."""
         del section
         return None

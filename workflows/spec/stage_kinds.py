@@ -1,4 +1,4 @@
-"""All kinds of stages in one table. To add one: a file in `workflows/stages/`, and a line here."""
+"""Holds all kinds of stages in one table. A new kind is a file in `workflows/stages/` and a line here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workflows.spec.stage_kind import StageKind
 
 
 class StageKinds(Mapping[str, StageKind[Any]]):
-    """Kinds by name. A value is a kind, or 'module:class' of one that is imported when it is asked for."""
+    """Kinds by name. The table is made of 'module:class' texts, and a kind is imported when it is first used."""
 
     def __init__(self, kinds: Mapping[str, str]):
         self._kinds: dict[str, StageKind[Any] | str] = dict(kinds)
@@ -30,7 +30,7 @@ class StageKinds(Mapping[str, StageKind[Any]]):
         return len(self._kinds)
 
     def register(self, kind: StageKind[Any]) -> None:
-        """Add a kind of an extension."""
+        """Add a kind that an extension defines."""
         self._kinds[kind.name] = kind
 
 
@@ -46,5 +46,5 @@ STAGE_KINDS = StageKinds(
 
 
 def kind_of(section: StageSection) -> StageKind[Any]:
-    """The kind of a stage."""
+    """Return the kind of a stage."""
     return STAGE_KINDS[section.kind]

@@ -1,4 +1,4 @@
-"""The `sweep:` section of a training stage: which fields are tried with which values, and how they are searched."""
+"""Declares the `sweep:` section of a training stage: which fields are tried with which values, and how they are searched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from cosa.section import Section, no_effect
 from workflows.spec.errors import did_you_mean
 
-# What decides which data a stage reads, or how its trials are compared, is the same for all trials of a sweep.
+# These fields are the same for all trials, because they decide which data a stage reads, or how its trials are compared.
 NOT_SWEPT = (
     "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
     "register_as",
@@ -19,33 +19,33 @@ NOT_SWEPT = (
 
 
 class Draw(Section):
-    """A range that values are drawn from. Exactly one of its fields is given."""
+    """A range from which values are drawn. Exactly one of its fields is set."""
 
     uniform: tuple[float, float] | None = Field(None, description="low and high of real numbers")
     loguniform: tuple[Annotated[float, Field(gt=0)], float] | None = Field(
         None, description="low and high of real numbers whose logarithms are uniform"
     )
-    integers: tuple[int, int] | None = Field(None, description="lowest and highest of whole numbers")
+    integers: tuple[int, int] | None = Field(None, description="lowest and highest of the integers")
 
     @model_validator(mode="after")
     def _one_range(self) -> Draw:
         given = [(name, ends) for name, ends in self if ends is not None]
         if len(given) != 1:
-            raise ValueError("expected one of uniform, loguniform, integers, as {loguniform: [1e-5, 1e-3]}")
+            raise ValueError("expected one of uniform, loguniform, integers, such as {loguniform: [1e-5, 1e-3]}")
         if given[0][1][0] >= given[0][1][1]:
             raise ValueError(f"{given[0][0]}: expected the lower end first, got {list(given[0][1])}")
         return self
 
     @property
     def ends(self) -> tuple[Any, Any]:
-        """Lowest and highest value."""
+        """Return the lowest and the highest value."""
         found = self.uniform or self.loguniform or self.integers
         assert found is not None
         return found
 
     @property
     def examples(self) -> tuple[Any, ...]:
-        """Both ends, and of real numbers one between them with a fraction: fields of whole numbers do not take it."""
+        """Return both ends and, of real numbers, one between them with a fraction, which fields of integers refuse."""
         low, high = self.ends
         return self.ends if self.integers is not None else (low, high, _with_fraction(low, high))
 
@@ -70,9 +70,9 @@ class SweepSection(Section):
     search: Literal["grid", "random", "optuna"] = Field(
         "grid", description="grid: all combinations; random: drawn by the seed; optuna: drawn with regard to earlier trials"
     )
-    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has as many as it has combinations")
+    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has one for every combination")
     metric: str | None = Field(
-        None, description="metric that decides; left out: the task's main metric, in pretraining mean_loss"
+        None, description="metric that decides; left out: the task's main metric, or in pretraining mean_loss"
     )
     mode: Literal["max", "min"] = Field("max", description="whether higher or lower is better; it follows from the metric")
     scheduler: Literal["none", "asha"] = Field("none", description="asha stops bad trials early, after each validation")
@@ -82,20 +82,20 @@ class SweepSection(Section):
 
     @property
     def fields(self) -> Mapping[str, Values]:
-        """Values to try by field."""
+        """Return the values to try, by field."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")
     def _searchable(self) -> SweepSection:
         if not self.fields:
-            raise ValueError("expected a field of the stage with values to try, as learning_rate: [1e-5, 3e-5]")
+            raise ValueError("expected a field of the stage with values to try, such as learning_rate: [1e-5, 3e-5]")
         for name, values in self.fields.items():
             if isinstance(values, Draw) and self.search == "grid":
                 raise ValueError(f"{name}: a grid needs a list of values; a range needs search: random or optuna, and trials")
             if isinstance(values, tuple):
                 _check_list(name, values)
         if (self.search == "grid") == (self.trials is not None):
-            what = "leave it out: a grid has as many as combinations" if self.trials else "say how many are drawn"
+            what = "leave it out: a grid has one for every combination" if self.trials else "set how many are drawn"
             raise ValueError(f"trials: {what}")
         return self
 
@@ -105,23 +105,23 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: expected at least one value")
     written = [json.dumps(value, sort_keys=True, default=str) for value in values]
     if len(set(written)) != len(written):
-        raise ValueError(f"{name}: the same value stands twice")
+        raise ValueError(f"{name}: the same value is listed twice")
 
 
-def check_sweep(stage: BaseModel, sweep: SweepSection, makes_another_loss: Collection[str]) -> None:
-    """Raise ValueError unless every field of a sweep is one of the stage that can be swept, and every value is possible.
+def check_sweep(stage: BaseModel, sweep: SweepSection, changes_loss: Collection[str]) -> None:
+    """Raise ValueError unless every field of a sweep is a field of the stage that can be swept, and every value is valid.
 
-    makes_another_loss: fields that cannot, where trials are compared by their losses.
+    changes_loss: fields that cannot be swept, because trials are compared by their losses.
     """
     known = [name for name in type(stage).model_fields if name not in NOT_SWEPT]
     base = stage.model_dump(exclude={"sweep"})
     for name, values in sweep.fields.items():
         if name in NOT_SWEPT:
             raise ValueError(f"sweep.{name}: trials cannot differ in it; `matrix:` makes stages that can")
-        if name in makes_another_loss:
+        if name in changes_loss:
             raise ValueError(
-                f"sweep.{name}: losses of trials that differ in it say nothing; compare evaluations that follow, by "
-                "`cosa run-experiment --sweep`"
+                f"sweep.{name}: losses of trials that differ in it cannot be compared; compare the evaluations that follow, "
+                "with `cosa run-experiment --sweep`"
             )
         if name not in known:
             raise ValueError(f"sweep.{name}: no field of this stage{did_you_mean(name, [*known, *SweepSection.model_fields])}")
@@ -130,4 +130,4 @@ def check_sweep(stage: BaseModel, sweep: SweepSection, makes_another_loss: Colle
                 type(stage).model_validate({**base, name: value})
             except ValidationError as error:
                 message = error.errors()[0]["msg"].removeprefix("Value error, ")
-                raise ValueError(f"sweep.{name}: {value!r} is not possible: {message}") from error
+                raise ValueError(f"sweep.{name}: {value!r} is not a valid value: {message}") from error

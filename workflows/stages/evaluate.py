@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on a split, with the baselines that its numbers have to be compared with."""
+"""Evaluates a checkpoint on a split, beside the baselines that its numbers have to be compared with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluation, WorkersMixin, BehaviourMixin):
     """Evaluate a checkpoint; straight from pretraining that is zero-shot.
 
-    Fields of clips and evaluation that are left out are those of the stage that trained the checkpoint.
+    Fields of clips and evaluation that are left out are inherited from the stage that trained the checkpoint.
     """
 
     kind: Literal["evaluate"]
@@ -44,19 +44,19 @@ class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluat
     @classmethod
     def _each_task_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(tasks)) != len(tasks):
-            raise ValueError("a task stands twice")
+            raise ValueError("a task is listed twice")
         return tasks
 
 
 class Evaluate(StageKind[EvaluateSection]):
-    """Metrics and predictions of every task."""
+    """Computes metrics and predictions of every task."""
 
     name = "evaluate"
     section = EvaluateSection
     version = 1
 
     def section_for(self, data: Mapping[str, Any]) -> type[EvaluateSection]:
-        """With the fields of its tasks, if they are some that the section does not know by itself."""
+        """Return the section with the fields of its tasks added, where it does not have them by itself."""
         given = data.get("tasks")
         tasks = [TASKS[name] for name in map(str, given) if name in TASKS] if isinstance(given, list | tuple) else []
         settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
@@ -66,17 +66,17 @@ class Evaluate(StageKind[EvaluateSection]):
     def inherited(
         self, section: EvaluateSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]
     ) -> EvaluateSection:
-        """The experiment's behaviour, and what the stage that trained the checkpoint says of clips and evaluation."""
+        """Fill in the experiment's behaviour, and fields of clips and evaluation from the stage that trained the checkpoint."""
         changes: dict[str, Any] = {} if "behaviour" in section.model_fields_set else {"behaviour": experiment.behaviour}
         trained = stages.get(section.checkpoint)
-        if trained is not None and kind_of(trained).gives == "checkpoint":
+        if trained is not None and kind_of(trained).produces == "checkpoint":
             settings: tuple[type[Section], ...] = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
             names = {name for one in settings for name in one.model_fields} - section.model_fields_set
             changes |= {name: getattr(trained, name) for name in names if hasattr(trained, name)}
         return section.model_copy(update=changes)
 
     def reads(self, section: EvaluateSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
-        """Pictures and annotations of the split, annotations of the split of the baseline, and the checkpoint."""
+        """Yield pictures and annotations of the split, annotations of the baseline's split, and the checkpoint."""
         yield MediaRead(("dataset",), section.dataset)
         splits = datasets[section.dataset].splits if section.dataset in datasets else {}
         for name in section.tasks:
@@ -88,7 +88,7 @@ class Evaluate(StageKind[EvaluateSection]):
         yield CheckpointRead("checkpoint", section.checkpoint)
 
     def check(self, name: str, section: EvaluateSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """The split of the baseline, switches of other tasks, names of published metrics."""
+        """Report a wrong split of the baseline, fields of other tasks, and unknown names of published metrics."""
         where = ("stages", name)
         dataset = datasets.get(section.dataset)
         if (
@@ -105,10 +105,10 @@ class Evaluate(StageKind[EvaluateSection]):
         known = [metric.name for task in section.tasks for metric in TASKS[task].metrics]
         for metric in section.published:
             if metric not in known:
-                report(f"evaluation gives no metric {metric!r}{did_you_mean(metric, known)}", *where, "published", metric)
+                report(f"evaluation computes no metric {metric!r}{did_you_mean(metric, known)}", *where, "published", metric)
 
     def check_with_others(self, name: str, section: EvaluateSection, experiment: Experiment, report: Report) -> None:
-        """A split without answers cannot also choose a checkpoint."""
+        """Report a submission on a split that also selects a checkpoint, because such a split has no answers."""
         if not section.submission:
             return
         for other, stage in experiment.stages.items():
@@ -116,13 +116,13 @@ class Evaluate(StageKind[EvaluateSection]):
             selected = lineage.selected_on if lineage is not None else None
             if selected is not None and selected[0] == section.dataset and experiment.same_split(*selected, section.split):
                 report(
-                    f"split {section.split!r} has no answers, but {other} chooses its checkpoint by it; "
-                    f"give stages.{other}.validation_split, or leave out submission",
+                    f"split {section.split!r} has no answers, but {other} selects its checkpoint by it; "
+                    f"set stages.{other}.validation_split, or leave out submission",
                     "stages", name, "submission",
                 )  # fmt: skip
 
     def notes(self, name: str, section: EvaluateSection, experiment: Experiment) -> Iterator[str]:
-        """Scores that are optimistic because the model has seen the split, or low because it never learned the task."""
+        """Warn of scores that are optimistic because the model has seen the split, or low because it never learned the task."""
         ancestors = list(_ancestors(section.checkpoint, experiment))
         here = f"{section.dataset}/{section.split}"
 
@@ -132,10 +132,10 @@ class Evaluate(StageKind[EvaluateSection]):
         trained_on = [other for other, lineage in ancestors if any(map(is_ours, lineage.trained_on))]
         if trained_on:
             yield f"{name} reports on {here}, on which {' and '.join(trained_on)} trained"
-        choosing = [other for other, lineage in ancestors if is_ours(lineage.selected_on)]
-        if choosing:
+        selecting = [other for other, lineage in ancestors if is_ours(lineage.selected_on)]
+        if selecting:
             yield (
-                f"{name} reports on {here}, by which {' and '.join(choosing)} chose the best checkpoint: "
+                f"{name} reports on {here}, by which {' and '.join(selecting)} selected the best checkpoint: "
                 "its scores are optimistic (the published recipes do this too)"
             )
         learned = [lineage.task for _, lineage in ancestors if lineage.task is not None]
@@ -148,32 +148,32 @@ class Evaluate(StageKind[EvaluateSection]):
                 )
 
     def text_lengths(self, section: EvaluateSection) -> Iterator[TextLength]:
-        """Those of its tasks."""
+        """Yield those of its tasks."""
         for task in section.tasks:
             yield from TASKS[task].text_lengths(section)
 
     def lineage(self, section: EvaluateSection) -> Lineage:
-        """It uses a checkpoint."""
+        """Return that of the checkpoint."""
         return Lineage(section.checkpoint)
 
     def published(self, section: EvaluateSection) -> Mapping[str, float]:
-        """As its section says."""
+        """Return those of its section."""
         return section.published
 
     def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
-        """Evaluate on Ray workers; see `evaluate_run.py`."""
+        """Evaluate on Ray workers, as `evaluate_run.py` describes."""
         from workflows.stages.evaluate_run import evaluate
 
         return evaluate(context)
 
 
 def _ancestors(checkpoint: str, experiment: Experiment) -> Iterator[tuple[str, Lineage]]:
-    """The stage that trained a checkpoint, the one it started from, and so on."""
+    """Yield the stage that trained a checkpoint, the one that it started from, and so on, with their lineages."""
     seen: set[str] = set()
     name: str | None = checkpoint
     while name is not None and name not in seen and name in experiment.stages:
         kind = kind_of(experiment.stages[name])
-        lineage = kind.lineage(experiment.stages[name]) if kind.gives == "checkpoint" else None
+        lineage = kind.lineage(experiment.stages[name]) if kind.produces == "checkpoint" else None
         if lineage is None:
             return
         seen.add(name)

@@ -1,4 +1,4 @@
-"""The work of an evaluate stage: a checkpoint is evaluated by Ray workers, its baselines are computed here."""
+"""Does the work of an evaluate stage: Ray workers evaluate the checkpoint, and the driver computes the baselines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Context = StageContext[EvaluateSection]
 
 
 def evaluate(context: Context) -> StageOutcome:
-    """Metrics and predictions of every task, each beside its baseline."""
+    """Compute metrics and predictions of every task, each beside its baseline."""
     section = context.section
     context.line.update("starting Ray")
     resources = context.cluster.resources_for(section.workers or 1)
@@ -54,7 +54,7 @@ def _add_task(
     metrics: Mapping[str, float],
     predictions: Sequence[Mapping[str, Any]],
 ) -> None:
-    """What one task gives, in figures and files."""
+    """Add the metrics, baselines and files of one task to the outcome."""
     section, task = context.section, TASKS[name]
     context.line.update(f"{name}: baselines")
     baseline = _baseline(context, name, dataset, outcome)
@@ -72,7 +72,7 @@ def _add_task(
 
 
 def _baseline(context: Context, name: str, dataset: DatasetFiles, outcome: StageOutcome) -> Baseline:
-    """What knowing nothing of the clips reaches; says why, where it cannot be computed."""
+    """Compute the scores that are reached without looking at the clips; note the reason where that is not possible."""
     section, task = context.section, TASKS[name]
     for use in task.baseline_annotations(section, section.baseline_split):
         if dataset.splits.get(use.split, {}).get(use.kind) is None:
@@ -82,7 +82,7 @@ def _baseline(context: Context, name: str, dataset: DatasetFiles, outcome: Stage
 
 
 def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -> dict[str, Any]:
-    """Metrics and predictions by task, from Ray workers."""
+    """Let Ray workers compute metrics and predictions, by task."""
     import ray
 
     from workflows.execution.workers import evaluation_worker
@@ -94,7 +94,7 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
         )  # fmt: skip
         found: dict[str, Any] = fit_in_background(trainer, lambda: None).return_value
         return found
-    # One worker needs no worker group: a plain task starts in a fraction of the time, and its process is used again.
+    # One worker needs no worker group: a plain task starts in a fraction of the time, and Ray reuses its process.
     largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
     threads = resources.cpus if resources.gpus else largest
     task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)

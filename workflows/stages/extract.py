@@ -1,4 +1,4 @@
-"""Decode clips to frames on disk, as Ray tasks: one clip a thread is faster than many threads in one clip."""
+"""Declares the extract stage, which decodes clips into frames on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workflows.records.outcome import StageOutcome
     from workflows.spec.experiment import Experiment
 
-NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # kinds of files whose clips are extracted
+NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # The clips that these annotations name are extracted.
 
 
 class ExtractSection(StageSection):
@@ -25,37 +25,37 @@ class ExtractSection(StageSection):
 
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
-    fps: float = Field(4.0, gt=0, le=240, description="frames a second")
+    fps: float = Field(4.0, gt=0, le=240, description="frames per second")
     short_side: PositiveInt | None = Field(
         None, description="shrink frames to this shorter side, pixels; left out: as they are"
     )
-    jpeg_quality: int = Field(95, ge=1, le=100, description="of the stored frames")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
     max_unreadable: NonNegativeInt = Field(
-        0, description="how many clips may be unreadable; they are left out of the dataset, and named"
+        0, description="how many clips may be unreadable; these are named, and left out of the dataset"
     )
 
 
 class Extract(StageKind[ExtractSection]):
-    """Makes the frames of a dataset's clips."""
+    """Extracts the frames of a dataset's clips."""
 
     name = "extract"
     section = ExtractSection
     version = 1
-    gives = "frames"
+    produces = "frames"
     is_seeded = False
     headline = ("frames",)
 
     def uses_extensions(self, section: ExtractSection) -> bool:
-        """Decoding is always ours."""
+        """Return False, because extensions cannot change how clips are decoded."""
         del section
         return False
 
     def frames_of(self, section: ExtractSection) -> str:
-        """Its dataset."""
+        """Return its dataset."""
         return section.dataset
 
     def reads(self, section: ExtractSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
-        """The clips, and the ids of clips in all annotation files."""
+        """Yield the clips, and the ids of clips in all annotation files."""
         yield MediaRead(("dataset",), section.dataset, of="clips")
         splits = datasets[section.dataset].splits if section.dataset in datasets else {}
         for split, files in splits.items():
@@ -64,16 +64,16 @@ class Extract(StageKind[ExtractSection]):
                     yield AnnotationsRead(("dataset",), section.dataset, AnnotationUse(split, kind, only_ids=True))
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
-        """Frames that nothing reads."""
+        """Warn of frames that nothing reads."""
         dataset = experiment.section.datasets.get(section.dataset)
         if dataset is not None and dataset.frames is not None:
             yield (
-                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.frames is given; leave out one of "
+                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.frames is set; leave out one of "
                 f"them (--set stages.{name}= removes the stage)"
             )
 
     def run(self, context: StageContext[ExtractSection]) -> StageOutcome:
-        """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them."""
+        """Extract on Ray workers, as `extract_run.py` describes."""
         from workflows.stages.extract_run import extract
 
         return extract(context)

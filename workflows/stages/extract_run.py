@@ -1,4 +1,5 @@
-"""The work of an extract stage: clips as Ray tasks, since one clip a thread is faster than many threads in one clip."""
+"""Does the work of an extract stage in Ray tasks. Each task decodes clips in one thread, which is faster than many threads for
+one clip."""
 
 from __future__ import annotations
 
@@ -22,9 +23,12 @@ MANIFEST_FILE = "frames.parquet"
 
 
 def extract(context: StageContext[ExtractSection]) -> StageOutcome:
-    """frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and frames.parquet about them.
+    """Write frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and a table, frames.parquet.
 
     Frames of a clip appear complete or not at all, so an interrupted stage resumes with the clips that are missing.
+
+    Raises:
+        DataError: more clips are unreadable than `max_unreadable` allows.
     """
     section = context.section
     dataset = context.dataset(section.dataset, with_frames=False)
@@ -39,7 +43,7 @@ def extract(context: StageContext[ExtractSection]) -> StageOutcome:
         first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
         raise DataError(
             f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
-            f"mend them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
+            f"repair them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
             "the dataset. The other clips stay extracted."
         )
     good = table[table["error"].isna()]
@@ -107,7 +111,11 @@ def _unreadable(video_id: str, error: str) -> dict[str, Any]:
 def extract_clips(
     clips: list[tuple[str, str]], frames: str, fps: float, short_side: int | None, jpeg_quality: int
 ) -> list[dict[str, Any]]:
-    """Extract some clips, (video id, path) each, in a Ray worker; one record a clip, also for those that cannot be read."""
+    """Extract some clips, given as (video id, path), in a Ray worker.
+
+    Returns:
+        one record for each clip, also for those that cannot be read.
+    """
     return [
         asdict(
             extract_frames(Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True)

@@ -1,4 +1,4 @@
-"""Finetuning on one dataset for one task (paper, section 4)."""
+"""Declares the finetune stage, which trains one task on one dataset (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
 
-VALIDATION_SPLITS = ("validation", "val", "test")  # the first that a dataset has is validated on
+VALIDATION_SPLITS = ("validation", "val", "test")  # Training validates on the first of these that a dataset has.
 
 
 class FinetuneSection(TrainSection, EvaluationSettings, CaptioningTraining):
-    """Train one task on one dataset and keep the checkpoint that is best in validation (paper, section 4)."""
+    """Train one task on one dataset and save the checkpoint that is best in validation (paper, section 4)."""
 
     kind: Literal["finetune"]
     task: Annotated[str, OneOf(TASKS)] = Field(description="what to learn")
@@ -34,35 +34,35 @@ class FinetuneSection(TrainSection, EvaluationSettings, CaptioningTraining):
     train_split: str = Field("train", description="split to train on")
     validation_split: str | None = Field(
         None,
-        description="split to select on; left out: the dataset's validation, val or test split, whichever comes first",
+        description="split that selects the checkpoint; left out: the dataset's first of validation, val and test",
     )
     epochs: float = Field(gt=0, description="passes over the training split; fractions are allowed")
-    batch_size: PositiveInt = Field(64, description="samples a step over all workers")
+    batch_size: PositiveInt = Field(64, description="samples per step over all workers")
     itm_ratio: float = Field(0.1, ge=0, description="weight of the matching loss in retrieval finetuning")
     zero_shot_first: bool = Field(False, description="validate once before training")
 
 
 class Finetune(TrainingKind[FinetuneSection]):
-    """Trains a task and selects by validation."""
+    """Trains a task, and selects its checkpoint by validation."""
 
     name = "finetune"
     section = FinetuneSection
     version = 2
 
     def section_for(self, data: Mapping[str, Any]) -> type[FinetuneSection]:
-        """With the fields of the task, if it is one that the section does not know by itself."""
+        """Return the section with the fields of its task added, where it does not have them by itself."""
         task = TASKS.get(str(data.get("task")))
         return self.section if task is None else with_fields(self.section, task.settings, task.training_settings)
 
     def inherited(
         self, section: FinetuneSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]
     ) -> FinetuneSection:
-        """The split that is validated on, too."""
+        """Fill in the validation split, besides what all training stages inherit."""
         split = _validation_split(section, experiment.datasets)
         return super().inherited(section, experiment, stages).model_copy(update={"validation_split": split})
 
     def check(self, name: str, section: FinetuneSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """Switches of other tasks, and what needs validation."""
+        """Report fields of other tasks, and fields that need a validation split where there is none."""
         super().check(name, section, datasets, report)
         where = ("stages", name)
         for task in TASKS.values():
@@ -71,21 +71,21 @@ class Finetune(TrainingKind[FinetuneSection]):
         if section.dataset in datasets and _validation_split(section, datasets) is None:
             lacks = (
                 f"dataset {section.dataset!r} has none of {', '.join(VALIDATION_SPLITS)} with "
-                f"{TASKS[section.task].annotations}; give validation_split"
+                f"{TASKS[section.task].annotations}; set validation_split"
             )
             if section.sweep is not None:
-                report(f"a sweep needs a split to choose by, and {lacks}", *where, "sweep")
+                report(f"a sweep needs a split to select by, but {lacks}", *where, "sweep")
             if section.zero_shot_first:
                 report(f"there is no split to validate on: {lacks}", *where, "zero_shot_first")
 
     def objectives(self, section: FinetuneSection) -> set[str]:
-        """The task's."""
+        """Return those of the task."""
         return set(TASKS[section.task].objectives(section))
 
     def corpora(
         self, section: FinetuneSection, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour
     ) -> list[Corpus]:
-        """The training split, for so many epochs."""
+        """Return the training split, with as many steps as its epochs take."""
         from cosa.training.building import finetuning_corpus
 
         return [
@@ -102,12 +102,12 @@ class Finetune(TrainingKind[FinetuneSection]):
         ]
 
     def concatenated(self, section: FinetuneSection) -> int:
-        """Only pretraining concatenates."""
+        """Return 1, because only pretraining concatenates."""
         del section
         return 1
 
     def data_reads(self, section: FinetuneSection) -> Iterable[Read]:
-        """Pictures, and annotations of both splits."""
+        """Yield pictures, and annotations of the training and the validation split."""
         task = TASKS[section.task]
         yield MediaRead(("dataset",), section.dataset)
         use = task.trained_annotations(section.train_split, section.batch_size)
@@ -117,41 +117,41 @@ class Finetune(TrainingKind[FinetuneSection]):
                 yield AnnotationsRead(("validation_split",), section.dataset, use)
 
     def validation(self, section: FinetuneSection) -> Validation | None:
-        """The task, on the validation split."""
+        """Validate the task on the validation split, if there is one."""
         if section.validation_split is None:
             return None
         return Validation(section.dataset, section.validation_split, section.task, section.zero_shot_first)
 
     def measured(self, section: FinetuneSection) -> tuple[Metric, ...]:
-        """The task's validation metrics, its main one first."""
+        """Return the task's validation metrics, the main one first."""
         task = TASKS[section.task]
         names = [task.main_metric, *(name for name in task.validation_metrics(section) if name != task.main_metric)]
         return tuple(task.metric(name) for name in names)
 
     def learns(self, section: FinetuneSection) -> str:
-        """The task."""
+        """Return the task."""
         return section.task
 
     def why_not_measured(self, metric: str, section: FinetuneSection) -> str | None:
-        """What the task says."""
+        """Return what the task says about it."""
         return TASKS[section.task].why_left_out(metric, section)
 
     def batches(self, section: FinetuneSection) -> Iterator[GlobalBatch]:
-        """The one there is."""
+        """Yield the batch of the training split."""
         yield GlobalBatch(("batch_size",), section.batch_size, TASKS[section.task].objectives(section), section.accumulate)
 
     def text_lengths(self, section: FinetuneSection) -> Iterator[TextLength]:
-        """Those of the task."""
+        """Yield those of the task."""
         yield from TASKS[section.task].text_lengths(section)
 
     def lineage(self, section: FinetuneSection) -> Lineage:
-        """It has seen its training split, and was selected on another."""
+        """Return its training split, and the validation split that selects its checkpoint."""
         selected = None if section.validation_split is None else (section.dataset, section.validation_split)
         return Lineage(section.init_from, ((section.dataset, section.train_split),), selected, section.task)
 
 
 def with_fields(section: Any, *settings: Any) -> Any:
-    """A section that also has the fields of settings; itself, if it has them all."""
+    """Return a section that also has the fields of settings; the section itself, if it has them all."""
     lacking = [one for one in settings if not issubclass(section, one)]
     if not lacking:
         return section
@@ -159,7 +159,7 @@ def with_fields(section: Any, *settings: Any) -> Any:
 
 
 def _validation_split(section: FinetuneSection, datasets: Mapping[str, DatasetSection]) -> str | None:
-    """The split that the checkpoint is chosen by."""
+    """Return the split by which the checkpoint is selected."""
     if section.validation_split is not None or section.dataset not in datasets:
         return section.validation_split
     splits, wanted = datasets[section.dataset].splits, TASKS[section.task].annotations

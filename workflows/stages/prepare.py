@@ -1,4 +1,4 @@
-"""Make a dataset: the generated demo corpus, or a conversion of a dataset author's own files."""
+"""Declares the prepare stage, which generates the demo corpus or converts a dataset author's own files."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class PrepareSection(StageSection):
     """Make a dataset: generate the demo corpus, or convert a dataset author's own files."""
 
     kind: Literal["prepare"]
-    converter: str = Field(description="which one: see `cosa list`")
+    converter: str = Field(description="name of a converter; see `cosa list`")
     options: dict[str, Any] = Field(default_factory=dict, description="the converter's own options")
 
 
 class Prepare(StageKind[PrepareSection]):
-    """Runs a converter. Its options hold seeds of their own."""
+    """Runs a converter. It ignores the experiment's seed, because options of converters hold seeds of their own."""
 
     name = "prepare"
     section = PrepareSection
     version = 1
-    gives = "dataset"
+    produces = "dataset"
     is_seeded = False
 
     def uses_extensions(self, section: PrepareSection) -> bool:
-        """Only where the converter is one."""
+        """Return whether an extension defines the converter."""
         return CONVERTERS[section.converter].function.startswith(MODULE_PREFIX)
 
     def version_of(self, section: PrepareSection) -> int:
-        """Converters change one by one."""
+        """Combine the versions of the kind and of the converter, since each converter changes by itself."""
         return self.version * 1000 + CONVERTERS[section.converter].version
 
     def reads(self, section: PrepareSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
-        """The files and folders that the converter's options name."""
+        """Yield the files and folders that the converter's options name."""
         del datasets
         converter = CONVERTERS.get(section.converter)
         for name, wanted in (converter.inputs if converter is not None else {}).items():
@@ -54,7 +54,7 @@ class Prepare(StageKind[PrepareSection]):
                 yield FileRead(("options", name), path, wanted)
 
     def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """Converter and options have to be known."""
+        """Report an unknown converter, and options that it does not have."""
         del datasets
         where = ("stages", name)
         converter = CONVERTERS.get(section.converter)
@@ -71,7 +71,7 @@ class Prepare(StageKind[PrepareSection]):
                 report(message, *where, "options", *item["loc"])
 
     def run(self, context: StageContext[PrepareSection]) -> StageOutcome:
-        """Run a converter into the stage's folder. An interrupted conversion starts again: it is quick and has no parts."""
+        """Run the converter in the stage's folder. An interrupted conversion starts again, because it is quick."""
         from workflows.records.outcome import StageOutcome
         from workflows.records.tracking import RUN_NOTE
 
@@ -82,5 +82,5 @@ class Prepare(StageKind[PrepareSection]):
         context.line.update(f"{context.section.converter}: {converter.description}")
         counts = converter.run(folder, context.section.options)
         summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
-        made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # the note is ours, and goes away
+        made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # The runner removes its note.
         return StageOutcome(summary, details={"counts": counts}, artifacts=made)

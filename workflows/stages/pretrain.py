@@ -1,4 +1,4 @@
-"""Pretraining on image-text and video-text corpora (paper, section 3)."""
+"""Declares the pretrain stage, which trains on image-text and video-text corpora (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class CorpusSection(Section):
     """One corpus of a pretraining run."""
 
     dataset: str = Field(description="name of a dataset")
-    split: str = Field("train", description="its split")
+    split: str = Field("train", description="split of the dataset")
     objectives: tuple[Annotated[str, OneOf(PRETRAINING)], ...] = Field(
         min_length=1, description="losses that are summed; see `cosa schema`"
     )
     steps: PositiveInt = Field(description="steps that draw from this corpus")
-    batch_size: PositiveInt = Field(description="samples a step over all workers")
+    batch_size: PositiveInt = Field(description="samples per step over all workers")
 
     @field_validator("objectives")
     @classmethod
@@ -46,14 +46,14 @@ class CorpusSection(Section):
 
     @property
     def joined(self) -> list[str]:
-        """Its objectives that are taken on concatenated samples."""
+        """Return its objectives that are computed on concatenated samples."""
         return sorted(name for name in self.objectives if OBJECTIVES[name].concatenated)
 
 
 class PretrainSection(TrainSection):
     """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
 
-    MAKES_ANOTHER_LOSS: ClassVar[tuple[str, ...]] = (
+    CHANGES_LOSS: ClassVar[tuple[str, ...]] = (
         "corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields,
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ class PretrainSection(TrainSection):
 
 
 class Pretrain(TrainingKind[PretrainSection]):
-    """Trains on corpora; it is judged by the evaluations that follow."""
+    """Trains on corpora, without validation: the evaluations that follow judge it."""
 
     name = "pretrain"
     section = PretrainSection
@@ -85,13 +85,13 @@ class Pretrain(TrainingKind[PretrainSection]):
     parts: ClassVar[dict[str, type[Section]]] = {"corpus": CorpusSection}
 
     def objectives(self, section: PretrainSection) -> set[str]:
-        """Of all corpora."""
+        """Return those of all corpora."""
         return {name for corpus in section.corpora for name in corpus.objectives}
 
     def corpora(
         self, section: PretrainSection, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour
     ) -> list[Corpus]:
-        """As the section lists them."""
+        """Return the corpora in the order of the section."""
         from cosa.data.dataset_files import caption_samples
         from cosa.training.building import corpus_of
 
@@ -111,11 +111,11 @@ class Pretrain(TrainingKind[PretrainSection]):
         ]
 
     def concatenated(self, section: PretrainSection) -> int:
-        """As its section says."""
+        """Return the number in its section."""
         return section.concatenate
 
     def data_reads(self, section: PretrainSection) -> Iterable[Read]:
-        """Pictures and captions of every corpus."""
+        """Yield pictures and captions of every corpus."""
         for index, corpus in enumerate(section.corpora):
             where = ("corpora", index)
             yield MediaRead((*where, "dataset"), corpus.dataset)
@@ -123,32 +123,32 @@ class Pretrain(TrainingKind[PretrainSection]):
             yield AnnotationsRead((*where, "split"), corpus.dataset, use)
 
     def validation(self, section: PretrainSection) -> Validation | None:
-        """None: losses of other data say little."""
+        """Return None, because losses on other data say little."""
         del section
         return None
 
     def measured(self, section: PretrainSection) -> tuple[Metric, ...]:
-        """The mean loss since the last stop."""
+        """Return the mean loss since the previous stop."""
         del section
         return (MEAN_LOSS,)
 
     def learns(self, section: PretrainSection) -> str:
-        """Pretraining has one name."""
+        """Return the name of pretraining, which is always the same."""
         del section
         return "pretraining"
 
     def batches(self, section: PretrainSection) -> Iterator[GlobalBatch]:
-        """One a corpus."""
+        """Yield one batch for each corpus."""
         for index, corpus in enumerate(section.corpora):
             yield GlobalBatch(("corpora", index, "batch_size"), corpus.batch_size, corpus.objectives, section.accumulate)
 
     def text_lengths(self, section: PretrainSection) -> Iterator[TextLength]:
-        """Captions, and joined ones where a corpus has concatenated samples."""
+        """Yield captions, and concatenated captions if a corpus needs them."""
         yield from super().text_lengths(section)
         if any(corpus.joined for corpus in section.corpora):
             limit = concatenated_text_limit(section.max_text_tokens, section.concatenate)
             yield TextLength("max_text_tokens", limit, f"the caption of {section.concatenate} concatenated samples")
 
     def lineage(self, section: PretrainSection) -> Lineage:
-        """It has seen its corpora."""
+        """Return its corpora as what the model was trained on."""
         return Lineage(section.init_from, tuple((corpus.dataset, corpus.split) for corpus in section.corpora))

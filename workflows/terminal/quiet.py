@@ -1,4 +1,4 @@
-"""Redirects other programs' chatter from the terminal: Ray, MLflow, Java and C++ libraries write to a log file instead."""
+"""Redirects the output of Ray, MLflow, Java and C++ libraries to a log file, so that they do not write to the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: one live line a stage, and tables. No logic."""
+"""Prints what a person sees in the terminal: one live line per stage, and tables. It decides nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from workflows.planning.plan import Plan
 SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
 }  # fmt: skip
-CHANGES_SHOWN = 6  # of a stage; `plan --json` has all
-SECONDS_BETWEEN_LINES = 30.0  # of a running stage, where there is no terminal for a live line
+CHANGES_SHOWN = 6  # A plan shows at most this many changes of a stage; `plan --json` has all.
+SECONDS_BETWEEN_LINES = 30.0  # A running stage prints a line this often where there is no terminal for a live line.
 
 
 def duration(seconds: float) -> str:
-    """3.2 s, 2 m 05 s, 1 h 02 m."""
+    """Write a duration as 3.2 s, 2 m 05 s or 1 h 02 m."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -35,12 +35,15 @@ def duration(seconds: float) -> str:
 
 
 def _as_in_yaml(value: Any) -> str:
-    """A value of a field as a spec has it: null and true, not None and True."""
+    """Write a value of a field as in a spec: null and true, not None and True."""
     return str(value) if isinstance(value, str | float) else json.dumps(value)
 
 
 class StageLine:
-    """The live line of one stage: what it does, how far it is, how fast, how long it will take."""
+    """The live line of one stage. It shows what the stage does, how far it is, how fast, and how long it will take.
+
+    width: characters that the name is padded to. log: prints the line now and then where there is no terminal.
+    """
 
     def __init__(self, name: str, width: int, log: Callable[[Text], None] | None = None):
         self.name, self.width, self.log = name, width, log
@@ -52,7 +55,7 @@ class StageLine:
         self.progress_since: tuple[float, int] | None = None
 
     def update(self, activity: str, done: int = 0, total: int = 0, figures: Mapping[str, float] | None = None) -> None:
-        """Say what the stage is doing now."""
+        """Show what the stage is doing now."""
         if activity != self.activity or done < self.done:
             self.progress_since = None
         self.activity, self.done, self.total = activity, done, total
@@ -87,7 +90,7 @@ class StageLine:
 
 
 class Reporter:
-    """Prints a run. On a terminal the running stage is one live line; in a file only finished stages are lines."""
+    """Prints a run. On a terminal the running stage is a live line; in a file it is a line now and then."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(highlight=False)
@@ -103,7 +106,7 @@ class Reporter:
             self.console = before
 
     def plan(self, plan: Plan) -> None:
-        """The plan as a tree in a table: stage, kind, run or skip, why, and every field that changed."""
+        """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  stage", "kind", "", "why"):
             table.add_column(column)
@@ -121,17 +124,17 @@ class Reporter:
         for line in plan.missing:
             self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
 
-    def say(self, text: str) -> None:
-        """A line, in rich's markup: escape what comes from elsewhere."""
+    def print(self, text: str) -> None:
+        """Print a line in rich's markup. Text that comes from elsewhere must be escaped."""
         self.console.print(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """A line that should not be overlooked."""
+        """Print a line that should not be overlooked."""
         self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
-        """The live line while a stage runs."""
+        """Show the live line while a stage runs."""
         line = StageLine(name, width, None if self.console.is_terminal else self._print_line)
         if self.console.is_terminal:
             with Live(line, console=self.console, refresh_per_second=4, transient=True):
@@ -143,21 +146,21 @@ class Reporter:
         self.console.print(line, soft_wrap=True)
 
     def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
-        """A finished stage."""
+        """Print a finished stage."""
         self.console.print(
             f"  [bold]{name:<{width}}[/]  [green]✓[/] {escape(summary)}  [dim]({duration(seconds)})[/]", soft_wrap=True
         )
 
     def skipped(self, name: str, width: int, reason: str) -> None:
-        """A skipped stage."""
+        """Print a skipped stage."""
         self.console.print(f"  [bold]{name:<{width}}[/]  [green]=[/] [dim]{escape(reason)}[/]", soft_wrap=True)
 
     def failed(self, name: str, width: int, seconds: float) -> None:
-        """A failed stage."""
+        """Print a failed stage."""
         self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
 
     def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
-        """The trials of a sweep, the best first: values of the swept fields, the best of the deciding metric, and where."""
+        """Print the trials of a sweep, the best first: values of the swept fields, the best deciding metric, and its step."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  trial", *fields, metric.label or metric.name, "at step", ""):
             table.add_column(
@@ -172,7 +175,7 @@ class Reporter:
         self.console.print(table)
 
     def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
-        """Metrics of several variants side by side: rows of stage, metric, and a value (or none) of each variant."""
+        """Print metrics of several variants side by side. rows: stage, metric, and a value (or None) for each variant."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  stage", "metric"):
             table.add_column(column)
@@ -187,7 +190,7 @@ class Reporter:
         self.console.print(table)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Final metrics beside their baselines: rows of stage, metric, value, baseline, baseline_name, published."""
+        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
         rows = list(rows)
         if not rows:
             return

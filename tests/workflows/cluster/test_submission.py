@@ -106,7 +106,9 @@ def test_following_continues_after_a_lost_connection(monkeypatch: pytest.MonkeyP
     assert "".join(shown) == "first second\nthird\n"
 
 
-@pytest.mark.parametrize(("end", "code", "printed"), [(True, 0, "job-1 succeeded"), (False, 1, "failed; what is done is kept")])
+@pytest.mark.parametrize(
+    ("end", "code", "printed"), [(True, 0, "job-1 succeeded"), (False, 1, "failed; finished work is saved")]
+)
 def test_the_command_ends_as_the_job_did(
     end: bool, code: int, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,7 @@ def test_sources_and_targets_that_make_no_sense(tmp_path: Path) -> None:
     import_checkpoint(folder, tmp_path / "out")
     for source, target, message in (
         (tmp_path / "out", tmp_path / "new", "is a checkpoint of ours already"),
-        (tmp_path / "gone", tmp_path / "new", "is no checkpoint; expected a published folder"),
+        (tmp_path / "gone", tmp_path / "new", "is not a checkpoint; expected a published folder"),
         (folder, tmp_path / "out", "is taken"),
     ):
         with pytest.raises(UserError, match=message):

@@ -37,7 +37,7 @@ def test_values_stay_as_they_are_written() -> None:
 
 
 def test_a_field_twice() -> None:
-    with pytest.raises(UserError, match=r"--sweep a\.b: it is given 2 times; write all its values into one"):
+    with pytest.raises(UserError, match=r"--sweep a\.b: it is given 2 times; list all its values in one"):
         variants_of(["a.b=1,2", "a.b=3"])
 
 
@@ -56,7 +56,7 @@ def test_wrong_forms(wrong: str) -> None:
 
 
 def test_a_value_twice() -> None:
-    with pytest.raises(UserError, match="a value is there twice"):
+    with pytest.raises(UserError, match="a value is listed twice"):
         variants_of(["a=1,2,1"])
 
 
@@ -118,7 +118,7 @@ def test_nothing_is_forced_if_somebody_holds_a_part_of_it(here: Path) -> None:
 
 
 def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the command to go on with is that of all of them."""
+    """And the resume command is that of all of them."""
     seeds: list[int] = []
     commands: list[str] = []
 

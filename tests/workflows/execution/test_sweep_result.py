@@ -11,7 +11,7 @@ from cosa.evaluation.metric import Metric
 from workflows.execution.plots import _place
 from workflows.execution.progress import Record
 from workflows.execution.run_folder import RunFolder
-from workflows.execution.sweep_result import Ran, _write_tables
+from workflows.execution.sweep_result import RankedTrial, _write_tables
 from workflows.execution.trials import Trial, TrialBook
 from workflows.terminal.reporter import Reporter
 
@@ -26,7 +26,7 @@ def test_trials_may_have_measured_different_things(tmp_path: Path) -> None:
     few, more = {"text_to_video_r1": 2.0}, {"text_to_video_r1": 1.0, "video_to_text_r1": 3.0}
     trials = [Trial(name, {"video_to_text": name == "more"}, "finished") for name in ("few", "more")]
     ran = {
-        trial.name: Ran(trial, [], Record("evaluation", 1, 1, values, 0.0), RunFolder.at(tmp_path), {})
+        trial.name: RankedTrial(trial, [], Record("evaluation", 1, 1, values, 0.0), RunFolder.at(tmp_path), {})
         for trial, values in zip(trials, (few, more), strict=True)
     }
     context: Any = SimpleNamespace(

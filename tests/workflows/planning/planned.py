@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from workflows.planning.plan import Plan, Step, make_plan
-from workflows.results.artifacts import Manifest
+from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 

@@ -18,7 +18,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_annotations_are_fit_for_their_tasks(here: Path) -> None:
     check_annotations(plan())
     questions = ("stages.retrieval.task=question_answering", "stages.test.tasks=[question_answering]")
-    with pytest.raises(UserError, match=r"own/train\.json holds captions, but stage retrieval needs questions; give"):
+    with pytest.raises(UserError, match=r"own/train\.json holds captions, but stage retrieval needs questions; set"):
         check_annotations(plan(*questions))
     Path("q.json").write_text(json.dumps(QUESTIONS))
     given = [f"datasets.own.splits.{split}.questions=q.json" for split in ("train", "val")]

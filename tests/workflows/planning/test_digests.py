@@ -70,8 +70,8 @@ def test_large_files_are_sampled_at_both_ends(tmp_path: Path, cache: Path) -> No
         file.write_bytes(content)
         digests.append(FileDigests(cache).of_file(file, MEDIA_SAMPLE))
     assert len(set(digests)) == 4
-    whole = FileDigests(cache).of_file(file)
-    assert whole != digests[-1]
+    full = FileDigests(cache).of_file(file)
+    assert full != digests[-1]
 
 
 def test_folder_digest_follows_names_and_contents(tmp_path: Path, cache: Path) -> None:

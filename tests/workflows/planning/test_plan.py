@@ -199,7 +199,7 @@ def test_interrupted(here: Path) -> None:
     step = next(step for step in first.steps if step.name == "pretrain")
     first.storage.partial("pretrain", str(step.fingerprint)).mkdir(parents=True)
     again = next(step for step in plan().steps if step.name == "pretrain")
-    assert (again.action, again.reason, again.resumes) == ("run", "interrupted: goes on where it stopped", True)
+    assert (again.action, again.reason, again.resumes) == ("run", "interrupted: resumes where it stopped", True)
     other = next(step for step in plan("seed=3").steps if step.name == "pretrain")
     assert (other.reason, other.resumes) == ("new", False)
 
@@ -314,7 +314,7 @@ def test_a_change_concerns_its_stage_and_those_after_it(here: Path, values: dict
             break
         expected |= after_them
     old, new = fingerprints(before), fingerprints(after)
-    # A stage that takes fields over from another changes with it even without being told.
+    # A stage that inherits fields from another changes with it, although its own section stays the same.
     assert {name for name in old if old[name] != new[name]} == expected
 
 

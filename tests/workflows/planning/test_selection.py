@@ -71,7 +71,7 @@ def test_wrong_names(here: Path) -> None:
     for option, name in (("--from", "first"), ("--until", "until"), ("--only", "only")):
         with pytest.raises(UserError, match=f"{option}: no stage 'retrievel'; did you mean 'retrieval'"):
             selected(**{name: "retrievel"})
-    with pytest.raises(UserError, match="no stage is in all of --from test --until corpus; the stages are"):
+    with pytest.raises(UserError, match="no stage is selected by all of --from test --until corpus; the stages are"):
         selected(first="test", until="corpus")
     with pytest.raises(UserError, match="--force: stage test is left out by --until corpus"):
         selected(until="corpus", force=("test",))
@@ -84,7 +84,7 @@ def test_forcing_one_stage_alone_does_not_force_those_after_it(here: Path) -> No
     assert not any(step.forced for step in made.steps if step.name != "pretrain")
     retrieval = next(step for step in made.steps if step.name == "retrieval")
     assert retrieval.action == "skip"
-    assert retrieval.reason == "done before, and left out by --only pretrain though its input pretrain is forced"
+    assert retrieval.reason == "done before, and left out by --only pretrain, although its input pretrain is forced"
 
 
 def test_as_on_the_command_line() -> None:

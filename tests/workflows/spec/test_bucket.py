@@ -23,20 +23,20 @@ def test_addresses(address: str, read: str) -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("s3://key:abc@team/a", "credentials do not belong into a spec"),
-        ("s3://key@team/a", "credentials do not belong into a spec"),
-        ("s3://team/a?access_key=abc", "credentials do not belong into a spec"),
-        ("s3://team/a?Secret_Key=abc", "credentials do not belong into a spec"),
-        ("s3://team/a?session_token=abc", "credentials do not belong into a spec"),
-        ("gs://team/a", "no address of a bucket"),
-        ("s3:///a", "no address of a bucket"),
-        ("s3://Team/a", "no address of a bucket"),
-        ("team/a", "no address of a bucket"),
+        ("s3://key:abc@team/a", "credentials do not belong in a spec"),
+        ("s3://key@team/a", "credentials do not belong in a spec"),
+        ("s3://team/a?access_key=abc", "credentials do not belong in a spec"),
+        ("s3://team/a?Secret_Key=abc", "credentials do not belong in a spec"),
+        ("s3://team/a?session_token=abc", "credentials do not belong in a spec"),
+        ("gs://team/a", "is not the address of a bucket"),
+        ("s3:///a", "is not the address of a bucket"),
+        ("s3://Team/a", "is not the address of a bucket"),
+        ("team/a", "is not the address of a bucket"),
         (
             "s3://team/a?endpoint=x",
-            "unknown option 'endpoint' behind the question mark; known: endpoint_override, scheme, region",
+            "unknown option 'endpoint' after the question mark; known: endpoint_override, scheme, region",
         ),
-        ("s3://team/a?scheme=ftp", "scheme 'ftp' is not possible; expected http or https"),
+        ("s3://team/a?scheme=ftp", "scheme 'ftp' is not supported; expected http or https"),
     ],
 )
 def test_what_is_refused(address: str, said: str) -> None:

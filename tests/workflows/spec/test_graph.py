@@ -1,4 +1,4 @@
-"""How stages hang together, and what of them makes no sense together."""
+"""How stages are connected, and which of them make no sense together."""
 
 from pathlib import Path
 
@@ -82,27 +82,27 @@ def test_invalid_stage_is_not_reported_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "warnings"),
     [
-        (["stages.captioning.validation_split=test"], ["test reports on made/test, by which captioning chose the"]),
-        (["stages.test.split=validation"], ["test reports on made/validation, by which captioning chose"]),
+        (["stages.captioning.validation_split=test"], ["test reports on made/test, by which captioning selected the"]),
+        (["stages.test.split=validation"], ["test reports on made/validation, by which captioning selected"]),
         # a split of another name with the same files
         (
             ["datasets.made.splits.minival=c.json", "stages.captioning.validation_split=minival"],
-            ["test reports on made/test, by which captioning chose"],
+            ["test reports on made/test, by which captioning selected"],
         ),
-        # chosen on it further up the chain
+        # selected by it further up the chain
         (
             [
                 "stages.captioning.validation_split=test",
                 "stages.scst={kind: finetune, task: captioning, init_from: captioning, dataset: made, epochs: 1}",
                 "stages.test.checkpoint=scst",
             ],
-            ["test reports on made/test, by which captioning chose"],
+            ["test reports on made/test, by which captioning selected"],
         ),
         # another dataset's split of the same name is another split
         (["stages.captioning.validation_split=test", "stages.test.dataset=own"], []),
         (
             ["datasets.made.frames=f"],
-            ["nothing reads the frames of stage frames: datasets.made.frames is given; leave out one of them (--set stages.fr"],
+            ["nothing reads the frames of stage frames: datasets.made.frames is set; leave out one of them (--set stages.fr"],
         ),
         (
             ["stages.test.tasks=[retrieval, captioning, question_answering]"],
@@ -127,7 +127,7 @@ def test_warnings(overrides: list[str], warnings: list[str], tmp_path: Path) -> 
         assert any(warning.startswith(expected) for warning in found), found
 
 
-def test_several_stages_that_chose_on_the_test_split_are_one_warning(tmp_path: Path) -> None:
+def test_several_stages_that_select_by_the_test_split_are_one_warning(tmp_path: Path) -> None:
     (warning,) = load(
         tmp_path,
         "stages.captioning.validation_split=test",
@@ -135,7 +135,7 @@ def test_several_stages_that_chose_on_the_test_split_are_one_warning(tmp_path: P
         "stages.scst.validation_split=test",
         "stages.test.checkpoint=scst",
     ).warnings
-    assert "by which scst and captioning chose" in warning
+    assert "by which scst and captioning selected" in warning
 
 
 # -- what does not go together ----------------------------------------------------------------------------------------
@@ -144,8 +144,8 @@ def test_several_stages_that_chose_on_the_test_split_are_one_warning(tmp_path: P
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("metric: cidr", "metric: validation of captioning gives no metric 'cidr'; did you mean 'cider'?"),
-        ("metric: meteor", "metric: validation of captioning gives no metric 'meteor'; known: bleu4, cider"),
+        ("metric: cidr", "metric: validation of captioning computes no metric 'cidr'; did you mean 'cider'?"),
+        ("metric: meteor", "metric: validation of captioning computes no metric 'meteor'; known: bleu4, cider"),
         ("mode: min", "mode: the best cider is the highest one; write mode: max"),
     ],
 )  # fmt: skip
@@ -201,10 +201,10 @@ def test_submission_next_to_another_validation_split(tmp_path: Path) -> None:
         "stages.test.tasks=[question_answering]",
         "stages.test.submission=true",
     ]
-    load(tmp_path, *overrides)  # chosen by validation, submitted for test
+    load(tmp_path, *overrides)  # selected by validation, submitted for test
     (problem,) = problems(tmp_path, *overrides, "datasets.made.splits.validation=")
     assert problem.startswith(
-        "stages.test.submission: split 'test' has no answers, but captioning chooses its checkpoint by it"
+        "stages.test.submission: split 'test' has no answers, but captioning selects its checkpoint by it"
     )
 
 

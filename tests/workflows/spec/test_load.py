@@ -154,7 +154,7 @@ def test_overrides_of_lists_and_new_entries(spec: Path) -> None:
         (["paths.dat=x"], "no path 'dat'; did you mean 'data'?"),
         (["stages..epochs=1"], "expected NAME=VALUE, such as stages.retrieval.epochs=2"),
         (["=1"], "expected NAME=VALUE, such as stages.retrieval.epochs=2"),
-        (["stages.test.tasks.-1=x"], "stages.test.tasks is a list of 1; '-1' is no index in it"),
+        (["stages.test.tasks.-1=x"], "stages.test.tasks is a list of 1; '-1' is not an index in it"),
     ],
 )
 def test_override_of_something_that_is_not_there(spec: Path, overrides: list[str], message: str) -> None:

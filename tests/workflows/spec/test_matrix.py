@@ -92,16 +92,16 @@ def test_options_take_the_name_of_the_matrix(tmp_path: Path) -> None:
         ("{dataset: [one, two], learning_rate: [1.0e-5, 0.1]}", "one", "spec.yaml:8:13: stages.tuned.matrix: expected lists"),
         ("learning_rate: [1.0e-5, 0.1]", "learning_rate: 0.1", "tuned.matrix.learning_rate: expected a list"),
         ("learning_rate: [1.0e-5, 0.1]", "learning_rate: [[1]]", "matrix.learning_rate: expected a list of single"),
-        ("learning_rate: [1.0e-5, 0.1]", "learning_rate: [0.1, 0_1]", "matrix.learning_rate: two values give the same name"),
+        ("learning_rate: [1.0e-5, 0.1]", "learning_rate: [0.1, 0_1]", "learning_rate: two values give the same stage name"),
         ("learning_rate: [1.0e-5, 0.1]", 'learning_rate: ["${seed}"]', "matrix.learning_rate: stages are named after"),
-        ("learning_rate:", "lerning_rate:", "spec.yaml:8:35: stages.tuned.matrix.lerning_rate: is no field of the stage"),
+        ("learning_rate:", "lerning_rate:", "spec.yaml:8:35: stages.tuned.matrix.lerning_rate: is not a field of the stage"),
         ("${matrix.rate}", "${matrix.rat}", "${matrix.rat} is not in its matrix"),
         ("[one, two], learning", "[one, three], learning", "stages.tuned-three-1e-05.dataset: no dataset 'three'"),
-        ("rate: [1e-05]", f"rate: [{'x' * 60}]", "is no name for a stage"),
+        ("rate: [1e-05]", f"rate: [{'x' * 60}]", "is not a valid stage name"),
         ("  test:\n", "  tuned-one-0_1:\n", "there are two stages"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_what_makes_no_sense_is_reported_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
     if old == "  test:\n":
         new = "  tuned-one-0_1: {kind: extract, dataset: one}\n" + old
     assert any(said in line for line in problems(tmp_path, old, new)), problems(tmp_path, old, new)

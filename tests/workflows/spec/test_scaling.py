@@ -25,12 +25,12 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
     [
         (
             ("cluster.address=10.0.0.1",),
-            r"cluster.address: '10.0.0.1' is no address; expected local, auto, HOST:PORT or ray://",
+            r"cluster.address: '10.0.0.1' is not an address; expected local, auto, HOST:PORT or ray://",
         ),
-        (("cluster.address=10.0.0.1:99999",), r"cluster.address: '10.0.0.1:99999' is no address"),
-        (("tracking.uri=ftp://me:pw@host",), r"tracking.uri: 'ftp://\*\*\*@host' is no tracking store; expected http"),
-        (("cluster.min_workers=1",), r"cluster.min_workers: give max_workers, too"),
-        (("cluster.max_workers=1",), r"cluster.max_workers: give min_workers, too"),
+        (("cluster.address=10.0.0.1:99999",), r"cluster.address: '10.0.0.1:99999' is not an address"),
+        (("tracking.uri=ftp://me:pw@host",), r"tracking.uri: 'ftp://\*\*\*@host' is not a tracking store; expected http"),
+        (("cluster.min_workers=1",), r"cluster.min_workers: set max_workers, too"),
+        (("cluster.max_workers=1",), r"cluster.max_workers: set min_workers, too"),
         (("cluster.min_workers=3", "cluster.max_workers=2"), r"cluster.min_workers: 3 is more than max_workers 2"),
         (
             (*ELASTIC, "cluster.workers=2"),
@@ -44,8 +44,8 @@ FIXED_SWEEP = "stages.retrieval.workers=1"
             ("cluster.placement=strict_spread",),
             r"cluster.placement: strict_spread needs .* address local is one",
         ),
-        (("cluster.placement=scatter",), r"cluster.placement: 'scatter' is not possible"),
-        (ELASTIC, r"stages.retrieval.sweep: trials run side by side .* give stages.retrieval.workers"),
+        (("cluster.placement=scatter",), r"cluster.placement: 'scatter' is not a valid value"),
+        (ELASTIC, r"stages.retrieval.sweep: trials run side by side .* set stages.retrieval.workers"),
         (
             (FIXED_SWEEP, "cluster.min_workers=2", "cluster.max_workers=3", "stages.pretrain.corpora.1.batch_size=4"),
             r"stages.pretrain.corpora.1.batch_size: 4 cannot be split evenly over 3 .* 2 to 3: a multiple of 6 suits",

@@ -1,76 +1,17 @@
-"""Results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one atomic
-rename when it is complete; until then its folder ends in `.partial`, and that is what a re-run resumes from."""
+"""Stores results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one
+atomic rename when it is complete; until then its folder ends in `.partial`, from which the next run resumes."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cosa.errors import UserError
-from workflows.results.atomic import write_atomically
+from workflows.results.manifest import MANIFEST, Manifest, read_manifest
 
-MANIFEST = "manifest.json"
 PARTIAL = ".partial"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """Everything that says where a result comes from and what it is.
-
-    section: the resolved section, with the fields that do not change a result. model: the model section, for a stage that
-    builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
-    their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
-    reports. seconds: wall-clock time.
-    """
-
-    experiment: str
-    stage: str
-    kind: str
-    kind_version: int
-    fingerprint: str
-    section: dict[str, Any]
-    seed: int
-    model: dict[str, Any] | None = None
-    inputs: dict[str, str] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    baselines: dict[str, float] = field(default_factory=dict)
-    baseline_names: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    mlflow_run_id: str | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    git: dict[str, str] = field(default_factory=dict)
-    host: str = ""
-    command: str = ""
-    started: str = ""
-    seconds: float = 0.0
-
-    def write(self, folder: Path) -> None:
-        """Write manifest.json into a folder, in full or not at all."""
-        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
-
-
-def read_manifest(folder: Path) -> Manifest | None:
-    """Read the manifest of a complete result; None when there is none.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = folder / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Manifest(**content)
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); remove {folder} and run again") from error
 
 
 @dataclass(frozen=True)
@@ -120,7 +61,7 @@ class Storage:
         return read_manifest(newest.parent) if newest else None
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
-        """Make a complete partial folder the result, by one rename; then an older result that was set aside is removed."""
+        """Make a complete partial folder the result, by one rename; then remove an older result that was set aside."""
         partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
         manifest.write(partial)
         partial.rename(result)
@@ -128,7 +69,7 @@ class Storage:
         return result
 
     def start_over(self, stage: str, fingerprint: str) -> None:
-        """Remove unfinished work, and put a result out of the way, under a hidden name, until the new one is published."""
+        """Remove unfinished work, and set a result aside, under a hidden name, until the new one is published."""
         shutil.rmtree(self.partial(stage, fingerprint), ignore_errors=True)
         result = self.result(stage, fingerprint)
         if result.exists():
