@@ -5,22 +5,40 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from cosa.evaluation.metric import Metric
 from workflows.spec.errors import did_you_mean
 from workflows.spec.sections import DatasetSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.sweep import Draw, SweepSection
 
-if TYPE_CHECKING:
-    from workflows.execution.training_stage import TrainingKind, TrainSection
-
 MOST_TRIALS_CHECKED = 1000  # More would delay the display of a plan by a second.
 
 
-def check_sweep_section(kind: TrainingKind[Any], name: str, stage: TrainSection, sweep: SweepSection, report: Report) -> None:
+class Sweepable(Protocol):
+    """What is asked of a kind of stage that trains (`TrainingKind`); `section` is one of its own."""
+
+    def measured(self, section: Any) -> tuple[Metric, ...]:
+        """Return what is known at the stops of a training."""
+        ...
+
+    def why_not_measured(self, metric: str, section: Any) -> str | None:
+        """Say how to get a metric that is not measured, if a setting gives it."""
+        ...
+
+    def learns(self, section: Any) -> str:
+        """Return what it learns, for messages."""
+        ...
+
+    def check(self, name: str, section: Any, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """Report fields that do not go together."""
+        ...
+
+
+def check_sweep_section(kind: Sweepable, name: str, stage: Any, sweep: SweepSection, report: Report) -> None:
     """Report what prevents trials from being compared."""
     where = ("stages", name, "sweep")
     if sweep.scheduler == "asha" and 0 < stage.evaluations_per_run < 2:
@@ -37,9 +55,7 @@ def check_sweep_section(kind: TrainingKind[Any], name: str, stage: TrainSection,
     _check_metric(kind, stage, sweep, where, report)
 
 
-def _check_metric(
-    kind: TrainingKind[Any], stage: TrainSection, sweep: SweepSection, where: tuple[str, ...], report: Report
-) -> None:
+def _check_metric(kind: Sweepable, stage: Any, sweep: SweepSection, where: tuple[str, ...], report: Report) -> None:
     measured = {metric.name: metric for metric in kind.measured(stage)}
     name = sweep.metric or next(iter(measured))
     if name not in measured:
@@ -52,9 +68,9 @@ def _check_metric(
 
 
 def check_trials(
-    kind: TrainingKind[Any],
+    kind: Sweepable,
     name: str,
-    stage: TrainSection,
+    stage: Any,
     sweep: SweepSection,
     datasets: Mapping[str, DatasetSection],
     report: Report,

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
-    from workflows.execution.context import StageContext
-    from workflows.records.outcome import StageOutcome
 
 
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
@@ -182,9 +180,3 @@ class TrainingKind(StageKind[T]):
     def registers_as(self, section: T) -> str | None:
         """Return the name in its section."""
         return section.register_as
-
-    def run(self, context: StageContext[T]) -> StageOutcome:
-        """Train with Ray Train, or run a sweep with Ray Tune."""
-        from workflows.execution.train import train
-
-        return train(context)

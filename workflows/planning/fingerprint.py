@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
+from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import dataset_facts
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
-
-if TYPE_CHECKING:
-    from workflows.planning.plan import Step
 
 
 def fingerprint_of(step: Step, experiment: Experiment) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 from cosa.errors import UserError
 from cosa.extensions import digest_of
@@ -14,45 +13,14 @@ from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import changes, fingerprint_of
 from workflows.planning.missing import missing_lines
 from workflows.planning.selection import EVERYTHING, Selection, check_names
+from workflows.planning.step import Step
 from workflows.results.locks import holder_of
 from workflows.results.manifest import read_manifest
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Missing, dataset_facts
 from workflows.spec.scaling import check_batches
-from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
-
-Action = Literal["run", "skip", "blocked", "left out"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of the plan.
-
-    fingerprint: identifies the result; None if something it needs is missing. reason: why it runs or is skipped. resumes: it
-    continues interrupted work. changes: everything that differs from its newest result, if it runs because of that. forced: it
-    runs although its result exists.
-    """
-
-    name: str
-    section: StageSection
-    action: Action
-    reason: str
-    fingerprint: str | None
-    inputs: dict[str, str] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    model: dict[str, Any] | None = None
-    seed: int = 0
-    version: int = 1
-    resumes: bool = False
-    forced: bool = False
-    changes: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """Return the kind of the stage."""
-        return self.section.kind
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cosa.errors import UserError
-
-if TYPE_CHECKING:
-    from workflows.spec.source import Place
+from workflows.spec.place import Place
 
 
 @dataclass(frozen=True)

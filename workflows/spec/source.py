@@ -11,19 +11,7 @@ from typing import Any
 import yaml
 
 from workflows.spec.errors import Problem, SpecError
-
-
-@dataclass(frozen=True)
-class Place:
-    """A place in a file (line and column from 1) or on the command line."""
-
-    file: str
-    line: int = 0
-    column: int = 0
-    text: str = ""  # the full line
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+from workflows.spec.place import Place
 
 
 @dataclass

@@ -161,8 +161,8 @@ class Evaluate(StageKind[EvaluateSection]):
         return section.published
 
     def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
-        """Evaluate on Ray workers, as `evaluate_run.py` describes."""
-        from workflows.stages.evaluate_run import evaluate
+        """Evaluate on Ray workers, and compute the baselines here."""
+        from workflows.execution.task_evaluation import evaluate
 
         return evaluate(context)
 

@@ -73,7 +73,7 @@ class Extract(StageKind[ExtractSection]):
             )
 
     def run(self, context: StageContext[ExtractSection]) -> StageOutcome:
-        """Extract on Ray workers, as `extract_run.py` describes."""
-        from workflows.stages.extract_run import extract
+        """Extract on Ray workers, one clip a task at a time."""
+        from workflows.execution.frame_extraction import extract
 
-        return extract(context)
+        return extract(context, NAMING)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
 
 VALIDATION_SPLITS = ("validation", "val", "test")  # Training validates on the first of these that a dataset has.
 
@@ -148,6 +150,12 @@ class Finetune(TrainingKind[FinetuneSection]):
         """Return its training split, and the validation split that selects its checkpoint."""
         selected = None if section.validation_split is None else (section.dataset, section.validation_split)
         return Lineage(section.init_from, ((section.dataset, section.train_split),), selected, section.task)
+
+    def run(self, context: StageContext[FinetuneSection]) -> StageOutcome:
+        """Train with Ray Train, or run a sweep with Ray Tune."""
+        from workflows.execution.train import train
+
+        return train(context)
 
 
 def with_fields(section: Any, *settings: Any) -> Any:

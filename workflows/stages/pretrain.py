@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
 
 
 class CorpusSection(Section):
@@ -152,3 +154,9 @@ class Pretrain(TrainingKind[PretrainSection]):
     def lineage(self, section: PretrainSection) -> Lineage:
         """Return its corpora as what the model was trained on."""
         return Lineage(section.init_from, tuple((corpus.dataset, corpus.split) for corpus in section.corpora))
+
+    def run(self, context: StageContext[PretrainSection]) -> StageOutcome:
+        """Train with Ray Train, or run a sweep with Ray Tune."""
+        from workflows.execution.train import train
+
+        return train(context)

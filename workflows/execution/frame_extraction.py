@@ -3,12 +3,14 @@ one clip."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
 from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.videos import VideoIndex
@@ -16,23 +18,25 @@ from cosa.errors import DataError
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
-from workflows.stages.extract import NAMING, ExtractSection
 
 CLIPS_PER_TASK = 16
+Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 MANIFEST_FILE = "frames.parquet"
 
 
-def extract(context: StageContext[ExtractSection]) -> StageOutcome:
+def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     """Write frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and a table, frames.parquet.
 
     Frames of a clip appear complete or not at all, so an interrupted stage resumes with the clips that are missing.
+
+    kinds: of annotation files whose clips are extracted.
 
     Raises:
         DataError: more clips are unreadable than `max_unreadable` allows.
     """
     section = context.section
     dataset = context.dataset(section.dataset, with_frames=False)
-    files = {file for split in dataset.splits.values() for kind in NAMING if (file := split[kind])}
+    files = {file for split in dataset.splits.values() for kind in kinds if (file := split[kind])}
     video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
     records = _extract_all(context, dataset.root, video_ids)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
@@ -64,7 +68,7 @@ def extract(context: StageContext[ExtractSection]) -> StageOutcome:
     )
 
 
-def _extract_all(context: StageContext[ExtractSection], root: str, video_ids: list[str]) -> list[dict[str, Any]]:
+def _extract_all(context: Context, root: str, video_ids: list[str]) -> list[dict[str, Any]]:
     context.line.update("starting Ray")
     context.cluster.start()
     import ray

@@ -17,9 +17,8 @@ from workflows.execution.job import Job
 from workflows.execution.stage_checkpoint import checkpoint_folder
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
-from workflows.stages.evaluate import EvaluateSection
 
-Context = StageContext[EvaluateSection]
+Context = StageContext[Any]  # of `workflows.stages.evaluate.EvaluateSection`, which stands above
 
 
 def evaluate(context: Context) -> StageOutcome:
