@@ -19,7 +19,7 @@ from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.metric import Metric
-from cosa.model_parts import VISION
+from cosa.model_parts import POOLING, VISION
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.pending import Pending
@@ -59,7 +59,7 @@ def length_loss(batch: Any, settings: Any, draws: Any) -> Pending:
 OBJECTIVES["length"] = Objective(
     title="length of the caption",
     loss=f"{__name__}:length_loss",
-    reaches=(VISION,),
+    reaches=(VISION, POOLING),
     head=Head(f"{__name__}:length_head", may_rest=True),
 )
 
