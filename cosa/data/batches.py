@@ -50,6 +50,21 @@ class Corpus:
     needs: BatchNeeds  # of these objectives
 
 
+def check_texts(corpus: Corpus) -> None:
+    """Check that samples hold the texts that the corpus' objectives train on.
+
+    Raises:
+        DataError: one has none.
+    """
+    wanted = "question" if corpus.needs.questions else "caption"
+    without = next((sample.media_id for sample in corpus.samples if not getattr(sample, wanted)), None)
+    if without is not None:
+        raise DataError(
+            f"{corpus.name}: the sample of {without} has no {wanted}, which {', '.join(corpus.objectives)} "
+            "train on; give samples of that kind, or other objectives"
+        )
+
+
 @dataclass(frozen=True)
 class Batch:
     """One worker's part of a step. Shapes: rows is the worker's share of the global batch."""
@@ -127,6 +142,7 @@ class TrainingBatches(Dataset[Batch]):
                     f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; "
                     "lower batch_size"
                 )
+            check_texts(corpus)
         self.corpora = tuple(corpora)
         self.tokenizer = tokenizer
         self.seed, self.rank, self.workers = seed, rank, workers

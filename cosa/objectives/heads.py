@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from torch import nn
+
 from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
@@ -25,7 +27,7 @@ def add_heads(model: COSA, objectives: Iterable[str]) -> None:
     """Add the heads of these objectives that the model lacks, on the CPU. PyTorch's own generator draws their weights.
 
     Raises:
-        UserError: no such objective brings a head.
+        UserError: no such objective brings a head, or what builds it gives no module.
     """
     for name in objectives:
         if name in model.heads:
@@ -34,4 +36,7 @@ def add_heads(model: COSA, objectives: Iterable[str]) -> None:
         part = objective.head_part(name) if objective is not None else None
         if objective is None or part is None:
             raise UserError(f"no objective {name!r} with a head of its own is registered; import what registers it")
-        model.add_head(name, objective.build_head(model.config), part)
+        head = objective.build_head(model.config)
+        if not isinstance(head, nn.Module):
+            raise UserError(f"objective {name}: what builds its head gives {type(head).__name__}; expected a torch module")
+        model.add_head(name, head, part)

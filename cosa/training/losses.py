@@ -11,12 +11,13 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batches import Batch
 from cosa.distributed import gather_constant
 from cosa.draws import Draws
+from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.encoded_batch import EncodedBatch, encode_texts
 from cosa.objectives.masked_language import masked_texts
 from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.objectives.pending import finish_together
+from cosa.objectives.pending import Pending, finish_together
 from cosa.token_masking import MaskedTexts
 
 Value = TypeVar("Value")
@@ -66,9 +67,25 @@ class StepLosses(nn.Module):
         if by_similarity:
             encode_texts(list({id(target): target for target in by_similarity}.values()))
         pending = {name: objectives[name].pending(targets[name], self._settings_of(name), draws) for name in objectives}
+        for name, given in pending.items():
+            if not isinstance(given, Pending):
+                raise UserError(
+                    f"{name}: its function {objectives[name].loss} gives {type(given).__name__}; expected a Pending"
+                )
         losses = finish_together(self.model, pending)
-        recorded = {name: value for objective in pending.values() for name, value in objective.recorded.items()}
-        return {f"{name}{_LOSS}": loss for name, loss in losses.items()} | recorded
+        values = {f"{name}{_LOSS}": loss for name, loss in losses.items()}
+        for name, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.dim() != 0:
+                shown = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise UserError(f"{name}: its loss is {shown}; expected a scalar tensor, such as a mean")
+            for recorded, value in pending[name].recorded.items():
+                if recorded.endswith(_LOSS) or recorded in values:
+                    raise UserError(
+                        f"{name}: it records {recorded!r}, a name that is taken or that ends in {_LOSS}, as those of losses "
+                        "do, which are summed; give the value another name"
+                    )
+                values[recorded] = value
+        return values
 
     def draw_masks(self, batch: Batch, draws: Draws) -> dict[str, MaskedTexts]:
         """What `forward` would draw for a batch whose objectives are all divisible, by objective, on the host."""

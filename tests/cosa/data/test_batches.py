@@ -1,6 +1,6 @@
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -201,3 +201,17 @@ def test_random_streams_are_independent() -> None:
     numbers = [(seed, purpose, step, row) for seed in range(2) for purpose in range(3) for step in range(2) for row in range(2)]
     draws = {tuple(random_stream(*stream).integers(2**62, size=2).tolist()) for stream in numbers}
     assert len(draws) == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("needs", "missing", "message"),
+    [
+        (BatchNeeds(questions=True), "question", "one: the sample of clip1 has no question, which any, labels train on"),
+        (CONCATENATED, "caption", "one: the sample of clip1 has no caption, which any, labels train on"),
+    ],
+)
+def test_samples_hold_the_texts_that_objectives_train_on(needs: BatchNeeds, missing: str, message: str) -> None:
+    made = corpus(needs=needs)
+    samples = [*made.samples[:2], replace(made.samples[2], **{missing: ""}), *made.samples[3:]]
+    with pytest.raises(DataError, match=message):
+        batches([replace(made, samples=samples)])
