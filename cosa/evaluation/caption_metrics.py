@@ -6,6 +6,8 @@ SPICE is left out: its parser is not part of pycocoevalcap and would be download
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cosa.table import Table
+
 
 @dataclass(frozen=True)
 class CaptionMetric:
@@ -24,15 +26,18 @@ class CaptionMetric:
 
 
 _SCORERS = "cosa.evaluation.caption_scorers"
-CAPTION_METRICS: dict[str, CaptionMetric] = {
-    "bleu1": CaptionMetric("BLEU-1", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-    "bleu2": CaptionMetric("BLEU-2", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-    "bleu3": CaptionMetric("BLEU-3", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-    "bleu4": CaptionMetric("BLEU-4", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-    "meteor": CaptionMetric("METEOR", f"{_SCORERS}.meteor:MeteorScorer", is_slow=True, by_default=True),
-    "rouge_l": CaptionMetric("ROUGE-L", f"{_SCORERS}.rouge_l:RougeLScorer", by_default=True),
-    "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True),
-}
+CAPTION_METRICS: Table[CaptionMetric] = Table(
+    "caption metric",
+    {
+        "bleu1": CaptionMetric("BLEU-1", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
+        "bleu2": CaptionMetric("BLEU-2", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
+        "bleu3": CaptionMetric("BLEU-3", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
+        "bleu4": CaptionMetric("BLEU-4", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
+        "meteor": CaptionMetric("METEOR", f"{_SCORERS}.meteor:MeteorScorer", is_slow=True, by_default=True),
+        "rouge_l": CaptionMetric("ROUGE-L", f"{_SCORERS}.rouge_l:RougeLScorer", by_default=True),
+        "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True),
+    },
+)
 
 
 def quick_caption_metrics(metrics: Iterable[str] = CAPTION_METRICS) -> tuple[str, ...]:

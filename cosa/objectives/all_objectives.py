@@ -8,91 +8,108 @@ from collections.abc import Collection, Iterable, Iterator
 from cosa.data.batch_needs import BatchNeeds
 from cosa.model_parts import CONTRASTIVE, FUSION, LANGUAGE, MATCHING, POOLING, TEXT, VISION, ModelPart
 from cosa.objectives.objective import Fewest, Objective
+from cosa.table import Table
 
-OBJECTIVES: dict[str, Objective] = {
-    "itc": Objective(
-        title="image/video-text contrastive",
-        loss="cosa.objectives.contrastive:contrastive_loss",
-        reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
-        by_similarity=True,
-    ),
-    "itm": Objective(
-        title="image/video-text matching",
-        loss="cosa.objectives.matching:matching_loss",
-        reaches=(VISION, TEXT, FUSION, MATCHING),
-        by_similarity=True,
-        all_captions=True,
-        fewest=Fewest(2, "needs another sample as a negative"),
-    ),
-    "mlm": Objective(
-        title="masked-language modelling",
-        loss="cosa.objectives.masked_language:masked_language_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        masks="mlm_probability",
-        divisible=True,
-    ),
-    "cap": Objective(
-        title="captioning (causal generative modelling)",
-        loss="cosa.objectives.masked_language:captioning_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        masks="captioning_probability",
-        divisible=True,
-    ),
-    "citc": Objective(
-        title="contrastive on concatenated samples",
-        loss="cosa.objectives.contrastive:contrastive_loss",
-        reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
-        concatenated=True,
-        by_similarity=True,
-    ),
-    "citm": Objective(
-        title="matching on concatenated samples",
-        loss="cosa.objectives.matching:matching_loss_on_concatenated",
-        reaches=(VISION, TEXT, FUSION, MATCHING),
-        concatenated=True,
-        by_similarity=True,
-        all_captions=True,
-        fewest=Fewest(3, "uses a third of every worker's samples", each_worker=True),
-    ),
-    "cmlm": Objective(
-        title="masked-language modelling on concatenated samples",
-        loss="cosa.objectives.masked_language:masked_language_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        concatenated=True,
-        masks="mlm_probability",
-    ),
-    "ccap": Objective(
-        title="captioning on concatenated samples",
-        loss="cosa.objectives.masked_language:captioning_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        concatenated=True,
-        masks="captioning_probability",
-    ),
-    "qa": Objective(
-        title="question answering",
-        loss="cosa.objectives.answer_modelling:question_answering_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        questions=True,
-        masks="answer_probability",
-        divisible=True,
-        chosen_by_task=True,
-    ),
-    "scst": Objective(
-        title="self-critical captioning",
-        loss="cosa.objectives.self_critical:self_critical_loss",
-        reaches=(VISION, TEXT, FUSION, LANGUAGE),
-        generates=True,
-        chosen_by_task=True,
-        prepare="cosa.objectives.self_critical:prepare_rewards",
-    ),
-}
+
+def _problem(name: str, objective: object) -> str | None:
+    """What is wrong with an objective that is to be added under a name, if anything."""
+    if not isinstance(objective, Objective):
+        return f"expected an Objective, not {objective!r}"
+    if not name.isidentifier():
+        return "expected letters, digits and '_', because its head and its loss have names made from it"
+    if not all(isinstance(part, ModelPart) for part in objective.reaches):
+        return f"its `reaches` is {objective.reaches!r}; expected a tuple of parts from cosa/model_parts.py"
+    return None
+
+
+OBJECTIVES: Table[Objective] = Table(
+    "objective",
+    {
+        "itc": Objective(
+            title="image/video-text contrastive",
+            loss="cosa.objectives.contrastive:contrastive_loss",
+            reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+            by_similarity=True,
+        ),
+        "itm": Objective(
+            title="image/video-text matching",
+            loss="cosa.objectives.matching:matching_loss",
+            reaches=(VISION, TEXT, FUSION, MATCHING),
+            by_similarity=True,
+            all_captions=True,
+            fewest=Fewest(2, "needs another sample as a negative"),
+        ),
+        "mlm": Objective(
+            title="masked-language modelling",
+            loss="cosa.objectives.masked_language:masked_language_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            masks="mlm_probability",
+            divisible=True,
+        ),
+        "cap": Objective(
+            title="captioning (causal generative modelling)",
+            loss="cosa.objectives.masked_language:captioning_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            masks="captioning_probability",
+            divisible=True,
+        ),
+        "citc": Objective(
+            title="contrastive on concatenated samples",
+            loss="cosa.objectives.contrastive:contrastive_loss",
+            reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+            concatenated=True,
+            by_similarity=True,
+        ),
+        "citm": Objective(
+            title="matching on concatenated samples",
+            loss="cosa.objectives.matching:matching_loss_on_concatenated",
+            reaches=(VISION, TEXT, FUSION, MATCHING),
+            concatenated=True,
+            by_similarity=True,
+            all_captions=True,
+            fewest=Fewest(3, "uses a third of every worker's samples", each_worker=True),
+        ),
+        "cmlm": Objective(
+            title="masked-language modelling on concatenated samples",
+            loss="cosa.objectives.masked_language:masked_language_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            concatenated=True,
+            masks="mlm_probability",
+        ),
+        "ccap": Objective(
+            title="captioning on concatenated samples",
+            loss="cosa.objectives.masked_language:captioning_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            concatenated=True,
+            masks="captioning_probability",
+        ),
+        "qa": Objective(
+            title="question answering",
+            loss="cosa.objectives.answer_modelling:question_answering_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            questions=True,
+            masks="answer_probability",
+            divisible=True,
+            chosen_by_task=True,
+        ),
+        "scst": Objective(
+            title="self-critical captioning",
+            loss="cosa.objectives.self_critical:self_critical_loss",
+            reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            generates=True,
+            chosen_by_task=True,
+            prepare="cosa.objectives.self_critical:prepare_rewards",
+        ),
+    },
+    _problem,
+)
 
 
 class PretrainingObjectives(Collection[str]):
-    """Names that a corpus of pretraining may list. A view of the table: it knows what is registered later."""
+    """Names that a corpus of pretraining may list, which holds captions. A view of the table: it knows what is added later."""
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, objective in OBJECTIVES.items() if not objective.chosen_by_task)
+        return (name for name, objective in OBJECTIVES.items() if not (objective.chosen_by_task or objective.questions))
 
     def __contains__(self, name: object) -> bool:
         return name in set(self)

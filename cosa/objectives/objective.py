@@ -121,6 +121,7 @@ class Objective:
         Raises:
             ValueError: it brings none.
         """
+
         if self.head is None:
             raise ValueError(f"{self.title} brings no head of its own")
         made: nn.Module = resolve_name(self.head.build)(config)

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from cosa.evaluation.metric import Metric
+from cosa.section import Section
+from cosa.table import Table
 from cosa.tasks.captioning import Captioning, CaptioningSettings
 from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringSettings
 from cosa.tasks.retrieval import Retrieval, RetrievalSettings
 from cosa.tasks.task import Task
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (Retrieval(), Captioning(), QuestionAnswering())}
+
+def _problem(name: str, task: object) -> str | None:
+    """What is wrong with a task that is to be added under a name, if anything."""
+    if not isinstance(task, Task):
+        return f"expected an object of a Task, not {task!r}"
+    if task.name != name:
+        return f"its `name` is {task.name!r}; both have to be the same"
+    metrics = [metric.name for metric in task.metrics]
+    if task.main_metric not in metrics:
+        return f"its `main_metric` is {task.main_metric!r}; expected one of its metrics: {', '.join(metrics)}"
+    return None
+
+
+TASKS: Table[Task[Any]] = Table(
+    "task", {task.name: task for task in (Retrieval(), Captioning(), QuestionAnswering())}, _problem
+)
 
 
 def all_metrics() -> Iterator[Metric]:
@@ -23,6 +40,16 @@ def all_metrics() -> Iterator[Metric]:
 def label_of(name: str) -> str:
     """What people call a metric; its name, if it has no other."""
     return next((metric.label for metric in all_metrics() if metric.name == name and metric.label is not None), name)
+
+
+def misplaced(settings: Section, chosen: Collection[Task[Any]], tasks: str) -> Iterator[tuple[str, str]]:
+    """(field, message) of switches that are on though none of the chosen tasks of a stage has them; tasks: those, in words."""
+    own = {switch for task in chosen for switch in task.switches}
+    for task in TASKS.values():
+        for switch in task.switches:
+            if switch not in own and getattr(settings, switch, False):
+                own.add(switch)
+                yield switch, f"it belongs to {task.name}; {tasks}"
 
 
 class EvaluationSettings(RetrievalSettings, CaptioningSettings, QuestionAnsweringSettings):

@@ -162,9 +162,3 @@ class Task(ABC, Generic[SettingsT]):
         """How to have a metric of the task in validation that its settings leave out, if there is a way."""
         del metric, settings
         return None
-
-    def misplaced(self, settings: Section, tasks: str) -> Iterator[tuple[str, str]]:
-        """(field, message) of switches of this task that are on though it is not among the tasks of a stage, named in words."""
-        for switch in self.switches:
-            if getattr(settings, switch, False):
-                yield switch, f"it belongs to {self.name}; {tasks}"

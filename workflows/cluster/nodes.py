@@ -50,7 +50,7 @@ def shared_paths(experiment: Experiment) -> list[str]:
         for read in kind_of(stage).reads(stage, datasets)
         for path in read.paths(experiment.section)
     ]
-    absolute = dict.fromkeys(str(path.expanduser().absolute()) for path in (*found, *map(Path, experiment.extensions)))
+    absolute = dict.fromkeys(str(path.expanduser().absolute()) for path in found)
     return [path for path in absolute if Path(path).exists()]
 
 

@@ -106,7 +106,7 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
             for field in read.path_fields():
                 _make_absolute(spec["stages"][name], field)
     if experiment.extensions:
-        spec["extensions"] = list(experiment.extensions)
+        spec["extensions"] = [extension.file for extension in experiment.extensions]
     for part in ("vision", "text"):
         section = (spec.get("model") or {}).get(part) or {}
         if isinstance(section.get("pretrained"), str):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.extensions import load_extensions
+from cosa.extensions import Extension, load_extensions
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 
@@ -16,7 +16,7 @@ class Job:
     """One training or evaluation as plain data.
 
     section: the stage's section. datasets: by name. checkpoint: folder of the weights to start from. model: configuration of a
-    new model, when there is no checkpoint. folder: where worker 0 writes progress. extensions: files that workers load first.
+    new model, when there is no checkpoint. folder: where worker 0 writes progress. extensions: what workers load first.
     """
 
     section: dict[str, Any]
@@ -25,7 +25,7 @@ class Job:
     folder: str
     checkpoint: str | None = None
     model: dict[str, Any] | None = None
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return the job as data that JSON can hold."""
@@ -37,11 +37,12 @@ class Job:
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
         """Make a job from what `plain` returned, and load its extensions, since everything else may need them."""
-        load_extensions(data["extensions"])
+        extensions = tuple(Extension(**extension) for extension in data["extensions"])
+        load_extensions(extensions)
         datasets = {
             name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
         }
-        return cls(**{**data, "datasets": datasets})
+        return cls(**{**data, "datasets": datasets, "extensions": extensions})
 
     @property
     def kind(self) -> Any:

@@ -15,6 +15,7 @@ from cosa.section import no_effect
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
+from workflows.spec.errors import did_you_mean
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import CheckpointRead, PretrainedRead, Read
 from workflows.spec.scaling import batch_problem
@@ -137,6 +138,15 @@ class TrainingKind(StageKind[T]):
         """Report ways to save memory that cannot be used or combined, batches that are too small, and wrong sweeps."""
         where = ("stages", name)
         objectives = self.objectives(section)
+        if unknown := sorted(objective for objective in objectives if objective not in OBJECTIVES):
+            report(
+                f"{self.learns(section)} trains {unknown[0]!r}, no objective{did_you_mean(unknown[0], OBJECTIVES)}",
+                *where,
+            )
+            return
+        if not objectives:
+            report(f"{self.learns(section)} has no objective, so there is nothing to train", *where)
+            return
         indivisible = sorted(objective for objective in objectives if not OBJECTIVES[objective].divisible)
         if section.accumulate > 1 and indivisible:
             report(

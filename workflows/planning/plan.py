@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.errors import UserError
-from cosa.extensions import digest_of
+from cosa.extensions import Extension, is_from_extension
 from workflows.planning.annotation_files import annotation_files
 from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import changes, fingerprint_of
@@ -180,16 +180,26 @@ class _Planner:
                 if isinstance(found, Missing):
                     self.missing.append(found)
                 else:
-                    data[found[0]] = found[1]
-        if kind_of(section).uses_extensions(section):
-            files = dict(zip(_distinct_names(self.experiment.extensions), self.experiment.extensions, strict=True))
-            data |= {f"extension {name}": digest_of(Path(file)) for name, file in files.items()}
+                    data[_distinct_name(data, *found)] = found[1]
+        kind = kind_of(section)
+        if kind.uses_extensions(section) or is_from_extension(kind):
+            names = _file_names(self.experiment.extensions)
+            data |= {f"extension {n}": e.digest for n, e in zip(names, self.experiment.extensions, strict=True)}
         return data
 
 
-def _distinct_names(files: Sequence[str]) -> list[str]:
+def _distinct_name(data: Mapping[str, str], name: str, digest: str) -> str:
+    """Return a name for what is read: its own, numbered where another thing that is read has the same."""
+    number, free = 1, name
+    while data.get(free, digest) != digest:
+        number += 1
+        free = f"{name} ({number})"
+    return free
+
+
+def _file_names(extensions: Sequence[Extension]) -> list[str]:
     """Return a name for every file: its own, numbered where several files have the same."""
-    names = [Path(file).name for file in files]
+    names = [Path(extension.file).name for extension in extensions]
     return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cosa.extensions import Extension
 from workflows.spec.sections import ExperimentSection, StageSection
 from workflows.spec.source import Node
 
@@ -16,7 +17,7 @@ class Experiment:
 
     inputs: for each stage, the stages whose results it reads. frames: stages that extract frames, by dataset. warnings: what is
     allowed but worth knowing. source: the spec as it was read, with places. groups: the stages that a matrix expanded into, by
-    the name of the stage that has the matrix. extensions: absolute paths of the files that were loaded for it.
+    the name of the stage that has the matrix. extensions: the files that were loaded for it.
     """
 
     section: ExperimentSection
@@ -27,7 +28,7 @@ class Experiment:
     warnings: tuple[str, ...] = ()
     source: Node | None = field(default=None, compare=False, repr=False)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from cosa.errors import UserError
-from cosa.extensions import load_extensions
+from cosa.extensions import Extension, add_extension, load_extensions
 from workflows.spec.connections import Names
 from workflows.spec.errors import Problem, SpecError, did_you_mean
 from workflows.spec.experiment import Experiment
@@ -57,27 +57,26 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     return replace(_validate(node, path), groups=groups, extensions=extensions)
 
 
-def _load_extensions(root: Node) -> tuple[str, ...]:
-    """Load the files that `extensions` names, before anything that they register is looked up.
-
-    Returns:
-        their absolute paths.
+def _load_extensions(root: Node) -> tuple[Extension, ...]:
+    """Load the files that `extensions` names, and no others, before anything that they register is looked up.
 
     Raises:
         SpecError: a file does not exist, or fails.
     """
     listed = root.at(("extensions",))
-    found: list[str] = []
+    found: list[Extension] = []
+    load_extensions(())
     for item in (listed.items or []) if listed is not None else []:
         if not isinstance(item.value, str) or "${" in item.value:
             raise SpecError([Problem("extensions: expected names of Python files, without ${...}", item.place)])
         written_in = Path(item.place.file).parent if item.place.line else Path.cwd()  # --set has no line.
         file = (written_in / Path(item.value).expanduser()).absolute()
         try:
-            load_extensions([str(file)])
+            extension = Extension.read(file)
+            add_extension(extension)
         except UserError as error:
             raise SpecError([Problem(str(error), item.place)]) from error
-        found.append(str(file))
+        found.append(extension)
     return tuple(found)
 
 

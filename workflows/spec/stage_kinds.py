@@ -6,32 +6,52 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from cosa.table import Table
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kind import StageKind
 
 
-class StageKinds(Mapping[str, StageKind[Any]]):
-    """Kinds by name. The table is made of 'module:class' texts, and a kind is imported when it is first used."""
+class StageKinds(Table[StageKind[Any]]):
+    """Kinds by name. Built-in ones are 'module:class' texts, and each is imported when it is first used."""
 
     def __init__(self, kinds: Mapping[str, str]):
-        self._kinds: dict[str, StageKind[Any] | str] = dict(kinds)
+        super().__init__("kind of stage", {}, _problem)
+        self._texts = dict(kinds)
+        self.built_in = frozenset(kinds)
 
     def __getitem__(self, name: str) -> StageKind[Any]:
-        kind = self._kinds[name]
-        if isinstance(kind, str):
-            module, _, class_name = kind.partition(":")
-            kind = self._kinds[name] = getattr(import_module(module), class_name)()
-        return kind
+        if name not in self._entries:
+            module, _, class_name = self._texts[name].partition(":")
+            self._entries[name] = getattr(import_module(module), class_name)()
+        return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
+        yield from self._texts
+        yield from (name for name in self._entries if name not in self._texts)
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return sum(1 for _ in self)
 
     def register(self, kind: StageKind[Any]) -> None:
-        """Add a kind that an extension defines."""
-        self._kinds[kind.name] = kind
+        """Add a kind that an extension defines.
+
+        Raises:
+            UserError: there is one of that name, or it contradicts itself.
+        """
+        self[getattr(kind, "name", "")] = kind
+
+
+def _problem(name: str, kind: object) -> str | None:
+    """Return what is wrong with a kind that is to be added under a name, if anything."""
+    if not isinstance(kind, StageKind):
+        return f"expected an object of a StageKind, as in register(MyKind()), not {kind!r}"
+    if kind.name != name or not name:
+        return f"its `name` is {kind.name!r}; expected the name that specs write"
+    if not (isinstance(kind.section, type) and issubclass(kind.section, StageSection)):
+        return "its `section` has to be a class derived from StageSection"
+    if not isinstance(getattr(kind, "version", None), int):
+        return "its `version` has to be an integer, which is raised when it would compute something else"
+    return None
 
 
 STAGE_KINDS = StageKinds(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from cosa.section import OneOf, Section, no_effect
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, misplaced
 from cosa.tasks.question_answering import QuestionAnsweringEvaluation
 from cosa.tasks.task import TextLength
 from workflows.spec.errors import did_you_mean
@@ -99,9 +99,8 @@ class Evaluate(StageKind[EvaluateSection]):
             message = f"dataset {section.dataset!r} has no split {section.baseline_split!r}"
             report(f"{message}{did_you_mean(section.baseline_split, dataset.splits)}", *where, "baseline_split")
         tasks = f"the tasks are {', '.join(section.tasks)}"
-        for task in TASKS.values():
-            for field, message in task.misplaced(section, tasks) if task.name not in section.tasks else ():
-                report(message, *where, field)
+        for field, message in misplaced(section, [TASKS[task] for task in section.tasks], tasks):
+            report(message, *where, field)
         known = [metric.name for task in section.tasks for metric in TASKS[task].metrics]
         for metric in section.published:
             if metric not in known:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PositiveInt, create_model
 
 from cosa.evaluation.metric import Metric
+from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.section import OneOf
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, misplaced
 from cosa.tasks.captioning import CaptioningTraining
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
@@ -67,9 +68,13 @@ class Finetune(TrainingKind[FinetuneSection]):
         """Report fields of other tasks, and fields that need a validation split where there is none."""
         super().check(name, section, datasets, report)
         where = ("stages", name)
-        for task in TASKS.values():
-            for field, message in task.misplaced(section, f"the task is {section.task}") if task.name != section.task else ():
-                report(message, *where, field)
+        own = TASKS[section.task]
+        for objective in sorted(self.objectives(section) & set(OBJECTIVES)):
+            if OBJECTIVES[objective].questions != (own.annotations == "questions"):
+                wanted = "questions" if OBJECTIVES[objective].questions else "captions"
+                report(f"task {own.name} has {own.annotations}, but its objective {objective} needs {wanted}", *where, "task")
+        for field, message in misplaced(section, [own], f"the task is {section.task}"):
+            report(message, *where, field)
         if section.dataset in datasets and _validation_split(section, datasets) is None:
             lacks = (
                 f"dataset {section.dataset!r} has none of {', '.join(VALIDATION_SPLITS)} with "

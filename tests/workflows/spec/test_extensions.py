@@ -19,7 +19,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_paths_on_the_command_line_start_at_the_working_directory(tmp_path: Path) -> None:
     experiment = load("extensions=[one/own.py, two/own.py]")
-    assert experiment.extensions == (str(tmp_path / "one" / "own.py"), str(tmp_path / "two" / "own.py"))
+    assert tuple(e.file for e in experiment.extensions) == (str(tmp_path / "one" / "own.py"), str(tmp_path / "two" / "own.py"))
 
 
 def test_a_wrong_one_is_a_mistake_in_the_spec() -> None:
@@ -41,3 +41,120 @@ def test_each_counts_in_what_it_may_change_and_nothing_else() -> None:
     both = fingerprints("one/own.py", "two/own.py")
     Path("one/own.py").write_text("NAME = 'other'\n")
     assert fingerprints("one/own.py", "two/own.py")["pretrain"] != both["pretrain"]
+
+
+OWN = """\
+from typing import Literal
+from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.captioning import Captioning
+from workflows.spec.reads import FileRead
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kind import StageKind
+from workflows.spec.stage_kinds import STAGE_KINDS
+from workflows.stages.prepare import Prepare, PrepareSection
+
+class MyPrepareSection(PrepareSection):
+    kind: Literal["my_prepare"]
+
+class MyPrepare(Prepare):
+    name = "my_prepare"
+    section = MyPrepareSection
+
+class FilesSection(StageSection):
+    kind: Literal["files"]
+    files: tuple[str, ...]
+
+class Files(StageKind[FilesSection]):
+    name = "files"
+    section = FilesSection
+    version = 1
+
+    def reads(self, section, datasets):
+        return [FileRead(("files",), file) for file in section.files]
+
+    def run(self, context):
+        raise NotImplementedError
+
+class Variant(Captioning):
+    name = "variant"
+
+class Misspelt(Captioning):
+    name = "misspelt"
+
+    def objectives(self, settings):
+        return ("capp",)
+
+class Nothing(Captioning):
+    name = "nothing"
+
+    def objectives(self, settings):
+        return ()
+
+class Asking(Captioning):
+    name = "asking"
+
+    def objectives(self, settings):
+        return ("qa",)
+
+STAGE_KINDS.register(MyPrepare())
+STAGE_KINDS.register(Files())
+for task in (Variant, Misspelt, Nothing, Asking):
+    TASKS[task.name] = task()
+"""
+
+
+def _fingerprint(stage: str, *overrides: str) -> str | None:
+    steps = make_plan(load("extensions=[one/own.py]", *overrides)).steps
+    return next(step.fingerprint for step in steps if step.name == stage)
+
+
+def test_files_of_one_field_count_each() -> None:
+    Path("one/own.py").write_text(OWN)
+    given = "stages.more={kind: files, files: [own/train.json, own/val.json]}"
+    before = _fingerprint("more", given)
+    for name in ("train", "val"):
+        file = Path(f"own/{name}.json")
+        text = file.read_text()
+        file.write_text(text.replace("caption 1", "another caption"))
+        assert _fingerprint("more", given) != before, name
+        file.write_text(text)
+    assert _fingerprint("more", given) == before
+
+
+def test_kinds_that_extensions_derive_from_ours_count_their_code() -> None:
+    Path("one/own.py").write_text(OWN)
+    given = "stages.more={kind: my_prepare, converter: demo}"
+    before = _fingerprint("more", given)
+    Path("one/own.py").write_text(OWN + "# edited\n")
+    assert before is not None and _fingerprint("more", given) != before
+
+
+def test_variants_of_a_task_have_its_switches() -> None:
+    Path("one/own.py").write_text(OWN)
+    stage = "{kind: finetune, task: variant, init_from: pretrain, dataset: own, epochs: 1, self_critical: true}"
+    assert "own-variant" in load("extensions=[one/own.py]", f"stages.own-variant={stage}").stages
+    with pytest.raises(SpecError, match="it belongs to captioning; the task is retrieval"):
+        load("extensions=[one/own.py]", f"stages.own-variant={stage.replace('variant', 'retrieval')}")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("misspelt", "misspelt trains 'capp', no objective; did you mean"),
+        ("nothing", "nothing has no objective, so there is nothing to train"),
+        ("asking", "task asking has captions, but its objective qa needs questions"),
+    ],
+)
+def test_tasks_train_objectives_that_exist_and_fit_their_data(task: str, message: str) -> None:
+    Path("one/own.py").write_text(OWN)
+    stage = f"{{kind: finetune, task: {task}, init_from: pretrain, dataset: own, epochs: 1}}"
+    with pytest.raises(SpecError, match=message):
+        load("extensions=[one/own.py]", f"stages.more={stage}")
+
+
+def test_what_another_spec_registers_is_not_known() -> None:
+    Path("one/own.py").write_text(OWN)
+    more = "stages.more={kind: files, files: []}"
+    load("extensions=[one/own.py]", more)
+    with pytest.raises(SpecError, match="unknown kind 'files'"):
+        load(more)
