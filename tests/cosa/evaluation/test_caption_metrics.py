@@ -69,9 +69,8 @@ def test_settings_name_what_they_expect() -> None:
 def test_quick_metrics_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quick_caption_metrics() == tuple(name for name in BUILT_IN if name != "meteor")
     assert quick_caption_metrics(["cider", "meteor", "bleu1"]) == ("cider", "bleu1")
-    monkeypatch.delitem(CAPTION_METRICS, "bleu1")
-    monkeypatch.setitem(CAPTION_METRICS, "bleu1", CaptionMetric("BLEU-1", "nowhere:Scorer", is_slow=True))
-    assert quick_caption_metrics(["cider", "meteor", "bleu1"]) == ("cider",)
+    monkeypatch.setitem(CAPTION_METRICS, "late", CaptionMetric("Late", "nowhere:Scorer", is_slow=True))
+    assert quick_caption_metrics(["cider", "late", "bleu1"]) == ("cider", "bleu1")
 
 
 def test_settings_are_checked_without_heavy_packages() -> None:
