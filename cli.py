@@ -279,6 +279,7 @@ def main() -> None:
         print(f"error: {error.strerror}: {error.filename or 'a file'} could not be written; make room", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
+        _show_mistake_in_extension(error)
         _show_usage_error(error)
     else:
         if isinstance(code, int) and code:
@@ -297,6 +298,16 @@ def _preempt(number: int, _: object) -> None:
 
     signal.signal(number, signal.SIG_IGN)
     raise Preempted
+
+
+def _show_mistake_in_extension(error: Exception) -> None:
+    """Show where a file of the user's own failed, and exit; return if it was none."""
+    from cosa.extensions import mistake_in_extension
+
+    mistake = mistake_in_extension(error)
+    if mistake is not None:
+        print(f"error: {mistake}", file=sys.stderr)
+        raise SystemExit(mistake.exit_code) from None
 
 
 def _show_usage_error(error: Exception) -> None:

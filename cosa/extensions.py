@@ -97,6 +97,19 @@ def is_from_extension(thing: object) -> bool:
     return (thing if isinstance(thing, type) else type(thing)).__module__.startswith(MODULE_PREFIX)
 
 
+def mistake_in_extension(error: BaseException) -> UserError | None:
+    """An error that passed through an extension's code, as a sentence with its file and line; None if it did not."""
+    lines = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).startswith(MODULE_PREFIX)
+    ]
+    if not lines:
+        return None
+    file, line = lines[-1]
+    return UserError(f"extensions: {file}, line {line}: {type(error).__name__}: {error}")
+
+
 def _register_again(extension: Extension) -> None:
     """Put what a file registered back into the tables; all of it, or where a name is taken, nothing."""
     done: _Entries = []

@@ -25,9 +25,7 @@ class Table(MutableMapping[str, Entry], Generic[Entry]):
         """
         self.what = what
         self._check = check
-        self._entries: dict[str, Entry] = {}
-        for name, entry in entries.items():
-            self[name] = entry
+        self._entries: dict[str, Entry] = dict(entries)
         self.built_in = frozenset(entries)
         TABLES.append(self)
 

@@ -23,6 +23,11 @@ def _problem(name: str, task: object) -> str | None:
     metrics = [metric.name for metric in task.metrics]
     if task.main_metric not in metrics:
         return f"its `main_metric` is {task.main_metric!r}; expected one of its metrics: {', '.join(metrics)}"
+    for other in TASKS.values():
+        for field in set(task.settings.model_fields) & set(other.settings.model_fields):
+            own, known = task.settings.model_fields[field], other.settings.model_fields[field]
+            if (own.default, own.annotation) != (known.default, known.annotation):
+                return f"its setting {field!r} has another default or type than that of task {other.name}; give it another name"
     return None
 
 

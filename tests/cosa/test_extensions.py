@@ -7,9 +7,10 @@ from pkgutil import resolve_name
 import pytest
 
 from cosa.errors import UserError
-from cosa.extensions import Extension, load_extensions
+from cosa.extensions import Extension, load_extensions, mistake_in_extension
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.captioning import CaptioningSettings
 
 REGISTERED: list[str] = []
 CODE = """\
@@ -161,3 +162,28 @@ def test_a_task_contradicting_itself_is_refused() -> None:
 
     with pytest.raises(UserError, match="task 'wrong': its `main_metric` is 'nope'; expected one of its metrics"):
         TASKS["wrong"] = Wrong()
+
+
+def test_tasks_cannot_give_one_setting_two_defaults() -> None:
+    """An evaluation of both has one such field."""
+    captioning = type(TASKS["captioning"])
+
+    class Settings(CaptioningSettings):
+        beam_size: int = 7
+
+    class Other(captioning):  # type: ignore[misc,valid-type]
+        name = "other"
+        settings = Settings
+
+    with pytest.raises(UserError, match="its setting 'beam_size' has another default or type than that of task captioning"):
+        TASKS["other"] = Other()
+
+
+def test_an_error_in_an_extension_names_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(CODE.format(answer="{}['nope']"))
+    load(file)
+    with pytest.raises(KeyError) as caught:
+        resolve_name(REGISTERED[0])()
+    assert str(mistake_in_extension(caught.value)) == f"extensions: {file}, line 4: KeyError: 'nope'"
+    assert mistake_in_extension(KeyError("nope")) is None

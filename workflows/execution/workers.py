@@ -29,15 +29,22 @@ def switch_threads_less_often() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
+PROGRAMMING_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError,
+    TypeError, ValueError,
+)  # fmt: skip
+
+
 def training_worker(config: dict[str, Any]) -> None:
     """Run one worker of a training stage. config: {'job': Job.plain()}.
 
     Every stop of the loop validates, saves the full state as a Ray checkpoint and reports it; a restarted worker group resumes
     from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`), because
-    after an error Ray would only start the workers again.
+    after an error Ray would only start the workers again; so is a programming error in an extension, which would happen again.
     """
     from cosa.distributed import world_size
     from cosa.errors import UserError
+    from cosa.extensions import mistake_in_extension
 
     switch_threads_less_often()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
@@ -45,9 +52,12 @@ def training_worker(config: dict[str, Any]) -> None:
         return
     try:
         _train(config)
-    except UserError as error:
+    except (UserError, *PROGRAMMING_ERRORS) as error:
+        known = error if isinstance(error, UserError) else mistake_in_extension(error)
+        if known is None:
+            raise
         mistake.parent.mkdir(parents=True, exist_ok=True)
-        mistake.write_text(str(error), encoding="utf-8")
+        mistake.write_text(str(known), encoding="utf-8")
         if world_size() > 1:
             raise  # Other workers may wait for this one. Ray starts all of them once more, and they return at once.
 

@@ -1,5 +1,7 @@
 """Where a spec finds files of the user's own code, and that they count in fingerprints."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from tests.workflows.planning.planned import lay_out, load
 from workflows.planning.plan import make_plan
 from workflows.spec.errors import SpecError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +162,16 @@ def test_what_another_spec_registers_is_not_known() -> None:
     load("extensions=[one/own.py]", more)
     with pytest.raises(SpecError, match="unknown kind 'files'"):
         load(more)
+
+
+def test_what_its_methods_raise_is_one_sentence_at_the_command_line(tmp_path: Path) -> None:
+    """Also from `objectives`, `check` and the like, which are called long after the file was loaded."""
+    code = OWN.replace("for file in section.files", "for file in section.nope")
+    Path("one/own.py").write_text(code)
+    overrides = ["--set", "extensions=[one/own.py]", "--set", "stages.more={kind: files, files: []}"]
+    command = [sys.executable, str(ROOT / "cli.py"), "plan", "spec.yaml", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = code[: code.index("section.nope")].count("\n") + 1
+    assert f"error: extensions: {tmp_path / 'one' / 'own.py'}, line {line}: AttributeError" in done.stderr
