@@ -32,6 +32,10 @@ class DatasetFiles:
     splits: dict[str, dict[str, str | None]]
     unreadable: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        if self.media not in ("video", "image"):
+            raise UserError(f"dataset {self.name}: media {self.media!r}; expected 'video' or 'image'")
+
     @property
     def pictures(self) -> str:
         """The folder that frames (video) or images are read from."""

@@ -6,6 +6,7 @@ To add one: a file beside this with its loss, a function of `EncodedBatch`, and 
 from collections.abc import Collection, Iterable, Iterator
 
 from cosa.data.batch_needs import BatchNeeds
+from cosa.errors import UserError
 from cosa.model_parts import CONTRASTIVE, FUSION, LANGUAGE, MATCHING, POOLING, TEXT, VISION, ModelPart
 from cosa.objectives.objective import Fewest, Objective
 from cosa.table import Table
@@ -125,13 +126,17 @@ def batch_needs(names: Iterable[str]) -> BatchNeeds:
     """What batches must hold for all of these objectives.
 
     Raises:
-        ValueError: some need captions, others questions.
+        UserError: there is no such objective, or some need captions and others questions.
     """
+    names = list(names)
+    unknown = [name for name in names if name not in OBJECTIVES]
+    if unknown:
+        raise UserError(f"no objective {unknown[0]!r}; expected a list of some of: {', '.join(OBJECTIVES)}")
     objectives = {name: OBJECTIVES[name] for name in names}
     asking = [name for name, objective in objectives.items() if objective.questions]
     if asking and len(asking) < len(objectives):
         others = [name for name in objectives if name not in asking]
-        raise ValueError(
+        raise UserError(
             f"{', '.join(asking)} needs questions and {', '.join(others)} needs captions; a corpus brings one of them: give "
             "each a corpus of its own"
         )

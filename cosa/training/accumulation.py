@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cosa.data.batches import Batch
 from cosa.draws import Draws
+from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.token_masking import MaskedTexts
 from cosa.training.losses import StepLosses
@@ -52,12 +53,12 @@ class Part:
 
 
 def check_divisible(corpus: str, objectives: Sequence[str], rows: int, parts: int) -> None:
-    """Raise ValueError if a worker's rows of a corpus cannot run in parts."""
+    """Raise UserError if a worker's rows of a corpus cannot run in parts."""
     divisible = {name for name, objective in OBJECTIVES.items() if objective.divisible}
     if parts > 1 and (undivided := sorted(set(objectives) - divisible)):
-        raise ValueError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(divisible))}")
+        raise UserError(f"{corpus}: {', '.join(undivided)} cannot run in {parts} parts, only {', '.join(sorted(divisible))}")
     if rows % parts:
-        raise ValueError(f"{corpus}: {rows} samples of a worker cannot be split into {parts} parts")
+        raise UserError(f"{corpus}: {rows} samples of a worker cannot be split into {parts} parts")
 
 
 def parts_of(losses: StepLosses, batch: Batch, draws: Draws, parts: int) -> Iterator[Part]:

@@ -17,9 +17,10 @@ from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.sample import Sample
 from cosa.distributed import rank, world_size
+from cosa.errors import UserError
 from cosa.model import COSA
 from cosa.model_config import ModelConfig
-from cosa.objectives.all_objectives import batch_needs, heads_of
+from cosa.objectives.all_objectives import OBJECTIVES, batch_needs, heads_of
 from cosa.objectives.heads import add_heads
 from cosa.objectives.preparation import prepare
 from cosa.tasks.task import Task, TaskSettings
@@ -141,9 +142,10 @@ def build_trainer(
 
     Raises:
         DataError: clips are missing, or a corpus is smaller than a batch.
-        UserError: the settings cannot be had on this machine.
+        UserError: the settings cannot be had on this machine, or a batch is too small for an objective.
     """
     for corpus in corpora:
+        _check_batch(corpus, concatenate)
         corpus.clips.check(sample.media_id for sample in corpus.samples)
     batches = TrainingBatches(
         corpora,
@@ -177,3 +179,17 @@ def build_trainer(
         seed=seed,
         device=device,
     )
+
+
+def _check_batch(corpus: Corpus, concatenate: int) -> None:
+    """Raise UserError if batches of a corpus are too small for what is trained on them."""
+    for name in corpus.objectives:
+        objective = OBJECTIVES[name]
+        problem = objective.batch_problem(corpus.batch_size, world_size())
+        if problem is not None:
+            raise UserError(f"{corpus.name}: batch_size {problem}")
+        if objective.concatenated and not 2 <= concatenate <= corpus.batch_size:
+            raise UserError(
+                f"{corpus.name}: {name} is taken on concatenated samples, which needs concatenate of at least 2 and at most "
+                f"batch_size {corpus.batch_size}, not {concatenate}"
+            )

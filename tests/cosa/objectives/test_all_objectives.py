@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 import pytest
 
 from cosa.data.batch_needs import BatchNeeds
+from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, batch_needs, heads_of, parts_reached
 from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.objectives.objective import Head, Objective
@@ -54,8 +55,10 @@ def test_what_batches_hold(names: tuple[str, ...], needs: BatchNeeds) -> None:
 
 
 def test_questions_and_captions_are_of_different_corpora() -> None:
-    with pytest.raises(ValueError, match="qa needs questions and itc, cap needs captions; a corpus brings one of them"):
+    with pytest.raises(UserError, match="qa needs questions and itc, cap needs captions; a corpus brings one of them"):
         batch_needs(("itc", "qa", "cap"))
+    with pytest.raises(UserError, match="no objective 'i'; expected a list of some of: itc"):
+        batch_needs("itc")
 
 
 @pytest.mark.parametrize(

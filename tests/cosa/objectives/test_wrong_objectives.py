@@ -81,3 +81,20 @@ def test_pretraining_lists_none_that_ask_questions() -> None:
     """A corpus of pretraining holds captions; a question would be an empty text."""
     assert OBJECTIVES["qa"].questions
     assert not any(OBJECTIVES[name].questions for name in PRETRAINING)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "changes", "message"),
+    [
+        (("itm",), {"batch_size": 1}, "corpus0: batch_size 1 is too small for"),
+        (
+            ("citc",),
+            {"concatenate": 1},
+            "corpus0: citc is taken on concatenated samples, which needs concatenate",
+        ),
+        (("citc",), {"concatenate": 5}, "at most batch_size 4, not 5"),
+    ],
+)
+def test_batches_that_are_too_small(objectives: tuple[str, ...], changes: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_trainer(objectives, **changes)

@@ -35,6 +35,7 @@ def small_trainer(
     batch_size: int = 4,
     steps: int = 4,
     seed: int = 0,
+    concatenate: int = 2,
     checkpointing: bool = False,
     ema_decay: float | None = None,
     **loop: Any,
@@ -61,7 +62,7 @@ def small_trainer(
         for i, names in enumerate(objectives)
     ]
     model = build_model(settings, config=config.model_copy(update={"vision": vision}), seed=seed)
-    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=2)
+    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=concatenate)
 
 
 def records_of(trainer: Trainer) -> dict[int, LogRecord]:

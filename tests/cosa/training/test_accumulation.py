@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cosa.draws import Draws
+from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.training.accumulation import KnownMasks, Part, parts_of
 from tests.cosa.training.small import assert_same_training, records_of, small_trainer, weights_of
@@ -82,12 +83,12 @@ def test_a_part_that_is_not_finite_leaves_the_full_update_out() -> None:
 
 @pytest.mark.parametrize("objectives", [("itc",), ("cap", "itm"), ("ccap",), ("scst",)])
 def test_what_compares_samples_is_not_divided(objectives: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=rf"corpus0: {objectives[-1]} cannot run in 2 parts, only cap, mlm, qa"):
+    with pytest.raises(UserError, match=rf"corpus0: {objectives[-1]} cannot run in 2 parts, only cap, mlm, qa"):
         small_trainer(objectives, accumulate=2)
 
 
 def test_batches_are_divided_evenly() -> None:
-    with pytest.raises(ValueError, match="4 samples of a worker cannot be split into 3 parts"):
+    with pytest.raises(UserError, match="4 samples of a worker cannot be split into 3 parts"):
         small_trainer(("cap",), accumulate=3)
 
 
