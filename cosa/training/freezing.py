@@ -39,6 +39,25 @@ def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
     return frozen
 
 
+def check_reached(model: COSA, objectives: Iterable[str]) -> None:
+    """After a backward pass: check that every part that these objectives declare has got a gradient.
+
+    A part that its loss forgot would stay as it is, for instance a head at its random weights.
+
+    Raises:
+        UserError: one has none.
+    """
+    objectives = list(objectives)
+    parts = [(part_of(name, model.parts), parameter) for name, parameter in model.named_parameters()]
+    trainable = {part for part, parameter in parts if parameter.requires_grad}
+    with_gradient = {part for part, parameter in parts if parameter.grad is not None}
+    for part in sorted(parts_reached(objectives) & trainable - with_gradient, key=lambda part: part.name):
+        raise UserError(
+            f"{', '.join(objectives)}: no gradient reaches the {part.name}, though `reaches` or `head` of one declares "
+            "it; use it in the loss, or leave it out"
+        )
+
+
 def part_of(parameter: str, parts: Sequence[ModelPart]) -> ModelPart:
     """The part of a model that a parameter is of.
 

@@ -19,7 +19,7 @@ from cosa.model import COSA
 from cosa.training.accumulation import check_divisible, parts_of
 from cosa.training.ema import WeightEMA
 from cosa.training.finite_guard import FiniteGuard
-from cosa.training.freezing import differ_in_reach
+from cosa.training.freezing import check_reached, differ_in_reach
 from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord, Meter
 from cosa.training.optimizer import set_learning_rate
@@ -76,6 +76,7 @@ class Trainer:
     guard: FiniteGuard = field(init=False)
     ema: WeightEMA | None = field(init=False, default=None)
     _parallel: nn.Module = field(init=False)
+    _checked: set[tuple[str, ...]] = field(init=False, default_factory=set)  # objectives whose gradients were looked for
 
     def __post_init__(self) -> None:
         self.precision = resolved_precision(self.loop_settings.precision, self.device)
@@ -180,6 +181,9 @@ class Trainer:
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
         generators = seed_step(self.seed, self.step, self.device)
         values = self._backward(batch.to(self.device), self.draws(*generators))
+        if batch.objectives not in self._checked:
+            check_reached(self.losses.model, batch.objectives)
+            self._checked.add(batch.objectives)
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = full(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cosa.errors import UserError
-from cosa.model_parts import VISION
+from cosa.model_parts import FUSION, LANGUAGE, VISION, ModelPart
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.pending import Pending
@@ -98,3 +98,34 @@ def test_pretraining_lists_none_that_ask_questions() -> None:
 def test_batches_that_are_too_small(objectives: tuple[str, ...], changes: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_trainer(objectives, **changes)
+
+
+def zero_times_language(batch: Any, *_: Any) -> Pending:
+    """Reaches the language head alone."""
+    head = batch.model.multimodal.cls
+    return Pending([], lambda hidden: 0 * torch.stack([weight.sum() for weight in head.parameters()]).sum())
+
+
+def linear(config: Any) -> torch.nn.Module:
+    return torch.nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reaches", "head", "message"),
+    [
+        ((LANGUAGE,), Head(f"{__name__}:linear", may_rest=False), "itc, own: no gradient reaches the head of own, though"),
+        ((LANGUAGE, FUSION), None, "itc, own: no gradient reaches the cross-attention to videos, though"),
+        ((LANGUAGE,), None, None),
+    ],
+)
+def test_parts_that_a_loss_forgets(
+    reaches: tuple[ModelPart, ...], head: Head | None, message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Objective(title="own", loss=f"{__name__}:zero_times_language", reaches=reaches, head=head)
+    monkeypatch.setitem(OBJECTIVES, "own", own)
+    trainer = small_trainer(("itc", "own"))
+    if message is None:
+        trainer.train_step(trainer.batches[0])
+    else:
+        with pytest.raises(UserError, match=message):
+            trainer.train_step(trainer.batches[0])
