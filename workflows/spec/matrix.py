@@ -84,7 +84,7 @@ def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Ma
         )
         return {}
     used = {key for _, scalar in stage.scalars() for key in VARIABLE.findall(str(scalar.value))}
-    fields = _fields(stage)
+    fields = _fields_of_variants(stage, matrix)
     for key, node in matrix.children.items():
         where = f"stages.{name}.matrix.{key}"
         if not node.items or any(item.children is not None or item.items is not None or item.is_null for item in node.items):
@@ -113,13 +113,25 @@ def _fields(stage: Node) -> set[str]:
     return set(known.section_for(stage.plain()).model_fields) - {"kind"} if known is not None else set()
 
 
+def _fields_of_variants(stage: Node, matrix: Node) -> set[str]:
+    """Return the fields of all variants: those of a task, for instance, are fields where the matrix chooses that task."""
+    first = {key: node.items[0] for key, node in (matrix.children or {}).items() if node.items}
+    fields = _fields(stage)
+    for key in first:
+        for item in (matrix.children or {})[key].items or ():
+            fields |= _fields(_variant(stage, {**first, key: item}))
+    return fields
+
+
 def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:
     node = _filled(stage, chosen)
     assert node.children is not None
-    for key, value in chosen.items():
-        if key in _fields(stage):
-            node.children[key] = replace(value)
-            node.key_places[key] = value.place
+    for _ in range(2):  # once more for fields that a chosen value brought along
+        fields = _fields(node)
+        for key, value in chosen.items():
+            if key in fields:
+                node.children[key] = replace(value)
+                node.key_places[key] = value.place
     return node
 
 
@@ -133,7 +145,10 @@ def _filled(node: Node, chosen: Mapping[str, Node]) -> Node:
     value: Any = node.value
     if isinstance(value, str):
         only = VARIABLE.fullmatch(value)
-        value = chosen[only[1]].value if only else VARIABLE.sub(lambda match: str(chosen[match[1]].value), value)
+        if only and only[1] in chosen:
+            value = chosen[only[1]].value
+        elif not only:
+            value = VARIABLE.sub(lambda match: str(chosen[match[1]].value) if match[1] in chosen else match[0], value)
     return replace(node, value=value)
 
 

@@ -175,3 +175,26 @@ def test_what_its_methods_raise_is_one_sentence_at_the_command_line(tmp_path: Pa
     assert "Traceback" not in done.stderr
     line = code[: code.index("section.nope")].count("\n") + 1
     assert f"error: extensions: {tmp_path / 'one' / 'own.py'}, line {line}: AttributeError" in done.stderr
+
+
+def test_a_matrix_over_tasks_varies_fields_of_theirs(tmp_path: Path) -> None:
+    own = """
+from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.captioning import Captioning, CaptioningSettings
+
+class Settings(CaptioningSettings):
+    tolerance: int = 0
+
+class Tolerant(Captioning):
+    name = "tolerant"
+    settings = Settings
+
+TASKS["tolerant"] = Tolerant()
+"""
+    Path("one/own.py").write_text(own)
+    stage = "{kind: finetune, init_from: pretrain, dataset: own, epochs: 1, matrix: {task: [tolerant], tolerance: [1, 2]}}"
+    stages = load("extensions=[one/own.py]", f"stages.more={stage}").stages
+    found = [stages[f"more-tolerant-{value}"].model_dump()["tolerance"] for value in (1, 2)]
+    assert found == [1, 2]
+    with pytest.raises(SpecError, match="tolerance: is not a field of the stage"):
+        load("extensions=[one/own.py]", f"stages.more={stage.replace('[tolerant]', '[captioning]')}")
