@@ -230,8 +230,7 @@ class _Run:
         folder = storage.partial(step.name, step.fingerprint).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run = self.record.stage_run(step, folder)
-        seed = self.experiment.section.seed
-        context = StageContext(step, step.section, self.plan, folder, self.cluster, line, run, seed)
+        context = StageContext(step, step.section, self.plan, folder, self.cluster, line, run, step.seed)
         try:
             outcome: StageOutcome = kind_of(step.section).run(context)
             self.record.figures(run, outcome)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cosa.data.annotation_use import AnnotationUse
-from cosa.data.dataset_files import caption_samples, evaluated_clips
+from cosa.data.dataset_files import caption_entries, caption_samples, evaluated_clips
 from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.vision_families import VISION_FAMILIES
 from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric
@@ -26,7 +26,7 @@ from cosa.objectives.pending import Pending
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 from workflows.records.outcome import StageOutcome
-from workflows.spec.reads import FileRead, Read, ResultRead
+from workflows.spec.reads import AnnotationsRead, FileRead, MediaRead, Read, ResultRead
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import StageKind
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -141,15 +141,17 @@ class Counting(Task[CountingSettings]):
 TASKS["counting"] = Counting()
 
 
-# -- a kind of stage that reads a file and the result of another stage -----------------------------------------------------
+# -- a kind of stage that reads a dataset, a file and the result of another stage ----------------------------------------------
 
 
 class ReportSection(StageSection):
-    """Write metrics of a stage below a heading."""
+    """Write metrics of a stage below a heading, and how much a split holds."""
 
     kind: Literal["report"]
     of: str = Field(description="a stage")
     heading: str = Field(description="a text file")
+    dataset: str = Field(description="a dataset")
+    split: str = Field(description="one of its splits")
 
 
 class Report(StageKind[ReportSection]):
@@ -163,11 +165,15 @@ class Report(StageKind[ReportSection]):
     def reads(self, section: ReportSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         yield ResultRead(("of",), section.of)
         yield FileRead(("heading",), section.heading)
+        yield MediaRead(("dataset",), section.dataset)
+        yield AnnotationsRead(("split",), section.dataset, AnnotationUse(section.split, "captions"))
 
     def run(self, context: Any) -> StageOutcome:
         heading = Path(context.section.heading).read_text(encoding="utf-8").strip()
         manifest = json.loads((context.result_of(context.section.of) / "manifest.json").read_text(encoding="utf-8"))
         text = "\n".join([heading, *(f"{name} {value:.2f}" for name, value in sorted(manifest["metrics"].items()))])
+        entries = caption_entries(context.dataset(context.section.dataset), context.section.split)
+        text += f"\n{len(entries)} clips, {sum(len(entry.captions) for entry in entries)} captions"
         (context.folder / "report.txt").write_text(text + "\n", encoding="utf-8")
         return StageOutcome(f"{len(manifest['metrics'])} metrics", outputs={"report": "report.txt"})
 

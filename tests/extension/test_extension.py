@@ -24,7 +24,7 @@ model:
     max_position_embeddings: 64}
   contrastive_dim: 16
 datasets:
-  pictures: {media: image, root: images, splits: {train: train.json, test: test.json}}
+  pictures: {media: image, root: images, splits: {train: train.json, test: test.json, extra: extra.json}}
 stages:
   pretrain: {kind: pretrain, concatenate: 1,
     corpora: [{dataset: pictures, objectives: [itc, length], steps: 4, batch_size: 8}]}
@@ -34,7 +34,7 @@ stages:
   test-counting: {kind: evaluate, checkpoint: counting, dataset: pictures, tasks: [counting]}
   test-captioning: {kind: evaluate, checkpoint: captioning, dataset: pictures, tasks: [captioning],
     caption_metrics: [first_word]}
-  report: {kind: report, of: test-counting, heading: heading.txt}
+  report: {kind: report, of: test-counting, heading: heading.txt, dataset: pictures, split: extra}
 """
 
 
@@ -47,7 +47,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)
         Image.fromarray(picture).save(folder / "images" / f"{name}.jpg")
     entries = [{"video_id": str(name), "desc": caption} for name, caption in enumerate(CAPTIONS)]
-    for split in ("train", "test"):
+    for split in ("train", "test", "extra"):
         (folder / f"{split}.json").write_text(json.dumps(entries))
     (folder / "heading.txt").write_text("Results\n")
     shutil.copy2(OWN_THINGS, folder)
@@ -84,7 +84,9 @@ def test_everything_of_ones_own_is_planned_trained_and_evaluated(here: Path) -> 
     assert set(counted["metrics"]) == {"count_accuracy", "count_error"}
     assert counted["section"]["tolerance"] == 3, "evaluation takes over the task's own settings"
     assert set(manifest_of(here, "test-captioning")["metrics"]) == {"first_word"}
-    assert (_result(here, "report") / "report.txt").read_text().startswith("Results\ncount_accuracy ")
+    report = (_result(here, "report") / "report.txt").read_text()
+    assert report.startswith("Results\ncount_accuracy ")
+    assert report.endswith(f"\n{len(CAPTIONS)} clips, {len(CAPTIONS)} captions\n")
 
 
 def _result(here: Path, stage: str) -> Path:
@@ -107,6 +109,24 @@ def test_what_they_read_makes_them_run_again(here: Path) -> None:
     assert actions(here)["report"][0] == "blocked"
     (here / "heading.txt").write_text("Results\n")
     assert actions(here)["report"][0] == "skip"
+
+
+@pytest.mark.slow
+def test_other_annotations_run_what_reads_them_again(here: Path) -> None:
+    """The kind of stage of one's own is the only one that reads this split: its report counts captions."""
+    entries = json.loads((here / "extra.json").read_text())
+    entries[0]["desc"] = [entries[0]["desc"], "another caption of the same clip"]
+    (here / "extra.json").write_text(json.dumps(entries))
+    found = actions(here)
+    action, reason = found.pop("report")
+    assert action == "run"
+    assert reason.startswith("data changed:")
+    assert "extra" in reason
+    assert {action for action, _ in found.values()} == {"skip"}
+    done = run("run-experiment", "spec.yaml", cwd=here)
+    assert done.code == 0, done.output
+    [report] = [path for path in (here / "storage" / "own" / "report").glob("*/report.txt") if "9 captions" in path.read_text()]
+    assert report.read_text().endswith("\n8 clips, 9 captions\n")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cosa.data.dataset_files import DatasetFiles
+from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
@@ -19,7 +20,11 @@ S = TypeVar("S", bound=StageSection)
 
 @dataclass
 class StageContext(Generic[S]):
-    """Everything that a running stage needs. section: with inherited fields filled in. folder: where it works, absolute."""
+    """Everything that a running stage needs.
+
+    section: with inherited fields filled in. folder: where it works, absolute. seed: 0 for kinds that are not seeded. It gives
+    only what the kind's `reads` lists: anything else could change without the stage running again.
+    """
 
     step: Step
     section: S
@@ -36,7 +41,13 @@ class StageContext(Generic[S]):
         return kind_of(self.section)
 
     def result_of(self, stage: str) -> Path:
-        """Return the absolute path of another stage's result."""
+        """Return the absolute path of another stage's result.
+
+        Raises:
+            UserError: the kind's `reads` does not list it.
+        """
+        if stage not in self.plan.experiment.inputs[self.step.name]:
+            raise UserError(self._not_listed(f"the result of {stage}"))
         return self.plan.result_of(stage).absolute()
 
     def datasets(self) -> dict[str, DatasetFiles]:
@@ -44,7 +55,13 @@ class StageContext(Generic[S]):
         return {name: self.dataset(name) for name in self.plan.datasets_of(self.step.name)}
 
     def dataset(self, name: str, *, with_frames: bool = True) -> DatasetFiles:
-        """Return a dataset's files, also those that other stages make. with_frames: whether it includes extracted frames."""
+        """Return a dataset's files, also those that other stages make. with_frames: whether it includes extracted frames.
+
+        Raises:
+            UserError: the kind's `reads` does not list the dataset, or not its pictures although `with_frames`.
+        """
+        if name not in self.plan.datasets_of(self.step.name):
+            raise UserError(self._not_listed(f"dataset {name}"))
         section = self.plan.experiment.section.datasets[name]
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
@@ -64,6 +81,12 @@ class StageContext(Generic[S]):
         }
         root = str(base / Path(section.root).expanduser())
         return DatasetFiles(name, section.media, root, frames, splits, unreadable)
+
+    def _not_listed(self, what: str) -> str:
+        return (
+            f"stage {self.step.name} uses {what}, which `reads` of the kind {self.section.kind!r} does not list; list it, so "
+            "that the stage runs again when it changes"
+        )
 
 
 def _unreadable(extracted: Path) -> frozenset[str]:

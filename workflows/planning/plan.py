@@ -18,7 +18,7 @@ from workflows.results.locks import holder_of
 from workflows.results.manifest import read_manifest
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import Missing, dataset_facts
+from workflows.spec.reads import Missing, datasets_read
 from workflows.spec.scaling import check_batches
 from workflows.spec.stage_kinds import kind_of
 
@@ -40,9 +40,7 @@ class Plan:
     def datasets_of(self, stage: str) -> list[str]:
         """Return names of the datasets that a stage reads."""
         section = self.experiment.stages[stage]
-        return list(
-            dataset_facts(kind_of(section).reads(section, self.experiment.section.datasets), self.experiment.section.datasets)
-        )
+        return datasets_read(kind_of(section).reads(section, self.experiment.section.datasets))
 
     def result_of(self, stage: str) -> Path:
         """Return where the result of a stage is, or will be."""

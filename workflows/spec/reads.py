@@ -318,6 +318,11 @@ class ResultRead(Read):
         yield from ()
 
 
+def datasets_read(reads: Iterable[Read]) -> list[str]:
+    """Return names of the datasets of which pictures or annotations are read, each once."""
+    return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead)))
+
+
 def dataset_facts(reads: Iterable[Read], datasets: Mapping[str, DatasetSection]) -> dict[str, dict[str, Any]]:
     """Return by dataset the parts of its section that decide a stage's result."""
     facts: dict[str, dict[str, Any]] = {}
