@@ -59,7 +59,7 @@ def worker(folder: Path, steps: int, block: int, log_every: int) -> None:
     torch.set_num_threads(1)
     rank = dist.get_rank()
     trainer = work.trainer(model_config("demo"), PRETRAINING, frames=1, concatenate=4, steps=steps, batch_size=BATCH)
-    trainer.loop_settings = trainer.loop_settings.model_copy(update={"log_every": log_every})
+    trainer.settings = trainer.settings.model_copy(update={"log_every": log_every})
     writers = {way: ProgressWriter(folder / way, steps) for way in WAYS[1:]}
     marks: list[float] = []
     trainer.optimizer.register_step_post_hook(lambda *_: marks.append(time.perf_counter()))

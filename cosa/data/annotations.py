@@ -267,7 +267,7 @@ def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
         elif not allow_coco:
             raise DataError(f'{path}: found an object with "annotations" (COCO style), expected a JSON list of entries')
         else:
-            values = _array_values(path, text, annotations, whole_file=False)
+            values = _array_values(path, text, annotations, to_the_end=False)
     elif start == len(text):
         raise DataError(f"{path} is empty; expected a JSON list of entries")
     else:
@@ -289,7 +289,7 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _array_values(path: Path, text: str, start: int, whole_file: bool = True) -> Iterator[tuple[int, object]]:
+def _array_values(path: Path, text: str, start: int, to_the_end: bool = True) -> Iterator[tuple[int, object]]:
     """Values of the JSON list that begins at `start`, decoded one by one so that each one's line is known."""
     line, counted = 1, 0
     position = _skip_blank(text, start + 1)
@@ -305,7 +305,7 @@ def _array_values(path: Path, text: str, start: int, whole_file: bool = True) ->
         position = end = separator.end()
         closed = separator[1] == "]"
     rest = _skip_blank(text, end)
-    if whole_file and rest < len(text):
+    if to_the_end and rest < len(text):
         _fail_syntax(path, text, rest, "expected nothing after the list")
 
 

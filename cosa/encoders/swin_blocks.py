@@ -70,7 +70,7 @@ def improve_blocks(backbone: Any, config: EncoderSizes) -> None:
             block.__class__ = SwinBlock  # timm offers no place to name a block's class: stages build it themselves
         return
     lack = f"timm {timm.__version__} builds {config.encoder!r} without {missing[0] if missing else 'SwinTransformerBlock'}"
-    if not blocks or not all(map(_divided_by_its_windows, blocks)):
+    if not blocks or not all(map(_cut_into_windows, blocks)):
         raise UserError(
             f"model.vision: {lack}, which padding to full windows needs at {config.resolution} pixels; give a resolution that "
             "the windows divide in every stage, such as the encoder's own, or install the timm of constraints.txt"
@@ -87,7 +87,7 @@ def _has(block: nn.Module, name: str) -> bool:
     return True
 
 
-def _divided_by_its_windows(block: Any) -> bool:
+def _cut_into_windows(block: Any) -> bool:
     """Whether a block's windows divide its tokens; no, if it does not tell."""
     try:
         return all(side % window == 0 for side, window in zip(block.input_resolution, block.window_size, strict=True))

@@ -27,7 +27,7 @@ class TextConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _whole_heads(self) -> "TextConfig":
+    def _heads_of_equal_size(self) -> "TextConfig":
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"

@@ -91,14 +91,14 @@ OBJECTIVES: Table[Objective] = Table(
             questions=True,
             masks="answer_probability",
             divisible=True,
-            chosen_by_task=True,
+            finetuning_only=True,
         ),
         "scst": Objective(
             title="self-critical captioning",
             loss="cosa.objectives.self_critical:self_critical_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
             generates=True,
-            chosen_by_task=True,
+            finetuning_only=True,
             prepare="cosa.objectives.self_critical:prepare_rewards",
         ),
     },
@@ -110,7 +110,7 @@ class PretrainingObjectives(Collection[str]):
     """Names that a corpus of pretraining may list, which holds captions. A view of the table: it knows what is added later."""
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, objective in OBJECTIVES.items() if not (objective.chosen_by_task or objective.questions))
+        return (name for name, objective in OBJECTIVES.items() if not (objective.finetuning_only or objective.questions))
 
     def __contains__(self, name: object) -> bool:
         return name in set(self)

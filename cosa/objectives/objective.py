@@ -35,11 +35,11 @@ class Fewest:
 class Head:
     """A module that an objective brings along; it becomes `COSA.heads[<name of the objective>]`.
 
-    build: "module:callable", which makes the module from the ModelConfig. may_rest: see `ModelPart`.
+    build: "module:callable", which makes the module from the ModelConfig. may_be_frozen: see `ModelPart`.
     """
 
     build: str
-    may_rest: bool
+    may_be_frozen: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Objective:
             parts, one after the other.
         generates: it generates texts in training, which does not work with sharded weights.
         fewest: how few samples it works with; any number if left out.
-        chosen_by_task: a finetuning task chooses it; a corpus of pretraining cannot name it.
+        finetuning_only: a finetuning task chooses it; a corpus of pretraining cannot name it.
         prepare: a function `(preparation: Preparation) -> Any`, called once before training (see preparation.py).
         head: a head of its own.
     """
@@ -76,7 +76,7 @@ class Objective:
     divisible: bool = False
     generates: bool = False
     fewest: Fewest | None = None
-    chosen_by_task: bool = False
+    finetuning_only: bool = False
     prepare: str | None = None
     head: Head | None = None
 
@@ -129,4 +129,4 @@ class Objective:
 
     def head_part(self, name: str) -> ModelPart | None:
         """The part of the model that is its head, in a table under `name`; None if it brings none."""
-        return None if self.head is None else part_of_head(name, may_rest=self.head.may_rest)
+        return None if self.head is None else part_of_head(name, may_be_frozen=self.head.may_be_frozen)

@@ -174,8 +174,7 @@ def build_trainer(
         losses=losses,
         optimizer=build_optimizer(model, settings, behaviour),
         batches=batches,
-        optimizer_settings=settings,
-        loop_settings=settings,
+        settings=settings,
         seed=seed,
         device=device,
     )

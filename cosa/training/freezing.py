@@ -14,8 +14,8 @@ def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
     DDP then needs no search for unused parameters, and weight decay does not shrink heads that another stage trained.
 
     Raises:
-        UserError: a parameter belongs to no part, a part that is not reached may not rest, or the model lacks a part that an
-            objective reaches.
+        UserError: a parameter belongs to no part, a part that is not reached may not be frozen, or the model lacks a part
+            that an objective reaches.
     """
     objectives = sorted(set(objectives))
     reached = parts_reached(objectives)
@@ -29,10 +29,10 @@ def freeze_unused(model: COSA, objectives: Iterable[str]) -> list[str]:
         part = part_of(name, model.parts)
         if part in reached:
             continue
-        if not part.may_rest:
+        if not part.may_be_frozen:
             raise UserError(
-                f"{', '.join(objectives)}: nothing trains the {part.name} ({name}), and it may not rest; name it in `reaches` "
-                "of the objective that trains it, or declare that the part may rest"
+                f"{', '.join(objectives)}: nothing trains the {part.name} ({name}), and it may not be frozen; name it in "
+                "`reaches` of the objective that trains it, or declare that the part may be frozen"
             )
         parameter.requires_grad_(False)
         frozen.append(name)

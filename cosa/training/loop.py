@@ -24,7 +24,7 @@ from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord, Meter
 from cosa.training.optimizer import set_learning_rate
 from cosa.training.sharding import full, full_copy, is_sharded
-from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from cosa.training.training_settings import TrainingSettings
 
 
 class _StepsFrom(Sampler[int]):
@@ -65,8 +65,7 @@ class Trainer:
     losses: StepLosses
     optimizer: torch.optim.Optimizer
     batches: TrainingBatches
-    optimizer_settings: OptimizerSettings
-    loop_settings: LoopSettings
+    settings: TrainingSettings
     seed: int
     device: torch.device
     draws: Callable[[torch.Generator, torch.Generator], Draws] = Draws  # makes a step's random draws of the objectives
@@ -79,14 +78,14 @@ class Trainer:
     _checked: set[tuple[str, ...]] = field(init=False, default_factory=set)  # objectives whose gradients were looked for
 
     def __post_init__(self) -> None:
-        self.precision = resolved_precision(self.loop_settings.precision, self.device)
+        self.precision = resolved_precision(self.settings.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
-        self.guard = FiniteGuard(self.loop_settings.max_skipped_steps, self.device)
-        if self.optimizer_settings.ema_decay is not None:
-            self.ema = WeightEMA(self.losses.model, self.optimizer_settings.ema_decay)
+        self.guard = FiniteGuard(self.settings.max_skipped_steps, self.device)
+        if self.settings.ema_decay is not None:
+            self.ema = WeightEMA(self.losses.model, self.settings.ema_decay)
         for corpus in self.batches.corpora:
             rows = corpus.batch_size // self.batches.workers
-            check_divisible(corpus.name, corpus.objectives, rows, self.loop_settings.accumulate)
+            check_divisible(corpus.name, corpus.objectives, rows, self.settings.accumulate)
         self._parallel = self.losses
         if world_size() > 1 and not is_sharded(self.losses):
             self._parallel = DistributedDataParallel(
@@ -114,12 +113,12 @@ class Trainer:
 
     def evaluation_steps(self) -> list[int]:
         """Numbers of steps done at which the run stops to validate and save; the last is the end."""
-        count = max(1, min(self.loop_settings.evaluations_per_run, self.total_steps))
+        count = max(1, min(self.settings.evaluations_per_run, self.total_steps))
         return [math.ceil(self.total_steps * (i + 1) / count) for i in range(count)]
 
     def checkpoint_steps(self) -> set[int]:
         """Numbers of steps done at which the run saves without validating."""
-        every = self.loop_settings.checkpoint_every
+        every = self.settings.checkpoint_every
         return set(range(every, self.total_steps, every)) - set(self.evaluation_steps()) if every else set()
 
     def run(
@@ -150,7 +149,7 @@ class Trainer:
             meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
             stopping = False
-            if self.step % self.loop_settings.log_every == 0 or self.step in stops:
+            if self.step % self.settings.log_every == 0 or self.step in stops:
                 record = self._record(meter, should_stop)
                 stopping = record.pop("asked_to_stop") > 0
                 if rank() == 0:
@@ -166,7 +165,7 @@ class Trainer:
                 meter.restart()
 
     def _loader(self) -> DataLoader[Batch | UserError]:
-        workers = self.loop_settings.loader_workers
+        workers = self.settings.loader_workers
         return DataLoader(
             _BatchesOrErrors(self.batches),
             batch_size=None,
@@ -178,7 +177,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update; losses and what else is recorded, as scalars on the device."""
-        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.optimizer_settings, self.losses.behaviour)
+        share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.settings, self.losses.behaviour)
         generators = seed_step(self.seed, self.step, self.device)
         values = self._backward(batch.to(self.device), self.draws(*generators))
         if batch.objectives not in self._checked:
@@ -186,7 +185,7 @@ class Trainer:
             self._checked.add(batch.objectives)
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = full(nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.gradient_clip))
+        norm = full(nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip))
         losses = list(StepLosses.only_losses(values).values())
         leave_out = self.guard.judge(losses, norm, self.step, scaled=self.scaler.is_enabled())
         if not self.scaler.is_enabled():  # otherwise it leaves such steps out itself, and lowers its scale
@@ -196,7 +195,7 @@ class Trainer:
         if self.ema is not None:
             self.ema.update(leave_out)
         self.optimizer.zero_grad(set_to_none=True)  # now, so that they and the next step's activations never meet
-        rate = torch.tensor(share * self.optimizer_settings.learning_rate)
+        rate = torch.tensor(share * self.settings.learning_rate)
         return {
             "loss": StepLosses.total(values),
             **values,
@@ -207,7 +206,7 @@ class Trainer:
     def _backward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Sum up the gradients of a batch, part after part; its losses and what else is recorded, without gradients."""
         found: dict[str, Tensor] = {}
-        count = self.loop_settings.accumulate
+        count = self.settings.accumulate
         for index, part in enumerate(parts_of(self.losses, batch, draws, count)):
             with self._gradient_synchronisation(index + 1 == count):
                 with self._autocast():

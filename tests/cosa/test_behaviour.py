@@ -1,4 +1,4 @@
-"""The published preset: a choice in every field, told in the docs, and what it changes in small."""
+"""The published preset: a choice in every field, described in the docs, and what it changes in small."""
 
 import re
 from dataclasses import fields, replace

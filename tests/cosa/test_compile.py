@@ -38,7 +38,7 @@ def test_losses_and_gradients_are_the_same(family: str, objectives: tuple[str, .
         torch.testing.assert_close(ours_gradients[name], gradient, atol=2e-4 * size + 1e-6, rtol=1e-3)
 
 
-def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(UserError, match=r"compile: torch.compile needs a C\+\+ compiler on a CPU; install g\+\+"):
         tiny_model().compile_encoders()

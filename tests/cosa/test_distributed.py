@@ -134,7 +134,7 @@ def test_gathered_rows_stand_in_worker_order(found: list[dict[str, Any]]) -> Non
 
 
 @pytest.mark.slow
-def test_evaluation_divided_over_workers_gives_all_the_same_result(found: list[dict[str, Any]]) -> None:
+def test_evaluation_split_over_workers_gives_all_the_same_result(found: list[dict[str, Any]]) -> None:
     for one in found:
         for (metrics, predictions), (expected, rows) in zip(one["evaluations"], evaluations(), strict=True):
             assert metrics == pytest.approx(expected)

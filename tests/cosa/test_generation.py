@@ -96,7 +96,7 @@ def questions_of(model: COSA, padding: int) -> Tensor:
 @pytest.mark.parametrize("padding", [None, 0, 2])
 @pytest.mark.parametrize(("beams", "penalty"), [(1, 1.0), (2, 0.6), (3, 0.6), (3, 0.0), (4, 2.0)])
 @pytest.mark.parametrize("behaviour", [DEFAULT, PUBLISHED])
-def test_equals_running_the_whole_text_at_every_step(
+def test_equals_running_the_full_text_at_every_step(
     family: Family, seed: int, padding: int | None, beams: int, penalty: float, behaviour: Behaviour
 ) -> None:
     """padding: None for captions, else of the questions."""
@@ -161,7 +161,7 @@ def test_a_larger_penalty_prefers_longer_texts() -> None:
     assert short < long
 
 
-def test_the_prompt_counts_the_whole_question() -> None:
+def test_the_prompt_counts_the_full_question() -> None:
     model = lively_model()
     prompt = question_prompt(model, memory_of(model), questions_of(model, 0), LIMIT)
     assert isinstance(prompt, Prompt)

@@ -33,7 +33,7 @@ def trials(storage: Path, stage: str = "retrieval") -> dict[str, str]:
     return {str(path.parent): json.loads(path.read_text())["state"] for path in found}
 
 
-def test_a_killed_sweep_goes_on_with_the_trials_that_are_left(tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_with_the_trials_that_are_left(tmp_path: Path) -> None:
     arguments = ("run-experiment", "experiments/quickstart.yaml", *sets(f"storage={tmp_path}", *SETTINGS, SWEEP))
 
     def one_done_one_running() -> bool:

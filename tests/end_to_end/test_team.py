@@ -102,7 +102,7 @@ def files_with(text: str, *folders: Path) -> list[Path]:
 
 
 def runs_of(client: MlflowClient, name: str) -> dict[str | None, list]:
-    """Runs of an experiment by stage; None: those of whole invocations."""
+    """Runs of an experiment by stage; None: those of invocations."""
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
     found: dict[str | None, list] = {}
@@ -148,7 +148,7 @@ def test_runs_metrics_and_artifacts_reach_the_server(through_server: Path) -> No
     assert files_with(PASSWORD, through_server) == []
 
 
-def test_training_goes_on_from_s3_and_a_database_keeps_its_password_to_itself(
+def test_training_resumes_from_s3_and_a_database_keeps_its_password_to_itself(
     tmp_path: Path, spec: Path, store: Bucket, database: str, through_server: Path, keys: None
 ) -> None:
     """The driver is killed, the newest checkpoint on S3 is damaged; the next invocation ends as if nothing had happened."""
@@ -232,7 +232,7 @@ def tables_of(uri: str) -> dict[str, str]:
 def test_forced_stages_leave_nothing_on_s3(tmp_path: Path, store: Bucket, keys: None) -> None:
     warnings: list[str] = []
     address = checkpoint_storage(tmp_path, store.address("forced"), "team-pretrain")
-    assert checkpoint_storage(tmp_path, None, "other") == address  # where it was begun, there it goes on
+    assert checkpoint_storage(tmp_path, None, "other") == address  # it resumes where it was begun
     remove_checkpoints(tmp_path, warnings.append)  # before anything was saved
     address = checkpoint_storage(tmp_path, store.address("forced"), "team-pretrain")
     folder = RunFolder.at(address, "run")

@@ -107,7 +107,7 @@ def test_the_dashboard_shows_names_of_stages(spread: Path, nodes: Nodes) -> None
     assert "spread" in {job["metadata"].get("job_name") for job in json.loads(nodes.get("/api/jobs/"))}
 
 
-def test_a_submitted_run_goes_on_with_another_number_of_workers(
+def test_a_submitted_run_resumes_with_another_number_of_workers(
     spread: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is begun with one to two workers, asked to stop, and ends as a job with one.
@@ -134,10 +134,10 @@ def test_a_submitted_run_goes_on_with_another_number_of_workers(
     assert f"results will be in {storage}/spread" in done.output
     assert "12 steps, loss" in done.output  # the job's own lines
     assert done.output.rstrip().endswith("succeeded")
-    told = nodes.get("/api/jobs/") + done.output
-    assert "spread-" in told
-    assert secret not in told
-    assert nodes.token.read_text() not in told
+    shown = nodes.get("/api/jobs/") + done.output
+    assert "spread-" in shown
+    assert secret not in shown
+    assert nodes.token.read_text() not in shown
 
     groups = manifest(storage, "pretrain")["details"]["workers"]
     assert [len(group) for group in groups] == [2, 1]

@@ -60,7 +60,7 @@ OBJECTIVES["length"] = Objective(
     title="length of the caption",
     loss=f"{__name__}:length_loss",
     reaches=(VISION, POOLING),
-    head=Head(f"{__name__}:length_head", may_rest=True),
+    head=Head(f"{__name__}:length_head", may_be_frozen=True),
 )
 
 

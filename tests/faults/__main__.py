@@ -50,7 +50,7 @@ def disturb(kind: str, storage: Path, undisturbed: Path, seed: int) -> tuple[str
                 KINDS[kind](round_)
                 if kind == "NaN, skip":
                     outcome = "one update left out"
-                    round_.notes.append(f"loss {'' if _skipped(round_) else 'not '}told")
+                    round_.notes.append(f"loss {'' if _skipped(round_) else 'not '}reported")
                     assert _skipped(round_), "the record does not say that an update was left out"
                 else:
                     round_.compare(undisturbed)

@@ -23,7 +23,7 @@ FREE = 300_000  # bytes that are left on a full disk: less than a checkpoint
 
 
 def worker_killed(round_: Round) -> None:
-    """kill -9 of one training worker: Ray starts the workers again, the run goes on by itself."""
+    """kill -9 of one training worker: Ray starts the workers again, the run resumes by itself."""
     run = round_.start()
     round_.wait_for_moment(run, first=1)
     workers = _workers(round_.storage)
@@ -113,7 +113,7 @@ def disk_full(round_: Round) -> None:
 
 
 def losses_not_finite(round_: Round) -> None:
-    """The losses of one step are NaN: training stops, naming step and samples; the same command goes on."""
+    """The losses of one step are NaN: training stops, naming step and samples; the same command resumes it."""
     run = round_.start(**_nan(round_))
     round_.expect(run, 1)
     assert re.search(r"non-finite in step \d+ \(corpus .*samples train_", run.output), f"no step or samples in {run.log}"
@@ -121,7 +121,7 @@ def losses_not_finite(round_: Round) -> None:
 
 
 def losses_not_finite_skipped(round_: Round) -> None:
-    """The same with max_skipped_steps: the update is left out, and training goes on."""
+    """The same with max_skipped_steps: the update is left out, and training continues."""
     round_.settings.append(f"stages.retrieval.max_skipped_steps={2}")
     run = round_.start(**_nan(round_))
     round_.expect(run, 0)
@@ -149,7 +149,7 @@ def mlflow_restarted(round_: Round) -> None:
 
 
 def node_lost(round_: Round) -> None:
-    """A node of a cluster of two is killed with all its workers; another one takes its place, and the run goes on by itself."""
+    """A node of a cluster of two is killed with all its workers; another one takes its place, and the run resumes by itself."""
     folder = round_.storage.with_name(f"{round_.storage.name}-nodes")
     folder.mkdir()
     nodes = Nodes(folder)

@@ -94,7 +94,7 @@ class Round:
         return Run(process, log)
 
     def wait_for_moment(self, run: Run, first: int = 0, last: int = STEPS - 4) -> int:
-        """Let a run go on until a random moment between two numbers of steps; the number of steps at that moment."""
+        """Let a run continue until a random moment between two numbers of steps; the number of steps at that moment."""
         wanted, delay = self.draw.randint(first, last), self.draw.random()
         while self.step < wanted:
             self._must_live(run, f"before step {wanted}")

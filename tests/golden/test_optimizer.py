@@ -1,4 +1,4 @@
-"""Parameter groups, schedules, and steps of the whole training loop: losses, clipping, AdamW."""
+"""Parameter groups, schedules, and steps of the full training loop: losses, clipping, AdamW."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from cosa.draws import Draws
 from cosa.model import COSA
 from cosa.training.loop import Trainer
 from cosa.training.optimizer import build_optimizer, schedule
-from cosa.training.training_settings import LoopSettings, OptimizerSettings
+from cosa.training.training_settings import OptimizerSettings, TrainingSettings
 from tests.golden import golden, steps
 from tests.golden.golden import Encoder
 from tests.golden.language import recorded_arithmetic
@@ -80,8 +80,7 @@ def trainer_of(encoder: Encoder, expected: dict[str, Any], model: COSA, draws: I
         losses=steps.step_losses(model.train(), behaviour),
         optimizer=build_optimizer(model, settings, behaviour),
         batches=Steps(expected["options"]["num_train_steps"]),  # type: ignore[arg-type]
-        optimizer_settings=settings,
-        loop_settings=LoopSettings(),
+        settings=TrainingSettings(**settings.model_dump()),
         seed=0,
         device=torch.device("cpu"),
         draws=lambda *_: next(draws),

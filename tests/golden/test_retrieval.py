@@ -22,7 +22,7 @@ NAMES = {"video": "text_to_video", "txt": "video_to_text"}
 
 
 def behaviour_of(case: str) -> Any:
-    """`half` ran the whole model in float16: it can only be compared loosely, with the rounded one."""
+    """`half` ran the full model in float16: it can only be compared loosely, with the rounded one."""
     return replace(PUBLISHED, half_features=not case.endswith("fp32"))
 
 

@@ -26,5 +26,5 @@ def is_asked_to_stop(folder: Path) -> bool:
 
 
 def forget(folder: Path) -> None:
-    """Before a training goes on."""
+    """Forget an earlier request, before a training resumes."""
     (folder / STOP_FILE).unlink(missing_ok=True)

@@ -44,7 +44,7 @@ class MeteorScorer(CaptionScorer):
             self.errors.seek(0)
             said = self.errors.read().decode(errors="replace")[-500:].strip()
             raise UserError(
-                f"METEOR's Java process failed (it needs up to 2 GB of memory; leave out the metric 'meteor' to go on "
+                f"METEOR's Java process failed (it needs up to 2 GB of memory; leave out the metric 'meteor' to continue "
                 f"without it). Java said: {said or error}"
             ) from error
         return {"meteor": float(value)}

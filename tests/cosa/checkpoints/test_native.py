@@ -105,8 +105,8 @@ def saved(folder: Path) -> Path:
 @pytest.mark.parametrize("content", [b"", b"text", None])
 def test_damaged_weights(tmp_path: Path, content: bytes | None) -> None:
     path = saved(tmp_path) / WEIGHTS
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    intact = path.read_bytes()
+    path.write_bytes(intact[: len(intact) // 2] if content is None else content)
     with pytest.raises(UserError, match=r"model.safetensors is damaged .*make the checkpoint again"):
         load_checkpoint(tmp_path)
 

@@ -38,6 +38,6 @@ def test_encoders_are_loaded_and_the_rest_is_drawn_as_without_them(tmp_path: Pat
         assert torch.equal(found[name], random[name]), name
 
 
-def test_weights_that_are_missing_are_told(tmp_path: Path) -> None:
+def test_weights_that_are_missing_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.vision\.pretrained: no file"):
         new_model(pretrained_config(str(tmp_path / "gone.pth"), bert_folder(tmp_path / "bert")))

@@ -55,7 +55,7 @@ def test_all_weights_arrive(tmp_path: Path, family: Family, wrapped: str) -> Non
     assert UNKNOWN not in report.unused.values()  # type: ignore[attr-defined]
 
 
-def test_prefixes_are_removed_as_whole_parts_only() -> None:
+def test_prefixes_are_removed_as_full_parts_only() -> None:
     assert without_wrappers("module.clip_model.module.visual.x") == "clip_model.visual.x"
     assert without_wrappers("submodule.x") == "submodule.x"
 

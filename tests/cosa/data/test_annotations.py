@@ -132,7 +132,7 @@ GOOD = '{"video_id": "v", "desc": "a"}'
         ('[{"video_id": "\\ud800", "desc": "a"}]', "not valid Unicode"),
     ],
 )
-def test_mistakes_are_told_with_their_place(tmp_path: Path, content: str, message: str) -> None:
+def test_mistakes_are_reported_with_their_place(tmp_path: Path, content: str, message: str) -> None:
     path = write(tmp_path, content)
     with pytest.raises(DataError, match=message) as raised:
         load_captions(path)

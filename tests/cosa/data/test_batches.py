@@ -118,14 +118,14 @@ def test_concatenated_samples() -> None:
         assert batch.members.shape == (8, 4)
         assert batch.members[:, 0].tolist() == list(range(8))
         assert all(len(set(row)) == 4 for row in batch.members.tolist())
-        captions = [f"{CAPTIONS[int(text.split()[-1]) % 4]} {text.split()[-1]}" for text in _whole_captions(data, step)]
+        captions = [f"{CAPTIONS[int(text.split()[-1]) % 4]} {text.split()[-1]}" for text in _full_captions(data, step)]
         for row, joined in zip(batch.members.tolist(), unpadded(batch.concatenated_ids), strict=True):
             assert joined == TOKENIZER.frame(TOKENIZER.ids(" ".join(captions[i] for i in row)), 20)
     partners = [tuple(data[step].members[0, 1:].tolist()) for step in range(7)]  # type: ignore[index]
     assert len(set(partners)) > 3
 
 
-def _whole_captions(data: TrainingBatches, step: int) -> list[str]:
+def _full_captions(data: TrainingBatches, step: int) -> list[str]:
     indices = data._global_batch(0, step)
     return [data.corpora[0].samples[i].caption for i in indices]
 
@@ -180,7 +180,7 @@ def test_questions_and_answers() -> None:
     assert batch.answer_ids.shape[1] == 3
 
 
-def test_a_batch_moves_whole() -> None:
+def test_a_batch_moves_with_all_its_tensors() -> None:
     batch = batches([corpus()])[0]
     moved = batch.to(torch.device("meta"))
     assert moved.frames.is_meta

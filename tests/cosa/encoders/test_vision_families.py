@@ -49,7 +49,7 @@ def test_stochastic_depth_is_the_familys_unless_given() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["resnet50", "swinv2_tiny_window8_256", "resnet50_clip_gap", "deit_tiny_patch16_224"])
-def test_an_unknown_encoder_is_told_what_there_is(encoder: str) -> None:
+def test_an_unknown_encoder_is_answered_by_what_there_is(encoder: str) -> None:
     with pytest.raises(ValidationError) as caught:
         VisionConfig(encoder=encoder)
     for family in VISION_FAMILIES.values():

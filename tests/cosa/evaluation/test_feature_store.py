@@ -22,7 +22,7 @@ def test_what_was_added_is_found_again(kind: torch.dtype) -> None:
         assert torch.equal(store.select([8, 2]), torch.stack([torch.zeros(2, 3, 5, dtype=kind), parts[0][2]]))
 
 
-def test_a_full_disk_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", ["free"])
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9))
     with (

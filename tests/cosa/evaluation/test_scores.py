@@ -21,12 +21,12 @@ def vectors(count: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("others_zero", [False, True])
-def test_blocks_give_the_metrics_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch, others_zero: bool) -> None:
+def test_blocks_give_the_metrics_of_the_full_matrix(monkeypatch: pytest.MonkeyPatch, others_zero: bool) -> None:
     similarities = Similarities(vectors(30, 0) / 10, vectors(12, 1) / 10)
-    whole = similarities.rows(0, 30)
-    candidates = best_columns(whole, 4)
+    full = similarities.rows(0, 30)
+    candidates = best_columns(full, 4)
     match = np.random.default_rng(2).random((30, 4))
-    expected = np.zeros((30, 12)) if others_zero else whole.astype(np.float64) - 10
+    expected = np.zeros((30, 12)) if others_zero else full.astype(np.float64) - 10
     for row in range(30):
         for column, value in zip(candidates[row], match[row], strict=True):
             expected[row, column] = value

@@ -29,7 +29,7 @@ class LengthHead(nn.Module):
 
 
 def length_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
-    """Squared error of the length of a caption, in tens of tokens, told by its first state with its video."""
+    """Squared error of the length of a caption, in tens of tokens, predicted from its first state with its video."""
     model = batch.model
     lengths = model.not_padding(batch.ids).sum(1) / 10
 
@@ -43,5 +43,5 @@ LENGTH = Objective(
     title="length of captions",
     loss=f"{__name__}:length_loss",
     reaches=(VISION, TEXT, FUSION),
-    head=Head(f"{__name__}:LengthHead", may_rest=True),
+    head=Head(f"{__name__}:LengthHead", may_be_frozen=True),
 )

@@ -92,7 +92,9 @@ def test_a_third_of_the_concatenated_samples_is_one_at_least() -> None:
 
 
 def test_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = Objective(title="mine", loss="", reaches=OBJECTIVES["itc"].reaches, head=Head("torch.nn:Identity", may_rest=True))
+    mine = Objective(
+        title="mine", loss="", reaches=OBJECTIVES["itc"].reaches, head=Head("torch.nn:Identity", may_be_frozen=True)
+    )
     monkeypatch.setitem(OBJECTIVES, "mine", mine)
     assert heads_of(["itc", "mine", "mine"]) == ("mine",)
     assert parts_reached(["mine"]) - parts_reached(["itc"]) == {mine.head_part("mine")}

@@ -70,8 +70,8 @@ def test_the_head_rests_while_others_train_if_it_may(monkeypatch: pytest.MonkeyP
     assert set(freeze_unused(model, ["itc"])) >= HEAD
     assert LENGTH.head is not None
     monkeypatch.delitem(OBJECTIVES, "length")
-    monkeypatch.setitem(OBJECTIVES, "length", replace(LENGTH, head=replace(LENGTH.head, may_rest=False)))
-    with pytest.raises(UserError, match=r"^itc: nothing trains the head of length \(heads\.length\..*may not rest"):
+    monkeypatch.setitem(OBJECTIVES, "length", replace(LENGTH, head=replace(LENGTH.head, may_be_frozen=False)))
+    with pytest.raises(UserError, match=r"^itc: nothing trains the head of length \(heads\.length\..*may not be frozen"):
         freeze_unused(with_head(), ["itc"])
 
 

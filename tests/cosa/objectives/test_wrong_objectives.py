@@ -57,7 +57,7 @@ def test_what_a_loss_must_not_give(function: Callable[..., Any], message: str, m
 
 
 def test_what_builds_a_head_gives_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = Head(f"{__name__}:builds_nothing", may_rest=True)
+    head = Head(f"{__name__}:builds_nothing", may_be_frozen=True)
     monkeypatch.setitem(OBJECTIVES, "own", Objective(title="own", loss="", reaches=(VISION,), head=head))
     with pytest.raises(UserError, match="objective own: what builds its head gives NoneType; expected a torch module"):
         small_trainer(("itc", "own"))
@@ -113,7 +113,7 @@ def linear(config: Any) -> torch.nn.Module:
 @pytest.mark.parametrize(
     ("reaches", "head", "message"),
     [
-        ((LANGUAGE,), Head(f"{__name__}:linear", may_rest=False), "itc, own: no gradient reaches the head of own, though"),
+        ((LANGUAGE,), Head(f"{__name__}:linear", may_be_frozen=False), "itc, own: no gradient reaches the head of own, though"),
         ((LANGUAGE, FUSION), None, "itc, own: no gradient reaches the cross-attention to videos, though"),
         ((LANGUAGE,), None, None),
     ],

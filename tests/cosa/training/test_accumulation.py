@@ -82,12 +82,12 @@ def test_a_part_that_is_not_finite_leaves_the_full_update_out() -> None:
 
 
 @pytest.mark.parametrize("objectives", [("itc",), ("cap", "itm"), ("ccap",), ("scst",)])
-def test_what_compares_samples_is_not_divided(objectives: tuple[str, ...]) -> None:
+def test_what_compares_samples_is_not_split(objectives: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=rf"corpus0: {objectives[-1]} cannot run in 2 parts, only cap, mlm, qa"):
         small_trainer(objectives, accumulate=2)
 
 
-def test_batches_are_divided_evenly() -> None:
+def test_batches_are_split_evenly() -> None:
     with pytest.raises(UserError, match="4 samples of a worker cannot be split into 3 parts"):
         small_trainer(("cap",), accumulate=3)
 

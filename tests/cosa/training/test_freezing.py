@@ -101,7 +101,7 @@ def test_an_objective_that_forgets_what_it_reaches_is_an_error(monkeypatch: pyte
 
 
 def test_a_part_that_the_model_lacks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OBJECTIVES, "mine", replace(OBJECTIVES["itc"], head=Head("torch.nn:Identity", may_rest=True)))
+    monkeypatch.setitem(OBJECTIVES, "mine", replace(OBJECTIVES["itc"], head=Head("torch.nn:Identity", may_be_frozen=True)))
     with pytest.raises(UserError, match=r"^itc, mine: the model lacks the head of mine; build it with all heads"):
         freeze_unused(tiny_model(), ["itc", "mine"])
 

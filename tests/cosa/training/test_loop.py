@@ -204,7 +204,7 @@ def test_a_step_that_is_not_finite_stops_training_and_is_named(behaviour: str) -
     trainer, reference = make_trainer(log_every=3), make_trainer(log_every=3)
     if behaviour == "published":
         for t in (trainer, reference):
-            t.optimizer = build_optimizer(t.losses.model, t.optimizer_settings, BEHAVIOURS["published"])
+            t.optimizer = build_optimizer(t.losses.model, t.settings, BEHAVIOURS["published"])
     break_losses(trainer, [1])
     expected = trainer.batches[1]
     with pytest.raises(NonFiniteLossError) as raised:

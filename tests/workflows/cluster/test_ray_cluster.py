@@ -1,4 +1,4 @@
-"""What a cluster can hold, and how batches are divided over workers, without starting Ray."""
+"""What a cluster can hold, and how batches are split over workers, without starting Ray."""
 
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def pretraining(objectives: str, batch: int, **fields: int) -> PretrainSection:
     return PretrainSection.model_validate({"kind": "pretrain", "concatenate": 2, "corpora": [corpus], **fields})
 
 
-def test_batches_are_divided_evenly() -> None:
+def test_batches_are_split_evenly() -> None:
     check_batch("pre", pretraining("itc citm", 12), 4)
     with pytest.raises(UserError, match=r"stages.pre.corpora.0.batch_size: 13 cannot be split evenly over 2 workers; choose a"):
         check_batch("pre", pretraining("itc", 13), 2)

@@ -15,7 +15,9 @@ from workflows.execution.workers import finite, raise_mistake, training_worker
 
 
 @pytest.mark.parametrize("group", [1, 2])
-def test_a_mistake_ends_training_and_is_told_to_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
+def test_a_mistake_ends_training_and_is_reported_to_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
     """Alone a worker ends as if it were done; one of several raises, so that Ray ends the others, and all return at once."""
     trained = []
 

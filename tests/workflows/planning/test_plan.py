@@ -204,7 +204,7 @@ def test_interrupted(here: Path) -> None:
     assert (other.reason, other.resumes) == ("new", False)
 
 
-def test_reason_is_told_against_the_newest_result(here: Path) -> None:
+def test_reason_is_reported_against_the_newest_result(here: Path) -> None:
     for epochs in (2, 3):
         made = plan(f"stages.retrieval.epochs={epochs}")
         finish(made)

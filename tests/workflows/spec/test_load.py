@@ -56,7 +56,7 @@ def test_values_of_the_environment_and_of_other_fields(spec: Path) -> None:
     assert load_spec(spec, ["paths.data=e"], environment={}).section.datasets["clips"].root == "e/clips"
 
 
-def test_a_whole_mapping_can_be_referred_to(spec: Path) -> None:
+def test_a_mapping_can_be_referred_to(spec: Path) -> None:
     experiment = child(spec, "stages: {again: '${stages.retrieval}'}")
     assert experiment.stages["again"] == experiment.stages["retrieval"]
 
@@ -161,7 +161,7 @@ def test_override_of_something_that_is_not_there(spec: Path, overrides: list[str
     assert set(problems(spec, *overrides)) == {message}
 
 
-def test_all_wrong_overrides_are_told_at_once(spec: Path) -> None:
+def test_all_wrong_overrides_are_reported_at_once(spec: Path) -> None:
     assert len(problems(spec, "stages.tets.split=x", "datasets.clip.frames=x", "x")) == 3
 
 
@@ -173,7 +173,7 @@ def test_new_path_that_the_spec_refers_to(spec: Path) -> None:
 # -- references -------------------------------------------------------------------------------------------------------
 
 
-def test_every_wrong_reference_is_told_once(spec: Path) -> None:
+def test_every_wrong_reference_is_reported_once(spec: Path) -> None:
     assert problems(spec, "stages.retrieval.dataset=clip", "stages.test.tasks=[retrieval, captioning]") == [
         "stages.retrieval.dataset: no dataset 'clip'; did you mean 'clips'?"
     ]
