@@ -34,7 +34,9 @@ def connect(
         origin = root.origin(path)  # A wrong value is one mistake, however many fields refer to it.
         node = root.at(origin)
         place = root.find(origin, of_key=node is not None and node.children is not None)
-        problems.append(Problem(f"{'.'.join(map(str, origin))}: {message}", place))
+        problem = Problem(f"{'.'.join(map(str, origin))}: {message}", place)
+        if problem not in problems:
+            problems.append(problem)
 
     connections = NamedStages(section, stages, names, report)
     connections.check_datasets()
@@ -45,6 +47,11 @@ def connect(
     resolved = {name: stages[name] for name in order if name in stages}
     for name, stage in resolved.items():
         resolved[name] = kind_of(stage).inherited(stage, section, resolved)
+    connections = NamedStages(section, resolved, names, report)
+    inherited = {name: tuple(dict.fromkeys(_inputs_of(name, stage, connections))) for name, stage in resolved.items()}
+    if inputs != inputs | inherited:  # A field that was inherited names a stage or a dataset.
+        inputs |= inherited
+        resolved = {name: resolved[name] for name in _order(inputs, root, problems) if name in resolved}
     frames = {dataset: n for n, stage in resolved.items() if (dataset := kind_of(stage).frames_of(stage)) is not None}
     experiment = Experiment(section, resolved, inputs, file, frames, source=root)
     for name, stage in resolved.items():

@@ -1,4 +1,4 @@
-"""Results from before are found again: fingerprints of every kind of stage and task, as the program computed them in November 2026.
+"""Results from before are found again: fingerprints of all kinds of stages and tasks, as they were in November 2026.
 
 Where a change of the program changes what a stage computes, its kind's `version` is raised, and its fingerprints here with it.
 """

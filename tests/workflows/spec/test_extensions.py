@@ -51,7 +51,7 @@ OWN = """\
 from typing import Literal
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.captioning import Captioning
-from workflows.spec.reads import FileRead
+from workflows.spec.reads import FileRead, ResultRead
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kind import StageKind
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -100,7 +100,21 @@ class Asking(Captioning):
     def objectives(self, settings):
         return ("qa",)
 
+class Follower(Files):
+    name = "follower"
+
+    class section(FilesSection):
+        kind: Literal["follower"]
+        of: str = ""
+
+    def inherited(self, section, experiment, stages):
+        return section.model_copy(update={"of": "pretrain"})
+
+    def reads(self, section, datasets):
+        return [ResultRead(("of",), section.of)] if section.of else []
+
 STAGE_KINDS.register(MyPrepare())
+STAGE_KINDS.register(Follower())
 STAGE_KINDS.register(Files())
 for task in (Variant, Misspelt, Nothing, Asking):
     TASKS[task.name] = task()
@@ -198,3 +212,10 @@ TASKS["tolerant"] = Tolerant()
     assert found == [1, 2]
     with pytest.raises(SpecError, match="tolerance: is not a field of the stage"):
         load("extensions=[one/own.py]", f"stages.more={stage.replace('[tolerant]', '[captioning]')}")
+
+
+def test_inherited_fields_name_inputs_like_others() -> None:
+    Path("one/own.py").write_text(OWN)
+    experiment = load("extensions=[one/own.py]", "stages.more={kind: follower, files: []}")
+    assert experiment.inputs["more"] == ("pretrain",)
+    assert list(experiment.stages).index("more") > list(experiment.stages).index("pretrain")
