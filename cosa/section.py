@@ -10,6 +10,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    create_model,
     model_serializer,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -31,6 +32,14 @@ class Section(BaseModel):
             if later and name in dumped and getattr(self, name) == field.get_default(call_default_factory=True):
                 del dumped[name]
         return dumped
+
+
+def with_fields(section: Any, *settings: Any) -> Any:
+    """A section that also has the fields of settings; the section itself, if it has them all."""
+    lacking = [one for one in settings if not issubclass(section, one)]
+    if not lacking:
+        return section
+    return create_model(section.__name__, __base__=(section, *lacking), __doc__=section.__doc__)
 
 
 def no_effect(*default: Any, **keywords: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from cosa.evaluation.metric import Metric
 from cosa.section import Section
 from cosa.table import Table
-from cosa.tasks.captioning import Captioning, CaptioningSettings
-from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringSettings
+from cosa.tasks.captioning import Captioning, CaptioningSettings, CaptioningTraining
+from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringEvaluation, QuestionAnsweringSettings
 from cosa.tasks.retrieval import Retrieval, RetrievalSettings
 from cosa.tasks.task import Task
 
@@ -59,3 +59,11 @@ def misplaced(settings: Section, chosen: Collection[Task[Any]], tasks: str) -> I
 
 class EvaluationSettings(RetrievalSettings, CaptioningSettings, QuestionAnsweringSettings):
     """How the tasks are evaluated (paper, section 4; published defaults)."""
+
+
+class FinetuningSwitches(CaptioningTraining):
+    """Fields of tasks that only finetuning has."""
+
+
+class EvaluationSwitches(QuestionAnsweringEvaluation):
+    """Fields of tasks that only evaluation has."""

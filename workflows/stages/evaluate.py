@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from cosa.section import OneOf, Section, no_effect
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings, misplaced
-from cosa.tasks.question_answering import QuestionAnsweringEvaluation
+from cosa.section import OneOf, Section, no_effect, with_fields
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.spec.errors import did_you_mean
 from workflows.spec.experiment import Experiment
@@ -17,14 +16,13 @@ from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Rea
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind
 from workflows.spec.stage_kinds import kind_of
-from workflows.stages.finetune import with_fields
 
 if TYPE_CHECKING:
     from workflows.execution.context import StageContext
     from workflows.records.outcome import StageOutcome
 
 
-class EvaluateSection(StageSection, EvaluationSettings, QuestionAnsweringEvaluation, WorkersMixin, BehaviourMixin):
+class EvaluateSection(StageSection, EvaluationSettings, EvaluationSwitches, WorkersMixin, BehaviourMixin):
     """Evaluate a checkpoint; straight from pretraining that is zero-shot.
 
     Fields of clips and evaluation that are left out are inherited from the stage that trained the checkpoint.
@@ -108,7 +106,8 @@ class Evaluate(StageKind[EvaluateSection]):
 
     def check_with_others(self, name: str, section: EvaluateSection, experiment: Experiment, report: Report) -> None:
         """Report a submission on a split that also selects a checkpoint, because such a split has no answers."""
-        if not section.submission:
+        uses = (use for task in section.tasks for use in TASKS[task].evaluated_annotations(section, section.split))
+        if all(use.with_answers for use in uses):
             return
         for other, stage in experiment.stages.items():
             lineage = kind_of(stage).lineage(stage)

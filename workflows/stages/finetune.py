@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, create_model
+from pydantic import Field, PositiveInt
 
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.section import OneOf
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings, misplaced
-from cosa.tasks.captioning import CaptioningTraining
+from cosa.section import OneOf, with_fields
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
 from workflows.spec.reads import AnnotationsRead, MediaRead, Read
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 VALIDATION_SPLITS = ("validation", "val", "test")  # Training validates on the first of these that a dataset has.
 
 
-class FinetuneSection(TrainSection, EvaluationSettings, CaptioningTraining):
+class FinetuneSection(TrainSection, EvaluationSettings, FinetuningSwitches):
     """Train one task on one dataset and save the checkpoint that is best in validation (paper, section 4)."""
 
     kind: Literal["finetune"]
@@ -161,14 +160,6 @@ class Finetune(TrainingKind[FinetuneSection]):
         from workflows.execution.train import train
 
         return train(context)
-
-
-def with_fields(section: Any, *settings: Any) -> Any:
-    """Return a section that also has the fields of settings; the section itself, if it has them all."""
-    lacking = [one for one in settings if not issubclass(section, one)]
-    if not lacking:
-        return section
-    return create_model(section.__name__, __base__=(section, *lacking), __doc__=section.__doc__)
 
 
 def _validation_split(section: FinetuneSection, datasets: Mapping[str, DatasetSection]) -> str | None:
