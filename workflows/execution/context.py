@@ -11,6 +11,7 @@ from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
+from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.reporter import StageLine
@@ -71,7 +72,7 @@ class StageContext(Generic[S]):
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
-                frames, unreadable = str(extracted / "frames"), _unreadable(extracted)
+                frames, unreadable = str(extracted / FRAMES_FOLDER), _unreadable(extracted)
         splits = {
             split: {
                 kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
@@ -90,5 +91,5 @@ class StageContext(Generic[S]):
 
 
 def _unreadable(extracted: Path) -> frozenset[str]:
-    path = extracted / "unreadable.txt"
+    path = extracted / UNREADABLE_FILE
     return frozenset(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else frozenset()

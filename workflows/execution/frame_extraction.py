@@ -18,6 +18,7 @@ from cosa.errors import DataError
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
+from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
 
 CLIPS_PER_TASK = 16
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
@@ -42,7 +43,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
     table.to_parquet(context.folder / MANIFEST_FILE, index=False)
     bad = table[table["error"].notna()]
-    (context.folder / "unreadable.txt").write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
+    (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
     if len(bad) > section.max_unreadable:
         first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
         raise DataError(
@@ -63,7 +64,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
         f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{left_out}",
         metrics={name: float(value) for name, value in counts.items()},
         artifacts=[context.folder / MANIFEST_FILE],
-        outputs={"frames": "frames", "manifest": MANIFEST_FILE},
+        outputs={"frames": FRAMES_FOLDER, "manifest": MANIFEST_FILE},
         details={"counts": counts},
     )
 
@@ -75,7 +76,7 @@ def _extract_all(context: Context, root: str, video_ids: list[str]) -> list[dict
 
     section = context.section
     remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
-    frames = context.folder / "frames"
+    frames = context.folder / FRAMES_FOLDER
     frames.mkdir(exist_ok=True)
     remove_partial_folders(frames)
     records: list[dict[str, Any]] = []

@@ -7,9 +7,8 @@ from typing import Any
 
 from workflows.execution.context import StageContext
 from workflows.execution.progress import Record
+from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.spec.references import is_path
-
-CHECKPOINT_FOLDER = "checkpoint"
 
 
 def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str | None:

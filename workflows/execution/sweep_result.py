@@ -17,7 +17,7 @@ from workflows.execution.context import StageContext
 from workflows.execution.plots import plot_curves, plot_sweep, plot_trials
 from workflows.execution.progress import PROGRESS_FILE, Record, best_evaluation, read_records
 from workflows.execution.run_folder import RunFolder
-from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
+from workflows.execution.stage_checkpoint import further_steps, uploaded_checkpoints
 from workflows.execution.training_job import run_name, storage_of
 from workflows.execution.training_outcome import training_outcome
 from workflows.execution.training_stage import TrainSection
@@ -25,6 +25,7 @@ from workflows.execution.trials import Trial, TrialBook, is_logarithmic
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.tracking import RUN_NOTE, RunRecorder
+from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.spec.sweep import SweepSection
 
 Context = StageContext[TrainSection]

@@ -25,7 +25,7 @@ def evaluate(context: Context) -> StageOutcome:
     """Compute metrics and predictions of every task, each beside its baseline."""
     section = context.section
     context.line.update("starting Ray")
-    resources = context.cluster.resources_for(section.workers or 1)
+    resources = context.cluster.resources_for(context.kind.workers(section))
     dataset = context.dataset(section.dataset)
     job = Job(
         section=section.model_dump(mode="json"),

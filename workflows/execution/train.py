@@ -15,11 +15,12 @@ from workflows.execution.plots import plot_curves
 from workflows.execution.progress import Follower, best_evaluation, read_records
 from workflows.execution.record_forwarder import RecordForwarder
 from workflows.execution.run_folder import RunFolder
-from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER, further_steps, uploaded_checkpoints
+from workflows.execution.stage_checkpoint import further_steps, uploaded_checkpoints
 from workflows.execution.training_job import job_of, run_name, storage_of
 from workflows.execution.training_outcome import training_outcome
 from workflows.execution.workers import raise_mistake, training_worker
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.spec.scaling import check_batch
 
 
@@ -41,7 +42,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
         UserError: a batch does not fit the number of workers, or training left no intact checkpoint.
     """
     context.line.update("starting Ray")
-    resources = context.cluster.resources_for(context.section.workers)
+    resources = context.cluster.resources_for(context.kind.workers(context.section))
     for count in resources.counts:
         check_batch(context.step.name, context.section, count)
     selected_by: Metric | None = context.kind.selection_metric(context.section)

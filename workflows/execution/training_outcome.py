@@ -7,10 +7,10 @@ from typing import Any
 from cosa.evaluation.metric import Metric
 from workflows.execution.context import StageContext
 from workflows.execution.progress import PROGRESS_FILE, Record
-from workflows.execution.stage_checkpoint import CHECKPOINT_FOLDER
 from workflows.execution.training_stage import TrainSection
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
+from workflows.results.layout import CHECKPOINT_FOLDER
 
 
 def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:

@@ -42,7 +42,7 @@ def sweep(context: Context) -> StageOutcome:
         KeyboardInterrupt: trials are missing, because Tune returns normally after Ctrl-C.
     """
     settings = _sweep_of(context)
-    resources = context.cluster.resources_for(context.section.workers)
+    resources = context.cluster.resources_for(context.kind.workers(context.section))
     book = TrialBook.read(context.folder / TRIALS_FOLDER)
     source: PlannedTrials | StudyTrials
     if settings.search == "optuna":

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
 from workflows.planning.plan import Plan, Step
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
@@ -15,11 +16,10 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_table import StageRow, main_metric
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
+from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
-
-CHECKPOINT = "checkpoint"  # folder of a stage's result and of its run's artifacts
 
 
 def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
@@ -79,8 +79,10 @@ class InvocationRecord:
         if name is not None:
             result = self.plan.result_of(step.name).absolute()
             run = self.parent if run_id is None else self.tracker.known_run(run_id)
-            folder = CHECKPOINT if run_id is not None else f"{CHECKPOINT}-{step.name}"
-            run.register(result / CHECKPOINT, folder, name, self._version_tags(step, manifest, result / CHECKPOINT))
+            folder = CHECKPOINT_FOLDER if run_id is not None else f"{CHECKPOINT_FOLDER}-{step.name}"
+            run.register(
+                result / CHECKPOINT_FOLDER, folder, name, self._version_tags(step, manifest, result / CHECKPOINT_FOLDER)
+            )
             replace(manifest, section={**manifest.section, "register_as": name}).write(result)
 
     def stage_run(self, step: Step, folder: Path) -> RunRecorder:
@@ -106,14 +108,14 @@ class InvocationRecord:
             run.artifact(result / path.relative_to(partial))
         if outcome.checkpoint is not None:
             checkpoint = result / outcome.checkpoint.relative_to(partial)
-            run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / "model.safetensors")})
+            run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)})
             if self.experiment.section.tracking.checkpoints != "none":
-                run.artifact(checkpoint, CHECKPOINT)
+                run.artifact(checkpoint, CHECKPOINT_FOLDER)
             for other in outcome.other_checkpoints:
                 (other.run or run).artifact(result / other.folder.relative_to(partial), "checkpoints")
             name = kind_of(step.section).registers_as(step.section)
             if name is not None:
-                run.register(checkpoint, CHECKPOINT, name, self._version_tags(step, manifest, checkpoint))
+                run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))
         run.end("FINISHED")
         self._show(StageRow(step.name, step.kind, "run", main_metric(outcome.metrics), local_run=run.local_id))
 
@@ -130,7 +132,7 @@ class InvocationRecord:
             "cosa.stage": step.name,
             STAGE_KIND: step.kind,
             FINGERPRINT: str(step.fingerprint),
-            SHA256: sha256_of(checkpoint / "model.safetensors"),
+            SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS),
         }
         metric = manifest.details.get("selected_by")
         if metric is not None:

@@ -158,6 +158,10 @@ class Evaluate(StageKind[EvaluateSection]):
         """Return those of its section."""
         return section.published
 
+    def workers(self, section: EvaluateSection) -> int:
+        """Return its number of workers: one, unless the section says more."""
+        return section.workers or 1
+
     def run(self, context: StageContext[EvaluateSection]) -> StageOutcome:
         """Evaluate on Ray workers, and compute the baselines here."""
         from workflows.execution.task_evaluation import evaluate
