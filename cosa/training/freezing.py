@@ -1,6 +1,11 @@
 """What of a model a stage trains: the parts that its objectives reach; the others rest, or such a stage is a mistake."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from cosa.errors import UserError
 from cosa.model import COSA
@@ -55,6 +60,47 @@ def check_reached(model: COSA, objectives: Iterable[str]) -> None:
         raise UserError(
             f"{', '.join(objectives)}: no gradient reaches the {part.name}, though `reaches` or `head` of one declares "
             "it; use it in the loss, or leave it out"
+        )
+
+
+@contextmanager
+def no_use_of_frozen(model: COSA, objectives: Iterable[str]) -> Iterator[None]:
+    """While a step of these objectives runs: check that no loss depends on modules that nothing declares.
+
+    They are frozen: an objective that forgets a part in `reaches` would train without it, and nobody would notice. Values stay
+    as they are; for this one step, gradients also flow to outputs of frozen modules.
+
+    Raises:
+        UserError: a loss does, on leaving the context.
+    """
+    used: set[str] = set()
+
+    def watching(part: ModelPart) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> Tensor | None:
+            if not (torch.is_grad_enabled() and isinstance(output, Tensor) and output.is_floating_point()):
+                return None
+            if not output.requires_grad:
+                output = output.detach().requires_grad_().clone()  # a copy, since no leaf may be changed in place later
+            output.register_hook(lambda _: used.add(part.name))
+            return output
+
+        return hook
+
+    frozen = {name.rpartition(".")[0]: name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    hooks = [
+        model.get_submodule(module).register_forward_hook(watching(part_of(name, model.parts)))
+        for module, name in frozen.items()
+        if module
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if used:
+        raise UserError(
+            f"{', '.join(objectives)}: a loss depends on the {' and the '.join(sorted(used))}, which no objective declares, so "
+            "that it is frozen; name it in `reaches`, or compute what you need of it under torch.no_grad()"
         )
 
 

@@ -19,7 +19,7 @@ from cosa.model import COSA
 from cosa.training.accumulation import check_divisible, parts_of
 from cosa.training.ema import WeightEMA
 from cosa.training.finite_guard import FiniteGuard
-from cosa.training.freezing import check_reached, differ_in_reach
+from cosa.training.freezing import check_reached, differ_in_reach, no_use_of_frozen
 from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord, Meter
 from cosa.training.optimizer import set_learning_rate
@@ -179,8 +179,12 @@ class Trainer:
         """One update; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.settings, self.losses.behaviour)
         generators = seed_step(self.seed, self.step, self.device)
-        values = self._backward(batch.to(self.device), self.draws(*generators))
-        if batch.objectives not in self._checked:
+        is_checked = batch.objectives in self._checked
+        # Hooks would make compiled modules compile again.
+        is_watched = not is_checked and not self.settings.compile
+        with no_use_of_frozen(self.losses.model, batch.objectives) if is_watched else nullcontext():
+            values = self._backward(batch.to(self.device), self.draws(*generators))
+        if not is_checked:
             check_reached(self.losses.model, batch.objectives)
             self._checked.add(batch.objectives)
         self.scaler.unscale_(self.optimizer)

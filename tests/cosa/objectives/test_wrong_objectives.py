@@ -1,13 +1,14 @@
 """Mistakes in objectives that somebody else adds: each is one sentence that names the objective, not torch's words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from cosa.errors import UserError
-from cosa.model_parts import FUSION, LANGUAGE, VISION, ModelPart
+from cosa.model_parts import FUSION, LANGUAGE, POOLING, VISION, ModelPart
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.pending import Pending
@@ -129,3 +130,18 @@ def test_parts_that_a_loss_forgets(
     else:
         with pytest.raises(UserError, match=message):
             trainer.train_step(trainer.batches[0])
+
+
+def test_a_part_that_is_used_but_not_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word the text encoder and its head would be frozen, and the loss would go down all the same."""
+    monkeypatch.setitem(OBJECTIVES, "own", replace(OBJECTIVES["itc"], title="own", reaches=(VISION, POOLING)))
+    trainer = small_trainer(("own",))
+    with pytest.raises(UserError, match="own: a loss depends on the contrastive heads and the text encoder, which"):
+        trainer.train_step(trainer.batches[0])
+
+
+@pytest.mark.parametrize("family", ["swin", "siglip"])
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "scst"])
+def test_ours_use_nothing_that_they_do_not_declare(name: str, family: str) -> None:
+    trainer = small_trainer((name,), family=family)
+    trainer.train_step(trainer.batches[0])
