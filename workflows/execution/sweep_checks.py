@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from cosa.evaluation.metric import Metric
 from workflows.spec.errors import did_you_mean
+from workflows.spec.reads import AnnotationsRead, Read
 from workflows.spec.sections import DatasetSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.sweep import Draw, SweepSection
@@ -31,6 +32,10 @@ class Sweepable(Protocol):
 
     def learns(self, section: Any) -> str:
         """Return what it learns, for messages."""
+        ...
+
+    def reads(self, section: Any, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """Yield everything that it reads."""
         ...
 
     def check(self, name: str, section: Any, datasets: Mapping[str, DatasetSection], report: Report) -> None:
@@ -95,3 +100,13 @@ def check_trials(
             report_once(error.errors()[0]["msg"].removeprefix("Value error, "), "sweep")
         else:
             kind.check(name, trial, datasets, report_once)
+            if _read_by(kind, trial, datasets) != _read_by(kind, base, datasets):
+                report_once("it would read other data than the stage, which trials cannot; leave the field out", "sweep")
+
+
+def _read_by(kind: Sweepable, stage: Any, datasets: Mapping[str, DatasetSection]) -> list[Any]:
+    """Return what a trial reads, but for how much of an annotation file it needs, which may differ."""
+    return [
+        (read.dataset, read.use.split, read.use.kind) if isinstance(read, AnnotationsRead) else read
+        for read in kind.reads(stage, datasets)
+    ]

@@ -55,6 +55,7 @@ from workflows.spec.reads import FileRead, ResultRead
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kind import StageKind
 from workflows.spec.stage_kinds import STAGE_KINDS
+from workflows.stages.finetune import Finetune, FinetuneSection
 from workflows.stages.prepare import Prepare, PrepareSection
 
 class MyPrepareSection(PrepareSection):
@@ -78,6 +79,17 @@ class Files(StageKind[FilesSection]):
 
     def run(self, context):
         return None
+
+class Weighted(Finetune):
+    name = "weighted"
+
+    class section(FinetuneSection):
+        kind: Literal["weighted"]
+        weights: str
+
+    def data_reads(self, section):
+        yield from super().data_reads(section)
+        yield FileRead(("weights",), section.weights)
 
 class Variant(Captioning):
     name = "variant"
@@ -114,6 +126,7 @@ class Follower(Files):
         return [ResultRead(("of",), section.of)] if section.of else []
 
 STAGE_KINDS.register(MyPrepare())
+STAGE_KINDS.register(Weighted())
 STAGE_KINDS.register(Follower())
 STAGE_KINDS.register(Files())
 for task in (Variant, Misspelt, Nothing, Asking):
@@ -219,3 +232,15 @@ def test_inherited_fields_name_inputs_like_others() -> None:
     experiment = load("extensions=[one/own.py]", "stages.more={kind: follower, files: []}")
     assert experiment.inputs["more"] == ("pretrain",)
     assert list(experiment.stages).index("more") > list(experiment.stages).index("pretrain")
+
+
+def test_a_sweep_cannot_vary_what_is_read() -> None:
+    """Neither the fingerprint nor the check for missing files would know of it."""
+    Path("one/own.py").write_text(OWN)
+    stage = (
+        "{kind: weighted, task: captioning, init_from: pretrain, dataset: own, epochs: 1, weights: own/train.json, "
+        "sweep: {weights: [own/train.json, own/val.json]}}"
+    )
+    with pytest.raises(SpecError, match=r'a trial with weights: "own/val\.json": sweep: it would read other data'):
+        load("extensions=[one/own.py]", f"stages.more={stage}")
+    assert load("extensions=[one/own.py]", f"stages.more={stage.replace('[own/train.json, own/val.json]', '[own/train.json]')}")
