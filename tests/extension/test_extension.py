@@ -39,7 +39,7 @@ stages:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     (folder / "images").mkdir()
     generator = np.random.default_rng(0)
@@ -53,6 +53,21 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy2(OWN_THINGS, folder)
     (folder / "spec.yaml").write_text(SPEC)
     return folder
+
+
+@pytest.fixture(scope="module")
+def output(prepared: Path) -> str:
+    """What the first run of everything said."""
+    assert {action for action, _ in actions(prepared).values()} == {"run"}
+    done = run("run-experiment", "spec.yaml", cwd=prepared)
+    assert done.code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def here(prepared: Path, output: str) -> Path:
+    """The folder in which everything ran once."""
+    return prepared
 
 
 def actions(here: Path) -> dict[str, tuple[str, str]]:
@@ -70,12 +85,9 @@ def manifest_of(here: Path, stage: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_everything_of_ones_own_is_planned_trained_and_evaluated(here: Path) -> None:
-    assert {action for action, _ in actions(here).values()} == {"run"}
-    done = run("run-experiment", "spec.yaml", cwd=here)
-    assert done.code == 0, done.output
-    assert "counting accuracy" in done.output
-    assert "first word" in done.output
+def test_everything_of_ones_own_is_planned_trained_and_evaluated(here: Path, output: str) -> None:
+    assert "counting accuracy" in output
+    assert "first word" in output
     trained = [json.loads(line) for line in _result(here, "pretrain").joinpath("progress.jsonl").read_text().splitlines()]
     losses = [record["values"]["length_loss"] for record in trained if record["kind"] == "train"]
     assert losses
