@@ -6,7 +6,7 @@ import torch
 
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.caption_scoring import caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.generation import generate

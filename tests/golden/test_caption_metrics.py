@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cosa.evaluation.caption_scoring import caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics
 from cosa.evaluation.caption_tokens import tokenize_captions
 from tests.golden import golden
 

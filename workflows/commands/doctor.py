@@ -133,7 +133,7 @@ def _video(folder: Path) -> str:
 
 
 def _java() -> str:
-    from cosa.evaluation.caption_scoring import caption_metrics
+    from cosa.evaluation.caption_metrics import caption_metrics
 
     found = caption_metrics({"a": "a red ball rolls", "b": "a dog"}, {"a": ["a red ball rolls"], "b": ["a dog"]}, ["meteor"])
     if found["meteor"] < 99:

