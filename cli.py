@@ -161,8 +161,8 @@ def validate(
     """Check specs: fields, types, names of stages and datasets. Touches no data."""
     from rich.markup import escape
 
-    from workflows.spec.errors import SpecError
     from workflows.spec.load import load_spec
+    from workflows.spec.problems import SpecError
     from workflows.terminal.reporter import Reporter
 
     reporter, problems = Reporter(), []

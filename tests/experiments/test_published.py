@@ -15,7 +15,7 @@ import pytest
 from cosa.model_config import ModelConfig
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
-from workflows.spec.source import Node, merge, parse_yaml, read_yaml
+from workflows.spec.source import YamlNode, merge, parse_yaml, read_yaml
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.extract import ExtractSection
 from workflows.stages.finetune import FinetuneSection
@@ -200,13 +200,13 @@ def test_a_repeated_value_is_found() -> None:
     assert _repeated(child, parents) == ["a.b", "a.c"]
 
 
-def _parents(file: Path) -> Node | None:
+def _parents(file: Path) -> YamlNode | None:
     """What a file inherits, merged as the loader merges it; None if it inherits nothing."""
     children = read_yaml(file).children or {}
     extends = children.get("extends")
     if extends is None:
         return None
-    merged: Node | None = None
+    merged: YamlNode | None = None
     for item in extends.items or [extends]:
         parent = file.parent / str(item.value)
         node, inherited = read_yaml(parent), _parents(parent)
@@ -216,7 +216,7 @@ def _parents(file: Path) -> Node | None:
     return merged
 
 
-def _repeated(child: Node, parents: Node, path: str = "") -> list[str]:
+def _repeated(child: YamlNode, parents: YamlNode, path: str = "") -> list[str]:
     """Names of values in the child that are the parents' already; a list is one value, as it is replaced whole."""
     if child.children is None or parents.children is None:
         return [path] if child.plain() == parents.plain() else []

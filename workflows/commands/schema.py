@@ -18,7 +18,7 @@ from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf
-from workflows.spec.errors import did_you_mean
+from workflows.spec.problems import did_you_mean
 from workflows.spec.sections import (
     ClusterSection,
     DatasetSection,

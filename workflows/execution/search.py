@@ -19,7 +19,7 @@ EVALUATION = "evaluation"  # Workers report the number of the validation under t
 STUDY_FILE = "study.log"
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Supplies trials one after the other."""
 
     def next(self) -> Trial | None:
@@ -123,7 +123,7 @@ class InDriver:
 class TrialSearch(InDriver, Searcher):
     """Hands the trials of a source to Ray Tune. The trial book records which are done, not Tune's own files."""
 
-    def __init__(self, source: Source, value_of: Callable[[Trial], float | None]):
+    def __init__(self, source: TrialSource, value_of: Callable[[Trial], float | None]):
         """value_of: the result of a trial that has ended."""
         super().__init__()
         self.source, self.value_of = source, value_of

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from cosa.evaluation.metric import Metric
-from workflows.spec.errors import did_you_mean
+from workflows.spec.problems import did_you_mean
 from workflows.spec.reads import AnnotationsRead, Read
 from workflows.spec.sections import DatasetSection
 from workflows.spec.stage_kind import Report

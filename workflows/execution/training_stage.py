@@ -15,8 +15,8 @@ from cosa.section import no_effect
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
-from workflows.spec.errors import did_you_mean
 from workflows.spec.experiment import Experiment
+from workflows.spec.problems import did_you_mean
 from workflows.spec.reads import CheckpointRead, PretrainedRead, Read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin

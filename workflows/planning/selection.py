@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cosa.errors import UserError
-from workflows.spec.errors import did_you_mean
 from workflows.spec.experiment import Experiment
+from workflows.spec.problems import did_you_mean
 
 
 @dataclass(frozen=True)

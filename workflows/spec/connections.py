@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workflows.spec.errors import did_you_mean
+from workflows.spec.place import FieldPath
+from workflows.spec.problems import did_you_mean
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.stage_kinds import kind_of
-
-FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cosa.extensions import Extension
 from workflows.spec.sections import ExperimentSection, StageSection
-from workflows.spec.source import Node
+from workflows.spec.source import YamlNode
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Experiment:
     file: Path
     frames: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    source: Node | None = field(default=None, compare=False, repr=False)
+    source: YamlNode | None = field(default=None, compare=False, repr=False)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     extensions: tuple[Extension, ...] = ()
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflows.spec.connections import NamedStages, Names
-from workflows.spec.errors import Problem
 from workflows.spec.experiment import Experiment
 from workflows.spec.lengths import check_lengths
+from workflows.spec.problems import Problem
 from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import ExperimentSection, StageSection
-from workflows.spec.source import Node
+from workflows.spec.source import YamlNode
 from workflows.spec.stage_kinds import kind_of
 
 
@@ -20,7 +20,7 @@ def connect(
     section: ExperimentSection,
     stages: dict[str, StageSection],
     names: Names,
-    root: Node,
+    root: YamlNode,
     *,
     file: Path,
     problems: list[Problem],
@@ -67,7 +67,7 @@ def _inputs_of(name: str, stage: StageSection, connections: NamedStages) -> Iter
         yield from read.inputs(connections, name)
 
 
-def _order(inputs: dict[str, tuple[str, ...]], root: Node, problems: list[Problem]) -> list[str]:
+def _order(inputs: dict[str, tuple[str, ...]], root: YamlNode, problems: list[Problem]) -> list[str]:
     """Sort the stages into an order in which they can run."""
     try:
         return list(graphlib.TopologicalSorter(inputs).static_order())
@@ -77,7 +77,7 @@ def _order(inputs: dict[str, tuple[str, ...]], root: Node, problems: list[Proble
         return list(inputs)
 
 
-def _notes(experiment: Experiment, root: Node) -> Iterator[str]:
+def _notes(experiment: Experiment, root: YamlNode) -> Iterator[str]:
     """Yield warnings about what is allowed but worth knowing."""
     for name, stage in experiment.stages.items():
         yield from kind_of(stage).notes(name, stage, experiment)

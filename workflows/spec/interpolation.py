@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workflows.spec.errors import Problem, SpecError, did_you_mean
-from workflows.spec.source import Node, Place
+from workflows.spec.place import FieldPath, Place
+from workflows.spec.problems import Problem, SpecError, did_you_mean
+from workflows.spec.source import YamlNode
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
-def interpolate(root: Node, environment: Mapping[str, str]) -> None:
+def interpolate(root: YamlNode, environment: Mapping[str, str]) -> None:
     """Fill in all references, in place. A value that consists of one reference can become anything, also a mapping.
 
     Raises:
@@ -26,12 +27,12 @@ def interpolate(root: Node, environment: Mapping[str, str]) -> None:
 
 
 class _Filler:
-    def __init__(self, root: Node, environment: Mapping[str, str]):
+    def __init__(self, root: YamlNode, environment: Mapping[str, str]):
         self.root, self.environment = root, environment
         self.problems: list[Problem] = []
         self._done: set[int] = set()
 
-    def resolve(self, node: Node, trail: tuple[str, ...]) -> Any:
+    def resolve(self, node: YamlNode, trail: tuple[str, ...]) -> Any:
         """Return the plain value of a node, with all references below it filled in. trail: names that lead to it."""
         if node.children is not None:
             return {key: self.resolve(child, trail) for key, child in node.children.items()}
@@ -48,7 +49,7 @@ class _Filler:
             return node.plain()
         return node.value
 
-    def _replace(self, node: Node, name: str, trail: tuple[str, ...]) -> None:
+    def _replace(self, node: YamlNode, name: str, trail: tuple[str, ...]) -> None:
         value = self._look_up(name, node, trail)
         if not name.startswith("env:"):
             node.refers_to = _path(self.root, name)
@@ -56,14 +57,14 @@ class _Filler:
         node.children, node.items, node.value = replacement.children, replacement.items, replacement.value
         node.key_places = replacement.key_places
 
-    def _text(self, name: str, node: Node, trail: tuple[str, ...]) -> str:
+    def _text(self, name: str, node: YamlNode, trail: tuple[str, ...]) -> str:
         value = self._look_up(name, node, trail)
         if value is None or isinstance(value, dict | list):
             what = "empty" if value is None else f"a {'mapping' if isinstance(value, dict) else 'list'}"
             self._problem(f"${{{name}}} is {what}; only a single value can be part of a text", node)
         return str(value)
 
-    def _look_up(self, name: str, node: Node, trail: tuple[str, ...]) -> Any:
+    def _look_up(self, name: str, node: YamlNode, trail: tuple[str, ...]) -> Any:
         if name.startswith("env:"):
             return self._variable(name, node)
         if name in trail:
@@ -76,7 +77,7 @@ class _Filler:
             return ""
         return self.resolve(target, (*trail, name))
 
-    def _variable(self, name: str, node: Node) -> str:
+    def _variable(self, name: str, node: YamlNode) -> str:
         variable, has_default, default = name[4:].partition(":-")
         if variable in self.environment:
             return self.environment[variable]
@@ -84,14 +85,14 @@ class _Filler:
             self._problem(f"environment variable {variable} is not set; set it, or write ${{env:{variable}:-default}}", node)
         return default
 
-    def _problem(self, message: str, node: Node) -> None:
+    def _problem(self, message: str, node: YamlNode) -> None:
         self.problems.append(Problem(message, node.place))
 
 
-def _path(root: Node, name: str) -> tuple[str | int, ...] | None:
+def _path(root: YamlNode, name: str) -> FieldPath | None:
     """Return the path that a dotted name stands for, in which digits index lists; None if there is no such field."""
     path: list[str | int] = []
-    node: Node | None = root
+    node: YamlNode | None = root
     for step in name.split("."):
         is_list = node is not None and node.items is not None
         path.append(int(step) if is_list and step.isascii() and step.isdigit() else step)
@@ -101,7 +102,7 @@ def _path(root: Node, name: str) -> tuple[str | int, ...] | None:
     return tuple(path)
 
 
-def _nearest(root: Node, name: str) -> str:
+def _nearest(root: YamlNode, name: str) -> str:
     above, _, last = name.rpartition(".")
     path = _path(root, above) if above else ()
     parent = root.at(path) if path is not None else None
@@ -109,10 +110,10 @@ def _nearest(root: Node, name: str) -> str:
     return did_you_mean(name, known) if known and last else ""
 
 
-def _node_of(value: Any, place: Place) -> Node:
+def _node_of(value: Any, place: Place) -> YamlNode:
     if isinstance(value, dict):
         children = {key: _node_of(item, place) for key, item in value.items()}
-        return Node(place, children=children, key_places=dict.fromkeys(value, place))
+        return YamlNode(place, children=children, key_places=dict.fromkeys(value, place))
     if isinstance(value, list):
-        return Node(place, items=[_node_of(item, place) for item in value])
-    return Node(place, value=value)
+        return YamlNode(place, items=[_node_of(item, place) for item in value])
+    return YamlNode(place, value=value)

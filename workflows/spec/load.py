@@ -16,17 +16,17 @@ from pydantic import BaseModel, ValidationError
 from cosa.errors import UserError
 from cosa.extensions import Extension, add_extension, load_extensions
 from workflows.spec.connections import Names
-from workflows.spec.errors import Problem, SpecError, did_you_mean
 from workflows.spec.experiment import Experiment
 from workflows.spec.graph import connect
 from workflows.spec.interpolation import interpolate
 from workflows.spec.matrix import expand_matrices
 from workflows.spec.overrides import apply_overrides
+from workflows.spec.place import FieldPath
+from workflows.spec.problems import Problem, SpecError, did_you_mean
 from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
-from workflows.spec.source import Node, merge, read_yaml
+from workflows.spec.source import YamlNode, merge, read_yaml
 from workflows.spec.stage_kinds import STAGE_KINDS
 
-Path_ = tuple[str | int, ...]
 OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # These errors get messages of ours.
 PLAIN_WORDS = {  # pydantic's messages speak of Python's types.
     "a mapping of fields": r"a valid dictionary( or instance of \w+)?",
@@ -57,7 +57,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     return replace(_validate(node, path), groups=groups, extensions=extensions)
 
 
-def _load_extensions(root: Node) -> tuple[Extension, ...]:
+def _load_extensions(root: YamlNode) -> tuple[Extension, ...]:
     """Load the files that `extensions` names, and no others, before anything that they register is looked up.
 
     Raises:
@@ -83,13 +83,13 @@ def _load_extensions(root: Node) -> tuple[Extension, ...]:
 # -- extends ----------------------------------------------------------------------------------------------------------
 
 
-def _read_with_parents(path: Path, below: tuple[Path, ...]) -> Node:
+def _read_with_parents(path: Path, below: tuple[Path, ...]) -> YamlNode:
     resolved = path.resolve()
     node = read_yaml(path)
     extends = (node.children or {}).pop("extends", None)
     if extends is None:
         return node
-    base: Node | None = None
+    base: YamlNode | None = None
     for item in extends.items if extends.items is not None else [extends]:
         if not isinstance(item.value, str):
             raise SpecError([Problem("extends: expected a file name or a list of file names", item.place)])
@@ -106,7 +106,7 @@ def _read_with_parents(path: Path, below: tuple[Path, ...]) -> Node:
 # -- validation -------------------------------------------------------------------------------------------------------
 
 
-def _validate(root: Node, path: Path) -> Experiment:
+def _validate(root: YamlNode, path: Path) -> Experiment:
     problems: list[Problem] = []
     data = root.plain()
     stages_data = data.pop("stages", None)
@@ -138,8 +138,8 @@ def _is_valid(model: type[BaseModel], data: Any) -> bool:
     return True
 
 
-def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSection | None:
-    where: Path_ = ("stages", name)
+def _stage(name: str, data: Any, root: YamlNode, problems: list[Problem]) -> StageSection | None:
+    where: FieldPath = ("stages", name)
     if not re.fullmatch(KEY_PATTERN, name):
         problems.append(Problem(f"stage name {name!r}: {NAME_RULE}", root.find(where, of_key=True)))
         return None
@@ -158,7 +158,7 @@ def _stage(name: str, data: Any, root: Node, problems: list[Problem]) -> StageSe
     return _section(STAGE_KINDS[kind].section_for(data), data, root, where, problems=problems)
 
 
-def _near_stage(name: str, root: Node) -> str:
+def _near_stage(name: str, root: YamlNode) -> str:
     """Suggest a stage of a similar name, because a stage without a kind is often the misspelt name of an inherited one."""
     stages = root.at(("stages",))
     others = [n for n, stage in ((stages.children or {}) if stages else {}).items() if "kind" in (stage.children or {})]
@@ -169,8 +169,8 @@ def _near_stage(name: str, root: Node) -> str:
 def _section(
     model: type[BaseModel],
     data: Any,
-    root: Node,
-    where: Path_,
+    root: YamlNode,
+    where: FieldPath,
     *,
     problems: list[Problem],
     also_known: Iterable[str] = (),
@@ -198,7 +198,7 @@ def _united(errors: list[Any]) -> Any:
     return {**first, "type": "union", "msg": prefix + " or ".join(dict.fromkeys(wanted))}
 
 
-def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_known: Iterable[str]) -> Problem:
+def _problem(model: type[BaseModel], error: Any, root: YamlNode, where: FieldPath, also_known: Iterable[str]) -> Problem:
     """Put one of pydantic's errors into our words, with its place."""
     kind, value = error["type"], error.get("input")
     if error["loc"][-1:] == ("[key]",):
@@ -219,7 +219,7 @@ def _problem(model: type[BaseModel], error: Any, root: Node, where: Path_, also_
     return Problem(f"{field}: {_wrong_value(kind, error['msg'], value)}", root.find(path))
 
 
-def _own_problem(model: type[BaseModel], error: Any, root: Node, path: Path_) -> Problem:
+def _own_problem(model: type[BaseModel], error: Any, root: YamlNode, path: FieldPath) -> Problem:
     """Find the place of an error that one of our validators raised; its message may begin with the field that it is about."""
     text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     field = ".".join(str(step) for step in path)
@@ -243,7 +243,7 @@ def _wrong_value(kind: str, message: str, value: Any) -> str:
     return f"{message[0].lower()}{message[1:]}, got {shown}"
 
 
-def _real_path(root: Node, where: Path_, location: tuple[str | int, ...]) -> Path_:
+def _real_path(root: YamlNode, where: FieldPath, location: FieldPath) -> FieldPath:
     """Return pydantic's location without the steps that name alternatives of a union instead of fields."""
     node: Any = root.plain()
     for step in where:
@@ -261,7 +261,7 @@ def _real_path(root: Node, where: Path_, location: tuple[str | int, ...]) -> Pat
     return tuple(path)
 
 
-def _model_at(model: type[BaseModel], path: Path_) -> type[BaseModel]:
+def _model_at(model: type[BaseModel], path: FieldPath) -> type[BaseModel]:
     """Return the pydantic model that describes the value at a path."""
     current: Any = model
     for step in path:

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflows.spec.errors import Problem, SpecError
+from workflows.spec.place import Place
+from workflows.spec.problems import Problem, SpecError
 from workflows.spec.sections import KEY_PATTERN
-from workflows.spec.source import Node, Place
+from workflows.spec.source import YamlNode
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 VARIABLE = re.compile(r"\$\{matrix\.([^{}]*)\}")
 MOST_STAGES = 256
 
 
-def expand_matrices(root: Node) -> dict[str, tuple[str, ...]]:
+def expand_matrices(root: YamlNode) -> dict[str, tuple[str, ...]]:
     """Replace every stage that has a matrix by its variants, in place.
 
     A key of the matrix that is a field of the stage sets it; any key can be used as `${matrix.KEY}` in the stage's texts.
@@ -34,7 +35,7 @@ def expand_matrices(root: Node) -> dict[str, tuple[str, ...]]:
         return {}
     problems: list[Problem] = []
     groups: dict[str, tuple[str, ...]] = {}
-    children: dict[str, Node] = {}
+    children: dict[str, YamlNode] = {}
     key_places: dict[str, Place] = {}
     for name, stage in stages.children.items():
         variants = {name: stage}
@@ -52,7 +53,7 @@ def expand_matrices(root: Node) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple[str, Node]]:
+def _variants(name: str, stage: YamlNode, problems: list[Problem]) -> Iterator[tuple[str, YamlNode]]:
     assert stage.children is not None
     matrix = stage.children["matrix"]
     values = _values(name, stage, matrix, problems)
@@ -74,10 +75,10 @@ def _variants(name: str, stage: Node, problems: list[Problem]) -> Iterator[tuple
         yield variant, _variant(rest, chosen)
 
 
-def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Mapping[str, list[Node]]:
+def _values(name: str, stage: YamlNode, matrix: YamlNode, problems: list[Problem]) -> Mapping[str, list[YamlNode]]:
     """Return the lists of a matrix by key; none if something is wrong with any of them."""
     before = len(problems)
-    values: dict[str, list[Node]] = {}
+    values: dict[str, list[YamlNode]] = {}
     if not matrix.children:
         problems.append(
             Problem(f"stages.{name}.matrix: expected lists of values, as {{dataset: [msrvtt, msvd]}}", matrix.place)
@@ -107,13 +108,13 @@ def _values(name: str, stage: Node, matrix: Node, problems: list[Problem]) -> Ma
     return values if len(problems) == before else {}
 
 
-def _fields(stage: Node) -> set[str]:
+def _fields(stage: YamlNode) -> set[str]:
     kind = (stage.children or {}).get("kind")
     known = STAGE_KINDS.get(str(kind.value)) if kind is not None else None
     return set(known.section_for(stage.plain()).model_fields) - {"kind"} if known is not None else set()
 
 
-def _fields_of_variants(stage: Node, matrix: Node) -> set[str]:
+def _fields_of_variants(stage: YamlNode, matrix: YamlNode) -> set[str]:
     """Return the fields of all variants: those of a task, for instance, are fields where the matrix chooses that task."""
     first = {key: node.items[0] for key, node in (matrix.children or {}).items() if node.items}
     fields = _fields(stage)
@@ -123,7 +124,7 @@ def _fields_of_variants(stage: Node, matrix: Node) -> set[str]:
     return fields
 
 
-def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:
+def _variant(stage: YamlNode, chosen: Mapping[str, YamlNode]) -> YamlNode:
     node = _filled(stage, chosen)
     assert node.children is not None
     for _ in range(2):  # once more for fields that a chosen value brought along
@@ -135,7 +136,7 @@ def _variant(stage: Node, chosen: Mapping[str, Node]) -> Node:
     return node
 
 
-def _filled(node: Node, chosen: Mapping[str, Node]) -> Node:
+def _filled(node: YamlNode, chosen: Mapping[str, YamlNode]) -> YamlNode:
     """Return a copy with ${matrix.KEY} filled in; a text that consists of one variable becomes its value, of the same type."""
     if node.children is not None:
         children = {key: _filled(child, chosen) for key, child in node.children.items()}

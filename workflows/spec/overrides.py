@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from workflows.spec.errors import Problem, SpecError, did_you_mean
-from workflows.spec.source import Node, Place, parse_yaml, split_mapping
+from workflows.spec.place import Place
+from workflows.spec.problems import Problem, SpecError, did_you_mean
+from workflows.spec.source import YamlNode, parse_yaml, split_mapping
 
 # A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
 _ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}
 
 
-def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
+def apply_overrides(root: YamlNode, overrides: Sequence[str]) -> None:
     """Apply overrides to a spec, one after the other. `a.b=` sets null, and removes a mapping.
 
     Raises:
@@ -38,12 +39,12 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> None:
         raise SpecError(problems)
 
 
-def _entries(root: Node, section: str) -> dict[str, Node]:
+def _entries(root: YamlNode, section: str) -> dict[str, YamlNode]:
     node = root.at((section,))
     return (node.children or {}) if node is not None else {}
 
 
-def _misspelt(root: Node, steps: list[str], *, only_one: bool) -> str | None:
+def _misspelt(root: YamlNode, steps: list[str], *, only_one: bool) -> str | None:
     """Say what an override's second name should be the name of; None if it may well be that of a new entry."""
     section, name, *inside = steps
     if section == "paths":
@@ -56,7 +57,7 @@ def _misspelt(root: Node, steps: list[str], *, only_one: bool) -> str | None:
     return what if only_one or essential not in (entry.children or {}) else None
 
 
-def _apply(root: Node, override: str, place: Place) -> list[str]:
+def _apply(root: YamlNode, override: str, place: Place) -> list[str]:
     """Apply one override, and return the steps of its name."""
     name, equals, text = override.partition("=")
     steps = name.strip().split(".")
@@ -65,7 +66,7 @@ def _apply(root: Node, override: str, place: Place) -> list[str]:
     if steps[0] == "extends":
         raise SpecError([Problem("extends is read before any --set; write it in a spec file and run that", place)])
     try:
-        value = parse_yaml(text, place.file, mapping=False) if text.strip() else Node(place, value=None)
+        value = parse_yaml(text, place.file, mapping=False) if text.strip() else YamlNode(place, value=None)
     except SpecError as error:
         raise SpecError([Problem(problem.message, place) for problem in error.problems]) from error
     _replace_places(value, place)
@@ -76,18 +77,18 @@ def _apply(root: Node, override: str, place: Place) -> list[str]:
     return steps
 
 
-def _descend(node: Node, step: str, path: list[str], place: Place) -> Node:
+def _descend(node: YamlNode, step: str, path: list[str], place: Place) -> YamlNode:
     if node.items is not None:
         return node.items[_index(node.items, step, path, place)]
     children = _children(node, step, path, place)
     if step not in children:
-        children[step] = Node(place, children={})
+        children[step] = YamlNode(place, children={})
         node.key_places[step] = place
     children[step] = split_mapping(children[step], (*path, step))
     return children[step]
 
 
-def _put(node: Node, steps: list[str], value: Node, place: Place) -> None:
+def _put(node: YamlNode, steps: list[str], value: YamlNode, place: Place) -> None:
     *path, step = steps
     if node.items is not None:
         node.items[_index(node.items, step, path, place)] = value
@@ -102,7 +103,7 @@ def _put(node: Node, steps: list[str], value: Node, place: Place) -> None:
         node.key_places[step] = place
 
 
-def _children(node: Node, step: str, path: list[str], place: Place) -> dict[str, Node]:
+def _children(node: YamlNode, step: str, path: list[str], place: Place) -> dict[str, YamlNode]:
     if node.children is None:
         if node.value is not None:
             raise SpecError([Problem(f"{'.'.join(path)} is a single value; it has no field {step!r}", place)])
@@ -110,13 +111,13 @@ def _children(node: Node, step: str, path: list[str], place: Place) -> dict[str,
     return node.children
 
 
-def _index(items: list[Node], step: str, path: list[str], place: Place) -> int:
+def _index(items: list[YamlNode], step: str, path: list[str], place: Place) -> int:
     if not (step.isascii() and step.isdigit()) or int(step) >= len(items):
         raise SpecError([Problem(f"{'.'.join(path)} is a list of {len(items)}; {step!r} is not an index in it", place)])
     return int(step)
 
 
-def _replace_places(node: Node, place: Place) -> None:
+def _replace_places(node: YamlNode, place: Place) -> None:
     node.place = place
     node.key_places = dict.fromkeys(node.key_places, place)
     for child in (node.children or {}).values():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FieldPath = tuple[str | int, ...]  # of a field in a spec: keys and positions in lists, from the outside in
+
 
 @dataclass(frozen=True)
 class Place:

@@ -11,11 +11,10 @@ from typing import Any, Literal, Protocol
 
 from cosa.checkpoints.locate import locate
 from cosa.data.annotation_use import AnnotationUse
-from workflows.spec.errors import did_you_mean
+from workflows.spec.place import FieldPath
+from workflows.spec.problems import did_you_mean
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
-
-FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from workflows.spec.errors import Problem, SpecError
-from workflows.spec.place import Place
+from workflows.spec.place import FieldPath, Place
+from workflows.spec.problems import Problem, SpecError
 
 
 @dataclass
-class Node:
+class YamlNode:
     """A value with its place.
 
     Mappings hold nodes by key in `children`, sequences in `items`; everything else is a scalar `value`. written: the text
@@ -24,11 +24,11 @@ class Node:
 
     place: Place
     value: Any = None
-    children: dict[str, Node] | None = None
-    items: list[Node] | None = None
+    children: dict[str, YamlNode] | None = None
+    items: list[YamlNode] | None = None
     key_places: dict[str, Place] = field(default_factory=dict)
     written: str | None = None
-    refers_to: tuple[str | int, ...] | None = None
+    refers_to: FieldPath | None = None
 
     @property
     def is_null(self) -> bool:
@@ -43,7 +43,7 @@ class Node:
             return [item.plain() for item in self.items]
         return self.value
 
-    def scalars(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+    def scalars(self, path: FieldPath = ()) -> Iterator[tuple[FieldPath, YamlNode]]:
         """Yield every scalar below with its path."""
         if self.children is not None:
             for key, child in self.children.items():
@@ -54,9 +54,9 @@ class Node:
         else:
             yield path, self
 
-    def at(self, path: tuple[str | int, ...]) -> Node | None:
+    def at(self, path: FieldPath) -> YamlNode | None:
         """Return the node at a path, if there is one."""
-        node: Node | None = self
+        node: YamlNode | None = self
         for step in path:
             if node is not None and node.children is not None and isinstance(step, str):
                 node = node.children.get(step)
@@ -66,12 +66,12 @@ class Node:
                 return None
         return node
 
-    def origin(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    def origin(self, path: FieldPath) -> FieldPath:
         """Return the path at which the value at a path is really written, by following ${...} to its end."""
         node = self.at(path)
         return path if node is None or node.refers_to is None else self.origin(node.refers_to)
 
-    def find(self, path: tuple[str | int, ...], *, of_key: bool = False) -> Place:
+    def find(self, path: FieldPath, *, of_key: bool = False) -> Place:
         """Return the place of the value at a path (or of its key), or of the nearest thing above it that exists."""
         node = self
         place = self.place
@@ -107,7 +107,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(_INTEGER), lis
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
-def read_yaml(path: Path) -> Node:
+def read_yaml(path: Path) -> YamlNode:
     """Read a spec file.
 
     Raises:
@@ -124,7 +124,7 @@ def read_yaml(path: Path) -> Node:
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
+def parse_yaml(text: str, file: str, *, mapping: bool = True) -> YamlNode:
     """Parse YAML text. file: the name that errors show for it."""
     lines = text.splitlines()
 
@@ -158,13 +158,13 @@ def parse_yaml(text: str, file: str, *, mapping: bool = True) -> Node:
     return node
 
 
-def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
+def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> YamlNode:
     place = place_of(node.start_mark)
     if not isinstance(node, yaml.ScalarNode) and node.tag.rpartition(":")[2] not in ("map", "seq"):
         raise SpecError([Problem(f"tag {node.tag!r} is not allowed in a spec", place)])
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
-        children: dict[str, Node] = {}
+        children: dict[str, YamlNode] = {}
         key_places: dict[str, Place] = {}
         for key_node, value_node in node.value:
             key = str(loader.construct_object(key_node, deep=True))
@@ -174,13 +174,13 @@ def _convert(node: yaml.Node, loader: _Loader, place_of: Any) -> Node:
                 raise SpecError([Problem(f"{key!r} appears twice (first on line {first.line}); keep one", key_place)])
             children[key] = _convert(value_node, loader, place_of)
             key_places[key] = key_place
-        return Node(place, children=children, key_places=key_places)
+        return YamlNode(place, children=children, key_places=key_places)
     if isinstance(node, yaml.SequenceNode):
-        return Node(place, items=[_convert(item, loader, place_of) for item in node.value])
-    return Node(place, value=loader.construct_object(node, deep=True))
+        return YamlNode(place, items=[_convert(item, loader, place_of) for item in node.value])
+    return YamlNode(place, value=loader.construct_object(node, deep=True))
 
 
-def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
+def merge(base: YamlNode, child: YamlNode, path: tuple[str, ...] = ()) -> YamlNode:
     """Return the base with the child's fields on top: mappings merge key by key, everything else is replaced.
 
     A null in the child removes what is a mapping in the base: `stages: {frames: ~}`. path: of both nodes in the spec.
@@ -199,10 +199,10 @@ def merge(base: Node, child: Node, path: tuple[str, ...] = ()) -> Node:
             del children[key], key_places[key]
         else:
             children[key] = merge(inherited, value, (*path, key))
-    return Node(child.place, children=children, key_places=key_places)
+    return YamlNode(child.place, children=children, key_places=key_places)
 
 
-def split_mapping(node: Node, path: tuple[str, ...]) -> Node:
+def split_mapping(node: YamlNode, path: tuple[str, ...]) -> YamlNode:
     """Turn a split that is written as a plain path (`train: train.json`) into the mapping that it stands for.
 
     Other nodes are returned as they are. path: of the node in the spec.
@@ -211,5 +211,5 @@ def split_mapping(node: Node, path: tuple[str, ...]) -> Node:
     if not is_split or not isinstance(node.value, str):
         return node
     kinds = ("captions", "questions")
-    children = {kind: Node(node.place, value=node.value) for kind in kinds}
-    return Node(node.place, children=children, key_places=dict.fromkeys(kinds, node.place))
+    children = {kind: YamlNode(node.place, value=node.value) for kind in kinds}
+    return YamlNode(node.place, children=children, key_places=dict.fromkeys(kinds, node.place))

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVa
 from cosa.section import Section
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import FieldPath, Read
+from workflows.spec.place import FieldPath
+from workflows.spec.reads import Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 
 S = TypeVar("S", bound=StageSection)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from cosa.section import Section, no_effect
-from workflows.spec.errors import did_you_mean
+from workflows.spec.problems import did_you_mean
 
 # These fields are the same for all trials, because they decide which data a stage reads, or how its trials are compared.
 NOT_SWEPT = (

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from cosa.section import OneOf, Section, no_effect, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, misplaced
 from cosa.tasks.task import TextLength
-from workflows.spec.errors import did_you_mean
 from workflows.spec.experiment import Experiment
+from workflows.spec.problems import did_you_mean
 from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind

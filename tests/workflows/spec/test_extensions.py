@@ -8,7 +8,7 @@ import pytest
 
 from tests.workflows.planning.planned import lay_out, load
 from workflows.planning.plan import make_plan
-from workflows.spec.errors import SpecError
+from workflows.spec.problems import SpecError
 
 ROOT = Path(__file__).parents[3]
 

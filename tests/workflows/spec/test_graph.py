@@ -8,9 +8,9 @@ import pytest
 from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
 from cosa.evaluation.retrieval_metrics import retrieval_metrics
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, all_metrics
-from workflows.spec.errors import SpecError
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
+from workflows.spec.problems import SpecError
 from workflows.spec.references import is_path
 
 SPEC = """\

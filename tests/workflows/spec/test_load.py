@@ -8,9 +8,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workflows.spec.errors import SpecError
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
+from workflows.spec.problems import SpecError
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.finetune import FinetuneSection
 

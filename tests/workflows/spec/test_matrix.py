@@ -8,7 +8,7 @@ from cosa.errors import UserError
 from tests.workflows.spec.test_graph import load
 from workflows.planning.plan import make_plan
 from workflows.planning.selection import Selection
-from workflows.spec.errors import SpecError
+from workflows.spec.problems import SpecError
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.finetune import FinetuneSection
 

@@ -7,7 +7,7 @@ import pytest
 from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, load, plan
 from workflows.planning.plan import check_inputs
-from workflows.spec.errors import SpecError
+from workflows.spec.problems import SpecError
 
 
 @pytest.fixture(autouse=True)

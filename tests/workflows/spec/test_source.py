@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.spec.errors import SpecError
-from workflows.spec.source import Node, merge, parse_yaml, read_yaml
+from workflows.spec.problems import SpecError
+from workflows.spec.source import YamlNode, merge, parse_yaml, read_yaml
 
 
-def node(text: str) -> Node:
+def node(text: str) -> YamlNode:
     return parse_yaml(text, "spec.yaml")
 
 
