@@ -9,10 +9,9 @@ from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
-from cosa.tasks.all_tasks import TASKS
 from workflows.results.manifest import MANIFEST, read_manifest
 from workflows.results.storage import PARTIAL
-from workflows.spec.stage_kinds import STAGE_KINDS
+from workflows.spec.headline import headline
 from workflows.terminal.reporter import duration
 
 
@@ -61,11 +60,13 @@ def _results(storage: Path) -> Table:
             table.add_row(f"  {path.parts[-4]}", path.parts[-3], "", "", f"[red]{error}[/]", str(path.parent))
             continue
         if manifest is not None:
-            own = STAGE_KINDS[manifest.kind].headline if manifest.kind in STAGE_KINDS else ()
-            shown = (*(task.main_metric for task in TASKS.values()), *own)
-            metrics = ", ".join(f"{name} {manifest.metrics[name]:.4g}" for name in shown if name in manifest.metrics)
             when = manifest.started.replace("T", " ")[:16]
             table.add_row(
-                f"  {manifest.experiment}", manifest.stage, when, duration(manifest.seconds), metrics, path.parent.name
+                f"  {manifest.experiment}",
+                manifest.stage,
+                when,
+                duration(manifest.seconds),
+                headline(manifest.kind, manifest.metrics),
+                path.parent.name,
             )
     return table

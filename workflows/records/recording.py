@@ -14,10 +14,11 @@ from workflows.planning.plan import Plan, Step
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
-from workflows.records.run_table import StageRow, main_metric
+from workflows.records.run_table import StageRow
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest
+from workflows.spec.headline import headline
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
 
@@ -74,7 +75,7 @@ class InvocationRecord:
         run_id = manifest.mlflow_run_id
         if run_id is not None:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
-        self._show(StageRow(step.name, step.kind, "reused", main_metric(manifest.metrics), known_run=run_id))
+        self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
         name = to_register(step, manifest)
         if name is not None:
             result = self.plan.result_of(step.name).absolute()
@@ -117,7 +118,7 @@ class InvocationRecord:
             if name is not None:
                 run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))
         run.end("FINISHED")
-        self._show(StageRow(step.name, step.kind, "run", main_metric(outcome.metrics), local_run=run.local_id))
+        self._show(StageRow(step.name, step.kind, "run", headline(step.kind, outcome.metrics), local_run=run.local_id))
 
     def failed(self, step: Step, run: RunRecorder, status: str) -> None:
         """A stage that did not come to its end: FAILED or KILLED."""

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cosa.tasks.all_tasks import TASKS
-
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 
 
@@ -29,15 +27,6 @@ class StageRow:
     def plain(self) -> dict[str, Any]:
         """Return the row as JSON-ready data."""
         return asdict(self)
-
-
-def main_metric(metrics: Mapping[str, float]) -> str:
-    """The metric that says most about a stage, with its value; of several tasks one each. Losses only if nothing else."""
-    mains = {task.main_metric for task in TASKS.values()}
-    found = [f"{name} {value:.1f}" for name, value in metrics.items() if name.rpartition("/")[2] in mains]
-    if not found and "final_loss" in metrics:
-        return f"final_loss {metrics['final_loss']:.3g}"
-    return ", ".join(found)
 
 
 def markdown(

@@ -1,6 +1,6 @@
 """The table on an invocation's page in MLflow."""
 
-from workflows.records.run_table import StageRow, main_metric, markdown
+from workflows.records.run_table import StageRow, markdown
 
 
 def test_every_stage_with_its_run() -> None:
@@ -17,10 +17,3 @@ def test_every_stage_with_its_run() -> None:
         "| elsewhere | pretrain | reused |  | gone (not on this server) |",
         "| unsent | evaluate | failed |  |  |",
     ]
-
-
-def test_the_metric_that_says_most() -> None:
-    assert main_metric({"text_to_video_r5": 80.0, "text_to_video_r1": 57.04, "final_loss": 1.0}) == "text_to_video_r1 57.0"
-    assert main_metric({"final_loss": 19.6512, "samples_per_second": 111.0}) == "final_loss 19.7"
-    assert main_metric({"retrieval/text_to_video_r1": 1.0, "accuracy": 2.0}) == "retrieval/text_to_video_r1 1.0, accuracy 2.0"
-    assert main_metric({}) == ""
