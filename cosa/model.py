@@ -132,7 +132,18 @@ class COSA(nn.Module):
     # -- video ------------------------------------------------------------------------------------------------------
 
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """(videos, frames, 3, height, width), uint8 or normalised, to visual tokens (videos, frames, tokens, vision_dim)."""
+        """(videos, frames, 3, side, side), uint8 or normalised, to visual tokens (videos, frames, tokens, vision_dim).
+
+        Raises:
+            UserError: the side is not the resolution of the model.
+        """
+        side = self.config.vision.resolution
+        if frames.shape[-2:] != (side, side):
+            height, width = frames.shape[-2:]
+            raise UserError(
+                f"frames of {height} x {width} pixels, but the model's resolution is {side}; read them at this resolution, or "
+                "build the model for another"
+            )
         return self.vision(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
     def features_of(self, tokens: Tensor) -> VideoFeatures:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cosa.errors import UserError
 from cosa.model import COSA, VideoFeatures
 from cosa.model_config import ModelConfig
 from tests.support import FAMILIES, Family, encoded, gradients, random_frames, tiny_config, tiny_model
@@ -117,3 +118,8 @@ def test_gradient_checkpointing_covers_both_encoders(family: Family) -> None:
     assert model.vision.backbone.patch_embed is not None
     model.set_gradient_checkpointing(False)
     assert not model.multimodal.gradient_checkpointing
+
+
+def test_frames_of_another_resolution_are_refused() -> None:
+    with pytest.raises(UserError, match="frames of 48 x 32 pixels, but the model's resolution is 32"):
+        tiny_model("swin").encode_video(torch.zeros(1, 2, 3, 48, 32, dtype=torch.uint8))
