@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from cosa.errors import UserError
+
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -35,11 +37,29 @@ class Section(BaseModel):
 
 
 def with_fields(section: Any, *settings: Any) -> Any:
-    """A section that also has the fields of settings; the section itself, if it has them all."""
+    """A section that also has the fields of settings; the section itself, if it has them all.
+
+    Raises:
+        UserError: it has a field of that name already that means something else.
+    """
     lacking = [one for one in settings if not issubclass(section, one)]
     if not lacking:
         return section
+    for one in lacking:
+        if (field := redefined_field(one, section)) is not None:
+            raise UserError(f"{one.__name__}: {field!r} is a field of the stage already; give yours another name")
     return create_model(section.__name__, __base__=(section, *lacking), __doc__=section.__doc__)
+
+
+def redefined_field(settings: type[Section], other: type[Section]) -> str | None:
+    """A field that settings define anew though another section has it with another default or type; None if there is none."""
+    shared = set(other.__mro__)
+    own = {name for base in settings.__mro__ if base not in shared for name in vars(base).get("__annotations__", ())}
+    for name in sorted(own & set(other.model_fields)):
+        ours, theirs = settings.model_fields[name], other.model_fields[name]
+        if (ours.default, ours.annotation) != (theirs.default, theirs.annotation):
+            return name
+    return None
 
 
 def no_effect(*default: Any, **keywords: Any) -> Any:

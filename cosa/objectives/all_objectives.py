@@ -7,8 +7,17 @@ from collections.abc import Collection, Iterable, Iterator
 
 from cosa.data.batch_needs import BatchNeeds
 from cosa.errors import UserError
+from cosa.generation_settings import GenerationSettings
 from cosa.model_parts import CONTRASTIVE, FUSION, LANGUAGE, MATCHING, POOLING, TEXT, VISION, ModelPart
 from cosa.objectives.objective import Fewest, Objective
+from cosa.objectives.objective_settings import (
+    AnswerModellingSettings,
+    CaptionModellingSettings,
+    ContrastiveSettings,
+    MaskedLanguageSettings,
+    MatchingSettings,
+)
+from cosa.section import Section, redefined_field
 from cosa.table import Table
 
 
@@ -20,6 +29,9 @@ def _problem(name: str, objective: object) -> str | None:
         return "expected letters, digits and '_', because its head and its loss have names made from it"
     if not all(isinstance(part, ModelPart) for part in objective.reaches):
         return f"its `reaches` is {objective.reaches!r}; expected a tuple of parts from cosa/model_parts.py"
+    for other, known in OBJECTIVES.items():
+        if (field := redefined_field(objective.settings, known.settings)) is not None:
+            return f"its setting {field!r} has another default or type than that of objective {other}; give it another name"
     return None
 
 
@@ -30,12 +42,14 @@ OBJECTIVES: Table[Objective] = Table(
             title="image/video-text contrastive",
             loss="cosa.objectives.contrastive:contrastive_loss",
             reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+            settings=ContrastiveSettings,
             by_similarity=True,
         ),
         "itm": Objective(
             title="image/video-text matching",
             loss="cosa.objectives.matching:matching_loss",
             reaches=(VISION, TEXT, FUSION, MATCHING),
+            settings=MatchingSettings,
             by_similarity=True,
             all_captions=True,
             fewest=Fewest(2, "needs another sample as a negative"),
@@ -44,6 +58,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="masked-language modelling",
             loss="cosa.objectives.masked_language:masked_language_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=MaskedLanguageSettings,
             masks="mlm_probability",
             divisible=True,
         ),
@@ -51,6 +66,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="captioning (causal generative modelling)",
             loss="cosa.objectives.masked_language:captioning_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=CaptionModellingSettings,
             masks="captioning_probability",
             divisible=True,
         ),
@@ -58,6 +74,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="contrastive on concatenated samples",
             loss="cosa.objectives.contrastive:contrastive_loss",
             reaches=(VISION, POOLING, TEXT, CONTRASTIVE),
+            settings=ContrastiveSettings,
             concatenated=True,
             by_similarity=True,
         ),
@@ -65,6 +82,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="matching on concatenated samples",
             loss="cosa.objectives.matching:matching_loss_on_concatenated",
             reaches=(VISION, TEXT, FUSION, MATCHING),
+            settings=MatchingSettings,
             concatenated=True,
             by_similarity=True,
             all_captions=True,
@@ -74,6 +92,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="masked-language modelling on concatenated samples",
             loss="cosa.objectives.masked_language:masked_language_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=MaskedLanguageSettings,
             concatenated=True,
             masks="mlm_probability",
         ),
@@ -81,6 +100,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="captioning on concatenated samples",
             loss="cosa.objectives.masked_language:captioning_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=CaptionModellingSettings,
             concatenated=True,
             masks="captioning_probability",
         ),
@@ -88,6 +108,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="question answering",
             loss="cosa.objectives.answer_modelling:question_answering_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=AnswerModellingSettings,
             questions=True,
             masks="answer_probability",
             divisible=True,
@@ -97,6 +118,7 @@ OBJECTIVES: Table[Objective] = Table(
             title="self-critical captioning",
             loss="cosa.objectives.self_critical:self_critical_loss",
             reaches=(VISION, TEXT, FUSION, LANGUAGE),
+            settings=GenerationSettings,
             generates=True,
             finetuning_only=True,
             prepare="cosa.objectives.self_critical:prepare_rewards",
@@ -147,6 +169,11 @@ def batch_needs(names: Iterable[str]) -> BatchNeeds:
         concatenated=any(objective.concatenated for objective in objectives.values()),
         all_concatenated=True in together,
     )
+
+
+def settings_of(names: Iterable[str]) -> tuple[type[Section], ...]:
+    """The settings that these objectives have, each once."""
+    return tuple(dict.fromkeys(OBJECTIVES[name].settings for name in names))
 
 
 def heads_of(names: Iterable[str]) -> tuple[str, ...]:

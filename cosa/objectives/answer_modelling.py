@@ -8,11 +8,11 @@ from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.masked_language import language_loss, masked_texts
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.objective_settings import AnswerModellingSettings
 from cosa.objectives.pending import Pending
 
 
-def question_answering_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
+def question_answering_loss(batch: EncodedBatch, settings: AnswerModellingSettings, draws: Draws) -> Pending:
     """Masked-language loss on the answers.
 
     batch: of questions, one a video or grouped by video (see `EncoderInput`), from a source with answers.

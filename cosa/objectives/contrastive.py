@@ -7,11 +7,11 @@ from torch import Tensor
 from cosa.distributed import rank
 from cosa.draws import Draws
 from cosa.objectives.encoded_batch import EncodedBatch
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.objective_settings import ContrastiveSettings
 from cosa.objectives.pending import Pending
 
 
-def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:  # noqa: ARG001
+def contrastive_loss(batch: EncodedBatch, settings: ContrastiveSettings, draws: Draws) -> Pending:  # noqa: ARG001
     """InfoNCE both ways with label smoothing; targets are the worker's own rows in the gathered batch.
 
     Its texts are encoded without videos, before all others: matching draws its negatives by their similarities.
@@ -20,7 +20,7 @@ def contrastive_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Dr
     return Pending([], lambda _: loss)
 
 
-def _contrastive(batch: EncodedBatch, settings: ObjectiveSettings) -> Tensor:
+def _contrastive(batch: EncodedBatch, settings: ContrastiveSettings) -> Tensor:
     to_video, to_text = batch.similarities
     rows = to_video.shape[0]
     targets = torch.arange(rows, device=to_video.device) + rank() * rows

@@ -36,7 +36,7 @@ def add_heads(model: COSA, objectives: Iterable[str]) -> None:
         part = objective.head_part(name) if objective is not None else None
         if objective is None or part is None:
             raise UserError(f"no objective {name!r} with a head of its own is registered; import what registers it")
-        head = objective.build_head(model.config)
+        head = objective.build_head(model)
         if not isinstance(head, nn.Module):
             raise UserError(f"objective {name}: what builds its head gives {type(head).__name__}; expected a torch module")
         model.add_head(name, head, part)

@@ -9,17 +9,17 @@ from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.model import COSA
 from cosa.objectives.encoded_batch import EncodedBatch
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.objective_settings import CaptionModellingSettings, MaskedLanguageSettings
 from cosa.objectives.pending import Pending
 from cosa.token_masking import MaskedTexts
 
 
-def masked_language_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
+def masked_language_loss(batch: EncodedBatch, settings: MaskedLanguageSettings, draws: Draws) -> Pending:
     """Few tokens masked, every token sees the full caption."""
     return _masked_loss(batch, settings.mlm_probability, draws, causal=False)
 
 
-def captioning_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
+def captioning_loss(batch: EncodedBatch, settings: CaptionModellingSettings, draws: Draws) -> Pending:
     """Most tokens masked, every token sees the earlier ones only: the model learns to generate."""
     return _masked_loss(batch, settings.captioning_probability, draws, causal=True)
 

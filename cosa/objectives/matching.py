@@ -12,7 +12,7 @@ from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.model import COSA
 from cosa.objectives.encoded_batch import EncodedBatch
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.objective_settings import MatchingSettings
 from cosa.objectives.pending import Pending
 
 SHARE_OF_CONCATENATED = 3  # on concatenated samples only the first third of the batch is matched (published code)
@@ -20,7 +20,7 @@ FLOOR = 1e-4  # added to the softmax of similarities, so that every negative sta
 LAST_RESORT = 1e-12  # weight of rows that show the same media: drawn only when nothing else is left
 
 
-def matching_loss(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws, share: int = 1) -> Pending:
+def matching_loss(batch: EncodedBatch, settings: MatchingSettings, draws: Draws, share: int = 1) -> Pending:
     """Cross-entropy of matched pairs against pairs with a hard negative video and with a hard negative text, times itm_ratio.
 
     Args:
@@ -63,7 +63,7 @@ def matching_logits(model: COSA, hidden: Sequence[Tensor]) -> Tensor:
     return model.matching_head(torch.cat([on_own[:, 0], on_wrong, on_own[:, 1]])[:, 0]).float()
 
 
-def matching_loss_on_concatenated(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending:
+def matching_loss_on_concatenated(batch: EncodedBatch, settings: MatchingSettings, draws: Draws) -> Pending:
     """`matching_loss` on the first third of the batch."""
     return matching_loss(batch, settings, draws, share=SHARE_OF_CONCATENATED)
 

@@ -8,13 +8,13 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from cosa.model_parts import ModelPart, part_of_head
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cosa.draws import Draws
-    from cosa.model_config import ModelConfig
+    from cosa.model import COSA
     from cosa.objectives.encoded_batch import EncodedBatch
     from cosa.objectives.pending import Pending
 
@@ -35,7 +35,8 @@ class Fewest:
 class Head:
     """A module that an objective brings along; it becomes `COSA.heads[<name of the objective>]`.
 
-    build: "module:callable", which makes the module from the ModelConfig. may_be_frozen: see `ModelPart`.
+    build: "module:callable", which makes the module from the model that gets it: its sizes are `model.config.text.hidden_size`
+    and `model.vision.output_dim`. may_be_frozen: see `ModelPart`.
     """
 
     build: str
@@ -48,14 +49,16 @@ class Objective:
 
     Args:
         title: what people call it.
-        loss: the function `(batch: EncodedBatch, settings: ObjectiveSettings, draws: Draws) -> Pending`. With `prepare`,
+        loss: the function `(batch: EncodedBatch, settings: <its settings>, draws: Draws) -> Pending`. With `prepare`,
             `settings` is what that made.
         reaches: parts of the model whose parameters get a gradient; the objective's own head is reached anyway.
         concatenated: it is taken on concatenated samples, in the place of the samples themselves.
         questions: its texts are questions with answers, in the place of captions.
         all_captions: it takes captions of all workers as negatives: each worker is given them, so that none has to ask.
         by_similarity: it compares texts that are encoded without videos: those of all such objectives in one pass.
-        masks: the field of ObjectiveSettings that says which share of tokens it masks.
+        settings: the fields of a stage that configure it. A corpus of pretraining brings them along; the settings of a task
+            have to be derived from those of its objectives.
+        masks: the field of its settings that says which share of tokens it masks.
         divisible: it is a mean over masked tokens of samples that know nothing of each other, so that a batch may run in
             parts, one after the other.
         generates: it generates texts in training, which does not work with sharded weights.
@@ -72,6 +75,7 @@ class Objective:
     questions: bool = False
     all_captions: bool = False
     by_similarity: bool = False
+    settings: type[Section] = Section
     masks: str | None = None
     divisible: bool = False
     generates: bool = False
@@ -81,8 +85,8 @@ class Objective:
     head: Head | None = None
 
     def __post_init__(self) -> None:
-        if self.masks is not None and self.masks not in ObjectiveSettings.model_fields:
-            raise ValueError(f"{self.title} masks by {self.masks!r}, which is no field of ObjectiveSettings")
+        if self.masks is not None and self.masks not in self.settings.model_fields:
+            raise ValueError(f"{self.title} masks by {self.masks!r}, which is no field of its settings")
         if self.divisible and self.masks is None:
             raise ValueError(f"{self.title} is divisible, so it has to say by `masks` which share of tokens it masks")
 
@@ -91,7 +95,7 @@ class Objective:
         function: Callable[[EncodedBatch, Any, Draws], Pending] = resolve_name(self.loss)
         return function(batch, settings, draws)
 
-    def masked_share(self, settings: ObjectiveSettings) -> float:
+    def masked_share(self, settings: Section) -> float:
         """Share of tokens that it masks.
 
         Raises:
@@ -115,16 +119,15 @@ class Objective:
             f"at least {enough if each else self.fewest.samples}"
         )
 
-    def build_head(self, config: ModelConfig) -> nn.Module:
-        """A fresh head for a model of this configuration.
+    def build_head(self, model: COSA) -> nn.Module:
+        """A fresh head for a model.
 
         Raises:
             ValueError: it brings none.
         """
-
         if self.head is None:
             raise ValueError(f"{self.title} brings no head of its own")
-        made: nn.Module = resolve_name(self.head.build)(config)
+        made: nn.Module = resolve_name(self.head.build)(model)
         return made
 
     def head_part(self, name: str) -> ModelPart | None:

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
 from cosa.encoders.kv_cache import VideoMemory
 from cosa.generation import generate, sample
+from cosa.generation_settings import GenerationSettings
 from cosa.model import COSA
 from cosa.objectives.encoded_batch import EncodedBatch
 from cosa.objectives.pending import Pending
@@ -99,16 +99,9 @@ class SelfCritical:
     beam_size: int
 
 
-class CaptionGeneration(Protocol):
-    """The settings that are needed: captions are generated in training as in evaluation."""
-
-    max_caption_tokens: int
-    beam_size: int
-
-
 def prepare_rewards(preparation: Preparation) -> SelfCritical:
-    """Rewards by all captions of the training split. Its settings are those of `CaptionGeneration`, too."""
-    settings: CaptionGeneration = preparation.settings
+    """Rewards by all captions of the training split."""
+    settings: GenerationSettings = preparation.settings  # captions are generated in training as in evaluation
     references: dict[str, list[tuple[int, ...]]] = {}
     for one in preparation.samples:
         ids = reference_ids(one.caption, preparation.tokenizer, preparation.behaviour)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from cosa.evaluation.metric import Metric
-from cosa.section import Section
+from cosa.section import Section, redefined_field
 from cosa.table import Table
 from cosa.tasks.captioning import Captioning, CaptioningSettings, CaptioningTraining
 from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringEvaluation, QuestionAnsweringSettings
@@ -24,10 +24,8 @@ def _problem(name: str, task: object) -> str | None:
     if task.main_metric not in metrics:
         return f"its `main_metric` is {task.main_metric!r}; expected one of its metrics: {', '.join(metrics)}"
     for other in TASKS.values():
-        for field in set(task.settings.model_fields) & set(other.settings.model_fields):
-            own, known = task.settings.model_fields[field], other.settings.model_fields[field]
-            if (own.default, own.annotation) != (known.default, known.annotation):
-                return f"its setting {field!r} has another default or type than that of task {other.name}; give it another name"
+        if (field := redefined_field(task.settings, other.settings)) is not None:
+            return f"its setting {field!r} has another default or type than that of task {other.name}; give it another name"
     return None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from cosa.data.annotation_use import AnnotationUse
 from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, quick_caption_metrics
 from cosa.evaluation.metric import Metric
+from cosa.generation_settings import GenerationSettings
 from cosa.section import OneOf, Section
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
 VALIDATION_METRICS = ("bleu4", "cider")
 
 
-class CaptioningSettings(TaskSettings):
+class CaptioningSettings(TaskSettings, GenerationSettings):
     """How captions are generated and scored (published defaults)."""
 
-    beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
-    length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")
-    max_caption_tokens: PositiveInt = Field(40, description="longest generated caption, tokens")
     caption_metrics: tuple[Annotated[str, OneOf(CAPTION_METRICS)], ...] = Field(
         tuple(name for name, metric in CAPTION_METRICS.items() if metric.by_default),
         min_length=1,
@@ -74,9 +72,9 @@ class Captioning(Task[CaptioningSettings]):
         return caption_samples(dataset, split)
 
     def validation_metrics(self, settings: CaptioningSettings) -> tuple[str, ...]:
-        """BLEU-4 and CIDEr: METEOR takes many seconds."""
-        del settings
-        return VALIDATION_METRICS
+        """BLEU-4 and CIDEr, and quick ones that only a spec asks for: METEOR takes many seconds."""
+        asked = (name for name in quick_caption_metrics(settings.caption_metrics) if not CAPTION_METRICS[name].by_default)
+        return (*VALIDATION_METRICS, *asked)
 
     def evaluated_annotations(self, settings: CaptioningSettings, split: str) -> tuple[AnnotationUse, ...]:
         """The split's captions, and its references if it names them."""

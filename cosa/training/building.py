@@ -145,6 +145,7 @@ def build_trainer(
         UserError: the settings cannot be had on this machine, or a batch is too small for an objective.
     """
     for corpus in corpora:
+        _check_settings(corpus, settings)
         _check_batch(corpus, concatenate)
         corpus.clips.check(sample.media_id for sample in corpus.samples)
     batches = TrainingBatches(
@@ -178,6 +179,17 @@ def build_trainer(
         seed=seed,
         device=device,
     )
+
+
+def _check_settings(corpus: Corpus, settings: TrainingSettings) -> None:
+    """Raise UserError if what is trained on a corpus has settings that are not among those given."""
+    for name in corpus.objectives:
+        wanted = OBJECTIVES[name].settings
+        if not isinstance(settings, wanted):
+            raise UserError(
+                f"{corpus.name}: {name} has settings ({', '.join(wanted.model_fields)}) that {type(settings).__name__} lacks; "
+                f"derive it from {wanted.__name__}, too"
+            )
 
 
 def _check_batch(corpus: Corpus, concatenate: int) -> None:

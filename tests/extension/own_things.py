@@ -23,6 +23,7 @@ from cosa.model_parts import POOLING, VISION
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.objective import Head, Objective
 from cosa.objectives.pending import Pending
+from cosa.section import Section
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 from workflows.records.outcome import StageOutcome
@@ -46,20 +47,25 @@ class LengthHead(nn.Module):
         return self.linear(pooled.mean(1))[:, 0]
 
 
-def length_head(config: Any) -> LengthHead:
-    return LengthHead(config.vision.embed_dim)
+def length_head(model: Any) -> LengthHead:
+    return LengthHead(model.vision.output_dim)
+
+
+class LengthSettings(Section):
+    length_weight: float = Field(1.0, gt=0, description="weight of the loss")
 
 
 def length_loss(batch: Any, settings: Any, draws: Any) -> Pending:
     lengths = batch.model.not_padding(batch.ids).sum(1).float()  # (rows,)
     loss = F.mse_loss(batch.model.heads["length"](batch.videos.pooled), lengths)
-    return Pending([], lambda _: loss)
+    return Pending([], lambda _: settings.length_weight * loss)
 
 
 OBJECTIVES["length"] = Objective(
     title="length of the caption",
     loss=f"{__name__}:length_loss",
     reaches=(VISION, POOLING),
+    settings=LengthSettings,
     head=Head(f"{__name__}:length_head", may_be_frozen=True),
 )
 
@@ -80,7 +86,7 @@ CAPTION_METRICS["first_word"] = CaptionMetric("first word", f"{__name__}:WordSco
 # -- a task: how long is the caption? --------------------------------------------------------------------------------------
 
 
-class CountingSettings(TaskSettings):
+class CountingSettings(TaskSettings, LengthSettings):
     tolerance: int = Field(2, ge=0, description="tokens that a predicted length may be off")
 
 

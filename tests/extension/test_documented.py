@@ -30,7 +30,7 @@ datasets:
 stages:
   corpus: {{kind: prepare, converter: csv, options: {{table: captions.csv, clips: videos}}}}
   frames: {{kind: extract, dataset: clips}}
-  pretrain: {{kind: pretrain, concatenate: 1,
+  pretrain: {{kind: pretrain, concatenate: 1, margin: 0.1,
     corpora: [{{dataset: clips, objectives: [itc, hardest, sigmoid], steps: 4, batch_size: 8}}]}}
   captioning: {{kind: finetune, task: captioning, init_from: pretrain, dataset: clips, epochs: 1, batch_size: 8,
     max_caption_tokens: 6}}

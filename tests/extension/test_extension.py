@@ -26,11 +26,11 @@ model:
 datasets:
   pictures: {media: image, root: images, splits: {train: train.json, test: test.json, extra: extra.json}}
 stages:
-  pretrain: {kind: pretrain, concatenate: 1,
+  pretrain: {kind: pretrain, concatenate: 1, length_weight: 0.5,
     corpora: [{dataset: pictures, objectives: [itc, length], steps: 4, batch_size: 8}]}
   counting: {kind: finetune, task: counting, init_from: pretrain, dataset: pictures, epochs: 2, batch_size: 8, tolerance: 3}
   captioning: {kind: finetune, task: captioning, init_from: pretrain, dataset: pictures, epochs: 1, batch_size: 8,
-    max_caption_tokens: 6}
+    max_caption_tokens: 6, caption_metrics: [first_word]}
   test-counting: {kind: evaluate, checkpoint: counting, dataset: pictures, tasks: [counting]}
   test-captioning: {kind: evaluate, checkpoint: captioning, dataset: pictures, tasks: [captioning],
     caption_metrics: [first_word]}
@@ -92,6 +92,7 @@ def test_everything_of_ones_own_is_planned_trained_and_evaluated(here: Path, out
     losses = [record["values"]["length_loss"] for record in trained if record["kind"] == "train"]
     assert losses
     assert json.loads((_result(here, "pretrain") / "checkpoint" / "config.json").read_text())["heads"] == ["length"]
+    assert "first_word" in manifest_of(here, "captioning")["metrics"], "validation computes it, too"
     counted = manifest_of(here, "test-counting")
     assert set(counted["metrics"]) == {"count_accuracy", "count_error"}
     assert counted["section"]["tolerance"] == 3, "evaluation takes over the task's own settings"

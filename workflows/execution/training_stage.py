@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
     """The fields that pretraining and finetuning share."""
 
-    CHANGES_LOSS: ClassVar[tuple[str, ...]] = ()  # A sweep that compares losses may not vary these fields.
-
     init_from: str | None = Field(
         None,
         description="a training stage, or a checkpoint: a folder of ours, a published folder or file (a path with a slash); "
@@ -45,10 +43,15 @@ class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin)
     )
     sweep: SweepSection | None = Field(None, description="try several values of fields, and select the best")
 
+    @property
+    def changes_loss(self) -> tuple[str, ...]:
+        """Return fields that a sweep may not vary, because it compares losses."""
+        return ()
+
     @model_validator(mode="after")
     def _possible_sweep(self) -> TrainSection:
         if self.sweep is not None:
-            check_sweep(self, self.sweep, self.CHANGES_LOSS)
+            check_sweep(self, self.sweep, self.changes_loss)
         return self
 
 
@@ -147,6 +150,14 @@ class TrainingKind(StageKind[T]):
         if not objectives:
             report(f"{self.learns(section)} has no objective, so there is nothing to train", *where)
             return
+        for objective in sorted(objectives):
+            settings = OBJECTIVES[objective].settings
+            if not isinstance(section, settings):
+                report(
+                    f"{self.learns(section)} trains {objective}, but the stage lacks its settings "
+                    f"({', '.join(settings.model_fields)}); derive the settings of the task from {settings.__name__}",
+                    *where,
+                )
         indivisible = sorted(objective for objective in objectives if not OBJECTIVES[objective].divisible)
         if section.accumulate > 1 and indivisible:
             report(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.concatenation import concatenated_text_limit
 from cosa.evaluation.metric import Metric
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
-from cosa.objectives.objective_settings import ObjectiveSettings
-from cosa.section import OneOf, Section
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, settings_of
+from cosa.section import OneOf, Section, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
@@ -55,15 +54,17 @@ class CorpusSection(Section):
 class PretrainSection(TrainSection):
     """Learn from image-text and video-text corpora, also on concatenated samples (paper, section 3)."""
 
-    CHANGES_LOSS: ClassVar[tuple[str, ...]] = (
-        "corpora", "concatenate", "behaviour", "max_text_tokens", *ObjectiveSettings.model_fields,
-    )  # fmt: skip
-
     kind: Literal["pretrain"]
     corpora: tuple[CorpusSection, ...] = Field(
         min_length=1, description="corpora; one is drawn each step, in proportion to steps"
     )
     concatenate: PositiveInt = Field(4, description="samples joined into one, the sample itself included")
+
+    @property
+    def changes_loss(self) -> tuple[str, ...]:
+        """Return what decides which losses are summed, and on what."""
+        of_objectives = {field for settings in settings_of(OBJECTIVES) for field in settings.model_fields}
+        return ("corpora", "concatenate", "behaviour", "max_text_tokens", *sorted(of_objectives))
 
     @model_validator(mode="after")
     def _enough_samples(self) -> PretrainSection:
@@ -85,6 +86,13 @@ class Pretrain(TrainingKind[PretrainSection]):
     section = PretrainSection
     version = 2
     parts: ClassVar[dict[str, type[Section]]] = {"corpus": CorpusSection}
+
+    def section_for(self, data: Mapping[str, Any]) -> type[PretrainSection]:
+        """Return the section with the fields of its objectives added, where it does not have them by itself."""
+        corpora = data.get("corpora")
+        listed = [corpus["objectives"] for corpus in corpora if _lists_objectives(corpus)] if isinstance(corpora, list) else []
+        known = [name for names in listed for name in names if isinstance(name, str) and name in OBJECTIVES]
+        return with_fields(self.section, *settings_of(known))
 
     def objectives(self, section: PretrainSection) -> set[str]:
         """Return those of all corpora."""
@@ -160,3 +168,8 @@ class Pretrain(TrainingKind[PretrainSection]):
         from workflows.execution.train import train
 
         return train(context)
+
+
+def _lists_objectives(corpus: object) -> bool:
+    """Return whether a corpus, which nobody has checked yet, has a list of objectives."""
+    return isinstance(corpus, Mapping) and isinstance(corpus.get("objectives"), list)

@@ -2,16 +2,18 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pkgutil import resolve_name
 
 import pytest
 
 from cosa.data.batch_needs import BatchNeeds
 from cosa.errors import UserError
-from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, batch_needs, heads_of, parts_reached
+from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, batch_needs, heads_of, parts_reached, settings_of
 from cosa.objectives.matching import SHARE_OF_CONCATENATED
 from cosa.objectives.objective import Head, Objective
-from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.objectives.objective_settings import ContrastiveSettings, MatchingSettings, ObjectiveSettings
+from cosa.section import Section
 
 
 def test_concatenated_samples_have_an_objective_of_each_kind() -> None:
@@ -102,8 +104,26 @@ def test_heads(monkeypatch: pytest.MonkeyPatch) -> None:
         OBJECTIVES["itc"].build_head(None)  # type: ignore[arg-type]
 
 
+def test_settings_belong_to_objectives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody asks for is no setting, and a name means one thing."""
+    fields = {field for objective in OBJECTIVES.values() for field in objective.settings.model_fields}
+    assert set(ObjectiveSettings.model_fields) <= fields
+    assert settings_of(["itm", "citm", "itc"]) == (MatchingSettings, ContrastiveSettings)
+
+    class Other(Section):
+        label_smoothing: float = 0.2
+
+    class Derived(ContrastiveSettings):
+        margin: float = 0.2
+
+    mine = Objective(title="mine", loss="", reaches=OBJECTIVES["itc"].reaches)
+    with pytest.raises(UserError, match="'mine': its setting 'label_smoothing' has another default or type than that of obj"):
+        monkeypatch.setitem(OBJECTIVES, "mine", replace(mine, settings=Other))
+    monkeypatch.setitem(OBJECTIVES, "mine", replace(mine, settings=Derived))
+
+
 def test_declarations_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="mine masks by 'nothing', which is no field of ObjectiveSettings"):
+    with pytest.raises(ValueError, match="mine masks by 'nothing', which is no field of its settings"):
         Objective(title="mine", loss="", reaches=(), masks="nothing")
     with pytest.raises(ValueError, match="mine is divisible, so it has to say by `masks`"):
         Objective(title="mine", loss="", reaches=(), divisible=True)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cosa.data.batches import Corpus
 from cosa.data.sample import Sample
-from cosa.objectives.all_objectives import batch_needs
+from cosa.objectives.all_objectives import batch_needs, settings_of
+from cosa.section import with_fields
 from cosa.tasks.all_tasks import EvaluationSettings
 from cosa.training.building import build_model, build_trainer
 from cosa.training.loop import Trainer
@@ -43,7 +44,8 @@ def small_trainer(
     """One corpus a set of objectives; no stochastic depth. Answers are of different lengths, as captions are."""
     config = tiny_config(family, dropout=dropout)
     vision = config.vision.model_copy(update={"drop_path_rate": 0.0})
-    settings = Settings.model_validate(
+    own = settings_of(name for names in objectives for name in names)
+    settings = with_fields(Settings, *own).model_validate(
         {
             "learning_rate": 1e-3,
             "ema_decay": ema_decay,
