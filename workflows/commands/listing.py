@@ -9,9 +9,9 @@ from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
+from workflows.records.headline import headline
 from workflows.results.manifest import MANIFEST, read_manifest
 from workflows.results.storage import PARTIAL
-from workflows.spec.headline import headline
 from workflows.terminal.reporter import duration
 
 

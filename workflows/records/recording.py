@@ -11,6 +11,7 @@ from typing import Any
 from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
 from workflows.planning.plan import Plan, Step
+from workflows.records.headline import headline
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
@@ -18,7 +19,6 @@ from workflows.records.run_table import StageRow
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest
-from workflows.spec.headline import headline
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
 

@@ -1,4 +1,4 @@
-from workflows.spec.headline import headline
+from workflows.records.headline import headline
 
 
 def test_the_metrics_that_say_most() -> None:
