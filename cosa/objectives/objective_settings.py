@@ -6,13 +6,13 @@ from cosa.section import Probability, Section
 
 
 class ContrastiveSettings(Section):
-    """Of the contrastive losses."""
+    """Configures the contrastive losses."""
 
     label_smoothing: Probability = Field(0.1, description="of the contrastive loss")
 
 
 class MatchingSettings(Section):
-    """Of the matching losses."""
+    """Configures the matching losses."""
 
     itm_ratio: float = Field(
         1.0, ge=0, description="weight of the matching loss: 1.0 in pretraining, 0.1 in retrieval finetuning"
@@ -20,19 +20,19 @@ class MatchingSettings(Section):
 
 
 class MaskedLanguageSettings(Section):
-    """Of masked-language modelling."""
+    """Configures masked-language modelling."""
 
     mlm_probability: float = Field(0.15, gt=0, le=1, description="share of tokens masked for masked-language modelling")
 
 
 class CaptionModellingSettings(Section):
-    """Of captioning."""
+    """Configures captioning."""
 
     captioning_probability: float = Field(0.6, gt=0, le=1, description="share of tokens masked for captioning")
 
 
 class AnswerModellingSettings(Section):
-    """Of question answering."""
+    """Configures question answering."""
 
     answer_probability: float = Field(0.99, gt=0, le=1, description="share of answer tokens masked for question answering")
 

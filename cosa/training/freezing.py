@@ -1,4 +1,4 @@
-"""What of a model a stage trains: the parts that its objectives reach; the others rest, or such a stage is a mistake."""
+"""Trains the parts of a model that a stage's objectives reach. The others are frozen, or the stage is a mistake."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
