@@ -202,7 +202,9 @@ class _Run:
 
     def _skip(self, step: Step, reason: str) -> None:
         self.reporter.skipped(step.name, self.width, reason)
-        self.record.reused(step, read_manifest(self.plan.result_of(step.name)))
+        result = self.plan.result_of(step.name)
+        self.record.reused(step, read_manifest(result))
+        remove_checkpoints(result, self.reporter.warn)  # A run that was killed right after publishing left them.
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
         """Lock a stage's result for this run, and its inputs against removal; wait while another run works on the result."""
@@ -242,6 +244,8 @@ class _Run:
             self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         self.record.published(step, run, outcome, manifest, folder)
+        if outcome.remove is not None:
+            outcome.remove(storage.result(step.name, step.fingerprint))
         return outcome
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:

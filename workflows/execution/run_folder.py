@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import posixpath
 import shutil
 import tempfile
@@ -11,13 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
-if TYPE_CHECKING:
-    from ray.train import Checkpoint
-
+from workflows.results.atomic import flush, rename_durably
 
 WRITING = "writing"  # It holds a checkpoint until it is complete; a killed run leaves it, and the next run replaces it.
 
@@ -34,11 +30,6 @@ class RunFolder:
         """Return the folder of a run in Ray's storage path, which is an absolute path or s3://BUCKET/PREFIX?OPTIONS."""
         filesystem, path = FileSystem.from_uri(str(storage))
         return cls(filesystem, posixpath.join(path, name).rstrip("/"))
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> RunFolder:
-        """Return the folder that one of Ray's checkpoints is in."""
-        return cls(checkpoint.filesystem, posixpath.dirname(checkpoint.path))
 
     @property
     def is_local(self) -> bool:
@@ -98,24 +89,8 @@ class RunFolder:
                 check(uploaded, self.address(name))
             return
         for path in (*folder.iterdir(), folder):
-            _flush(path)
+            flush(path, from_memory=True)
         check(folder, self.address(name))
         target = Path(self.path, name)
         shutil.rmtree(target, ignore_errors=True)  # A repeated step replaces its earlier checkpoint.
-        folder.rename(target)
-        _flush(Path(self.path))
-
-
-def _flush(path: Path) -> None:
-    """Have the disk write a file or a folder, and let the next reader read the disk, not memory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise  # Some network file systems flush no folders, because their servers do.
-        if hasattr(os, "posix_fadvise"):  # macOS has no such call.
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
+        rename_durably(folder, target)

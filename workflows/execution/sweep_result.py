@@ -77,7 +77,7 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     if failed:
         outcome.details["failed_trials"] = failed
     outcome.other_checkpoints = _other_checkpoints(context, book, ranked, winner, runs)
-    remove_checkpoints(context.folder, context.run.tracker.reporter.warn)
+    outcome.remove = lambda result: remove_checkpoints(result, context.run.tracker.reporter.warn)
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class StageOutcome:
     """What a stage reports: final metrics, what they are compared with, files in its folder, one line for people.
 
     baselines: by metric. baseline_names: what each baseline is. artifacts: files or folders for MLflow. other_checkpoints:
-    what `tracking.checkpoints` asks for besides `checkpoint`.
+    what `tracking.checkpoints` asks for besides `checkpoint`. remove: takes the published folder, and removes what the result
+    was made from: not before, because until then a loss of power may lose the result.
     """
 
     summary: str
@@ -34,3 +36,4 @@ class StageOutcome:
     checkpoint: Path | None = None
     other_checkpoints: list[OtherCheckpoints] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    remove: Callable[[Path], None] | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cosa.errors import UserError
+from workflows.results.atomic import flush, flush_tree, rename_durably
 from workflows.results.manifest import MANIFEST, Manifest, read_manifest
 
 PARTIAL = ".partial"
@@ -57,14 +59,26 @@ class Storage:
             for path in folder.glob(f"*/{MANIFEST}")
             if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith(".")
         ]
-        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-        return read_manifest(newest.parent) if newest else None
+        for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+            with suppress(UserError):  # It is only compared with; a damaged one says nothing.
+                return read_manifest(path.parent)
+        return None
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
-        """Make a complete partial folder the result, by one rename; then remove an older result that was set aside."""
+        """Make a complete partial folder the result, by one rename; then remove an older result that was set aside.
+
+        All of it is on the disk before it gets its name, and its name is before anything is removed: a loss of power at any
+        moment leaves the older result, what the new one is made from, or the new one.
+
+        Raises:
+            OSError: the disk refuses, or lost something that was written before.
+        """
         partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
         manifest.write(partial)
-        partial.rename(result)
+        flush_tree(partial)
+        rename_durably(partial, result)
+        for folder in (self.folder, self.root, self.root.absolute().parent):  # They may be new, too.
+            flush(folder)
         shutil.rmtree(self._set_aside(result), ignore_errors=True)
         return result
 

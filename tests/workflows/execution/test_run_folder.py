@@ -12,6 +12,7 @@ from tests.cosa.training.test_loop import make_trainer
 from workflows.execution import run_folder
 from workflows.execution.checkpoints import checkpoint_name, damage_of, require_intact
 from workflows.execution.run_folder import RunFolder
+from workflows.results import atomic
 
 NAME = checkpoint_name(4)
 
@@ -82,7 +83,8 @@ def test_files_and_their_folder_are_on_the_disk_before_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[Path] = []
-    monkeypatch.setattr(run_folder, "_flush", flushed.append)
+    for module in (run_folder, atomic):
+        monkeypatch.setattr(module, "flush", lambda path, **_: flushed.append(path))
     run = RunFolder.at(tmp_path)
     with run.writing() as folder:
         (folder / "file").touch()
