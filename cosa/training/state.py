@@ -25,13 +25,14 @@ class DamagedStateError(UserError):
     """Files of a checkpoint are missing or not as they were written."""
 
 
-def save_state(trainer: Trainer, folder: Path | None) -> None:
+def save_state(trainer: Trainer, folder: Path | None, also: Mapping[str, bytes] | None = None) -> None:
     """Write model, optimizer, loss scale and step to a folder. Random states are not needed: they follow from the step.
 
     The model has the weights that are selected by validation; if these are an EMA, the trained ones are in the training state.
     All is written as one worker without sharding would have it, so that a run can resume with other workers.
 
-    folder: given on one worker; the others, where weights are sharded, bring their parts and write nothing.
+    folder: given on one worker; the others, where weights are sharded, bring their parts and write nothing. also: contents of
+    further files by their names, which get checksums, too.
     """
     model, writes = trainer.losses.model, folder is not None
     with trainer.with_saved_weights():
@@ -58,6 +59,8 @@ def save_state(trainer: Trainer, folder: Path | None) -> None:
         "skipped_steps": int(trainer.guard.count),
     }
     _save(state, folder / STATE)
+    for name, content in (also or {}).items():
+        (folder / name).write_bytes(content)
     sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import posixpath
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from workflows.execution.run_folder import RunFolder
 
 OTHERS_FOLDER = "checkpoints"
+SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 _NAME = re.compile(r"checkpoint_(?P<step>\d{8})(?P<suffix>(?:_\d+)?)")
 
 
@@ -36,24 +38,29 @@ def next_suffix(run: RunFolder) -> str:
     return f"_{1 + max(used, default=0)}"
 
 
-def up_to(run: RunFolder, latest: str) -> list[str]:
-    """Return a checkpoint and those of its run that were saved before it, the newest first."""
-    return sorted((name for name in _checkpoints(run) if name <= latest), reverse=True)
+def up_to(run: RunFolder, latest: str | None) -> list[str]:
+    """Return a checkpoint and those of its run that were saved before it, the newest first; all of them for None."""
+    return sorted((name for name in _checkpoints(run) if latest is None or name <= latest), reverse=True)
 
 
 def _checkpoints(run: RunFolder) -> list[str]:
     return [name for name in run.names() if _NAME.fullmatch(name)]
 
 
-def latest_intact(run: RunFolder, latest: str) -> tuple[str | None, list[str]]:
-    """Return the name of the newest intact checkpoint up to `latest`, and warnings about newer checkpoints."""
+def latest_intact(run: RunFolder, latest: str | None) -> tuple[str | None, list[str]]:
+    """Return the name of the newest intact checkpoint up to `latest`, if there is any, and warnings about damaged newer ones.
+
+    latest: the one that Ray knows; None if it knows of none, because training is new or because Ray's books were lost.
+    """
     warnings: list[str] = []
     for candidate in up_to(run, latest):
         damage = damage_of(run, candidate)
         if damage is None:
             return candidate, warnings
         warnings.append(damage)
-    return None, [*warnings, "no checkpoint is intact: training starts again from its first step"]
+    if warnings:
+        warnings.append("no checkpoint is intact: training starts again from its first step")
+    return None, warnings
 
 
 def damage_of(run: RunFolder, name: str) -> str | None:
@@ -88,15 +95,40 @@ def require_intact(folder: Path, address: str) -> None:
 
 
 def saved_checkpoints(run: RunFolder) -> dict[int, str]:
-    """Return names of the complete checkpoints that Ray has saved for a run, by step; none if it has saved none yet."""
-    from ray.train import Result
+    """Return names of the checkpoints in a run's folder, by step. Ray's books are not asked, since they may be damaged."""
+    found = {}
+    for name in sorted(_checkpoints(run)):
+        match = _NAME.fullmatch(name)
+        assert match is not None
+        found[int(match["step"])] = name  # Of two checkpoints of a step the later one is right: the earlier one was damaged.
+    return found
 
+
+def discard_damaged_book(run: RunFolder) -> str | None:
+    """Remove Ray's list of a run's checkpoints if it cannot be used: Ray could not even start. Workers find them by name.
+
+    Ray does not write it atomically, and never flushes it, so that a loss of power leaves an empty file.
+
+    Returns:
+        a warning, if it was removed.
+    """
+    path = posixpath.join(run.path, SNAPSHOT)
     try:
-        saved = Result.from_path(run.path, storage_filesystem=run.filesystem).best_checkpoints
-    except RuntimeError:  # The run's folder holds no snapshot.
-        return {}
-    found = sorted((int(metrics["step"]), posixpath.basename(checkpoint.path)) for checkpoint, metrics in saved or [])
-    return dict(found)  # If a step has two checkpoints, the later one is right, because the earlier one was damaged.
+        with run.filesystem.open_input_stream(path) as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    try:
+        listed = {result["checkpoint_dir_name"] for result in json.loads(content)["checkpoint_results"]}
+    except (ValueError, KeyError, TypeError):
+        listed, what = set(), "cannot be read"
+    else:
+        gone = sorted(listed - set(run.names()))
+        if not gone:
+            return None
+        what = f"lists {gone[0]}, which is gone"
+    run.filesystem.delete_file(path)
+    return f"{run.address(SNAPSHOT)} {what}; training resumes from the newest intact checkpoint in its folder, if there is one"
 
 
 def intact_checkpoints(run: RunFolder, warn: Callable[[str], None]) -> dict[int, str]:

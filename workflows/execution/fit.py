@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -14,7 +15,10 @@ from cosa.errors import UserError
 from workflows.cluster.preemption import GRACE_SECONDS, Preempted
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
+from workflows.execution.checkpoints import discard_damaged_book
+from workflows.execution.run_folder import RunFolder
 
+_LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 MAX_RESTARTS = 2  # The worker group is restarted this many times after a worker has died.
 MAX_RESTARTS_ELASTIC = 20  # It is restarted more often where machines are expected to leave.
@@ -35,6 +39,7 @@ def trainer_of(
     retain_all: bool = False,
     callbacks: list[Any] | None = None,
     can_be_orphaned: bool = True,
+    warn: Callable[[str], None] = _LOG.warning,
 ) -> Any:
     """Make a TorchTrainer for one training or evaluation. The same name and storage resume an interrupted run.
 
@@ -48,8 +53,12 @@ def trainer_of(
         mode: max or min, of the score.
         retain_all: whether no checkpoint is deleted.
         callbacks: of Ray Train.
+        warn: is called if Ray's list of the run's checkpoints is damaged.
         can_be_orphaned: whether the cluster can outlive the driver of this run, in which case the run must free its resources.
     """
+    damage = discard_damaged_book(RunFolder.at(storage, name))
+    if damage is not None:
+        warn(damage)
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig
 

@@ -1,7 +1,8 @@
 """Writes and reads the records of a running training: worker 0 appends JSON lines to a file, and the driver follows it.
 
 The file is the source of truth. The driver sends its records to MLflow, so a worker never waits for MLflow, and a restarted
-worker that repeats steps leaves no duplicates: only the first record of a step counts.
+worker that repeats steps leaves no duplicates: only the first record of a step counts. Every checkpoint holds a copy of the
+records up to it, so that a training which resumes from it has them even if the disk lost them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosa.evaluation.metric import Metric
+from workflows.results.atomic import write_atomically
 
 PROGRESS_FILE = "progress.jsonl"
 MEAN_LOSS = Metric("mean_loss", lower_is_better=True, digits=3)  # of the steps since the previous stop of training
@@ -33,11 +35,12 @@ class Record:
 
 
 class ProgressWriter:
-    """Appends records, one line each, flushed at once."""
+    """Appends records, one line each, which other processes can read at once."""
 
     def __init__(self, folder: Path, total: int):
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.total = folder / PROGRESS_FILE, total
+        self._is_torn = True  # A worker that was killed, or a disk without power, may have left half a line.
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append a record."""
@@ -48,9 +51,22 @@ class ProgressWriter:
         now = time.time()
         self._append({"kind": "warning", "step": 0, "total": self.total, "values": {}, "seconds": now, "text": text})
 
+    def content(self) -> bytes:
+        """Return all records as they stand in the file."""
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def restore(self, saved: bytes) -> None:
+        """Put records that a checkpoint holds back into the file, if they are not at its beginning."""
+        if not self.content().startswith(saved):
+            write_atomically(self.path, saved.decode())
+
     def _append(self, line: Mapping[str, object]) -> None:
+        text = json.dumps(line) + "\n"
+        if self._is_torn and self.content()[-1:] not in (b"", b"\n"):
+            text = "\n" + text
+        self._is_torn = False
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(text)
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -72,6 +88,8 @@ class Follower:
         path = self.folder / PROGRESS_FILE
         if not path.exists():
             return
+        if path.stat().st_size < self._position:
+            self._position = 0  # The records of a checkpoint have replaced damaged ones.
         with path.open("rb") as file:
             file.seek(self._position)
             content = file.read()

@@ -46,7 +46,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     for count in resources.counts:
         check_batch(context.step.name, context.section, count)
     selected_by: Metric | None = context.kind.selection_metric(context.section)
-    job = job_of(context, context.folder)
+    job, warn = job_of(context, context.folder), context.run.tracker.reporter.warn
     storage = storage_of(context)
     fewest = f"{resources.minimum} to " if resources.minimum is not None else ""
     context.line.update(f"starting {fewest}{resources.workers} worker{'s' if resources.workers > 1 else ''}")
@@ -60,13 +60,14 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
         mode=selected_by.mode if selected_by is not None else "max",
         retain_all=uploaded_checkpoints(context) == "all",
         can_be_orphaned=context.cluster.is_shared,
+        warn=warn,
     )
     forward = RecordForwarder(context)
     follower = Follower(context.folder)
     fit_in_background(trainer, lambda: forward.all(follower), lambda: ask_to_stop(context.folder))
     raise_mistake(context.folder)
     records = read_records(context.folder)
-    run, warn = RunFolder.at(storage, run_name(context)), context.run.tracker.reporter.warn
+    run = RunFolder.at(storage, run_name(context))
     saved = intact_checkpoints(run, warn)
     best = best_evaluation(records, selected_by, saved)
     if best is None:
@@ -76,5 +77,5 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     outcome = training_outcome(context, records, best, extra="")
     others = copy_other_models(run, saved, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
     outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
-    remove_checkpoints(context.folder, warn)
+    outcome.remove = lambda result: remove_checkpoints(result, warn)
     return outcome

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflows.cluster.preemption import is_asked_to_stop
 from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
-from workflows.execution.progress import MEAN_LOSS, ProgressWriter, mean_loss, read_records
+from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, ProgressWriter, mean_loss, read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.whereabouts import note_workers
 
@@ -109,7 +109,7 @@ def _train(config: dict[str, Any]) -> None:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", step, metrics)
-        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix)
+        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix, progress)
 
     if trainer.step == 0 and validation is not None and validation.before_training:
         metrics = evaluate()
@@ -123,7 +123,7 @@ def _train(config: dict[str, Any]) -> None:
     trainer.run(
         lambda step, record: progress.write("train", step, record),
         stop,
-        lambda step: _report(trainer, {"step": step}, suffix),
+        lambda step: _report(trainer, {"step": step}, suffix, progress),
         lambda: is_asked_to_stop(Path(job.folder)),
     )
 
@@ -173,20 +173,27 @@ def _restore(trainer: Any, progress: ProgressWriter) -> str:
     from cosa.training.state import restore_state
 
     latest = ray.train.get_checkpoint()
-    if latest is None:
-        return ""
-    run, name = RunFolder.of(latest), posixpath.basename(latest.path)
+    # Without a latest checkpoint of Ray's this is a new training, or its books were lost and only the folders are left.
+    run, name = _run_folder(), None if latest is None else posixpath.basename(latest.path)
     # Worker 0 chooses for all of them, since they must not resume from different checkpoints if only one cannot read a file.
     choice = (*latest_intact(run, name), next_suffix(run)) if rank() == 0 else (None, [], "")
     chosen, warnings, suffix = gather_objects(choice)[0]
+    if chosen is not None:
+        with _opened_once_a_machine(run, chosen) as folder:
+            restore_state(trainer, folder)
+            if rank() == 0 and (folder / PROGRESS_FILE).is_file():  # Checkpoints made before have no records.
+                progress.restore((folder / PROGRESS_FILE).read_bytes())
     if rank() == 0:
         for warning in warnings:
             progress.warn(warning)
-    if chosen is None:
-        return suffix
-    with _opened_once_a_machine(run, chosen) as folder:
-        restore_state(trainer, folder)
-    return suffix if warnings else suffix_of(name)
+    return suffix if warnings else suffix_of(chosen or checkpoint_name(0))
+
+
+def _run_folder() -> RunFolder:
+    import ray.train
+
+    storage = ray.train.get_context().get_storage()
+    return RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
 
 
 @contextmanager
@@ -211,8 +218,11 @@ def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
         gather_objects(None)  # This waits until no worker reads it any more.
 
 
-def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
-    """Save the full state and report it. Ray deletes older checkpoints only after this one was read back."""
+def _report(trainer: Any, metrics: Mapping[str, float], suffix: str, progress: ProgressWriter) -> None:
+    """Save the full state with all records so far, and report it.
+
+    Ray deletes older checkpoints only after this one was read back.
+    """
     import ray.train
 
     from cosa.distributed import rank
@@ -223,10 +233,9 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str) -> None:
         save_state(trainer, None)
         ray.train.report(finite(metrics), checkpoint_dir_name=name)
         return
-    storage = ray.train.get_context().get_storage()
-    run = RunFolder(storage.storage_filesystem, storage.experiment_fs_path)
+    run = _run_folder()
     with run.writing() as folder:
-        save_state(trainer, folder)
+        save_state(trainer, folder, {PROGRESS_FILE: progress.content()})
         run.put(folder, name, require_intact)
     # Worker 0 reports after the checkpoint is in place. Until then the others wait in their own report, for as long as writing
     # and reading back takes, and not in the next gradient synchronisation, which times out.

@@ -1,6 +1,8 @@
 """Names of a run's checkpoints, and which of them serve."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ from pyarrow.fs import SubTreeFileSystem
 from tests.cosa.training.test_loop import make_trainer
 from workflows.execution.checkpoint_storage import checkpoint_storage, remove_checkpoints
 from workflows.execution.checkpoints import (
+    SNAPSHOT,
     checkpoint_name,
     copy_model,
     copy_other_models,
+    discard_damaged_book,
     latest_intact,
     next_suffix,
     saved_checkpoints,
@@ -28,7 +32,8 @@ def folder(tmp_path: Path) -> Path:
     """Three intact checkpoints of steps 4, 8, 12, and what else Ray leaves there."""
     from cosa.training.state import save_state
 
-    (tmp_path / "checkpoint_manager_snapshot.json").write_text("{}")
+    listed = [{"checkpoint_dir_name": checkpoint_name(step)} for step in (4, 8, 12)]
+    (tmp_path / SNAPSHOT).write_text(json.dumps({"checkpoint_results": listed}))
     trainer = make_trainer(steps=1)
     for step in (4, 8, 12):
         save_state(trainer, tmp_path / checkpoint_name(step))
@@ -73,6 +78,44 @@ def test_the_newest_intact_one_serves(run: RunFolder, folder: Path) -> None:
     name, warnings = latest_intact(run, latest)
     assert name is None
     assert warnings[-1] == "no checkpoint is intact: training starts again from its first step"
+
+
+def test_without_books_of_ray_the_newest_intact_one_serves(run: RunFolder, folder: Path) -> None:
+    assert latest_intact(run, None) == (checkpoint_name(12), [])
+    (folder / checkpoint_name(12) / "config.json").write_text("")
+    name, warnings = latest_intact(run, None)
+    assert (name, len(warnings)) == (checkpoint_name(8), 1)
+    for step in (4, 8, 12):
+        shutil.rmtree(folder / checkpoint_name(step))
+    assert latest_intact(run, None) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("", "cannot be read"),
+        ("\0" * 40, "cannot be read"),
+        ('{"checkpoint_results": [{"checkpo', "cannot be read"),
+        ("[]", "cannot be read"),
+        (
+            '{"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_00000099"}]}',
+            "checkpoint_00000099, which is gone",
+        ),
+    ],
+)
+def test_books_that_ray_cannot_use_are_removed(run: RunFolder, folder: Path, content: str, what: str) -> None:
+    assert discard_damaged_book(run) is None
+    (folder / SNAPSHOT).write_text(content)
+    warning = discard_damaged_book(run)
+    assert warning is not None
+    assert what in warning
+    assert not (folder / SNAPSHOT).exists()
+    assert discard_damaged_book(run) is None
+
+
+def test_of_two_checkpoints_of_a_step_the_later_one_counts(run: RunFolder, folder: Path) -> None:
+    (folder / checkpoint_name(8, "_1")).mkdir()
+    assert saved_checkpoints(run) == {4: checkpoint_name(4), 8: checkpoint_name(8, "_1"), 12: checkpoint_name(12)}
 
 
 def test_only_the_model_is_copied(run: RunFolder, tmp_path: Path) -> None:

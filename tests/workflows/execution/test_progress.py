@@ -42,6 +42,34 @@ def test_a_mean_loss_weighs_records_by_their_steps() -> None:
     assert mean_loss([*records, skipped], 10, 25) == (4.0 * 8 + 1.0 * 5) / 13
 
 
+def test_records_that_the_disk_lost_come_from_the_checkpoint(tmp_path: Path) -> None:
+    """After a loss of power the file may be empty, or hold zeros; the driver has read on by then."""
+    writer, follower = ProgressWriter(tmp_path, 4), Follower(tmp_path)
+    writer.write("train", 1, {"loss": 2.0})
+    saved = writer.content()
+    writer.write("train", 2, {"loss": 1.0})
+    writer.restore(saved)
+    assert [record.step for record in follower.new()] == [1, 2], "an intact file stays as it is"
+    for damaged in (b"", saved[:20], b"\0" * len(saved)):
+        writer.path.write_bytes(damaged)
+        writer.restore(saved)
+        assert writer.content() == saved
+        ProgressWriter(tmp_path, 4).write("train", 2, {"loss": 1.0})
+        assert [record.step for record in read_records(tmp_path)] == [1, 2]
+        assert list(follower.new()) == [], "it has read them already"
+
+
+def test_a_record_after_half_a_line_is_not_lost(tmp_path: Path) -> None:
+    first = ProgressWriter(tmp_path, 4)
+    first.write("train", 1, {"loss": 2.0})
+    with first.path.open("a") as file:
+        file.write('{"kind": "train", "st')
+    second = ProgressWriter(tmp_path, 4)
+    for step in (2, 3):
+        second.write("train", step, {"loss": 1.0})
+    assert [record.step for record in read_records(tmp_path)] == [1, 2, 3]
+
+
 def test_repeated_and_torn_records_are_read_once(tmp_path: Path) -> None:
     writer = ProgressWriter(tmp_path, 4)
     writer.write("train", 1, {"loss": 2.0})

@@ -1,3 +1,4 @@
+import posixpath
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from cosa.errors import UserError
 from tests.cosa.training.test_loop import make_trainer
 from workflows.execution import workers
 from workflows.execution.checkpoints import damage_of
+from workflows.execution.progress import PROGRESS_FILE, ProgressWriter
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.workers import finite, raise_mistake, training_worker
 
@@ -59,11 +61,14 @@ def test_a_checkpoint_is_in_place_before_it_is_reported(tmp_path: Path, monkeypa
     reported: list[tuple[str, str | None, CheckpointUploadMode]] = []
 
     def report(metrics: object, *, checkpoint: Checkpoint, checkpoint_dir_name: str, **how: CheckpointUploadMode) -> None:
-        run = RunFolder.of(checkpoint)
+        run = RunFolder(checkpoint.filesystem, posixpath.dirname(checkpoint.path))
         reported.append((checkpoint_dir_name, damage_of(run, checkpoint_dir_name), how["checkpoint_upload_mode"]))
 
     storage = SimpleNamespace(storage_filesystem=RunFolder.at(tmp_path).filesystem, experiment_fs_path=str(tmp_path))
     monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_storage=lambda: storage))
     monkeypatch.setattr(ray.train, "report", report)
-    workers._report(make_trainer(steps=1), {"step": 0}, "_1")
+    progress = ProgressWriter(tmp_path, 1)
+    progress.write("train", 0, {"loss": 2.0})
+    workers._report(make_trainer(steps=1), {"step": 0}, "_1", progress)
+    assert (tmp_path / "checkpoint_00000000_1" / PROGRESS_FILE).read_bytes() == progress.content()
     assert reported == [("checkpoint_00000000_1", None, CheckpointUploadMode.NO_UPLOAD)]
