@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cosa.evaluation.metric import Metric
@@ -57,6 +57,12 @@ def misplaced(settings: Section, chosen: Collection[Task[Any]], tasks: str) -> I
 
 class EvaluationSettings(RetrievalSettings, CaptioningSettings, QuestionAnsweringSettings):
     """How the tasks are evaluated (paper, section 4; published defaults)."""
+
+
+def evaluation_fields(tasks: Iterable[Task[Any]]) -> set[str]:
+    """Fields that evaluation takes from the training of its checkpoint, where it does not say otherwise itself."""
+    settings: list[type[Section]] = [EvaluationSettings, *(task.settings for task in tasks)]
+    return {field for one in settings for field in one.model_fields}
 
 
 class FinetuningSwitches(CaptioningTraining):

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from cosa.checkpoints.settings import SETTINGS
 from workflows.execution.run_folder import RunFolder
 
 OTHERS_FOLDER = "checkpoints"
@@ -150,6 +151,8 @@ def copy_model(run: RunFolder, name: str, target: Path) -> None:
     with run.opened(name) as source:
         for file in ("model.safetensors", "config.json", "vocab.txt"):
             shutil.copy2(source / file, target / file)
+        if (source / SETTINGS).is_file():  # Training that was interrupted before settings were saved has none.
+            shutil.copy2(source / SETTINGS, target / SETTINGS)
 
 
 def copy_other_models(run: RunFolder, saved: Mapping[int, str], steps: Collection[int], folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import CheckpointRead, PretrainedRead, Read
+from workflows.spec.reads import CheckpointRead, PretrainedRead, Read, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
@@ -185,6 +185,13 @@ class TrainingKind(StageKind[T]):
                 "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
                 "stages", name, "register_as",
             )  # fmt: skip
+
+    def notes(self, name: str, section: T, experiment: Experiment) -> Iterator[str]:
+        """Warn of clips of which only one frame is used because the spec does not say how many."""
+        known = experiment.section.datasets
+        clips = [one for one in datasets_read(self.data_reads(section)) if one in known and known[one].media == "video"]
+        if clips and "train_frames" not in section.model_fields_set:
+            yield f"{name} trains on one frame of each clip of {clips[0]}, because train_frames is left out"
 
     def text_lengths(self, section: T) -> Iterator[TextLength]:
         """Yield the longest captions and questions."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import posixpath
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cosa.checkpoints.settings import SETTINGS
 from workflows.cluster.preemption import is_asked_to_stop
 from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
 from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, ProgressWriter, mean_loss, read_records
@@ -77,6 +78,7 @@ def _train(config: dict[str, Any]) -> None:
 
     from cosa.behaviour import BEHAVIOURS
     from cosa.distributed import rank
+    from cosa.tasks.all_tasks import TASKS, evaluation_fields
     from cosa.tasks.evaluator import Evaluator
     from workflows.execution.job import Job
 
@@ -98,6 +100,10 @@ def _train(config: dict[str, Any]) -> None:
         )
     progress = ProgressWriter(Path(job.folder), trainer.total_steps)
     suffix = _restore(trainer, progress)
+    settings = section.model_dump_json(include=evaluation_fields(TASKS.values()), indent=2).encode()
+
+    def beside() -> dict[str, bytes]:
+        return {PROGRESS_FILE: progress.content(), SETTINGS: settings}
 
     def evaluate() -> dict[str, float]:
         if evaluator is None:
@@ -109,7 +115,7 @@ def _train(config: dict[str, Any]) -> None:
         metrics = evaluate()
         if rank() == 0:
             progress.write("evaluation", step, metrics)
-        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix, progress)
+        _report(trainer, {"step": step, "evaluation": trainer.evaluation_steps().index(step) + 1, **metrics}, suffix, beside)
 
     if trainer.step == 0 and validation is not None and validation.before_training:
         metrics = evaluate()
@@ -123,7 +129,7 @@ def _train(config: dict[str, Any]) -> None:
     trainer.run(
         lambda step, record: progress.write("train", step, record),
         stop,
-        lambda step: _report(trainer, {"step": step}, suffix, progress),
+        lambda step: _report(trainer, {"step": step}, suffix, beside),
         lambda: is_asked_to_stop(Path(job.folder)),
     )
 
@@ -218,8 +224,8 @@ def _opened_once_a_machine(run: RunFolder, name: str) -> Iterator[Path]:
         gather_objects(None)  # This waits until no worker reads it any more.
 
 
-def _report(trainer: Any, metrics: Mapping[str, float], suffix: str, progress: ProgressWriter) -> None:
-    """Save the full state with all records so far, and report it.
+def _report(trainer: Any, metrics: Mapping[str, float], suffix: str, beside: Callable[[], dict[str, bytes]]) -> None:
+    """Save the full state, with the files that belong beside it, and report it.
 
     Ray deletes older checkpoints only after this one was read back.
     """
@@ -235,7 +241,7 @@ def _report(trainer: Any, metrics: Mapping[str, float], suffix: str, progress: P
         return
     run = _run_folder()
     with run.writing() as folder:
-        save_state(trainer, folder, {PROGRESS_FILE: progress.content()})
+        save_state(trainer, folder, beside())
         run.put(folder, name, require_intact)
     # Worker 0 reports after the checkpoint is in place. Until then the others wait in their own report, for as long as writing
     # and reading back takes, and not in the next gradient synchronisation, which times out.

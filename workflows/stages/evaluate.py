@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from cosa.section import OneOf, Section, no_effect, with_fields
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, misplaced
+from cosa.checkpoints.locate import locate
+from cosa.checkpoints.settings import SETTINGS, read_settings
+from cosa.errors import UserError
+from cosa.section import OneOf, no_effect, with_fields
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
 from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read
+from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind
 from workflows.spec.stage_kinds import kind_of
@@ -22,10 +27,14 @@ if TYPE_CHECKING:
     from workflows.records.outcome import StageOutcome
 
 
+INPUT_FIELDS = ("transforms", "resolution", "max_text_tokens", "max_answer_tokens")  # What the model sees depends on them.
+
+
 class EvaluateSection(StageSection, EvaluationSettings, EvaluationSwitches, WorkersMixin, BehaviourMixin):
     """Evaluate a checkpoint; straight from pretraining that is zero-shot.
 
-    Fields of clips and evaluation that are left out are inherited from the stage that trained the checkpoint.
+    Fields of clips and evaluation that are left out are those of the training that made the checkpoint: of its stage, or of the
+    settings that lie beside it.
     """
 
     kind: Literal["evaluate"]
@@ -66,12 +75,11 @@ class Evaluate(StageKind[EvaluateSection]):
     ) -> EvaluateSection:
         """Fill in the experiment's behaviour, and fields of clips and evaluation from the stage that trained the checkpoint."""
         changes: dict[str, Any] = {} if "behaviour" in section.model_fields_set else {"behaviour": experiment.behaviour}
-        trained = stages.get(section.checkpoint)
-        if trained is not None and kind_of(trained).produces == "checkpoint":
-            settings: tuple[type[Section], ...] = (EvaluationSettings, *(TASKS[task].settings for task in section.tasks))
-            names = {name for one in settings for name in one.model_fields} - section.model_fields_set
-            changes |= {name: getattr(trained, name) for name in names if hasattr(trained, name)}
-        return section.model_copy(update=changes)
+        settings = _trained_with(section.checkpoint, stages)
+        if settings is not None:
+            names = evaluation_fields(TASKS[task] for task in section.tasks) - section.model_fields_set
+            changes |= {name: settings[name] for name in names if name in settings}
+        return _with(section, changes)
 
     def reads(self, section: EvaluateSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield pictures and annotations of the split, annotations of the baseline's split, and the checkpoint."""
@@ -105,7 +113,24 @@ class Evaluate(StageKind[EvaluateSection]):
                 report(f"evaluation computes no metric {metric!r}{did_you_mean(metric, known)}", *where, "published", metric)
 
     def check_with_others(self, name: str, section: EvaluateSection, experiment: Experiment, report: Report) -> None:
-        """Report a submission on a split that also selects a checkpoint, because such a split has no answers."""
+        """Report a submission on a split that also selects a checkpoint, because such a split has no answers.
+
+        Also clips for a checkpoint from elsewhere of which nobody knows how many frames of them it wants.
+        """
+        dataset = experiment.section.datasets.get(section.dataset)
+        has_clips = dataset is not None and dataset.media == "video"
+        known = section.model_fields_set & {"train_frames", "eval_frames"}  # of the spec, or taken from the checkpoint
+        # Where there is no checkpoint the plan says so.
+        if (
+            has_clips
+            and not known
+            and is_path(section.checkpoint)
+            and locate(Path(section.checkpoint).expanduser()) is not None
+        ):
+            report(
+                f"{section.checkpoint} does not say how many frames of a clip it was trained with; set eval_frames",
+                "stages", name, "checkpoint",
+            )  # fmt: skip
         uses = (use for task in section.tasks for use in TASKS[task].evaluated_annotations(section, section.split))
         if all(use.with_answers for use in uses):
             return
@@ -120,7 +145,17 @@ class Evaluate(StageKind[EvaluateSection]):
                 )  # fmt: skip
 
     def notes(self, name: str, section: EvaluateSection, experiment: Experiment) -> Iterator[str]:
-        """Warn of scores that are optimistic because the model has seen the split, or low because it never learned the task."""
+        """Warn of scores that are optimistic because the model has seen the split, or low because it never learned the task.
+
+        Also of settings that are not those of the training.
+        """
+        settings = _trained_with(section.checkpoint, experiment.stages) or {}
+        frames = settings.get("eval_frames") or settings.get("train_frames")
+        compared = {"frames": (section.frames_in_evaluation, frames)}
+        compared |= {field: (getattr(section, field), settings.get(field)) for field in INPUT_FIELDS}
+        for what, (ours, trained) in compared.items():
+            if trained is not None and ours != trained:
+                yield f"{name} evaluates with {what} {ours}; {section.checkpoint} was trained with {trained}"
         ancestors = list(_ancestors(section.checkpoint, experiment))
         here = f"{section.dataset}/{section.split}"
 
@@ -167,6 +202,27 @@ class Evaluate(StageKind[EvaluateSection]):
         from workflows.execution.task_evaluation import evaluate
 
         return evaluate(context)
+
+
+def _trained_with(checkpoint: str, stages: Mapping[str, StageSection]) -> dict[str, Any] | None:
+    """Return the fields of the training that made a checkpoint, whether a stage or a path names it; None if nothing tells."""
+    if is_path(checkpoint):
+        return read_settings(Path(checkpoint).expanduser())
+    trained = stages.get(checkpoint)
+    if trained is None or kind_of(trained).produces != "checkpoint":
+        return None
+    return {name: getattr(trained, name) for name in type(trained).model_fields}
+
+
+def _with(section: EvaluateSection, changes: Mapping[str, Any]) -> EvaluateSection:
+    """Return a section with other values of some fields, which may come from a file."""
+    try:
+        type(section).model_validate({**section.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise UserError(f"{Path(section.checkpoint) / SETTINGS}: {field}: {first['msg']}; correct it there") from error
+    return section.model_copy(update=dict(changes))
 
 
 def _ancestors(checkpoint: str, experiment: Experiment) -> Iterator[tuple[str, Lineage]]:

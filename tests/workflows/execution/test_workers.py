@@ -69,6 +69,6 @@ def test_a_checkpoint_is_in_place_before_it_is_reported(tmp_path: Path, monkeypa
     monkeypatch.setattr(ray.train, "report", report)
     progress = ProgressWriter(tmp_path, 1)
     progress.write("train", 0, {"loss": 2.0})
-    workers._report(make_trainer(steps=1), {"step": 0}, "_1", progress)
+    workers._report(make_trainer(steps=1), {"step": 0}, "_1", lambda: {PROGRESS_FILE: progress.content()})
     assert (tmp_path / "checkpoint_00000000_1" / PROGRESS_FILE).read_bytes() == progress.content()
     assert reported == [("checkpoint_00000000_1", None, CheckpointUploadMode.NO_UPLOAD)]

@@ -20,7 +20,7 @@ datasets:
   own: {media: image, root: images, splits: {train: d.json, test: e.json}}
 stages:
   test: {kind: evaluate, checkpoint: captioning, dataset: made, tasks: [captioning]}
-  captioning: {kind: finetune, task: captioning, init_from: pretrain, dataset: made, epochs: 1}
+  captioning: {kind: finetune, task: captioning, init_from: pretrain, dataset: made, epochs: 1, train_frames: 2}
   pretrain: {kind: pretrain, corpora: [{dataset: own, objectives: [itc, cap], steps: 1, batch_size: 2}], concatenate: 1}
   frames: {kind: extract, dataset: made}
   corpus: {kind: prepare, converter: demo}
@@ -93,7 +93,8 @@ def test_invalid_stage_is_not_reported_twice(tmp_path: Path) -> None:
         (
             [
                 "stages.captioning.validation_split=test",
-                "stages.scst={kind: finetune, task: captioning, init_from: captioning, dataset: made, epochs: 1}",
+                "stages.scst={kind: finetune, task: captioning, init_from: captioning, dataset: made, epochs: 1, "
+                "train_frames: 2}",
                 "stages.test.checkpoint=scst",
             ],
             ["test reports on made/test, by which captioning selected"],
@@ -131,7 +132,7 @@ def test_several_stages_that_select_by_the_test_split_are_one_warning(tmp_path: 
     (warning,) = load(
         tmp_path,
         "stages.captioning.validation_split=test",
-        "stages.scst={kind: finetune, task: captioning, init_from: captioning, dataset: made, epochs: 1}",
+        "stages.scst={kind: finetune, task: captioning, init_from: captioning, dataset: made, epochs: 1, train_frames: 2}",
         "stages.scst.validation_split=test",
         "stages.test.checkpoint=scst",
     ).warnings
