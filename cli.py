@@ -146,7 +146,8 @@ def plan(
     from workflows.terminal.reporter import Reporter
 
     selection = Selection.of(first, until, only)
-    made = make_plan(load_spec(spec, _with_storage(overrides, storage)), force=force or (), selection=selection)
+    experiment = load_spec(spec, _with_storage(overrides, storage))
+    made = make_plan(experiment, force=force or (), selection=selection, on_read=Reporter().reading)
     check_inputs(made)
     if as_json or as_mermaid:
         print(json_of(made) if as_json else mermaid(made))
@@ -187,6 +188,14 @@ def list_(
     from workflows.commands.listing import show_listing
 
     show_listing(folder, storage)
+
+
+@app.command()
+def verify(storage: StorageFolder = Path("storage")) -> None:
+    """Read all results through. Say which are not what was made."""
+    from workflows.commands.verify import verify as verify_results
+
+    verify_results(storage)
 
 
 @app.command("import-checkpoint")

@@ -26,7 +26,8 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
-from workflows.planning.plan import Plan, Step, check_inputs, make_plan
+from workflows.planning.data import check_unchanged
+from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_store
 from workflows.records.outcome import StageOutcome
@@ -80,7 +81,13 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     Raises:
         UserError: it says what is wrong and, if stages ran, how to resume.
     """
-    plan = make_plan(experiment, force=options.force, selection=options.selection, forced_before=options.forced_before)
+    plan = make_plan(
+        experiment,
+        force=options.force,
+        selection=options.selection,
+        forced_before=options.forced_before,
+        on_read=reporter.reading,
+    )
     if plan.missing:
         reporter.plan(plan)
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
@@ -104,15 +111,17 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
 
 
 def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> None:
-    """Set the results of forced stages aside: all of them, or none if another run holds one."""
-    forced = [(step.name, step.fingerprint) for step in plan.steps if step.forced and step.fingerprint is not None]
-    forced = [
-        (name, fingerprint) for name, fingerprint in forced if plan.storage.result(name, fingerprint) not in forced_before
-    ]
+    """Set the results of forced stages and damaged results aside: all of them, or none if another run holds one."""
+    found = {
+        (step.name, step.fingerprint): "--force" if step.forced else "damaged"
+        for step in plan.steps
+        if step.starts_over and step.fingerprint is not None
+    }
+    found = {key: why for key, why in found.items() if plan.storage.result(*key) not in forced_before}
     with ExitStack() as locks:
-        for name, fingerprint in forced:
-            locks.enter_context(exclusive(plan.storage.lock_file(name, fingerprint), f"--force: the result of {name}"))
-        for name, fingerprint in forced:
+        for (name, fingerprint), why in found.items():
+            locks.enter_context(exclusive(plan.storage.lock_file(name, fingerprint), f"{why}: the result of {name}"))
+        for name, fingerprint in found:
             remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
             plan.storage.start_over(name, fingerprint)
             forced_before.add(plan.storage.result(name, fingerprint))
@@ -234,7 +243,10 @@ class _Run:
         run = self.record.stage_run(step, folder)
         context = StageContext(step, step.section, self.plan, folder, self.cluster, line, run, step.seed)
         try:
+            self._check_unchanged(step, "since the plan was made")
+            context.verify_inputs()
             outcome: StageOutcome = kind_of(step.section).run(context)
+            self._check_unchanged(step, "while the stage ran, which may have read both")
             self.record.figures(run, outcome)
             self.tracker.flush(20)  # The manifest names MLflow's run, so it has to exist.
             manifest = self._manifest(step, outcome, run, started)
@@ -247,6 +259,11 @@ class _Run:
         if outcome.remove is not None:
             outcome.remove(storage.result(step.name, step.fingerprint))
         return outcome
+
+    def _check_unchanged(self, step: Step, when: str) -> None:
+        digests = digests_in(self.plan.storage)
+        check_unchanged(step.name, step.data, self.experiment, digests, when)
+        digests.save()
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
         return Manifest(

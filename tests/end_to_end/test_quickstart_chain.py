@@ -1,6 +1,8 @@
 """The quickstart's chain through the command line, and what it leaves on disk and in MLflow."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -130,3 +132,27 @@ def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
     names = {item.path for item in client.list_artifacts(stages["retrieval"].info.run_id)}
     assert {"curves.png", "sweep.png", "trials.json", "checkpoint"} <= names
     assert any(item.path.endswith(".json") for item in client.list_artifacts(parent.info.run_id))
+
+
+def test_what_was_altered_is_noticed_before_it_is_used(small_run: SmallRun, tmp_path: Path) -> None:
+    """Weights of another stage with the same shapes are what a mix-up of folders gives."""
+    storage = tmp_path / "storage"
+    shutil.copytree(small_run.storage, storage)
+    verified = run("verify", "--storage", str(storage))
+    assert verified.code == 0, verified.output
+    assert verified.output.count("  intact") == len(STAGES)
+    stages = {stage: next((storage / "quickstart" / stage).iterdir()) for stage in STAGES}
+    weights = Path("checkpoint", "model.safetensors")
+    shutil.copy2(stages["answers"] / weights, stages["captioning"] / weights)
+    done = run(*small_run.arguments, "--storage", str(storage), "--force", "test-captioning")
+    assert done.code == 1
+    assert "the content of checkpoint/model.safetensors is not what was written" in done.output
+    assert "make it again with --force captioning" in done.output
+    assert "Ray dashboard" not in done.output
+    (stages["answers"] / weights).unlink()
+    planned = run("plan", *small_run.arguments[1:], "--storage", str(storage))
+    lines = {line.lstrip(" │├└─").split()[0]: line for line in planned.output.splitlines() if line.startswith("  ")}
+    assert "its result is damaged: checkpoint/model.safetensors is gone" in lines["answers"]
+    verified = run("verify", "--storage", str(storage))
+    assert verified.code == 1
+    assert "2 of 9 results are damaged" in verified.output, "that of test-captioning is set aside until there is a new one"

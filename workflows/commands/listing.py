@@ -10,8 +10,8 @@ from rich.table import Table
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
 from workflows.records.headline import headline
-from workflows.results.manifest import MANIFEST, read_manifest
-from workflows.results.storage import PARTIAL
+from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.manifest import read_manifest
 from workflows.terminal.reporter import duration
 
 

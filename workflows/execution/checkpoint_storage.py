@@ -11,10 +11,8 @@ from pyarrow.fs import FileSystem
 
 from cosa.errors import UserError
 from workflows.results.atomic import write_atomically
+from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE
 from workflows.spec.bucket import below
-
-RAY_FOLDER = "ray"
-STORAGE_NOTE = "checkpoint_storage.txt"  # In a folder of unfinished work, it holds the address on S3.
 
 
 def checkpoint_storage(folder: Path, address: str | None, label: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
 from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
+from workflows.results.manifest import DamagedResultError
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.reporter import StageLine
@@ -35,6 +36,7 @@ class StageContext(Generic[S]):
     line: StageLine
     run: RunRecorder
     seed: int
+    _verified: set[str] = field(default_factory=set)  # stages whose results have been read through
 
     @property
     def kind(self) -> Any:
@@ -45,11 +47,27 @@ class StageContext(Generic[S]):
         """Return the absolute path of another stage's result.
 
         Raises:
-            UserError: the kind's `reads` does not list it.
+            UserError: the kind's `reads` does not list it, or it is not what that stage made.
         """
         if stage not in self.plan.experiment.inputs[self.step.name]:
             raise UserError(self._not_listed(f"the result of {stage}"))
-        return self.plan.result_of(stage).absolute()
+        folder = self.plan.result_of(stage)
+        if stage not in self._verified:
+            damaged = self.plan.storage.damage_of(stage, folder.name, read_all=True)
+            if damaged is not None:
+                raise DamagedResultError(f"{folder} is not what {stage} made: {damaged}; make it again with --force {stage}")
+            self._verified.add(stage)
+        return folder.absolute()
+
+    def verify_inputs(self) -> None:
+        """Read the results of all stages through that this one uses, before any of its work is done.
+
+        Raises:
+            UserError: one is not what its stage made.
+        """
+        for stage in self.plan.experiment.inputs[self.step.name]:
+            self.line.update(f"reading the result of {stage} through")
+            self.result_of(stage)
 
     def datasets(self) -> dict[str, DatasetFiles]:
         """Return all datasets that the stage reads, by name."""

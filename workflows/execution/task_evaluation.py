@@ -10,13 +10,13 @@ from cosa.data.dataset_files import DatasetFiles
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline
 from workflows.cluster.ray_cluster import WorkerResources
-from workflows.execution.checkpoint_storage import RAY_FOLDER
 from workflows.execution.context import StageContext
 from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
 from workflows.execution.job import Job
 from workflows.execution.stage_checkpoint import checkpoint_folder
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
+from workflows.results.layout import RAY_FOLDER
 
 Context = StageContext[Any]  # of `workflows.stages.evaluate.EvaluateSection`, which stands above
 

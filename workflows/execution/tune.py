@@ -12,7 +12,6 @@ from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
 from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
-from workflows.execution.checkpoint_storage import RAY_FOLDER
 from workflows.execution.context import StageContext
 from workflows.execution.fit import fit_in_background, trainer_of
 from workflows.execution.progress import Follower, Record, read_records
@@ -27,6 +26,7 @@ from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_wo
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder
+from workflows.results.layout import RAY_FOLDER
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
 

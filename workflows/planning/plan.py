@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.errors import UserError
-from cosa.extensions import Extension, is_from_extension
 from workflows.planning.annotation_files import annotation_files
-from workflows.planning.digests import FileDigests
+from workflows.planning.data import data_of
+from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import changes, fingerprint_of
 from workflows.planning.missing import missing_lines
+from workflows.planning.old_digests import OldDigests
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
@@ -56,6 +57,7 @@ def make_plan(
     force: Collection[str] = (),
     selection: Selection = EVERYTHING,
     forced_before: Collection[Path] = (),
+    on_read: OnRead | None = None,
 ) -> Plan:
     """Decide for every stage whether its result exists already.
 
@@ -64,6 +66,7 @@ def make_plan(
         force: stages to run even if their result exists; all stages that build on them run, too.
         selection: stages to run; others are left out, but their results are used.
         forced_before: results that this invocation has already started over, for another variant.
+        on_read: called while folders of media are read, see `FileDigests`.
 
     Raises:
         UserError: a given stage does not exist, a selected one needs one that is left out and has no result, a file cannot be
@@ -71,20 +74,32 @@ def make_plan(
     """
     force = experiment.stages_named(force)
     check_names("--force", force, experiment)
-    return _Planner(experiment, force, selection, forced_before).plan()
+    return _Planner(experiment, force, selection, forced_before, on_read).plan()
+
+
+def digests_in(storage: Storage, on_read: OnRead | None = None) -> FileDigests:
+    """Return digests of files with the caches of a storage."""
+    return FileDigests(storage.root / ".cache", on_read)
 
 
 class _Planner:
     """Plans one stage after the other, and uses what was decided about earlier ones."""
 
-    def __init__(self, experiment: Experiment, force: Collection[str], selection: Selection, forced_before: Collection[Path]):
+    def __init__(
+        self,
+        experiment: Experiment,
+        force: Collection[str],
+        selection: Selection,
+        forced_before: Collection[Path],
+        on_read: OnRead | None,
+    ):
         self.experiment, self.force, self.forced_before = experiment, force, forced_before
         self.selection, self.chosen = selection, selection.stages(experiment)
         idle = [name for name in force if name not in self.chosen]
         if idle:
             raise UserError(f"--force: stage {idle[0]} is left out by {selection.as_options()}")
         self.storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
-        self.digests = FileDigests(self.storage.root / ".cache" / "file-digests.json")
+        self.digests = digests_in(self.storage, on_read)
         self.missing: list[Missing] = []
         self.steps: dict[str, Step] = {}
 
@@ -122,12 +137,12 @@ class _Planner:
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
         kind = kind_of(section)
-        before = len(self.missing)
-        data = self._data_of(name)
+        data, missing = data_of(name, self.experiment, self.digests)
+        self.missing += missing
         inputs = {i: self.steps[i].fingerprint for i in self.experiment.inputs[name]}
         blocked_by = [i for i, fingerprint in inputs.items() if fingerprint is None]
-        if blocked_by or len(self.missing) > before:
-            reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {self.missing[before].short}"
+        if blocked_by or missing:
+            reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[0].short}"
             return Step(name, section, "blocked", reason, None, data=data)
         step = Step(
             name,
@@ -148,10 +163,27 @@ class _Planner:
                 return replace(self._decide(step, fingerprint), fingerprint=fingerprint, forced=True)
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
-        return replace(self._decide(step, fingerprint), fingerprint=fingerprint)
+        old = self._made_before(step, fingerprint)
+        return old if old is not None else replace(self._decide(step, fingerprint), fingerprint=fingerprint)
+
+    def _made_before(self, step: Step, fingerprint: str) -> Step | None:
+        """Return the step as it is done by a result from before media were read in full, if there is no newer one."""
+        if self.storage.result(step.name, fingerprint).exists() or not (self.storage.folder / step.name).is_dir():
+            return None
+        data, _ = data_of(step.name, self.experiment, OldDigests(self.digests))
+        if data == step.data:
+            return None
+        step = replace(step, data=data)
+        old = fingerprint_of(step, self.experiment)
+        if self.storage.damage_of(step.name, old) is not None or read_manifest(self.storage.result(step.name, old)) is None:
+            return None
+        return replace(step, fingerprint=old, action="skip", reason="done (when clips were compared by samples of them)")
 
     def _decide(self, step: Step, fingerprint: str) -> Step:
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
+        damaged = self.storage.damage_of(step.name, fingerprint)
+        if damaged is not None:
+            return replace(step, action="run", reason=f"its result is damaged: {damaged}", damaged=damaged)
         if read_manifest(self.storage.result(step.name, fingerprint)) is not None:
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
             reason = "done" if not rerun else f"done (its input {rerun[0]} gives the same result)"
@@ -168,37 +200,6 @@ class _Planner:
         fields = [change for change in found if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
         return replace(step, reason=found[0] + more, changes=found)
-
-    def _data_of(self, stage: str) -> dict[str, str]:
-        """Return digests of the user's own files that a stage reads, by a readable name; add missing ones to `missing`."""
-        experiment, section = self.experiment.section, self.experiment.stages[stage]
-        data: dict[str, str] = {}
-        for read in kind_of(section).reads(section, experiment.datasets):
-            for found in read.digests(experiment, stage, self.digests):
-                if isinstance(found, Missing):
-                    self.missing.append(found)
-                else:
-                    data[_distinct_name(data, *found)] = found[1]
-        kind = kind_of(section)
-        if kind.uses_extensions(section) or is_from_extension(kind):
-            names = _file_names(self.experiment.extensions)
-            data |= {f"extension {n}": e.digest for n, e in zip(names, self.experiment.extensions, strict=True)}
-        return data
-
-
-def _distinct_name(data: Mapping[str, str], name: str, digest: str) -> str:
-    """Return a name for what is read: its own, numbered where another thing that is read has the same."""
-    number, free = 1, name
-    while data.get(free, digest) != digest:
-        number += 1
-        free = f"{name} ({number})"
-    return free
-
-
-def _file_names(extensions: Sequence[Extension]) -> list[str]:
-    """Return a name for every file: its own, numbered where several files have the same."""
-    names = [Path(extension.file).name for extension in extensions]
-    return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]
 
 
 def check_inputs(plan: Plan) -> None:

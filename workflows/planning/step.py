@@ -16,7 +16,7 @@ class Step:
 
     fingerprint: identifies the result; None if something it needs is missing. reason: why it runs or is skipped. resumes: it
     continues interrupted work. changes: everything that differs from its newest result, if it runs because of that. forced: it
-    runs although its result exists.
+    runs although its result exists. damaged: what is wrong with its result, if it runs because of that.
     """
 
     name: str
@@ -31,7 +31,13 @@ class Step:
     version: int = 1
     resumes: bool = False
     forced: bool = False
+    damaged: str | None = None
     changes: tuple[str, ...] = ()
+
+    @property
+    def starts_over(self) -> bool:
+        """Return whether a result that exists is set aside for a new one."""
+        return self.forced or self.damaged is not None
 
     @property
     def kind(self) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from cosa.errors import UserError
 from workflows.results.atomic import write_atomically
+from workflows.results.layout import MANIFEST, PARTIAL
 
-MANIFEST = "manifest.json"
+DIGEST = "digest"  # of the manifest itself, in its file
+
+
+class DamagedResultError(UserError):
+    """A result is not what was made."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Manifest:
     section: the resolved section, including fields that do not affect the result. model: the model section, for a stage that
     builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
     their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
-    reports. seconds: wall-clock time.
+    reports. contents: digest of the list of all files. seconds: wall-clock time.
     """
 
     experiment: str
@@ -38,6 +46,7 @@ class Manifest:
     baseline_names: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    contents: str = ""
     mlflow_run_id: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, str] = field(default_factory=dict)
@@ -48,7 +57,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write manifest.json into a folder, in full or not at all."""
-        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        content = json.loads(json.dumps(asdict(self)))  # as it is read again: keys are text
+        write_atomically(folder / MANIFEST, json.dumps({**content, DIGEST: _digest(content)}, indent=2, sort_keys=True) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -60,10 +70,23 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Manifest(**content)
+        digest = content.pop(DIGEST, None)
+        manifest = Manifest(**content)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         return None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); remove {folder} and run again") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedResultError(f"{path} is damaged ({error})") from error
+    except OSError as error:
+        raise DamagedResultError(f"{path} cannot be read ({error.strerror or error})") from error
+    if digest is not None and digest != _digest(content):  # Manifests from before have no digest.
+        raise DamagedResultError(f"{path} is not as it was written")
+    if manifest.fingerprint != folder.name.removesuffix(PARTIAL):
+        raise DamagedResultError(f"{path} belongs to another result, {manifest.stage} {manifest.fingerprint}")
+    return manifest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return a digest of everything else that a manifest says."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())

@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.results.atomic import flush, flush_tree, rename_durably
-from workflows.results.manifest import MANIFEST, Manifest, read_manifest
-
-PARTIAL = ".partial"
+from workflows.results.contents import Contents, damage, damage_at_a_glance
+from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,31 @@ class Storage:
             OSError: the disk refuses, or lost something that was written before.
         """
         partial, result = self.partial(stage, fingerprint), self.result(stage, fingerprint)
-        manifest.write(partial)
+        contents = Contents.of(partial)
+        contents.write(partial)
+        replace(manifest, contents=contents.digest).write(partial)
         flush_tree(partial)
         rename_durably(partial, result)
         for folder in (self.folder, self.root, self.root.absolute().parent):  # They may be new, too.
             flush(folder)
         shutil.rmtree(self._set_aside(result), ignore_errors=True)
         return result
+
+    def damage_of(self, stage: str, fingerprint: str, *, read_all: bool = False) -> str | None:
+        """Say what is wrong with a result; None if nothing is, or if there is none.
+
+        read_all: whether to compare the content of all files, not only which there are and how large they are.
+        """
+        folder = self.result(stage, fingerprint)
+        try:
+            manifest = read_manifest(folder)
+        except DamagedResultError as error:
+            return str(error)
+        if manifest is None:
+            return None
+        if manifest.stage != stage:
+            return f"{MANIFEST} is that of stage {manifest.stage}"
+        return (damage if read_all else damage_at_a_glance)(folder, manifest.contents)
 
     def start_over(self, stage: str, fingerprint: str) -> None:
         """Remove unfinished work, and set a result aside, under a hidden name, until the new one is published."""

@@ -74,6 +74,10 @@ class Digests(Protocol):
         """Return the digest of all files below a folder."""
         ...
 
+    def of_pictures(self, folder: Path) -> str:
+        """Return the digest of a folder of images or frames."""
+        ...
+
 
 class Read(ABC):
     """One thing that a stage reads."""
@@ -123,7 +127,7 @@ class MediaRead(Read):
             yield from connections.frames_stages(self.dataset)
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Digest clips by their content, but frames and images, of which there are too many, by the path of their folder."""
+        """Digest all clips, images or frames below the folder."""
         del stage
         dataset = experiment.datasets[self.dataset]
         needs_frames = self.of == "pictures" and dataset.media == "video"
@@ -136,7 +140,7 @@ class MediaRead(Read):
         elif self.of == "clips":
             yield f"{self.dataset}/clips", digests.of_folder(path)
         else:
-            yield f"{self.dataset}/{part}", f"folder {path.absolute()}"
+            yield f"{self.dataset}/{part}", digests.of_pictures(path)
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the folders of clips or images, and of frames."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -23,6 +24,7 @@ SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
 }  # fmt: skip
 CHANGES_SHOWN = 6  # A plan shows at most this many changes of a stage; `plan --json` has all.
+SECONDS_BETWEEN_READINGS = 5.0  # While media are read before a plan, a line says this often how far it is.
 SECONDS_BETWEEN_LINES = 30.0  # A running stage prints a line this often where there is no terminal for a live line.
 
 
@@ -94,6 +96,7 @@ class Reporter:
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(highlight=False)
+        self._read_since: float | None = None
 
     @contextmanager
     def on(self, file: TextIO) -> Iterator[None]:
@@ -123,6 +126,15 @@ class Reporter:
             self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
         for line in plan.missing:
             self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
+
+    def reading(self, folder: Path, done: int, total: int) -> None:
+        """Print every few seconds how many bytes of a folder of media have been read, apart from what programs parse."""
+        if self._read_since is None:
+            self._read_since = time.monotonic()
+        if time.monotonic() - self._read_since > SECONDS_BETWEEN_READINGS:
+            self._read_since = time.monotonic()
+            text = f"reading {folder} once, to know when it changes: {done / 1e9:.1f} of {total / 1e9:.1f} GB"
+            Console(stderr=True, highlight=False).print(escape(text), soft_wrap=True)
 
     def print(self, text: str) -> None:
         """Print a line in rich's markup. Text that comes from elsewhere must be escaped."""

@@ -2,19 +2,24 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 import workflows.planning.digests
+from cosa import checksums
 from cosa.errors import UserError
-from workflows.planning.digests import MEDIA_SAMPLE, FileDigests
+from workflows.planning.digests import FileDigests
+from workflows.planning.old_digests import SAMPLE, OldDigests
+
+OLD = "b6d38372f35f5608955ec11381beff8abf5917e427749dbfd96dad6a1e94e826"  # of six samples of a letter
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     (tmp_path / "storage").mkdir()
-    return tmp_path / "storage" / ".cache" / "digests.json"
+    return tmp_path / "storage" / ".cache"
 
 
 def test_digest_follows_the_content_not_the_name(tmp_path: Path, cache: Path) -> None:
@@ -31,47 +36,101 @@ def test_change_is_seen_through_the_cache(tmp_path: Path, cache: Path) -> None:
     digests = FileDigests(cache)
     first = digests.of_file(file)
     digests.save()
+    status = file.stat()
     file.write_text("two")
-    os.utime(file, ns=(1, 1))  # the same size, another time
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size and time: only the inode knows
     assert FileDigests(cache).of_file(file) != first
 
 
-def test_unchanged_file_is_not_read_again(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "file"
-    file.write_text("one")
+def test_what_is_unchanged_is_not_read_again(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "clip").write_text("one")
     digests = FileDigests(cache)
-    first = digests.of_file(file)
+    first = digests.of_file(folder / "clip"), digests.of_folder(folder)
     digests.save()
 
     def read(*arguments: object) -> str:
         raise AssertionError("was read")
 
-    monkeypatch.setattr(workflows.planning.digests, "_digest", read)
-    assert FileDigests(cache).of_file(file) == first
+    for name in ("_sha256", "digest_of"):
+        monkeypatch.setattr(workflows.planning.digests, name, read)
+    again = FileDigests(cache)
+    assert (again.of_file(folder / "clip"), again.of_folder(folder)) == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"x": 1}', '{"x": [1, 2]}', "\x00"])
 def test_damaged_cache_only_costs_time(content: str, tmp_path: Path, cache: Path) -> None:
     (tmp_path / "file").write_text("one")
     expected = FileDigests(cache).of_file(tmp_path / "file")
-    cache.parent.mkdir()
-    cache.write_text(content.replace("x", str(tmp_path / "file")))
+    cache.mkdir()
+    (cache / "files.json").write_text(content.replace("x", str(tmp_path / "file")))
     digests = FileDigests(cache)
     assert digests.of_file(tmp_path / "file") == expected
     digests.save()
-    assert str(tmp_path / "file") in json.loads(cache.read_text())
+    assert str(tmp_path / "file") in json.loads((cache / "files.json").read_text())
 
 
-def test_large_files_are_sampled_at_both_ends(tmp_path: Path, cache: Path) -> None:
-    size = 4 * MEDIA_SAMPLE
-    file = tmp_path / "file"
-    digests = []
-    for content in (b"a" * size, b"a" * (size - 1) + b"b", b"b" + b"a" * (size - 1), b"a" * (size + 1)):
-        file.write_bytes(content)
-        digests.append(FileDigests(cache).of_file(file, MEDIA_SAMPLE))
-    assert len(set(digests)) == 4
-    full = FileDigests(cache).of_file(file)
-    assert full != digests[-1]
+def test_old_digests_are_those_of_then(tmp_path: Path, cache: Path) -> None:
+    """Of clips sizes, ends and middles; of pictures nothing. Results of then have them in their fingerprints."""
+    clips, size = tmp_path / "clips", 6 * SAMPLE
+    clips.mkdir()
+    (clips / "a.mp4").write_bytes(b"a" * size)
+    old = OldDigests(FileDigests(cache))
+    assert old.of_folder(clips) == OLD
+    assert old.of_pictures(clips) == f"folder {clips}"
+    before = old.of_folder(clips), FileDigests(cache).of_folder(clips)
+    hole = bytearray(b"a" * size)
+    hole[int(1.5 * SAMPLE)] ^= 1  # between two samples
+    (clips / "a.mp4").write_bytes(hole)
+    assert old.of_folder(clips) == before[0]
+    assert FileDigests(cache).of_folder(clips) != before[1]
+
+
+def test_a_folder_is_read_once_and_then_only_what_is_new(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in "abc":
+        (clips / name).write_text(name)
+    read: list[str] = []
+
+    def digest_of(path: Path) -> str:
+        read.append(path.name)
+        if path.name == "broken":
+            raise PermissionError(13, "Permission denied", str(path))
+        return checksums.digest_of(path)
+
+    monkeypatch.setattr(workflows.planning.digests, "digest_of", digest_of)
+    progress: list[tuple[int, int]] = []
+    digests = FileDigests(cache, lambda folder, done, total: progress.append((done, total)))
+    digests.of_folder(clips)
+    digests.save()
+    assert sorted(read) == ["a", "b", "c"]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
+    (clips / "b").write_text("other")
+    (clips / "d").write_text("new")
+    FileDigests(cache).of_folder(clips)
+    assert sorted(read[3:]) == ["b", "d"]
+    (clips / "broken").touch()
+    (clips / "a").write_text("another")
+    with pytest.raises(UserError, match="broken cannot be read: Permission denied"):
+        FileDigests(cache).of_folder(clips)
+    (clips / "broken").unlink()
+    FileDigests(cache).of_folder(clips)
+    assert sorted(read[5:]) == ["a", "broken"], "what was read before the error is known"
+
+
+@pytest.mark.parametrize("what", ["pipe", "socket"])
+def test_what_never_ends_is_refused(tmp_path: Path, cache: Path, what: str) -> None:
+    path = tmp_path / "clips" / "v.mp4"
+    path.parent.mkdir()
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    for read in (FileDigests(cache).of_file, lambda path: FileDigests(cache).of_folder(path.parent)):
+        with pytest.raises(UserError, match=r"v\.mp4 is no regular file; move it elsewhere"):
+            read(path)
 
 
 def test_folder_digest_follows_names_and_contents(tmp_path: Path, cache: Path) -> None:
@@ -98,7 +157,7 @@ def test_file_that_cannot_be_read(tmp_path: Path, cache: Path) -> None:
 
 def test_saving_makes_no_storage(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    digests = FileDigests(tmp_path / "storage" / ".cache" / "digests.json")
+    digests = FileDigests(tmp_path / "storage" / ".cache")
     digests.of_file(tmp_path / "file")
     digests.save()
     assert not (tmp_path / "storage").exists()
@@ -106,8 +165,8 @@ def test_saving_makes_no_storage(tmp_path: Path) -> None:
 
 def test_saving_into_a_file_is_no_error(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "file").touch()
-    cache.parent.touch()
+    cache.touch()
     digests = FileDigests(cache)
     digests.of_file(tmp_path / "file")
     digests.save()
-    assert cache.parent.read_bytes() == b""
+    assert cache.read_bytes() == b""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.planning.planned import QUESTIONS, lay_out, plan
+from workflows.results.manifest import Manifest
 
 MORE = (
     "stages.pretrain.concatenate=2",
@@ -43,4 +44,15 @@ def test_fingerprints_are_those_of_before(tmp_path: Path, monkeypatch: pytest.Mo
     asked = [{**question, "question_id": number} for number, question in enumerate(QUESTIONS)]
     Path("own/questions.json").write_text(json.dumps(asked))
     Path("own/more.json").write_text(json.dumps(QUESTIONS[:2]))
-    assert {step.name: step.fingerprint for step in plan(*MORE).steps} == FINGERPRINTS
+    for step in plan(*MORE).steps:
+        old = FINGERPRINTS[step.name]
+        folder = Path("storage", "demo", step.name, old)
+        folder.mkdir(parents=True)
+        Manifest("demo", step.name, step.kind, step.version, old, step.section.model_dump(mode="json"), step.seed).write(folder)
+    found = plan(*MORE).steps
+    assert {step.name: step.fingerprint for step in found} == FINGERPRINTS
+    assert {step.action for step in found} == {"skip"}
+    Path("own/clips/new.mp4").write_bytes(b"another clip")
+    again = {step.name: step.reason for step in plan(*MORE).steps if step.action == "run"}
+    assert again.pop("own-frames").startswith("data changed: own/clips")
+    assert set(again) == {"question-frames", "pretrain", *set(FINGERPRINTS) - {"corpus", "made-frames", "own-frames"}}

@@ -339,8 +339,8 @@ sys.exit(f"imported: {sorted(heavy)}" if heavy or len(plan.steps) != 7 else 0)
     assert done.returncode == 0, done.stderr
 
 
-def test_planning_looks_at_no_frame(here: Path) -> None:
-    """However many frames and images there are, extracted or the user's own: it asks the file system for the same things."""
+def test_planning_looks_at_no_extracted_frame_and_reads_none_of_the_users_own_twice(here: Path) -> None:
+    """Extracted frames cost a plan nothing, whatever their number; images and frames of the user's own one question each."""
     code = """
 import os, sys
 from pathlib import Path
@@ -353,26 +353,40 @@ def counted(original):
     return ask
 for name in ("stat", "lstat", "scandir", "listdir", "open"):
     setattr(os, name, counted(getattr(os, name)))
+def read(path):
+    raise AssertionError(f"{path} was read")
 from workflows.planning.plan import check_annotations, make_plan
 from workflows.spec.load import load_spec
 asked = 0
+if len(sys.argv) > 1:
+    import workflows.planning.digests
+    workflows.planning.digests.digest_of = read
 check_annotations(make_plan(load_spec(Path("spec.yaml"), ["datasets.own.frames=own/frames", "stages.own-frames="], {})))
 print(asked)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def asked() -> int:
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    def asked(*arguments: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
 
-    folders = [Path("own/frames/v0"), Path("pictures")]
-    finish(plan(), "corpus", "made-frames")
-    folders.append(plan().result_of("made-frames") / "v0")
-    for folder in folders:
+    def add_pictures(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-    few = asked()
-    for folder in folders:
         for number in range(200):
             (folder / f"{number}.jpg").touch()
-    assert asked() == few > 0
+
+    own = [Path("own/frames/v0"), Path("pictures")]
+    for folder in own:
+        folder.mkdir(parents=True, exist_ok=True)
+    finish(plan(), "corpus", "made-frames")
+    asked()
+    few = asked("read nothing")
+    add_pictures(plan().result_of("made-frames") / "frames" / "v0")
+    assert asked("read nothing") == few > 0
+    for folder in own:
+        add_pictures(folder)
+    asked()
+    assert asked("read nothing") <= few + 2 * 200

@@ -1,0 +1,164 @@
+"""Results are what was made: whatever changes in them is noticed, by a glance or by reading them through."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workflows.results.contents import CONTENTS
+from workflows.results.layout import MANIFEST, RAY_FOLDER
+from workflows.results.manifest import Manifest, read_manifest
+from workflows.results.storage import Storage
+
+WEIGHTS = Path("checkpoint", "model.safetensors")
+
+
+def made(storage: Storage, stage: str, fingerprint: str, content: bytes = b"weights") -> Path:
+    """A published result with a checkpoint, and what Ray left of its training."""
+    partial = storage.partial(stage, fingerprint)
+    for path, text in ((WEIGHTS, content), (Path("curves.png"), b"a picture"), (Path(RAY_FOLDER, "state"), b"removed later")):
+        (partial / path).parent.mkdir(parents=True, exist_ok=True)
+        (partial / path).write_bytes(text)
+    manifest = Manifest(
+        "demo",
+        stage,
+        "finetune",
+        1,
+        fingerprint,
+        section={"sizes": {1: 0.1}},
+        seed=5,
+        metrics={"r1": 1 / 3, "loss": float("nan")},
+    )
+    return storage.publish(stage, fingerprint, manifest)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "storage", "demo")
+
+
+def glance(storage: Storage) -> str | None:
+    return storage.damage_of("tune", "abc")
+
+
+def read(storage: Storage) -> str | None:
+    return storage.damage_of("tune", "abc", read_all=True)
+
+
+def test_a_sound_result_stays_sound_when_the_training_is_removed(storage: Storage) -> None:
+    assert (glance(storage), read(storage)) == (None, None), "there is none"
+    folder = made(storage, "tune", "abc")
+    assert (glance(storage), read(storage)) == (None, None)
+    shutil.rmtree(folder / RAY_FOLDER)
+    assert (glance(storage), read(storage)) == (None, None)
+    assert not storage.partial("tune", "abc").exists()
+
+
+def flip(folder: Path) -> None:
+    """Flip one bit, and hide it from whoever looks at times and sizes."""
+    status, content = (folder / WEIGHTS).stat(), bytearray((folder / WEIGHTS).read_bytes())
+    content[3] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    os.utime(folder / WEIGHTS, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def truncate(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"wei")
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder / "checkpoint")
+
+
+def replace_by_a_folder(folder: Path) -> None:
+    (folder / "curves.png").unlink()
+    (folder / "curves.png").mkdir()
+
+
+def edit_list(folder: Path) -> None:
+    listed = json.loads((folder / CONTENTS).read_text())
+    listed[str(WEIGHTS)][1] = "0" * 32
+    (folder / CONTENTS).write_text(json.dumps(listed))
+
+
+def edit_metric(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace('"r1": 0.333', '"r1": 99.333'))
+
+
+def empty_manifest(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b"")
+
+
+def manifest_is_a_folder(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (truncate, "checkpoint/model.safetensors has 3 bytes, not 7"),
+        (remove, "checkpoint/model.safetensors is gone"),
+        (replace_by_a_folder, "curves.png is no file"),
+        (edit_list, "contents.json does not belong to its manifest"),
+        (lambda folder: (folder / CONTENTS).unlink(), "contents.json is gone"),
+        (edit_metric, "manifest.json is not as it was written"),
+        (empty_manifest, "manifest.json is damaged"),
+        (manifest_is_a_folder, "manifest.json cannot be read (Is a directory)"),
+    ],
+)
+def test_a_glance_finds_what_is_gone_or_of_another_size(storage: Storage, harm: Callable[[Path], None], message: str) -> None:
+    harm(made(storage, "tune", "abc"))
+    for found in (glance(storage), read(storage)):
+        assert found is not None
+        assert message in found
+
+
+def test_reading_finds_one_flipped_bit(storage: Storage) -> None:
+    flip(made(storage, "tune", "abc"))
+    assert glance(storage) is None
+    assert read(storage) == "the content of checkpoint/model.safetensors is not what was written"
+
+
+def test_reading_finds_weights_of_another_stage(storage: Storage) -> None:
+    folder, other = made(storage, "tune", "abc"), made(storage, "other", "def", b"WEIGHTS")
+    shutil.copy2(other / WEIGHTS, folder / WEIGHTS)
+    assert read(storage) == "the content of checkpoint/model.safetensors is not what was written"
+
+
+def test_a_result_of_another_stage_is_no_result_of_this_one(storage: Storage) -> None:
+    other = made(storage, "other", "def")
+    shutil.copytree(other, storage.result("tune", "abc"))
+    found = glance(storage)
+    assert found is not None
+    assert found.endswith("manifest.json belongs to another result, other def")
+    shutil.copytree(other, storage.result("tune", "def"))
+    assert storage.damage_of("tune", "def") == "manifest.json is that of stage other"
+
+
+def test_results_from_before_lists_were_made_are_found(storage: Storage) -> None:
+    folder = made(storage, "tune", "abc")
+    content = json.loads((folder / MANIFEST).read_text())
+    for new in ("contents", "digest"):
+        del content[new]
+    (folder / MANIFEST).write_text(json.dumps(content))
+    (folder / CONTENTS).unlink()
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest.contents == ""
+    assert (glance(storage), read(storage)) == (None, None)
+
+
+def test_a_damaged_older_result_is_passed_by(storage: Storage) -> None:
+    older, newer = made(storage, "tune", "abc"), made(storage, "tune", "def")
+    os.utime(older / MANIFEST, (1, 1))
+    (newer / MANIFEST).write_text("{")
+    found = storage.latest_manifest("tune")
+    assert found is not None
+    assert found.fingerprint == "abc"
+    (older / MANIFEST).write_text("")
+    assert storage.latest_manifest("tune") is None

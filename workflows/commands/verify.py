@@ -1,0 +1,55 @@
+"""`cosa verify` reads all results of a storage folder through, and says which of them are not what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from cosa.errors import UserError
+from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.manifest import DamagedResultError, read_manifest
+from workflows.results.storage import Storage
+
+
+def verify(storage: Path) -> None:
+    """Print one line for every result.
+
+    Raises:
+        UserError: there is no result, or some are damaged.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    results = list(_results(storage))
+    if not results:
+        raise UserError(f"{storage.absolute()} holds no results; name another folder with --storage")
+    damaged = 0
+    for folder in results:
+        with console.status(f"reading {folder}"):
+            found = _state(storage, folder)
+        damaged += found is not None and found.startswith("[red]")
+        console.print(f"{escape(str(folder.relative_to(storage)))}  {found or 'intact'}")
+    if damaged:
+        raise UserError(
+            f"{damaged} of {len(results)} results are damaged; `cosa run-experiment SPEC --force STAGE` makes a stage's again"
+        )
+
+
+def _results(storage: Path) -> Iterator[Path]:
+    for path in sorted(storage.glob(f"*/*/*/{MANIFEST}")):
+        if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith("."):
+            yield path.parent
+
+
+def _state(storage: Path, folder: Path) -> str | None:
+    """Return what is to be said about a result; None if it is what was made."""
+    experiment, stage = folder.parts[-3:-1]
+    damage = Storage(storage, experiment).damage_of(stage, folder.name, read_all=True)
+    if damage is not None:
+        return f"[red]{escape(damage)}[/]"
+    try:
+        manifest = read_manifest(folder)
+    except DamagedResultError as error:  # It was intact a moment ago.
+        return f"[red]{escape(str(error))}[/]"
+    return None if manifest is None or manifest.contents else "[dim]made before contents were listed; not verified[/]"
