@@ -19,31 +19,32 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.faults.disks import Disk, memory_disk
 from tests.faults.kinds import KINDS
 from tests.faults.rounds import Round, prepare
 
-DISK = "512m"  # size of the file system that is filled
+ONLY_ROOT = ("disk full", "power lost", "read-only file system")  # kinds that need a file system of their own
 
 
 @contextmanager
-def small_disk(folder: Path, needed: bool) -> Iterator[None]:
-    """A file system of its own in a folder, if it is needed."""
-    if not needed:
-        yield
-        return
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk_for(kind: str, folder: Path) -> Iterator[Disk | None]:
+    """The file system that a kind of fault needs for the storage."""
+    if kind not in ONLY_ROOT:
+        yield None
+    elif kind == "disk full":
+        with memory_disk(folder):
+            yield None
+    else:
+        with Disk.mounted(folder) as disk:
+            yield disk
 
 
 def disturb(kind: str, storage: Path, undisturbed: Path, seed: int) -> tuple[str, str]:
     """One round: its outcome ('same', or what is wrong) and what happened."""
     round_ = Round(storage, random.Random(seed))
-    with small_disk(storage, kind == "disk full"):
+    with disk_for(kind, storage) as round_.disk:
         prepare(storage, undisturbed)
+        os.sync()
         outcome = "same"
         try:
             try:
@@ -82,9 +83,9 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
     kinds = options.kinds or list(KINDS)
-    if "disk full" in kinds and os.geteuid() != 0:
-        console.print("'disk full' is left out: only root can mount the small file system that it fills")
-        kinds.remove("disk full")
+    if os.geteuid() != 0 and (left_out := [kind for kind in kinds if kind in ONLY_ROOT]):
+        console.print(f"{', '.join(left_out)}: left out, because only root can mount the file systems that they need")
+        kinds = [kind for kind in kinds if kind not in left_out]
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="cosa-faults-"))).absolute()
     console.print(f"undisturbed run, in {folder}")
     first = Round(folder / "undisturbed", random.Random(0))

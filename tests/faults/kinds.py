@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,9 +17,10 @@ import psutil
 from tests.end_to_end.commands import command_line_of, processes_of
 from tests.end_to_end.commands import run as command_line
 from tests.end_to_end.nodes import Nodes
-from tests.faults.rounds import STEPS, Round
+from tests.faults.rounds import STAGE, STEPS, Round
 from tests.tracking_server import TrackingServer
 
+AFTER_PUBLISHING = 0.5  # share of the rounds in which the power fails after the result has appeared
 FREE = 300_000  # bytes that are left on a full disk: less than a checkpoint
 
 
@@ -112,6 +114,46 @@ def disk_full(round_: Round) -> None:
         round_.finish()
 
 
+def power_lost(round_: Round) -> None:
+    """The power fails, in training or when it is done: all processes are gone, and what was not flushed to the disk."""
+    disk = round_.disk
+    assert disk is not None
+    run = round_.start()
+    if round_.draw.random() < AFTER_PUBLISHING:
+        while not list((round_.storage / "quickstart" / STAGE).glob("*/manifest.json")) and run.process.poll() is None:
+            time.sleep(0.02)
+        delay = round_.draw.uniform(0, 15)
+        round_.notes.append(f"{delay:.1f} s after publishing")
+        time.sleep(delay)
+    else:
+        round_.wait_for_moment(run)
+    writing = processes_of(round_.storage)
+    for process in writing:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    blocks = disk.blocks_now()
+    for process in writing:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    run.wait()
+    psutil.wait_procs(writing, timeout=30)
+    disk.come_back_with(blocks)
+    round_.finish()
+
+
+def disk_fails(round_: Round) -> None:
+    """The file system becomes read-only in the middle of training, as after an error of the disk, and is mended."""
+    disk = round_.disk
+    assert disk is not None
+    run = round_.start()
+    round_.wait_for_moment(run, first=1, last=STEPS - 8)
+    disk.fail()
+    round_.expect(run, 1)
+    assert "Read-only file system" in run.output, f"the reason is not in {run.log}"
+    disk.repair()
+    round_.finish()
+
+
 def losses_not_finite(round_: Round) -> None:
     """The losses of one step are NaN: training stops, naming step and samples; the same command resumes it."""
     run = round_.start(**_nan(round_))
@@ -174,6 +216,8 @@ KINDS: dict[str, Callable[[Round], None]] = {
     "truncated checkpoint": checkpoint_truncated,
     "wrong byte written": checkpoint_misread,
     "disk full": disk_full,
+    "power lost": power_lost,
+    "read-only file system": disk_fails,
     "NaN, stop": losses_not_finite,
     "NaN, skip": losses_not_finite_skipped,
     "MLflow restarted": mlflow_restarted,

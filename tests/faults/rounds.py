@@ -15,6 +15,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, losses, none_left, processes_of, sets
+from tests.faults.disks import Disk
 from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
 
@@ -66,7 +67,8 @@ class Run:
 
 @dataclass
 class Round:
-    """storage: of this round. settings: --set options besides SETTINGS. uri: of MLflow. notes: what happened, for the table."""
+    """storage: of this round. settings: --set options besides SETTINGS. uri: of MLflow. notes: what happened, for the table.
+    disk: the file system that holds the storage, if it has one of its own."""
 
     storage: Path
     draw: random.Random
@@ -74,6 +76,7 @@ class Round:
     uri: str | None = None
     notes: list[str] = field(default_factory=list)
     runs: int = 0
+    disk: Disk | None = None
 
     @property
     def arguments(self) -> list[str]:
