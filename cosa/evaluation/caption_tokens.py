@@ -28,11 +28,14 @@ def tokenize_captions(captions: Iterable[str]) -> list[str]:
     lines = [one_line(caption) for caption in captions]
     if not any(lines):
         return lines
-    command = java_command("-cp", str(PTB_JAR), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
+    # By its name alone, in its folder: a class path cannot hold a path with a colon.
+    command = java_command("-cp", PTB_JAR.name, "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
     # A lone surrogate (half an emoji in a JSON file) has no UTF-8 form and becomes a question mark.
     text = "\n".join(lines).encode(errors="replace")
     with java_failures():
-        process = subprocess.run(command, input=text, capture_output=True, env=java_environment(), check=False)  # noqa: S603
+        process = subprocess.run(  # noqa: S603
+            command, input=text, capture_output=True, env=java_environment(), cwd=PTB_JAR.parent, check=False
+        )
     tokenized = process.stdout.decode().split("\n")
     if process.returncode or len(tokenized) != len(lines):
         raise UserError(

@@ -20,8 +20,13 @@ def java_command(*arguments: str) -> list[str]:
 
 
 def java_environment() -> dict[str, str]:
-    """This process's environment without Java options, which could change the locale or print to stdout."""
-    return {name: value for name, value in os.environ.items() if name not in JAVA_ENVIRONMENT_OPTIONS}
+    """This process's environment without Java options, which could change the locale or print to stdout.
+
+    Java decodes its own paths by the locale, whatever its options say: under C or a locale that is not installed, it finds
+    nothing in a folder with an accent.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in JAVA_ENVIRONMENT_OPTIONS}
+    return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 @contextmanager

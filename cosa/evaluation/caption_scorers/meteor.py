@@ -3,28 +3,40 @@
 import subprocess
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pycocoevalcap.meteor import meteor as meteor_package
 
-from cosa.errors import UserError
+from cosa.errors import DataError, UserError
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.java import java_command, java_environment, java_failures
 
 METEOR_JAR = Path(meteor_package.__file__).parent / meteor_package.METEOR_JAR
+PARAPHRASES = "data/paraphrase-en.gz"  # beside it
+# Aligning takes exponential time where captions repeat a word hundreds of times; others take milliseconds.
+SECONDS_PER_CLIP = 300.0
 
 
 class MeteorScorer(CaptionScorer):
     """A METEOR process that loads in the background: it needs 6 to 10 s, on a second core if there is one."""
 
     def __init__(self) -> None:
-        command = java_command("-Xmx2G", "-jar", str(METEOR_JAR), "-", "-", "-stdio", "-l", "en", "-norm")
+        # By its name alone, in its folder: Java cannot take a path with a colon. METEOR looks for its paraphrases beside
+        # itself, but finds none in a folder with a blank or an accent: so they are named.
+        options = ("-stdio", "-l", "en", "-norm", "-a", PARAPHRASES)
+        command = java_command("-Xmx2G", "-jar", METEOR_JAR.name, "-", "-", *options)
         self.errors = tempfile.TemporaryFile()  # what the process writes to stderr  # noqa: SIM115
         try:
             with java_failures():
                 self.process = subprocess.Popen(  # noqa: S603
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=java_environment()
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self.errors,
+                    env=java_environment(),
+                    cwd=METEOR_JAR.parent,
                 )
         except UserError:
             self.errors.close()
@@ -34,11 +46,14 @@ class MeteorScorer(CaptionScorer):
         """`meteor`, 0 to 1.
 
         Raises:
+            DataError: the captions of a clip take too long.
             UserError: the Java process fails.
 
         """
         try:
-            value, _ = _LineProtocol(self.process).compute_score(references, predictions)
+            statistics = [self._compare(key, caption, references[key]) for key, [caption] in predictions.items()]
+            answers = self._ask("EVAL", statistics, len(statistics) + 1)  # one for each clip, then the one of all clips
+            value = float(answers[-1])
         except (OSError, ValueError) as error:  # A broken pipe, or an answer that is no number.
             self._end_process()
             self.errors.seek(0)
@@ -47,12 +62,53 @@ class MeteorScorer(CaptionScorer):
                 f"METEOR's Java process failed (it needs up to 2 GB of memory; leave out the metric 'meteor' to continue "
                 f"without it). Java said: {said or error}"
             ) from error
-        return {"meteor": float(value)}
+        return {"meteor": value}
 
     def close(self) -> None:
         """End the process, whatever its state."""
         self._end_process()
         self.errors.close()
+
+    def _compare(self, key: str, caption: str, references: list[str]) -> str:
+        """METEOR's statistics of a clip, which it adds up later."""
+        words = max(len(text.split()) for text in (caption, *references))
+        problem = (
+            f"METEOR does not end within {SECONDS_PER_CLIP:.0f} s for clip {key!r}, whose longest caption has {words} words; "
+            "shorten its captions, or leave out the metric 'meteor'"
+        )
+        with self._bounded(problem):
+            caption = caption.replace("|||", "").replace("  ", " ")
+            return self._ask("SCORE", [*references, caption], 1)[0].strip()
+
+    def _ask(self, command: str, parts: list[str], lines: int) -> list[str]:
+        """The lines that METEOR answers."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None and stdout is not None
+        stdin.write((" ||| ".join([command, *parts]) + "\n").encode())
+        stdin.flush()
+        return [stdout.readline().decode() for _ in range(lines)]
+
+    @contextmanager
+    def _bounded(self, problem: str) -> Iterator[None]:
+        """End the process, and report the problem, if what is done takes too long."""
+        too_late = threading.Event()
+
+        def give_up() -> None:
+            too_late.set()
+            self.process.kill()
+
+        timer = threading.Timer(SECONDS_PER_CLIP, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except OSError:
+            if not too_late.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if too_late.is_set():
+            raise DataError(problem)
 
     def _end_process(self) -> None:
         self.process.kill()
@@ -61,14 +117,3 @@ class MeteorScorer(CaptionScorer):
             with suppress(OSError):  # Closing flushes, which fails when the process died half-way.
                 if pipe is not None:
                     pipe.close()
-
-
-class _LineProtocol(meteor_package.Meteor):
-    """METEOR's line protocol from pycocoevalcap, on a process that somebody else starts and ends."""
-
-    def __init__(self, process: subprocess.Popen[bytes]):
-        self.meteor_p = process
-        self.lock = threading.Lock()
-
-    def __del__(self) -> None:
-        """Nothing: the original waits for its lock, for ever if scoring has failed."""
