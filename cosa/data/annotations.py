@@ -8,19 +8,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from json.decoder import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from cosa.data.media_files import open_regular
+from cosa.data.media_ids import canonical, media_id_problem, quoted, shown
 from cosa.errors import DataError
 
 _CAPTION_FIELDS = ("desc", "caption")
 _MEDIA_FIELDS = ("video_id", "image_id")
-_PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
-_CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f\\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
-_LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes and temporary names need room
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SEPARATOR = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
 _SHOWN = 60
@@ -56,7 +55,7 @@ class _Item(NamedTuple):
     value: object
 
     def fail(self, problem: str) -> NoReturn:
-        raise DataError(f"{self.path}, line {self.line} (entry {self.number}): {problem}")
+        raise DataError(f"{shown(self.path)}, line {self.line} (entry {self.number}): {problem}")
 
 
 def load_captions(path: Path | str) -> list[CaptionEntry]:
@@ -105,19 +104,6 @@ def load_video_ids(path: Path | str) -> list[str]:
     return list(dict.fromkeys(_media_id(item) for item in _items(Path(path))))
 
 
-def check_media_id(video_id: str) -> None:
-    """Refuse identifiers that could lead outside the media folder; sub-folders ("a/b") are fine.
-
-    Raises:
-        DataError: the identifier is empty, absolute, too long, or has "..", a backslash or a control character.
-    """
-    if _PLAIN_ID.fullmatch(video_id):
-        return
-    problem = _media_id_problem(video_id)
-    if problem:
-        raise DataError(f"media identifier {_show(video_id)} {problem}; expected a relative name such as video7 or a/b")
-
-
 def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry], path: Path | str) -> None:
     """Check that an evaluation split has one entry per clip (captions) or per question identifier (questions).
 
@@ -134,27 +120,10 @@ def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry],
             continue
         if key in first_lines:
             raise DataError(
-                f"{path}, line {entry.line}: {field} {_show(key)} was already used in line {first_lines[key]}; an "
+                f"{shown(path)}, line {entry.line}: {field} {quoted(key)} was already used in line {first_lines[key]}; an "
                 f"evaluation split needs each {field} once (several captions of a clip go into one list)"
             )
         first_lines[key] = entry.line
-
-
-def _media_id_problem(video_id: str) -> str | None:
-    parts = video_id.split("/")
-    problems = (
-        (not video_id.strip(), "is empty"),
-        (_CONTROL_OR_BACKSLASH.search(video_id), "has a backslash or a control character"),
-        (video_id.startswith("/") or _WINDOWS_DRIVE.match(video_id), "is an absolute path"),
-        (".." in parts, 'leads out of the media folder (part "..")'),
-        ("" in parts or "." in parts, 'has an empty part or a part "."'),
-        (_SURROGATE.search(video_id), "is not valid Unicode text"),
-        (
-            max(len(part.encode(errors="replace")) for part in parts) > _LONGEST_NAME,
-            f"has a part longer than {_LONGEST_NAME} bytes",
-        ),
-    )
-    return next((problem for found, problem in problems if found), None)
 
 
 # --- fields of one entry ---------------------------------------------------------------------------------------------
@@ -183,9 +152,9 @@ def _media_id(item: _Item) -> str:
         value = str(value)
     if not isinstance(value, str):
         item.fail(f'field "{name}" is {_kind(value)}, expected a string')
-    if not _PLAIN_ID.fullmatch(value) and (problem := _media_id_problem(value)):
-        item.fail(f'field "{name}" {_show(value)} {problem}; expected a relative name such as video7 or a/b')
-    return value
+    if problem := media_id_problem(value):
+        item.fail(f'field "{name}" {quoted(value)} {problem}; expected a relative name such as video7 or a/b')
+    return canonical(value)  # two files may write the same letters in different forms
 
 
 def _captions(item: _Item) -> tuple[str, ...]:
@@ -244,7 +213,7 @@ def _texts(item: _Item, name: str, value: object) -> tuple[str, ...]:
         if not text or text.isspace():
             item.fail(f'field "{name}" is empty, expected text; correct or remove the entry')
         if not text.isascii() and _SURROGATE.search(text):
-            item.fail(f'field "{name}" {_show(text)} is not valid Unicode text (half of a character above U+FFFF); correct it')
+            item.fail(f'field "{name}" {quoted(text)} is not valid Unicode text (half of a character above U+FFFF); correct it')
     return tuple(texts)
 
 
@@ -265,28 +234,29 @@ def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
         if annotations is None:
             values = _line_values(path, text)
         elif not allow_coco:
-            raise DataError(f'{path}: found an object with "annotations" (COCO style), expected a JSON list of entries')
+            raise DataError(f'{shown(path)}: found an object with "annotations" (COCO style), expected a JSON list of entries')
         else:
             values = _array_values(path, text, annotations, to_the_end=False)
     elif start == len(text):
-        raise DataError(f"{path} is empty; expected a JSON list of entries")
+        raise DataError(f"{shown(path)} is empty; expected a JSON list of entries")
     else:
         line = _line(text, start)
-        raise DataError(f"{path}, line {line}: found {_show(text[start:])}, expected a JSON list of entries")
+        raise DataError(f"{shown(path)}, line {line}: found {quoted(text[start:])}, expected a JSON list of entries")
     number = 0
     for number, (line, value) in enumerate(values, start=1):
         yield _Item(path, number, line, value)
     if number == 0:
-        raise DataError(f"{path} holds no entries; expected at least one")
+        raise DataError(f"{shown(path)} holds no entries; expected at least one")
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open_regular(path, "a JSON list of entries") as file:
+            return TextIOWrapper(file, encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); expected a JSON list of entries") from error
+        raise DataError(f"{shown(path)} is not UTF-8 text (byte {error.start}); expected a JSON list of entries") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
 
 
 def _array_values(path: Path, text: str, start: int, to_the_end: bool = True) -> Iterator[tuple[int, object]]:
@@ -314,7 +284,7 @@ def _line_values(path: Path, text: str) -> Iterator[tuple[int, object]]:
         if row.strip():
             value, end = _decode(path, row, _skip_blank(row, 0), line)
             if _skip_blank(row, end) < len(row):
-                raise DataError(f"{path}, line {line}: found text after the object, expected one JSON object a line")
+                raise DataError(f"{shown(path)}, line {line}: found text after the object, expected one JSON object a line")
             yield line, value
 
 
@@ -328,7 +298,7 @@ def _coco_start(path: Path, text: str, start: int) -> int | None:
         return None
     if not isinstance(value.get("annotations"), list):
         raise DataError(
-            f"{path}: found an object with the fields {_names(value)}, expected a JSON list of entries or an object "
+            f"{shown(path)}: found an object with the fields {_names(value)}, expected a JSON list of entries or an object "
             'with a list "annotations"'
         )
     position = _skip_blank(text, start + 1)
@@ -351,9 +321,9 @@ def _decode(path: Path, text: str, position: int, line: int | None = None) -> tu
 
 
 def _fail_syntax(path: Path, text: str, position: int, expected: str, line: int | None = None) -> NoReturn:
-    found = _show(text[position : position + _SHOWN]) if position < len(text) else "the end of the text"
+    found = quoted(text[position : position + _SHOWN]) if position < len(text) else "the end of the text"
     where = line if line is not None else _line(text, position)
-    raise DataError(f"{path}, line {where}: invalid JSON, found {found} ({expected})")
+    raise DataError(f"{shown(path)}, line {where}: invalid JSON, found {found} ({expected})")
 
 
 def _skip_blank(text: str, position: int) -> int:
@@ -367,13 +337,8 @@ def _line(text: str, position: int) -> int:
 
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), f"a number ({_show(str(value))})")
+    return names.get(type(value), f"a number ({quoted(str(value))})")
 
 
 def _names(fields: Iterable[object]) -> str:
-    return _show(", ".join(sorted(str(name) for name in fields))) or "none"
-
-
-def _show(text: str) -> str:
-    """A short, printable rendering: control characters escaped, long texts cut."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    return quoted(", ".join(sorted(str(name) for name in fields))) or "none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
@@ -36,8 +37,11 @@ class ClipReader:
         training: bool,
         cache_megabytes: int = 256,
         antialias: bool = True,
+        linked_folders: Sequence[Path | str] = (),
+        max_pixels: int = MAX_PIXELS,
     ):
-        self.source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
+        self.source = (FrameFolders if media == "video" else ImageFolder)(folder, linked_folders)
+        self.max_pixels = max_pixels
         self.frames = frames
         self.transform = FrameTransform(transforms, resolution, training, antialias)
         self.training = training
@@ -66,6 +70,8 @@ class ClipReader:
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
+            linked_folders=dataset.linked_folders,
+            max_pixels=dataset.max_pixels,
         )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
@@ -83,7 +89,7 @@ class ClipReader:
         crop = torch.Generator()
         if generator is not None:
             crop.manual_seed(int(generator.integers(2**62)))
-        return self.transform(load_frames(chosen), crop)
+        return self.transform(load_frames(chosen, self.max_pixels), crop)
 
     def check(self, media_ids: Iterable[str]) -> None:
         """Look whether all clips or images are there, by the names of files alone.
@@ -103,7 +109,7 @@ class ClipReader:
         lacking = [path for path in dict.fromkeys(paths) if path not in self._cache]
         fresh: dict[Path, Tensor] = {}
         if lacking:
-            decoded = self.transform(load_frames(lacking))
+            decoded = self.transform(load_frames(lacking, self.max_pixels))
             for path, frame in zip(lacking, decoded, strict=True):
                 fresh[path] = frame
                 if self._room >= frame.nbytes:

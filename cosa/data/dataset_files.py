@@ -13,6 +13,7 @@ from cosa.data.annotations import (
     load_references,
     reject_duplicates,
 )
+from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.sample import Sample
 from cosa.errors import DataError, UserError
 
@@ -22,7 +23,8 @@ class DatasetFiles:
     """A dataset with absolute paths, plain enough to be sent to workers.
 
     frames: folder of extracted frames (video). root: folder of clips or images. splits: annotation files by split and kind.
-    unreadable: ids of clips that extraction could not read; they are left out.
+    unreadable: ids of clips that extraction could not read; they are left out. linked_folders: where links out of the media
+    folder may lead. max_pixels: of a picture or a frame.
     """
 
     name: str
@@ -31,6 +33,8 @@ class DatasetFiles:
     frames: str | None
     splits: dict[str, dict[str, str | None]]
     unreadable: frozenset[str] = frozenset()
+    linked_folders: tuple[str, ...] = ()
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):

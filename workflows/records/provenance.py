@@ -31,7 +31,6 @@ PACKAGES = (
     "mlflow",
     "transformers",
     "timm",
-    "decord",
     "av",
     "numpy",
     "pycocoevalcap",

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from cosa.checkpoints.locate import locate
 from cosa.data.annotation_use import AnnotationUse
+from cosa.data.media_limits import MAX_PIXELS
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
 from workflows.spec.references import is_path
@@ -139,6 +140,12 @@ class MediaRead(Read):
             yield Missing(f"datasets.{self.dataset}.{part}", path, "folder", self.dataset, part)
         elif self.of == "clips":
             yield f"{self.dataset}/clips", digests.of_folder(path)
+            for linked in dataset.linked_folders:  # A walk through the folder does not follow links to other folders.
+                outside = Path(linked).expanduser()
+                if outside.is_dir():
+                    yield f"{self.dataset}/clips in {linked}", digests.of_folder(outside)
+                else:
+                    yield Missing(f"datasets.{self.dataset}.linked_folders", outside, "folder", self.dataset, "linked_folders")
         else:
             yield f"{self.dataset}/{part}", digests.of_pictures(path)
 
@@ -146,13 +153,15 @@ class MediaRead(Read):
         """Yield the folders of clips or images, and of frames."""
         dataset = experiment.datasets[self.dataset]
         if dataset.made_by is None:
-            yield from (Path(path) for path in (dataset.root, dataset.frames) if path is not None)
+            folders = (dataset.root, dataset.frames, *dataset.linked_folders)
+            yield from (Path(path) for path in folders if path is not None)
 
     def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]]:
         """Return the names inside a dataset that a stage makes; the user's own files are covered by their digests."""
         dataset = datasets[self.dataset]
         if dataset.made_by is None:
-            return self.dataset, {"media": dataset.media}
+            bounded = self.of == "clips" and dataset.max_pixels != MAX_PIXELS  # It may decide which clips are left out.
+            return self.dataset, {"media": dataset.media} | ({"max_pixels": dataset.max_pixels} if bounded else {})
         return self.dataset, {"media": dataset.media, "root": dataset.root, "frames": dataset.frames, "files": {}}
 
 

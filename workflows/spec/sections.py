@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, StringConstraints, field_validator, model_validator
 
 from cosa.behaviour import BehaviourName
+from cosa.data.media_limits import MAX_PIXELS
 from cosa.model_config import ModelConfig
-from cosa.section import Section, no_effect
+from cosa.section import Section, added_later, no_effect
 from workflows.spec.bucket import checked_bucket
 from workflows.spec.secrets import mask_passwords
 
@@ -42,6 +43,12 @@ class DatasetSection(Section):
     frames: str | None = Field(
         None,
         description="folder of frames that exist already, <video_id>/frame_0001.jpg, ...: no extract stage is needed",
+    )
+    linked_folders: list[str] = added_later(
+        [], description="folders outside root (or frames) that links inside it may lead to; others are refused"
+    )
+    max_pixels: PositiveInt = added_later(
+        MAX_PIXELS, description="most pixels of an image or of a clip's frame; larger ones are refused before they are decoded"
     )
 
     @field_validator("splits", mode="before")

@@ -35,15 +35,20 @@ def make_video(
     container: dict[str, str] | None = None,
     milliseconds: Sequence[int] | None = None,
     as_format: str | None = None,
+    noise: bool = False,
 ) -> Path:
-    """A clip whose frames carry their numbers; `milliseconds` gives a variable frame rate."""
+    """A clip whose frames carry their numbers; `milliseconds` gives a variable frame rate, `noise` fills it with data."""
+    rng = np.random.default_rng(0)
     with av.open(str(path), "w", format=as_format, options=container or {}) as output:
         stream: Any = output.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, pixel_format, 12
         if milliseconds is not None:
             stream.codec_context.time_base = MILLISECOND
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
+            picture = numbered_picture(number, *size)
+            if noise:
+                picture = (picture * 0.6 + rng.integers(0, 100, picture.shape)).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if milliseconds is not None:
                 frame.pts, frame.time_base = milliseconds[number], MILLISECOND
             output.mux(stream.encode(frame))

@@ -62,9 +62,9 @@ def test_training_repeats_with_its_generator_alone(folder: Path, transforms: Cro
 def test_a_picture_is_decoded_once_while_there_is_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[Path] = []
 
-    def counted(paths: list[Path]) -> torch.Tensor:
+    def counted(paths: list[Path], max_pixels: int) -> torch.Tensor:
         decoded.extend(paths)
-        return load_frames(paths)
+        return load_frames(paths, max_pixels)
 
     monkeypatch.setattr(clips, "load_frames", counted)
     read = reader(folder, training=True)

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from cosa.data.extraction import extract_frames, remove_partial_folders
+from cosa.data.frames import FrameFolders
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video, number_of
 
@@ -17,7 +18,7 @@ def test_extraction_writes_numbered_frames(tmp_path: Path) -> None:
     paths = sorted(folder.iterdir())
     assert [path.name for path in paths] == [f"frame_{k:04d}.jpg" for k in range(1, 17)]
     assert (record.video_id, record.frames, record.width, record.height) == ("sub/clip", 16, 128, 96)
-    assert (record.reader, record.error, record.bytes) == ("decord", None, sum(p.stat().st_size for p in paths))
+    assert (record.reader, record.error, record.bytes) == ("pyav", None, sum(p.stat().st_size for p in paths))
     assert record.duration == pytest.approx(4.0)
     shown = [int(10 * (k + 0.5) / 4) for k in range(16)]
     assert [number_of(np.asarray(Image.open(path))) for path in paths] == shown
@@ -44,10 +45,32 @@ def test_existing_frames_are_replaced_or_reused_on_request(tmp_path: Path) -> No
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     video, folder = make_video(tmp_path / "a.mp4"), tmp_path / "clip"
-    (folder / "b").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "b").touch()
     with pytest.raises(DataError, match="holds 'b' beside frames"):
         extract_frames(video, folder, 4)
-    assert (folder / "b").is_dir()
+    assert (folder / "b").exists()
+
+
+@pytest.mark.parametrize("order", [("yoga", "yoga/1", "yoga/1/2"), ("yoga/1/2", "yoga", "yoga/1")])
+def test_a_clip_and_clips_in_a_folder_of_its_name(tmp_path: Path, order: tuple[str, ...]) -> None:
+    lengths = {"yoga": 20, "yoga/1": 30, "yoga/1/2": 40}
+    for video_id in order:
+        video = make_video(tmp_path / "a.mp4", frames=lengths[video_id])
+        assert extract_frames(video, tmp_path / "frames" / video_id, 2, video_id=video_id).error is None
+    for again in (True, False):  # with and without reuse
+        for video_id, count in lengths.items():
+            video = make_video(tmp_path / "a.mp4", frames=count)
+            record = extract_frames(video, tmp_path / "frames" / video_id, 2, video_id=video_id, reuse=again)
+            assert record.frames == count // 5 == len(FrameFolders(tmp_path / "frames").frame_paths(video_id))
+    assert remove_partial_folders(tmp_path) == 0
+
+
+@pytest.mark.parametrize("video_id", ["a/frame_0001.jpg", f".a.partial-{'0' * 32}", f".a.partial-{'0' * 32}/b"])
+def test_names_that_would_be_taken_for_something_else_are_refused(tmp_path: Path, video_id: str) -> None:
+    record = extract_frames(make_video(tmp_path / "a.mp4"), tmp_path / "frames" / video_id, 2, video_id=video_id)
+    assert "has the name of a frame or of unfinished work; rename it" in str(record.error)
+    assert not (tmp_path / "frames").exists()
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from cosa.data.extraction import extract_frames
-from cosa.data.videos import VideoIndex, find_video, probe_video, read_video
+from cosa.data.media_limits import MediaLimits
+from cosa.data.videos import probe_video, read_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video, number_of, numbered_picture
+from tests.cosa.data.test_pictures import gif_bomb
 
 
 def numbers(path: Path, frames_per_second: float) -> list[int]:
@@ -23,24 +25,24 @@ FAST_START = {"movflags": "faststart"}
 
 
 @pytest.mark.parametrize(
-    ("name", "reader", "arguments"),
+    ("name", "arguments"),
     [
-        ("a.mp4", "decord", {}),
-        ("fragmented.mp4", "decord", {"container": FRAGMENTED}),
-        ("a.mkv", "decord", {}),
-        ("a.flv", "decord", {}),
-        ("a.webm", "decord", {"codec": "libvpx-vp9", "options": VP9}),
-        ("a.ts", "pyav", {"as_format": "mpegts"}),
-        ("a.avi", "pyav", {"codec": "mpeg4", "options": {"bf": "2"}}),
-        ("h264.avi", "pyav", {"options": {"bf": "2"}}),
-        ("a.wmv", "pyav", {"codec": "wmv2"}),
-        ("a.gif", "pyav", {"codec": "gif", "pixel_format": "rgb8"}),
+        ("a.mp4", {}),
+        ("fragmented.mp4", {"container": FRAGMENTED}),
+        ("a.mkv", {}),
+        ("a.flv", {}),
+        ("a.webm", {"codec": "libvpx-vp9", "options": VP9}),
+        ("a.ts", {"as_format": "mpegts"}),
+        ("a.avi", {"codec": "mpeg4", "options": {"bf": "2"}}),
+        ("h264.avi", {"options": {"bf": "2"}}),
+        ("a.wmv", {"codec": "wmv2"}),
+        ("a.gif", {"codec": "gif", "pixel_format": "rgb8"}),
     ],
 )
-def test_every_container_shows_the_right_frames(tmp_path: Path, name: str, reader: str, arguments: Any) -> None:
+def test_every_container_shows_the_right_frames(tmp_path: Path, name: str, arguments: Any) -> None:
     path = make_video(tmp_path / name, **arguments)
     info = probe_video(path)
-    assert (info.reader, info.width, info.height) == (reader, 64, 48)
+    assert (info.width, info.height) == (64, 48)
     assert info.duration == pytest.approx(4.0, abs=1e-3)
     assert info.frames_per_second == pytest.approx(10.0, abs=1e-2)
     assert numbers(path, 4) == [int(10 * (k + 0.5) / 4) for k in range(16)]
@@ -57,7 +59,7 @@ def test_odd_frame_rate_and_its_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-@pytest.mark.parametrize("seed", [0, 1])  # decord's skip_frames, which is not used, goes wrong on seed 1
+@pytest.mark.parametrize("seed", [0, 1])
 def test_variable_frame_rate_uses_real_timestamps(tmp_path: Path, suffix: str, seed: int) -> None:
     steps = np.random.default_rng(seed).integers(20, 400, 39)
     milliseconds = [0, *np.cumsum(steps).tolist()]
@@ -81,7 +83,7 @@ def test_short_and_sparse_sampling(tmp_path: Path) -> None:
 
 
 def test_cut_by_edit_list_begins_at_the_cut(tmp_path: Path) -> None:
-    """A stream copy keeps the frames before the cut but hides them: decord would show them."""
+    """A stream copy keeps the frames before the cut but hides them."""
     whole, cut = make_video(tmp_path / "whole.mp4", options={"bf": "3"}), tmp_path / "cut.mp4"
     with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
         stream = source.streams.video[0]
@@ -91,7 +93,6 @@ def test_cut_by_edit_list_begins_at_the_cut(tmp_path: Path) -> None:
             if packet.dts is not None and packet.pts is not None:
                 packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
                 target.mux(packet)
-    assert probe_video(cut).reader == "pyav"
     assert probe_video(cut).duration == pytest.approx(3.3, abs=1e-3)
     assert numbers(cut, 10) == list(range(7, 40))
 
@@ -100,7 +101,7 @@ MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 @pytest.mark.parametrize("degrees", sorted(MATRICES))
-@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])  # decord and PyAV
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
 def test_rotation_flag_is_applied(tmp_path: Path, degrees: int, codec: str) -> None:
     path = make_video(tmp_path / "a.mp4", codec, rate=25, size=(64, 32))
     upright = next(read_video(path, 4))
@@ -109,7 +110,6 @@ def test_rotation_flag_is_applied(tmp_path: Path, degrees: int, codec: str) -> N
     a, b, c, d = (value << 16 for value in MATRICES[degrees])
     content[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
-    assert probe_video(path).reader == ("decord" if codec == "libx264" else "pyav")
     turned = next(read_video(path, 4))
     assert np.abs(turned.astype(int) - np.rot90(upright, -degrees // 90)).mean() < 3
 
@@ -178,38 +178,62 @@ def test_bad_media_are_an_error_to_readers_and_a_record_to_extraction(tmp_path: 
 
 
 def test_missing_video(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.mp4", tmp_path):
-        assert "is missing or not a file" in str(extract_frames(path, tmp_path / "out", 4).error)
+    for path, message in ((tmp_path / "none.mp4", "is missing or not a file"), (tmp_path, "is a folder, not a file")):
+        assert message in str(extract_frames(path, tmp_path / "out", 4).error)
 
 
-def test_videos_are_found_by_identifier(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("a.mp4", "a.avi", "b.MKV", "c.d.webm", "sub/e.gif", "f.txt"):
-        (tmp_path / name).touch()
-    index = VideoIndex(tmp_path)
-    found = {"a": "a.mp4", "a.avi": "a.avi", "b": "b.MKV", "c.d": "c.d.webm", "sub/e": "sub/e.gif"}
-    for video_id, name in found.items():
-        assert index.find(video_id) == find_video(tmp_path, video_id) == tmp_path / name
-    for video_id in ("f", "f.txt", "c", "sub", "A"):
-        with pytest.raises(DataError, match=r"is missing; tried .* \.mp4"):
-            index.find(video_id)
-    for video_id, message in (("nowhere/a", "missing or not a folder"), ("../a", "media identifier")):
-        with pytest.raises(DataError, match=message):
-            index.find(video_id)
+def test_the_size_of_a_clip_is_bounded(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4")
+    assert len(list(read_video(path, 4, MediaLimits(64 * 48, 4.0, 16)))) == 16
+    for limits, message in (
+        (MediaLimits(pixels=64 * 48 - 1), r"64 x 48 pixels, more than the 3071 that max_pixels"),
+        (MediaLimits(seconds=3.9), r"span 4 s, more than the 4 s that max_seconds"),
+        (MediaLimits(frames=15), r"16 frames would be taken of 4 s, more than the 15 that max_frames"),
+    ):
+        with pytest.raises(DataError, match=rf"a\.mp4: .*{message}"):
+            list(read_video(path, 4, limits))
 
 
-def test_links_may_not_lead_out_of_the_folder(tmp_path: Path) -> None:
-    root, outside = tmp_path / "root", tmp_path / "outside"
-    root.mkdir()
-    outside.mkdir()
-    (outside / "a.mp4").touch()
-    (root / "b.mp4").touch()
-    (root / "file.mp4").symlink_to(outside / "a.mp4")
-    (root / "folder").symlink_to(outside)
-    (root / "inside.mp4").symlink_to(root / "b.mp4")
-    (tmp_path / "linked_root").symlink_to(root)
-    for video_id in ("file", "folder/a"):
-        with pytest.raises(DataError, match="outside the media folder"):
-            VideoIndex(root).find(video_id)
-    assert VideoIndex(root).find("inside") == root / "inside.mp4"
-    assert VideoIndex(tmp_path / "linked_root").find("b").is_file()
+def test_a_gif_of_some_bytes_can_claim_neither_pixels_nor_days(tmp_path: Path) -> None:
+    (tmp_path / "large.gif").write_bytes(gif_bomb(65535, 65535))
+    with pytest.raises(DataError, match=r"large\.gif cannot be read .* more than the 64000000 pixels of max_pixels"):
+        list(read_video(tmp_path / "large.gif", 4))
+    slow = make_video(tmp_path / "slow.gif", "gif", pixel_format="rgb8")
+    content, control = slow.read_bytes(), b"!\xf9\4"
+    delayed = control.join(part[:1] + b"\xff\xff" + part[3:] if n else part for n, part in enumerate(content.split(control)))
+    slow.write_bytes(delayed)
+    with pytest.raises(
+        DataError, match=r"slow\.gif: its timestamps span 26214 s, more than the 3600 s that max_seconds allows"
+    ):
+        list(read_video(slow, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mpg", "mpeg1video"), ("b.mpg", "mpeg2video"), ("a.mp4", "libx264"), ("a.mkv", "libx264"), ("c.mp4", "mpeg4"),
+     ("a.avi", "mpeg4"), ("a.flv", "flv"), ("b.flv", "libx264"), ("a.ts", "libx264")],
+)  # fmt: skip
+def test_a_picture_that_the_decoder_marks_is_damage(tmp_path: Path, name: str, codec: str) -> None:
+    """Single bits flip inside pictures, so that headers and packets stay right; the decoders conceal all of it.
+
+    Codecs whose data are dense (HEVC, VP9, AV1, MJPEG, WMV) decode such bits to other pictures, which nothing can tell.
+    """
+    path = make_video(tmp_path / name, codec, rate=25, frames=48, size=(160, 96), options={"b": "400000"}, noise=True)
+    content, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for place in rng.integers(len(content) // 3, len(content) // 3 * 2, 20):
+        content[place] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}.*(damaged|cannot be|missing)"):
+        list(read_video(path, 4))
+
+
+def test_pictures_that_the_decoder_leaves_out_are_damage(tmp_path: Path) -> None:
+    """Many damaged bits make the HEVC decoder drop pictures without marking others."""
+    options = {"x265-params": "log-level=none"}
+    path = make_video(tmp_path / "a.mp4", "libx265", frames=48, size=(160, 96), options=options, noise=True)
+    content = bytearray(path.read_bytes())
+    start = len(content) // 2
+    content[start : start + 6000] = np.random.default_rng(0).bytes(6000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.mp4.*(damaged|cannot be)"):
+        list(read_video(path, 4))

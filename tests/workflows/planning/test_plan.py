@@ -329,7 +329,7 @@ from workflows.planning.plan import check_annotations, make_plan
 from workflows.spec.load import load_spec
 plan = make_plan(load_spec(Path("spec.yaml"), [], {}))
 check_annotations(plan)
-heavy = {"torch", "torchvision", "ray", "mlflow", "transformers", "timm", "decord", "av", "pandas"} & set(sys.modules)
+heavy = {"torch", "torchvision", "ray", "mlflow", "transformers", "timm", "av", "pandas"} & set(sys.modules)
 sys.exit(f"imported: {sorted(heavy)}" if heavy or len(plan.steps) != 7 else 0)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"}

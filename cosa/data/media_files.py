@@ -1,0 +1,182 @@
+"""Files of clips, images and frames below a folder: found by identifier, through links only where that is allowed.
+
+One rule holds for all media. A link may lead to another place inside the folder, or into one of the `linked_folders` that
+the dataset names. Names match in either Unicode form. Only regular files are opened: a pipe would block for ever.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from cosa.data.media_ids import canonical, check_media_id, path_of, shown
+from cosa.errors import DataError
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: Path, expected: str) -> BinaryIO:
+    """Open a regular file to read it.
+
+    Args:
+        path: The file.
+        expected: What it should be, for messages: "a picture".
+
+    Raises:
+        DataError: it is missing, may not be read, or is no regular file.
+        OSError: the file system fails.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{shown(path)} is {kind_of(mode)}, not a file; expected {expected}")
+        # What replaced the file since then cannot block either.
+        return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{shown(path)} is missing or not a file; expected {expected}") from error
+    except PermissionError as error:
+        raise DataError(f"{shown(path)} cannot be read ({error.strerror}); expected {expected}") from error
+
+
+def kind_of(mode: int) -> str:
+    """What a file that is not regular is, in words."""
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "something special")
+
+
+class MediaFolder:
+    """A folder of clips, images or folders of frames. Every folder that identifiers name is listed once, and only if needed."""
+
+    def __init__(self, root: Path, linked_folders: Iterable[Path | str] = ()) -> None:
+        self.root = root
+        self._allowed = tuple(Path(folder) for folder in linked_folders)
+        self._listings: dict[str, dict[str, list[str]]] = {}
+        self._real: tuple[Path, ...] = ()
+
+    def file(self, media_id: str, suffixes: Sequence[str]) -> Path | None:
+        """The file that an identifier names, with the first suffix that exists; None if there is none.
+
+        Raises:
+            DataError: unusable identifier, two entries whose names look alike, or a link that leads where it may not.
+        """
+        return self._find(media_id, suffixes, folders=False)
+
+    def folder(self, media_id: str) -> Path | None:
+        """The folder that an identifier names; None if there is none. Errors as of `file`."""
+        return self._find(media_id, ("",), folders=True)
+
+    def _find(self, media_id: str, suffixes: Sequence[str], *, folders: bool) -> Path | None:
+        check_media_id(media_id)
+        if media_id.isascii():  # plain names are looked up without a list: a folder may hold millions of images
+            for suffix in suffixes:
+                path = self.root / f"{media_id}{suffix}"
+                if os.path.lexists(path) and path.is_dir() == folders:
+                    return self.allowed(path)
+        parent, _, name = media_id.rpartition("/")
+        real = self.sub_folder(parent)
+        if real is None:
+            return None
+        for suffix in suffixes:
+            found = self.entry(real, name + suffix)
+            if found is not None and (self.root / real / found).is_dir() == folders:
+                return self.allowed(self.root / real / found)
+        return None
+
+    def sub_folder(self, folder: str) -> str | None:
+        """The path below the root of a folder that identifiers name, as it is stored; None if there is none."""
+        real = ""
+        for part in filter(None, folder.split("/")):
+            found = self.entry(real, part)
+            if found is None:
+                return None
+            real = f"{real}/{found}" if real else found
+        return real
+
+    def entry(self, folder: str, name: str) -> str | None:
+        """How a folder below the root stores a name; None if it does not.
+
+        Raises:
+            DataError: two stored names look like this one.
+        """
+        return only(self._listed(folder).get(canonical(name), []), self.root / folder)
+
+    def allowed(self, path: Path) -> Path:
+        """The path itself, if no link on it leads where it may not.
+
+        Raises:
+            DataError: a link leads elsewhere.
+        """
+        if not self._real:
+            self._real = tuple(folder.resolve() for folder in (self.root, *self._allowed))
+        target = path.resolve()
+        if not any(target.is_relative_to(folder) for folder in self._real):
+            raise DataError(
+                f"{shown(path)} is a link to {shown(target)}, outside the media folder; put the file itself there, or allow "
+                "the folder that the link leads to: linked_folders of the dataset"
+            )
+        return path
+
+    def _listed(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self._listings:
+            self._listings[folder] = by_form(names_in(self.root / folder))
+        return self._listings[folder]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of all entries of a folder; none if there is no such folder."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208  no Path objects for millions of names
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def by_form(names: Iterable[str]) -> dict[str, list[str]]:
+    """Stored names by their composed form."""
+    listing: dict[str, list[str]] = {}
+    for name in names:
+        listing.setdefault(canonical(name), []).append(name)
+    return listing
+
+
+def only(names: Sequence[str], folder: Path) -> str | None:
+    """The one name among those that look alike; None if there is none.
+
+    Raises:
+        DataError: there are several.
+    """
+    if len(names) > 1:
+        forms = " and ".join(ascii(name) for name in sorted(names))
+        raise DataError(
+            f"{shown(folder)} holds {forms}, which look alike (composed and decomposed Unicode); remove one of them"
+        )
+    return names[0] if names else None
+
+
+def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str]) -> list[str]:
+    """The identifiers without an entry of that name (and one of the suffixes).
+
+    Every folder that identifiers name is listed once: millions of files are checked in seconds, without opening any.
+    """
+    names: dict[str, set[str]] = {}
+    lacking = []
+    for media_id in dict.fromkeys(media_ids):
+        check_media_id(media_id)
+        parent, _, name = media_id.rpartition("/")
+        if parent not in names:
+            real = folder.sub_folder(parent)
+            names[parent] = set() if real is None else {canonical(entry) for entry in names_in(folder.root / real)}
+        if not any(canonical(name + suffix) in names[parent] for suffix in suffixes):
+            lacking.append(media_id)
+    return lacking
+
+
+def missing(root: Path, media_id: str, suffixes: Sequence[str]) -> DataError:
+    """The error that an identifier has no file."""
+    tried = " ".join(suffix for suffix in suffixes if suffix)
+    return DataError(f"{path_of(root, media_id)} is missing; tried the name as it is and with {tried}")
