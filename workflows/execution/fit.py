@@ -149,7 +149,9 @@ def user_error_in(error: BaseException) -> BaseException:
             continue
         seen.add(id(current))
         if isinstance(current, UserError):
-            return current
+            # What Ray raises for an error in a task is of both classes, and its text is the worker's traceback.
+            inner = getattr(current, "cause", None)
+            return inner if isinstance(inner, UserError) else current
         failures = getattr(current, "worker_failures", None)
         pending += list(failures.values()) if isinstance(failures, dict) else []
         pending += [e for e in (current.__cause__, current.__context__, getattr(current, "cause", None)) if e is not None]

@@ -3,8 +3,8 @@ one clip."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,20 @@ import pandas as pd
 
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
+from cosa.data.dataset_files import DatasetFiles
 from cosa.data.extraction import extract_frames, remove_partial_folders
-from cosa.data.videos import VideoIndex
+from cosa.data.media_ids import shown
+from cosa.data.media_limits import MediaLimits
+from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
+from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
 from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
 
 CLIPS_PER_TASK = 16
+LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 MANIFEST_FILE = "frames.parquet"
 
@@ -33,13 +38,13 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     kinds: of annotation files whose clips are extracted.
 
     Raises:
-        DataError: more clips are unreadable than `max_unreadable` allows.
+        DataError: more clips are unreadable than `max_unreadable` allows, or one took longer than `seconds_per_clip`.
     """
     section = context.section
     dataset = context.dataset(section.dataset, with_frames=False)
     files = {file for split in dataset.splits.values() for kind in kinds if (file := split[kind])}
     video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
-    records = _extract_all(context, dataset.root, video_ids)
+    records = _extract_all(context, dataset, video_ids)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
     table.to_parquet(context.folder / MANIFEST_FILE, index=False)
     bad = table[table["error"].notna()]
@@ -69,35 +74,106 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     )
 
 
-def _extract_all(context: Context, root: str, video_ids: list[str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Clip:
+    """A clip and its file."""
+
+    video_id: str
+    path: str
+
+
+def _extract_all(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> list[dict[str, Any]]:
     context.line.update("starting Ray")
     context.cluster.start()
-    import ray
-
-    section = context.section
-    remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
     frames = context.folder / FRAMES_FOLDER
     frames.mkdir(exist_ok=True)
     remove_partial_folders(frames)
     records: list[dict[str, Any]] = []
-    found: list[tuple[str, str]] = []
-    index = VideoIndex(Path(root))
+    found: list[_Clip] = []
+    index = VideoIndex(Path(dataset.root), dataset.linked_folders)
     for video_id in video_ids:
         try:
-            found.append((video_id, str(index.find(video_id))))
+            found.append(_Clip(video_id, str(index.find(video_id))))
         except DataError as error:
             records.append(_unreadable(video_id, str(error)))
-    options = (str(frames), section.fps, section.short_side, section.jpeg_quality)
-    pending = [remote.remote(found[start : start + CLIPS_PER_TASK], *options) for start in range(0, len(found), CLIPS_PER_TASK)]
-    while pending:
-        finished, pending = ray.wait(pending, num_returns=1, timeout=0.5)
-        for task in finished:
-            try:
-                records.extend(ray.get(task))
-            except ray.exceptions.RayTaskError as error:
-                raise user_error_in(error) from None
-        context.line.update("clips", len(records), len(video_ids))
+    section = context.section
+    work = _Extraction(context, frames, MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames))
+    try:
+        for wave in _waves(found):
+            for finished in work.run(wave):
+                records += finished
+                slow = work.watchdog.slowest(LONG_SECONDS)
+                context.line.update("clips" if slow is None else f"clips, one of them {slow},", len(records), len(video_ids))
+    finally:
+        work.watchdog.close()
+    if work.hung:
+        raise DataError(
+            f"{len(work.hung)} of {len(video_ids)} clips took longer than {section.seconds_per_clip:g} s to decode "
+            f"({', '.join(map(shown, work.hung[:3]))}{', ...' if len(work.hung) > 3 else ''}); allow more with "
+            f"stages.{context.step.name}.seconds_per_clip, or convert them, or take them out of the annotations. The other "
+            "clips stay extracted."
+        )
     return records
+
+
+def _waves(clips: list[_Clip]) -> Iterator[list[_Clip]]:
+    """Yield clips in groups: one whose frames hold the folders of others ("yoga" and "yoga/1") comes in an earlier group."""
+    names = {clip.video_id for clip in clips}
+    above = [sum(clip.video_id[:at] in names for at, c in enumerate(clip.video_id) if c == "/") for clip in clips]
+    for depth in range(max(above, default=-1) + 1):
+        yield [clip for clip, count in zip(clips, above, strict=True) if count == depth]
+
+
+class _Extraction:
+    """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long."""
+
+    def __init__(self, context: Context, frames: Path, limits: MediaLimits):
+        import ray
+
+        section = context.section
+        self.watchdog = ClipWatchdog(context.folder, section.seconds_per_clip)
+        self.hung: list[str] = []
+        self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
+        self._options = (str(frames), section.fps, section.short_side, section.jpeg_quality, limits, str(self.watchdog.folder))
+        self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
+        self._started = 0
+
+    def run(self, clips: list[_Clip]) -> Iterator[list[dict[str, Any]]]:
+        """Extract clips; yield, several times a second, the records of those that are done."""
+        import ray
+
+        for start in range(0, len(clips), CLIPS_PER_TASK):
+            self._start(clips[start : start + CLIPS_PER_TASK])
+        while self._pending:
+            finished, _ = ray.wait(list(self._pending), num_returns=1, timeout=0.5)
+            for reference in finished:
+                task, _ = self._pending.pop(reference)
+                self.watchdog.forget(task)
+                try:
+                    yield ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise user_error_in(error) from None
+            self.watchdog.look()
+            self._give_up(self.watchdog.overdue())
+            yield []
+
+    def _start(self, clips: list[_Clip]) -> None:
+        if clips:
+            reference = self._remote.remote([(clip.video_id, clip.path) for clip in clips], *self._options, self._started)
+            self._pending[reference] = (self._started, clips)
+            self._started += 1
+
+    def _give_up(self, overdue: dict[int, str]) -> None:
+        """End tasks that hang, and give their other clips to new ones; those that are done are found on disk."""
+        import ray
+
+        for reference, (task, clips) in list(self._pending.items()):
+            if task in overdue:
+                ray.cancel(reference, force=True)
+                del self._pending[reference]
+                self.watchdog.forget(task)
+                self.hung.append(overdue[task])
+                self._start([clip for clip in clips if clip.video_id != overdue[task]])
 
 
 def _unreadable(video_id: str, error: str) -> dict[str, Any]:
@@ -114,16 +190,36 @@ def _unreadable(video_id: str, error: str) -> dict[str, Any]:
 
 
 def extract_clips(
-    clips: list[tuple[str, str]], frames: str, fps: float, short_side: int | None, jpeg_quality: int
+    clips: list[tuple[str, str]],
+    frames: str,
+    fps: float,
+    short_side: int | None,
+    jpeg_quality: int,
+    limits: MediaLimits,
+    notes: str,
+    task: int,
 ) -> list[dict[str, Any]]:
     """Extract some clips, given as (video id, path), in a Ray worker.
+
+    Args:
+        clips: which.
+        frames: folder of all frames.
+        fps: frames a second.
+        short_side: of frames, pixels.
+        jpeg_quality: of frames.
+        limits: how large a clip may be.
+        notes: folder where the task writes down what it does.
+        task: its number.
 
     Returns:
         one record for each clip, also for those that cannot be read.
     """
-    return [
-        asdict(
-            extract_frames(Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True)
+    records = []
+    for video_id, path in clips:
+        note_clip(Path(notes), task, video_id)
+        record = extract_frames(
+            Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True, limits=limits
         )
-        for video_id, path in clips
-    ]
+        records.append(asdict(record))
+    forget_task(Path(notes), task)
+    return records

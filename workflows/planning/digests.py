@@ -14,6 +14,8 @@ from typing import Any
 import xxhash
 
 from cosa.checksums import digest_of
+from cosa.data.media_files import kind_of
+from cosa.data.media_ids import shown
 from cosa.errors import UserError
 from workflows.results.atomic import write_atomically
 
@@ -169,7 +171,8 @@ def _status(path: Path | os.DirEntry[str]) -> os.stat_result:
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{os.fspath(path)} is no regular file; move it elsewhere")
+        what = kind_of(status.st_mode)
+        raise UserError(f"{shown(os.fspath(path))} is {what}, not a file; remove it, or put a file in its place")
     return status
 
 
@@ -190,4 +193,4 @@ def _sha256(path: Path, size: int) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be read: {error.strerror or error}")
+    return UserError(f"{shown(path)} cannot be read: {error.strerror or error}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
+from cosa.section import added_later, no_effect
 from workflows.spec.reads import AnnotationsRead, MediaRead, Read
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import StageKind
@@ -32,6 +34,15 @@ class ExtractSection(StageSection):
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
     max_unreadable: NonNegativeInt = Field(
         0, description="how many clips may be unreadable; these are named, and left out of the dataset"
+    )
+    max_seconds: float = added_later(
+        MAX_SECONDS, gt=0, le=86400, description="longest clip, seconds; a longer one counts as unreadable"
+    )
+    max_frames: PositiveInt = added_later(
+        MAX_FRAMES, description="most frames that are taken of a clip; one with more counts as unreadable"
+    )
+    seconds_per_clip: float = no_effect(
+        600.0, gt=0, description="the stage fails, and names the clip, if one takes longer: its decoder may never return"
     )
 
 

@@ -1,0 +1,95 @@
+"""Extraction on a real Ray, through the command line."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from cosa.data.frames import FrameFolders
+from tests.cosa.data.drawn_videos import make_video
+from tests.end_to_end.commands import Done, run, sets
+from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
+
+SPEC = """\
+name: clips
+datasets: {c: {media: video, root: clips, splits: {train: train.json}}}
+stages: {frames: {kind: extract, dataset: c, fps: 4}}
+"""
+
+
+def written(folder: Path, clips: list[str]) -> Path:
+    (folder / "clips").mkdir(exist_ok=True)
+    (folder / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    entries = [{"video_id": clip, "desc": "x"} for clip in clips]
+    (folder / "train.json").write_text(json.dumps(entries), encoding="utf-8")
+    return folder / "clips"
+
+
+def extracted(folder: Path, *overrides: str) -> Done:
+    return run("run-experiment", "spec.yaml", *sets(*overrides), cwd=folder, timeout=300)
+
+
+def slow_gif(path: Path, side: int, frames: int) -> None:
+    """Some kilobytes that take many seconds to decode and to store."""
+    size = struct.pack("<HH", side, side)
+    frame = b"!\xf9\4\0\x0a\0\0\0," + bytes(4) + size + b"\0\2\2\x44\1\0"
+    path.write_bytes(b"GIF89a" + size + b"\x80\0\0" + bytes(6) + frame * frames + b";")
+
+
+@pytest.mark.slow
+def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_path: Path) -> None:
+    """Beside it stand a clip in a folder of another's name, and a pipe that nobody writes to."""
+    clips = written(tmp_path, ["yoga/1", "hangs", "yoga"])
+    (clips / "yoga").mkdir()
+    make_video(clips / "yoga.mp4", frames=20)
+    make_video(clips / "yoga" / "1.mp4", frames=30)
+    slow_gif(clips / "hangs.gif", 5000, 150)
+    first = extracted(tmp_path, "stages.frames.seconds_per_clip=4")
+    assert first.code == 1
+    assert "1 of 3 clips took longer than 4 s to decode (hangs)" in first.output
+    assert "stages.frames.seconds_per_clip" in first.output
+    assert "Traceback" not in first.output
+    [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
+    folders = FrameFolders(partial / "frames")
+    assert [len(folders.frame_paths(clip)) for clip in ("yoga", "yoga/1")] == [8, 12]
+    written_before = {path: path.stat().st_mtime_ns for path in (partial / "frames" / "yoga").rglob("*.jpg")}
+    # The limit is no part of the fingerprint: the same work continues.
+    slow_gif(clips / "hangs.gif", 5000, 150)
+    second = extracted(tmp_path, "stages.frames.seconds_per_clip=300")
+    assert second.code == 0, second.output
+    [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
+    kept = {path: path.stat().st_mtime_ns for path in (result / "frames" / "yoga").rglob("*.jpg")}
+    assert sorted(kept.values()) == sorted(written_before.values())
+    assert len(FrameFolders(result / "frames").frame_paths("hangs")) == 60
+    assert {path.name for path in result.iterdir()} == {"frames", "frames.parquet", "manifest.json", "unreadable.txt"}
+
+
+def test_the_watchdog_knows_what_a_task_works_on_and_since_when(tmp_path: Path) -> None:
+    watchdog = ClipWatchdog(tmp_path, seconds=0.0)
+    note_clip(watchdog.folder, 3, "café/1")
+    assert watchdog.overdue() == {}
+    watchdog.look()
+    assert watchdog.overdue() == {3: "café/1"}
+    assert watchdog.slowest(0.0) == "café/1"
+    assert watchdog.slowest(60.0) is None
+    watchdog.seconds = 60.0
+    note_clip(watchdog.folder, 3, "b")
+    watchdog.look()
+    assert watchdog.overdue() == {}
+    forget_task(watchdog.folder, 3)
+    watchdog.look()
+    assert watchdog.slowest(0.0) is None
+    watchdog.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pipes_among_clips_or_annotations_do_not_block_a_plan(tmp_path: Path) -> None:
+    import os
+
+    clips = written(tmp_path, ["a"])
+    make_video(clips / "a.mp4")
+    os.mkfifo(clips / "pipe\x1b[31m")
+    done = run("plan", "spec.yaml", cwd=tmp_path, timeout=60)
+    assert done.code == 1
+    assert r"clips/pipe\x1b[31m is a pipe (FIFO), not a file; remove it, or put a file in its place" in done.output
