@@ -159,10 +159,12 @@ class MediaRead(Read):
     def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]]:
         """Return the names inside a dataset that a stage makes; the user's own files are covered by their digests."""
         dataset = datasets[self.dataset]
+        facts: dict[str, Any] = {"media": dataset.media}
+        if self.of == "clips" and dataset.max_pixels != MAX_PIXELS:  # It may decide which clips are left out.
+            facts["max_pixels"] = dataset.max_pixels
         if dataset.made_by is None:
-            bounded = self.of == "clips" and dataset.max_pixels != MAX_PIXELS  # It may decide which clips are left out.
-            return self.dataset, {"media": dataset.media} | ({"max_pixels": dataset.max_pixels} if bounded else {})
-        return self.dataset, {"media": dataset.media, "root": dataset.root, "frames": dataset.frames, "files": {}}
+            return self.dataset, facts
+        return self.dataset, {**facts, "root": dataset.root, "frames": dataset.frames, "files": {}}
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,24 @@ def test_change_of_clips(here: Path) -> None:
     assert reasons(plan())["own-frames"] == "data changed: own/clips"
 
 
+def test_change_of_clips_that_links_lead_to(here: Path) -> None:
+    Path("archive").mkdir()
+    Path("archive/v9.mp4").write_text("one")
+    Path("own/clips/archive").symlink_to(Path("archive").absolute())
+    linked = "datasets.own.linked_folders=[archive]"
+    finish(plan(linked))
+    Path("archive/v9.mp4").write_text("another")
+    assert reasons(plan(linked))["own-frames"] == "data changed: own/clips in archive"
+
+
+@pytest.mark.parametrize(
+    "override", ["datasets.own.max_pixels=1000", "stages.own-frames.max_frames=9", "stages.own-frames.max_seconds=9"]
+)
+def test_bounds_may_decide_which_clips_are_left_out(override: str, here: Path) -> None:
+    finish(plan())
+    assert "own-frames" in reasons(plan(override))
+
+
 def test_change_of_weights(here: Path) -> None:
     start = "stages.pretrain.init_from=./start"
     Path("start").mkdir()
@@ -235,6 +253,8 @@ def test_reason_is_reported_against_the_newest_result(here: Path) -> None:
         "stages.test.published={text_to_video_r1: 50}",
         "datasets.unused={media: image, root: x, splits: {}}",
         "datasets.pictures.splits.unused=x.json",
+        "datasets.pictures.max_pixels=1000",
+        "stages.own-frames.seconds_per_clip=5",
     ],
 )
 def test_fields_without_effect_run_nothing_again(override: str, here: Path) -> None:
