@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+import atexit
 import os
-import shutil
 import signal
 import socket
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
+from workflows.cluster.local_ray import LocalRay
+from workflows.cluster.login_token import protect_token
 from workflows.cluster.nodes import Node, alive_nodes
-from workflows.cluster.ray_private import session_folder, shown_as
+from workflows.cluster.ray_private import init_ray
+from workflows.cluster.ray_watch import RayLostError, RayLostInterrupt, RayWatch, watch_ray
 from workflows.cluster.shipping import job_brings_program, packed_program
-from workflows.records.provenance import command_line
 from workflows.spec.sections import ClusterSection
 
+LONG_SECONDS = 20.0  # After so long a person is told what is waited for.
 # Ray reads these variables when it starts. They are set here so that a user's shell does not change what a run does.
 RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",  # Other users of the machine cannot run code in the cluster.
@@ -31,20 +35,6 @@ RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A trial that saves early, on SIGTERM, must not end the others.
     "RAY_AIR_NEW_OUTPUT": "0",
-}
-# A Ray that is started here also gets these: its own processes share the cores with the workers, so they look less often.
-LOCAL_ENVIRONMENT = {
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # It is a process for every stage that looks for nodes about to be taken away.
-    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
-    "LOG_NAME_UPDATE_INTERVAL_S": "10",
-    "REPORTER_UPDATE_INTERVAL_MS": "15000",
-    "METRICS_RECORD_INTERVAL_S": "60",  # This is about the dashboard's own processes.
-    "RAY_memory_monitor_refresh_ms": "1000",
-    "RAY_raylet_report_resources_period_milliseconds": "500",
-    "RAY_metrics_report_interval_ms": "60000",  # These metrics are for Prometheus, which nobody runs here.
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_task_events_report_interval_ms": "5000",
-    "RAY_event_stats": "0",
 }
 
 
@@ -78,70 +68,105 @@ class Cluster:
         on_dashboard: Callable[[str], None],
         on_joined: Callable[[], None] = lambda: None,
         name: str = "",
+        note: Callable[[str], None] = lambda _: None,
     ):
         """on_dashboard: called with the dashboard's address when the cluster has started. on_joined: called when a running
-        cluster was joined; it may raise UserError if the cluster does not suit. name: the job's name in the dashboard."""
+        cluster was joined; it may raise UserError if the cluster does not suit. name: the job's name in the dashboard. note:
+        called with what a person should know."""
         self.section, self.name = section, name
-        self.on_dashboard, self.on_joined = on_dashboard, on_joined
-        self._session: Path | None = None
+        self.on_dashboard, self.on_joined, self.note = on_dashboard, on_joined, note
+        self._local: LocalRay | None = None
+        self._watch: RayWatch | None = None
         self._started = False
+        self._waiting = 0  # It counts the blocks that wait for Ray, of which one may be inside of another.
 
     def start(self) -> None:
         """Start Ray here or connect to `address`; nothing happens the second time.
 
         Raises:
-            UserError: the address does not answer, or the dashboard's port is taken.
+            UserError: the address does not answer, the dashboard's port is taken, or Ray does not start.
         """
         if self._started:
+            if (lost := self._loss()) is not None:
+                raise lost
             return
-        os.environ.update(RAY_ENVIRONMENT if self.is_shared else RAY_ENVIRONMENT | LOCAL_ENVIRONMENT)
-        import ray
-        from ray.job_config import JobConfig
-
-        common: dict[str, Any] = {
-            "log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True,
-            "job_config": JobConfig(metadata={"job_name": self.name}),
-        }  # fmt: skip
+        loaded = sys.modules.get("ray")  # It reads the variables below when it is loaded.
+        if loaded is not None and loaded.is_initialized():
+            raise UserError("Ray has ended before, and this process cannot start it again; give the same command once more")
+        protect_token(self.note, create=not self.is_shared)
+        os.environ.update(RAY_ENVIRONMENT)
         previous = signal.getsignal(signal.SIGTERM)
-        if not self.is_shared:
-            port = self.section.dashboard_port
-            if port is not None:
-                require_free_port(port, "cluster.dashboard_port")
-            extra = {"dashboard_port": port} if port is not None else {}
-            # Part of Ray looks for "the" cluster of the machine, gives up when there are two, and then frees no resources of
-            # stopped trials. These variables say to all its processes which cluster is theirs.
-            own_port = _free_port()
-            os.environ["RAY_GCS_SERVER_PORT"] = str(own_port)
-            os.environ["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{own_port}"
-            context = _init_ray(
-                address="local",
-                num_cpus=self.section.cpus,
-                include_dashboard=True,  # Tune frees the resources of stopped trials only with it.
-                dashboard_host="127.0.0.1",
-                **extra,
-                **common,
-            )
-            self._session = session_folder(context)
-        else:
-            _require_answer(self.section.address)
-            context = self._join(common)
+        context = self._join() if self.is_shared else self._start_here()
         signal.signal(signal.SIGTERM, previous)
+        self._watch = watch_ray(context, lambda: self._waiting > 0)
         self._started = True
         if context.dashboard_url:
             self.on_dashboard(f"http://{context.dashboard_url}")
         if self.is_shared:
-            self.on_joined()
+            with self.watched():
+                self.on_joined()
 
-    def _join(self, common: dict[str, Any]) -> Any:
+    def _start_here(self) -> Any:
+        """Start Ray on this machine, with a second try, which a busy machine may need."""
+        if self.section.dashboard_port is not None:
+            require_free_port(self.section.dashboard_port, "cluster.dashboard_port")
+        for is_last in (False, True):
+            self._local = LocalRay(self.section)
+            try:
+                return self._local.start(self.name)
+            except Exception as error:
+                if is_last:
+                    raise self._local.failure(error) from error
+                self._local.stop()
+                self.note("Ray did not start in time; it is tried once more")
+            except BaseException:
+                self._local.stop()
+                raise
+        raise AssertionError("the last try returns or raises")
+
+    def _join(self) -> Any:
         """Connect to a running cluster. Machines without a checkout are sent this program, unless a Ray job brings it."""
+        address = self.section.address
+        _require_answer(address)
+        waits = threading.Timer(LONG_SECONDS, self.note, [f"still waiting for an answer of the cluster at {address}"])
+        waits.start()
         try:
             if job_brings_program():
-                return _init_ray(address=self.section.address, **common)
+                return init_ray(self.name, address=address)
             with packed_program() as folder:
-                return _init_ray(address=self.section.address, runtime_env={"working_dir": str(folder)}, **common)
+                return init_ray(self.name, address=address, runtime_env={"working_dir": str(folder)})
         except (ConnectionError, ValueError, RuntimeError) as error:
             last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Tracebacks precede it.
-            raise UserError(f"cluster.address: cannot join {self.section.address!r}: {last_line}") from error
+            raise UserError(f"cluster.address: cannot join {address!r}: {last_line}") from error
+        finally:
+            waits.cancel()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Turn whatever the block raises because Ray has ended into an error that says so.
+
+        Raises:
+            RayLostError: it has.
+        """
+        self._waiting += 1
+        try:
+            yield
+        except BaseException as error:
+            # A person or a scheduler who ends a run may have ended Ray's processes, too.
+            is_asked = isinstance(error, KeyboardInterrupt) and not isinstance(error, RayLostInterrupt)
+            lost = self._loss() if not is_asked else None
+            if lost is None or isinstance(error, RayLostError):
+                raise
+            raise lost from error
+        finally:
+            self._waiting -= 1
+
+    def _loss(self) -> RayLostError | None:
+        """Say why Ray cannot be used any more; None if it can."""
+        reason = self._watch.reason() if self._watch is not None else None
+        if reason is None:
+            return None
+        return RayLostError(f"{reason}; its logs: {self._local.logs}" if self._local is not None else reason)
 
     def stop(self) -> None:
         """Leave the cluster, and end it if it was started here."""
@@ -149,12 +174,30 @@ class Cluster:
             return
         import ray
 
-        ray.shutdown()
         self._started = False
-        if self._session is not None:
-            for name in ("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
-                os.environ.pop(name, None)
-            shutil.rmtree(self._session, ignore_errors=True)  # Ray never removes its session folders itself.
+        assert self._watch is not None
+        is_lost = self._watch.reason() is not None
+        self._watch.end()
+        if is_lost:
+            self._leave_lost()
+        elif self._local is not None:
+            self._local.stop()
+        else:
+            ray.shutdown()
+
+    def _leave_lost(self) -> None:
+        """End what is left of a Ray that has lost a process. Its own shutdown would wait, or end this process at once.
+
+        At its end this process gets the code of the error that is being handled, because Ray would crash it.
+        """
+        assert self._watch is not None
+        error = sys.exc_info()[1]
+        if error is None:
+            self.note(f"{self._loss()}; the work was done already. Give the same command again to be sure")
+        atexit.register(_end_without_ray, getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
+        if self._local is not None:
+            self._watch.end_family()
+            self._local.abandon()
 
     @property
     def is_shared(self) -> bool:
@@ -183,12 +226,12 @@ class Cluster:
         return needed
 
 
-def _init_ray(**arguments: Any) -> Any:
-    """Call `ray.init`. Ray shows a driver's command line to all who see the dashboard, so it gets one without passwords."""
-    import ray
-
-    with shown_as(command_line()):
-        return ray.init(**arguments)
+def _end_without_ray(code: int) -> None:
+    """End this process before Ray's own functions for that, which wait for ever, or crash, without Ray's processes."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
@@ -239,13 +282,6 @@ def require_free_port(port: int, field: str) -> None:
             raise UserError(
                 f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there"
             ) from error
-
-
-def _free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def _require_answer(address: str) -> None:

@@ -15,8 +15,30 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
+
+from workflows.records.provenance import command_line
+
 _LOG = logging.getLogger(__name__)
 _CHANGED = (ImportError, AttributeError, TypeError, ValueError, LookupError)  # how a changed interface shows
+
+
+def init_ray(name: str, **arguments: Any) -> Any:
+    """Call `ray.init` for a job of a name.
+
+    Ray shows a driver's command line to all who see the dashboard, so it gets one without passwords.
+    """
+    import ray
+    from ray.job_config import JobConfig
+
+    with shown_as(command_line()):
+        return ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            job_config=JobConfig(metadata={"job_name": name}),
+            **arguments,
+        )
 
 
 @contextmanager
@@ -39,8 +61,6 @@ def shown_as(command_line: str) -> Iterator[None]:
 @contextmanager
 def _hidden_words(command_line: str) -> Iterator[None]:
     """The words of this process's command line as one that is safe to show, for psutil and in `sys.argv`."""
-    import psutil
-
     own = psutil.Process.cmdline
 
     def cmdline(process: psutil.Process) -> list[str]:
@@ -60,6 +80,38 @@ def session_folder(context: Any) -> Path | None:
         return Path(context.address_info["session_dir"])
     except _CHANGED as error:
         _warn(error, "the folder of its session in the temporary folder is not removed")
+        return None
+
+
+def own_processes(context: Any) -> dict[str, psutil.Process]:
+    """Ray's processes on this machine that a driver depends on, by name; those that are not found, with a warning, are not
+    watched.
+
+    context: what `ray.init` returned. That of a client of a cluster, `ray://`, names none.
+    """
+    try:
+        mark = f"--raylet_socket_name={context.address_info['raylet_socket_name']}"
+    except _CHANGED as error:
+        _warn(error, "nobody notices at once when its processes end")
+        return {}
+    found = {p.name(): p for p in psutil.process_iter(["name", "cmdline"]) if mark in (p.info["cmdline"] or ())}
+    if "raylet" not in found:
+        _warn(LookupError(f"no process has {mark}"), "nobody notices at once when its processes end")
+    return {name: process for name, process in found.items() if name == "raylet"} | {
+        p.name(): p for p in psutil.Process().children() if p.name() == "gcs_server"
+    }
+
+
+def head_address(context: Any) -> tuple[str, int] | None:
+    """Host and port of a cluster's head; None, with a warning, if Ray does not say it.
+
+    context: what `ray.init` returned.
+    """
+    try:
+        host, _, port = context.address_info["gcs_address"].rpartition(":")
+        return host, int(port)
+    except _CHANGED as error:
+        _warn(error, "nobody notices at once when the head of the cluster ends")
         return None
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cosa.errors import UserError
+from workflows.cluster.login_token import protect_token
 from workflows.cluster.preemption import GRACE_SECONDS
 from workflows.cluster.ray_cluster import RAY_ENVIRONMENT
 from workflows.cluster.shipping import packed_program
@@ -55,6 +56,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
     experiment = load_spec(submission.spec, [*submission.overrides, "cluster.address=auto"])
     spec = travelling_spec(experiment)
     submission.selection.stages(experiment)
+    protect_token(say, create=False)
     client = client_of(submission.address)
     forced = [word for name in submission.force for word in ("--force", name)]
     words = [submission.python, "cli.py", "run-experiment", SPEC_NAME, *forced, *submission.selection.arguments()]

@@ -42,7 +42,7 @@ def examine(storage: Path) -> Iterator[Finding]:
         yield _found(
             "ray",
             _ray,
-            "look for another program on its ports, or a full /tmp; log files are in /tmp/ray/session_latest/logs",
+            "look for another program on its ports, or a full temporary folder",
         )
         yield java.result()
 

@@ -1,0 +1,92 @@
+"""Noticing that Ray has ended, with processes that stand for Ray's. No Ray is started."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.ports import free_port
+from workflows.cluster import ray_watch
+from workflows.cluster.ray_watch import RayLostInterrupt, RayWatch, Unreachable
+
+# A process with a child that outlives it, as a raylet's workers do for some seconds.
+PARENT = "import subprocess, time; subprocess.Popen(['sleep', '100']); time.sleep(100)"
+
+
+@pytest.fixture
+def raylet() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", PARENT]) as process:
+        while not psutil.Process(process.pid).children():
+            time.sleep(0.01)
+        yield process
+        process.kill()
+
+
+def watch(process: subprocess.Popen[bytes], folder: Path, *, waits: bool = True) -> RayWatch:
+    return RayWatch({"raylet": psutil.Process(process.pid)}, folder, lambda: None, lambda: waits)
+
+
+def wait_for_reason(watched: RayWatch) -> str:
+    deadline = time.monotonic() + 10
+    while (reason := watched.reason()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return reason
+
+
+def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    handler = signal.getsignal(ray_watch.SIGNAL)
+    watched = watch(raylet, tmp_path)
+    (child,) = psutil.Process(raylet.pid).children()
+    started = time.monotonic()
+    time.sleep(2 * ray_watch.POLL_SECONDS)
+    raylet.kill()
+    with pytest.raises(RayLostInterrupt):
+        time.sleep(10)
+    assert time.monotonic() - started < 5
+    assert watched.reason() == (
+        f"Ray's process raylet ({raylet.pid}) was ended by SIGKILL (the kernel does that when memory runs out: see dmesg), and "
+        "Ray cannot work without it"
+    )
+    assert child.is_running()
+    watched.end()
+    watched.end_family()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert signal.getsignal(ray_watch.SIGNAL) is handler
+
+
+def test_other_work_goes_on(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    watched = watch(raylet, tmp_path, waits=False)
+    raylet.terminate()
+    time.sleep(4 * ray_watch.POLL_SECONDS)
+    assert "was ended by SIGTERM" in wait_for_reason(watched)
+    watched.end()
+
+
+def test_a_folder_that_is_removed_is_named(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    folder.mkdir()
+    watched = watch(raylet, folder, waits=False)
+    assert watched.reason() is None
+    shutil.rmtree(folder)
+    assert wait_for_reason(watched) == f"the folder of Ray's session was removed while it ran: {folder}"
+    watched.end()
+
+
+def test_a_head_is_lost_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_watch, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(ray_watch, "AWAY_SECONDS", 0.5)
+    gone = Unreachable("127.0.0.1", free_port())
+    found, deadline = None, time.monotonic() + 10
+    started = time.monotonic()
+    while (found := gone()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert time.monotonic() - started >= 0.5
+    assert "the head of the Ray cluster has not answered at 127.0.0.1:" in found
