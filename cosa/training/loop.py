@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from cosa.data.batches import Batch, TrainingBatches
 from cosa.distributed import mean_of_workers, rank, world_size
@@ -24,6 +24,7 @@ from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord, Meter
 from cosa.training.optimizer import set_learning_rate
 from cosa.training.sharding import full, full_copy, is_sharded
+from cosa.training.shared_memory import PREFETCH, in_shared_memory
 from cosa.training.training_settings import TrainingSettings
 
 
@@ -49,7 +50,8 @@ class _BatchesOrErrors(Dataset[Batch | UserError]):
 
     def __getitem__(self, step: int) -> Batch | UserError:
         try:
-            return self.batches[step]
+            batch = self.batches[step]
+            return batch if get_worker_info() is None else in_shared_memory(batch)
         except UserError as error:
             return error
 
@@ -171,6 +173,7 @@ class Trainer:
             batch_size=None,
             sampler=_StepsFrom(self.step, self.total_steps),
             num_workers=workers,
+            prefetch_factor=PREFETCH if workers else None,
             persistent_workers=workers > 0,
             pin_memory=self.device.type == "cuda",
         )

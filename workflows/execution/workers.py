@@ -46,13 +46,17 @@ def training_worker(config: dict[str, Any]) -> None:
     from cosa.distributed import world_size
     from cosa.errors import UserError
     from cosa.extensions import mistake_in_extension
+    from cosa.training.shared_memory import LoaderDiedError
 
     switch_threads_less_often()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
     if mistake.is_file():
         return
     try:
-        _train(config)
+        with loader_deaths():
+            _train(config)
+    except LoaderDiedError:
+        raise  # Memory may have been short for a moment: Ray starts the workers again.
     except (UserError, *PROGRAMMING_ERRORS) as error:
         known = error if isinstance(error, UserError) else mistake_in_extension(error)
         if known is None:
@@ -61,6 +65,20 @@ def training_worker(config: dict[str, Any]) -> None:
         mistake.write_text(str(known), encoding="utf-8")
         if world_size() > 1:
             raise  # Other workers may wait for this one. Ray starts all of them once more, and they return at once.
+
+
+@contextmanager
+def loader_deaths() -> Iterator[None]:
+    """Report the death of a loader's process in a sentence."""
+    from cosa.training.shared_memory import loader_death
+
+    try:
+        yield
+    except RuntimeError as error:
+        death = loader_death(error)
+        if death is None:
+            raise
+        raise death from error
 
 
 def raise_mistake(folder: Path) -> None:
@@ -80,6 +98,7 @@ def _train(config: dict[str, Any]) -> None:
     from cosa.distributed import rank
     from cosa.tasks.all_tasks import TASKS, evaluation_fields
     from cosa.tasks.evaluator import Evaluator
+    from cosa.training.shared_memory import check_shared_memory
     from workflows.execution.job import Job
 
     job = Job.from_plain(config["job"])
@@ -98,6 +117,8 @@ def _train(config: dict[str, Any]) -> None:
             device=device,
             behaviour=BEHAVIOURS[section.behaviour],
         )
+    neighbours = ray.train.get_context().get_local_world_size()
+    check_shared_memory(trainer.batches, section.loader_workers, neighbours)
     progress = ProgressWriter(Path(job.folder), trainer.total_steps)
     suffix = _restore(trainer, progress)
     settings = section.model_dump_json(include=evaluation_fields(TASKS.values()), indent=2).encode()
