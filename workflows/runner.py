@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from cosa.errors import UserError
 from cosa.tasks.all_tasks import all_metrics
-from workflows.cluster.nodes import check_nodes, shared_paths
+from workflows.cluster.nodes import ANSWER_SECONDS, check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
@@ -33,7 +33,8 @@ from workflows.records.mlflow_store import TrackingStore, compare_url, experimen
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
-from workflows.records.tracking import RUN_NOTE, RunRecorder, Tracker
+from workflows.records.tracking import RunRecorder, Tracker
+from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import HeldError, exclusive, shared
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
@@ -99,7 +100,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         require_writable(checkpoints)
     _start_over(plan, options.forced_before, reporter)
     reporter.plan(plan)
-    if not plan.to_run and not any(step.action == "skip" and _is_unregistered(plan, step) for step in plan.steps):
+    if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
@@ -127,9 +128,14 @@ def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> Non
             forced_before.add(plan.storage.result(name, fingerprint))
 
 
-def _is_unregistered(plan: Plan, step: Step) -> bool:
-    """Return whether the spec asks for the model of a finished stage to be registered and it is not."""
-    return to_register(step, read_manifest(plan.result_of(step.name))) is not None
+def _is_unrecorded(plan: Plan) -> bool:
+    """Return whether MLflow lacks something of finished stages or killed invocations, or a model to be registered."""
+    results = [(step, plan.result_of(step.name)) for step in plan.steps if step.action == "skip"]
+    return (
+        any(killed_invocations(plan.storage.folder))
+        or any(Unrecorded.read(result) is not None for _, result in results)
+        or any(to_register(step, read_manifest(result)) is not None for step, result in results)
+    )
 
 
 class _Run:
@@ -140,7 +146,9 @@ class _Run:
         self.experiment = plan.experiment
         self.started = time.time()
         self.log_file = plan.storage.folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        self.cluster = Cluster(self.experiment.section.cluster, self._show_dashboard, self._check_nodes, self.experiment.name)
+        self.cluster = Cluster(
+            self.experiment.section.cluster, self._show_dashboard, self._check_nodes, self.experiment.name, reporter.warn
+        )
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
 
@@ -150,6 +158,7 @@ class _Run:
         )
 
     def _check_nodes(self) -> None:
+        self.reporter.print(f"  [dim]every node looks for storage and data, for at most {ANSWER_SECONDS:.0f} s[/]")
         check_nodes(self.plan.storage.folder.absolute(), shared_paths(self.experiment))
 
     def execute(self) -> None:
@@ -171,7 +180,7 @@ class _Run:
             status = "KILLED"
             raise
         finally:
-            self.record.parent.end(status)
+            self.record.ended(status)
             self._finish(status)
 
     def _finish(self, status: str) -> None:
@@ -245,17 +254,20 @@ class _Run:
         try:
             self._check_unchanged(step, "since the plan was made")
             context.verify_inputs()
-            outcome: StageOutcome = kind_of(step.section).run(context)
+            with self.cluster.watched():
+                outcome: StageOutcome = kind_of(step.section).run(context)
             self._check_unchanged(step, "while the stage ran, which may have read both")
             self.record.figures(run, outcome)
+            line.update("sending records to MLflow")
             self.tracker.flush(20)  # The manifest names MLflow's run, so it has to exist.
             manifest = self._manifest(step, outcome, run, started)
-            _forget_note(folder)
+            files = Unrecorded.of(outcome, folder)
+            files.write(folder)
             storage.publish(step.name, step.fingerprint, manifest)
         except BaseException as error:
             self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        self.record.published(step, run, outcome, manifest, folder)
+        self.record.published(step, run, manifest, files)
         if outcome.remove is not None:
             outcome.remove(storage.result(step.name, step.fingerprint))
         return outcome
@@ -313,10 +325,6 @@ def _short_error(error: BaseException, folder: Path) -> str:
         )
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
-
-
-def _forget_note(folder: Path) -> None:
-    (folder / RUN_NOTE).unlink(missing_ok=True)
 
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:

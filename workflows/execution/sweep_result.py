@@ -24,7 +24,7 @@ from workflows.execution.training_stage import TrainSection
 from workflows.execution.trials import Trial, TrialBook, is_logarithmic
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
-from workflows.records.tracking import RUN_NOTE, RunRecorder
+from workflows.records.tracking import RunRecorder
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.spec.sweep import SweepSection
 
@@ -63,8 +63,6 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     _draw(context, settings, ranked, metric, winner)
     copy_model(winner.run, winner.saved[winner.best.step], context.folder / CHECKPOINT_FOLDER)
     shutil.copy2(book.folder_of(winner.trial) / PROGRESS_FILE, context.folder / PROGRESS_FILE)
-    for name in runs:
-        (book.folder / name / RUN_NOTE).unlink(missing_ok=True)
     context.run.params({f"best_{name}": value for name, value in winner.trial.parameters.items()})
     extra = f"; {winner.trial.name} is the best of {len(ranked)}"
     outcome = training_outcome(context, list(winner.records), winner.best, extra)

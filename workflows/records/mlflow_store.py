@@ -21,6 +21,7 @@ from workflows.spec.secrets import mask_passwords, without_password
 
 Operation = dict[str, Any]  # {"do": name, "run": local id, ...} is plain JSON, so that it can wait in a file.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # The UI then opens on runs, not on chat traces.
+PROCESS = "cosa.process"  # This tag names the process that works on a run (`ProcessMark`).
 METRICS_PER_CALL = 1000  # MLflow refuses more.
 PARAMS_PER_CALL = 100
 REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # A server may answer an upload only when it has passed it on.
@@ -135,6 +136,7 @@ class Sender:
         if known is not None and _resume_run(client, known):
             if parent is not None:
                 client.set_tag(known, "mlflow.parentRunId", parent)
+            client.set_tag(known, PROCESS, operation["tags"].get(PROCESS, ""))
             self.mlflow_ids[operation["run"]] = known
             return
         tags = {**operation["tags"], **({"mlflow.parentRunId": parent} if parent is not None else {})}
@@ -187,6 +189,17 @@ class Sender:
     def _table(self, client: Any, operation: Operation) -> None:
         content = markdown(operation["rows"], self.mlflow_ids, lambda run_id: _experiment_of(client, run_id))
         client.set_tag(self.mlflow_ids[operation["run"]], NOTE_TAG, content)
+
+    def _close(self, client: Any, operation: Operation) -> None:
+        """End the runs that a killed process left open."""
+        left = f"attributes.status = 'RUNNING' and tags.`{PROCESS}` = '{operation['process']}'"
+        for run in client.search_runs([self.experiment_id], left, max_results=1000):
+            client.set_terminated(run.info.run_id, "KILLED", operation["time"])
+
+    def _forget(self, client: Any, operation: Operation) -> None:
+        """Remove a file that says what is not recorded: all before it is."""
+        del client
+        Path(operation["path"]).unlink(missing_ok=True)
 
     def _end(self, client: Any, operation: Operation) -> None:
         client.set_terminated(self.mlflow_ids[operation["run"]], operation["status"], operation["time"])

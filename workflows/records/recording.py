@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_table import StageRow
 from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder, Tracker
+from workflows.records.unrecorded import UNRECORDED_FILE, Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
@@ -35,6 +37,11 @@ def to_register(step: Step, manifest: Manifest | None) -> str | None:
     return name if manifest is not None and manifest.section.get("register_as") != name else None
 
 
+def _details(details: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a stage's run for what else it reports."""
+    return {f"cosa.{name}": str(value)[:500] for name, value in details.items() if name != "trials"}
+
+
 class InvocationRecord:
     """The parent run of an invocation, and what hangs on it."""
 
@@ -45,7 +52,11 @@ class InvocationRecord:
         self.rows: dict[str, StageRow] = {}
         self._source = {f"cosa.git_{key}": value for key, value in git_state().items()} | {"cosa.command": command_line()}
         tags = {"cosa.spec": str(self.experiment.file), **self._source}
+        self._open = open_invocation(plan.storage.folder, name)
         self.parent = tracker.new_run(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags=tags)
+        for file, process in killed_invocations(plan.storage.folder):
+            tracker.close_killed(str(process))
+            self.parent.forget(file)
         for file in self._files(plan.storage.folder / "specs" / name):
             self.parent.artifact(file)
 
@@ -76,9 +87,12 @@ class InvocationRecord:
         if run_id is not None:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
         self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
+        result = self.plan.result_of(step.name).absolute()
+        left = Unrecorded.read(result)
+        if left is not None:
+            self._finish(step, manifest, left, result)
         name = to_register(step, manifest)
         if name is not None:
-            result = self.plan.result_of(step.name).absolute()
             run = self.parent if run_id is None else self.tracker.known_run(run_id)
             folder = CHECKPOINT_FOLDER if run_id is not None else f"{CHECKPOINT_FOLDER}-{step.name}"
             run.register(
@@ -88,10 +102,14 @@ class InvocationRecord:
 
     def stage_run(self, step: Step, folder: Path) -> RunRecorder:
         """A run for a stage that starts; the same one again if the stage was interrupted."""
+        run = self._run_of(step, folder)
+        self._show(StageRow(step.name, step.kind, "running", local_run=run.local_id))
+        return run
+
+    def _run_of(self, step: Step, folder: Path) -> RunRecorder:
         tags = {"cosa.stage": step.name, STAGE_KIND: step.kind, FINGERPRINT: str(step.fingerprint), **self._source}
         run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
         run.params(params_of(step, self.experiment.section.seed))
-        self._show(StageRow(step.name, step.kind, "running", local_run=run.local_id))
         return run
 
     def figures(self, run: RunRecorder, outcome: StageOutcome) -> None:
@@ -100,25 +118,45 @@ class InvocationRecord:
             run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
         if outcome.baselines:
             run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
-        run.tags({f"cosa.{name}": str(value)[:500] for name, value in outcome.details.items() if name != "trials"})
+        run.tags(_details(outcome.details))
 
-    def published(self, step: Step, run: RunRecorder, outcome: StageOutcome, manifest: Manifest, partial: Path) -> None:
+    def published(self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded) -> None:
         """Files of a stage, from the place where they stay: a server that is slow or away may fetch them much later."""
+        self._files_of(step, run, manifest, files)
+        self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
+
+    def _finish(self, step: Step, manifest: Manifest, files: Unrecorded, result: Path) -> None:
+        """Record the rest of a stage whose invocation was killed when the result was there already."""
+        run = self._run_of(step, result)
+        if manifest.metrics:
+            run.metrics({f"final/{name}": value for name, value in manifest.metrics.items()})
+        if manifest.baselines:
+            run.metrics({f"baseline/{name}": value for name, value in manifest.baselines.items()})
+        run.tags(_details(manifest.details))
+        self._files_of(step, run, manifest, files)
+
+    def _files_of(self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded) -> None:
         result = self.plan.result_of(step.name).absolute()
-        for path in outcome.artifacts:
-            run.artifact(result / path.relative_to(partial))
-        if outcome.checkpoint is not None:
-            checkpoint = result / outcome.checkpoint.relative_to(partial)
+        for path in files.artifacts:
+            run.artifact(result / path)
+        if files.checkpoint is not None:
+            checkpoint = result / files.checkpoint
             run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)})
             if self.experiment.section.tracking.checkpoints != "none":
                 run.artifact(checkpoint, CHECKPOINT_FOLDER)
-            for other in outcome.other_checkpoints:
-                (other.run or run).artifact(result / other.folder.relative_to(partial), "checkpoints")
+            for folder, trial in files.others:
+                (run if trial is None else self.tracker.known_run(trial)).artifact(result / folder, "checkpoints")
             name = kind_of(step.section).registers_as(step.section)
             if name is not None:
                 run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))
         run.end("FINISHED")
-        self._show(StageRow(step.name, step.kind, "run", headline(step.kind, outcome.metrics), local_run=run.local_id))
+        for note in (UNRECORDED_FILE, RUN_NOTE):
+            run.forget(result / note)
+
+    def ended(self, status: str) -> None:
+        """The end of the invocation: FINISHED, FAILED or KILLED."""
+        self.parent.end(status)
+        self.parent.forget(self._open)
 
     def failed(self, step: Step, run: RunRecorder, status: str) -> None:
         """A stage that did not come to its end: FAILED or KILLED."""

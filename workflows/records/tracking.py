@@ -18,7 +18,8 @@ from typing import Any
 
 from cosa.errors import UserError
 from workflows.records.metric_batches import deliver, remove_from, travelling_together
-from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
+from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwayError, TrackingStore
+from workflows.records.process_mark import ProcessMark
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
@@ -28,7 +29,8 @@ from workflows.terminal.reporter import Reporter
 RETRY_SECONDS = 10.0
 GATHER_SECONDS = 10.0  # Metrics wait so long for more while nothing else waits: a call costs some 10 ms of a processor.
 ENOUGH_RECORDS = 100  # So many do not wait any longer.
-AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time")  # These fields of an operation hold no free text.
+# These fields of an operation hold no free text.
+AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time", "process")
 STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, or 'trial'.
 RUN_NOTE = "run.json"  # It names the MLflow run of unfinished work, which resumes it.
 
@@ -72,6 +74,10 @@ class RunRecorder:
         tags = {key: str(value) for key, value in tags.items()}
         self.tracker.put({"do": "register", "run": self.local_id, "path": path, "folder": folder, "name": name, "tags": tags})
 
+    def forget(self, path: Path) -> None:
+        """Remove a file once all that was recorded before is in MLflow."""
+        self.tracker.put({"do": "forget", "run": self.local_id, "path": str(path.absolute())})
+
     def end(self, status: str, seconds: float | None = None) -> None:
         """End the run: FINISHED, FAILED or KILLED; `seconds` is the time it ended at, if that is not now."""
         stamp = round((time.time() if seconds is None else seconds) * 1000)
@@ -113,6 +119,7 @@ class Tracker:
         self._reported: set[str] = set()  # Each problem is reported once.
         self._reported_away = False
         self._secrets = Secrets.of_process()
+        self._process = str(ProcessMark.own())
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -141,7 +148,7 @@ class Tracker:
                 "run": local_id,
                 "name": name,
                 "parent": parent.local_id if parent else None,
-                "tags": dict(tags or {}),
+                "tags": {**(tags or {}), PROCESS: self._process},
                 "note": str(note) if note is not None else None,
                 "time": round(time.time() * 1000),
             }
@@ -154,6 +161,10 @@ class Tracker:
         self.mlflow_ids[local_id] = mlflow_id
         self._kinds[local_id] = "known"
         return RunRecorder(self, local_id)
+
+    def close_killed(self, process: str) -> None:
+        """End the runs that a process left open when it was killed."""
+        self.put({"do": "close", "run": "", "process": process, "time": round(time.time() * 1000)})
 
     def comparable_runs(self) -> list[str]:
         """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
