@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from cosa.errors import UserError
 from workflows.cluster.preemption import GRACE_SECONDS, Preempted
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
+from workflows.cluster.ray_watch import RayLostInterrupt
 from workflows.execution.checkpoints import discard_damaged_book
 from workflows.execution.run_folder import RunFolder
+from workflows.execution.worker_loss import WorkersLostError, causes_of, memory_kills, why_lost
 
 _LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
@@ -108,6 +111,7 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         Preempted: the process was asked to end; what could be saved is saved.
     """
     outcome: dict[str, Any] = {}
+    kills = memory_kills()
 
     def run() -> None:
         try:
@@ -131,28 +135,32 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         wait()
     except Preempted:
         if ask_to_stop is not None:
-            ask_to_stop()
-            wait(GRACE_SECONDS)
+            with suppress(RayLostInterrupt):  # Whoever ended this process may have ended Ray, too.
+                ask_to_stop()
+                wait(GRACE_SECONDS)
         raise
     on_poll()
     if "error" in outcome:
-        raise user_error_in(outcome["error"])
+        raise _told(outcome["error"], kills)
     return outcome["result"]
+
+
+def _told(error: BaseException, kills_before: int) -> BaseException:
+    """Return an error that says what happened to workers: a mistake of the user's, their loss, or what Ray raised."""
+    told = user_error_in(error)
+    reason = why_lost(error, None, kills_before) if told is error else None
+    if reason is not None:
+        told = WorkersLostError(f"{reason}; the workers were started again as often as allowed")
+    elif isinstance(error, SystemExit):
+        told = RuntimeError("Ray has ended its thread of this process")  # This process itself was not asked to end.
+    if told is not error:
+        told.__cause__ = error  # The log shows it.
+    return told
 
 
 def user_error_in(error: BaseException) -> BaseException:
     """Find the user's mistake inside an error that Ray wrapped around it, or return the error itself."""
-    pending, seen = [error], set()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, UserError):
-            # What Ray raises for an error in a task is of both classes, and its text is the worker's traceback.
-            inner = getattr(current, "cause", None)
-            return inner if isinstance(inner, UserError) else current
-        failures = getattr(current, "worker_failures", None)
-        pending += list(failures.values()) if isinstance(failures, dict) else []
-        pending += [e for e in (current.__cause__, current.__context__, getattr(current, "cause", None)) if e is not None]
-    return error
+    found = next((cause for cause in causes_of(error) if isinstance(cause, UserError)), None)
+    # What Ray raises for an error in a task is of both classes, and its text is the worker's traceback.
+    inner = getattr(found, "cause", None)
+    return (inner if isinstance(inner, UserError) else found) or error

@@ -123,10 +123,10 @@ class InDriver:
 class TrialSearch(InDriver, Searcher):
     """Hands the trials of a source to Ray Tune. The trial book records which are done, not Tune's own files."""
 
-    def __init__(self, source: TrialSource, value_of: Callable[[Trial], float | None]):
-        """value_of: the result of a trial that has ended."""
+    def __init__(self, source: TrialSource, value_of: Callable[[Trial], float | None], has_mistake: Callable[[Trial], bool]):
+        """value_of: the result of a trial that has ended. has_mistake: whether a trial with an error made it itself."""
         super().__init__()
-        self.source, self.value_of = source, value_of
+        self.source, self.value_of, self.has_mistake = source, value_of, has_mistake
         self.is_ending = False  # No further trial begins once this is set.
         self._trials: dict[str, Trial] = {}
 
@@ -139,9 +139,10 @@ class TrialSearch(InDriver, Searcher):
         return {"trial": trial.name, "parameters": trial.parameters}
 
     def on_trial_complete(self, trial_id: str, *, error: bool = False, **_: Any) -> None:
-        """Report the result of a trial that has ended, was stopped, or failed."""
+        """Report the result of a trial that has ended, was stopped, or failed; one that was lost will run again."""
         trial = self._trials[trial_id]
-        self.source.reported(trial, None if error else self.value_of(trial))
+        if not error or self.has_mistake(trial):
+            self.source.reported(trial, None if error else self.value_of(trial))
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Ignore metric and mode, which are known already."""
@@ -181,5 +182,8 @@ class TrialEnds(InDriver, Callback):
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         """Report the last line of the error that the trial raised."""
-        lines = str(trial.get_error() or "").strip().splitlines() or ["unknown error"]
-        self.failed(trial.config["trial"], lines[-1].strip())
+        try:
+            lines = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
+        except (OSError, TypeError):
+            lines = []
+        self.failed(trial.config["trial"], lines[-1].strip() if lines else "its process ended without saying why")

@@ -20,14 +20,17 @@ from workflows.spec.sweep import Draw, SweepSection, Values
 TRIAL_FILE = "trial.json"
 LONGEST_NAME = 48
 STREAM_TRIALS = 100  # This number identifies the random stream of trials; the streams of batches have smaller numbers.
-State = Literal["waiting", "running", "finished", "stopped", "failed"]
+State = Literal["waiting", "running", "finished", "stopped", "failed", "lost"]
 DONE: tuple[State, ...] = ("finished", "stopped")
 
 
 @dataclass
 class Trial:
-    """One trial. parameters: values of fields of the stage. state: 'stopped' if a scheduler ended it early. reason: why it
-    failed. number: in Optuna's study."""
+    """One trial.
+
+    parameters: values of fields of the stage. state: 'stopped' if a scheduler ended it early, 'failed' by a mistake of its own,
+    which it would make again, 'lost' by anything else. reason: why it failed or was lost. number: in Optuna's study.
+    """
 
     name: str
     parameters: dict[str, Any]

@@ -22,6 +22,7 @@ from workflows.execution.sweep_result import best_trial
 from workflows.execution.training_job import job_of, run_name, storage_of
 from workflows.execution.training_stage import TrainSection
 from workflows.execution.trials import Trial, TrialBook, planned
+from workflows.execution.worker_loss import LOSS_FILE, WorkersLostError, memory_kills, note_loss, noted_loss
 from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
@@ -57,13 +58,14 @@ def sweep(context: Context) -> StageOutcome:
     try:
         if len(book.done) < total:
             context.line.update(f"starting trials ({total - len(book.done)} to run)")
-            search = TrialSearch(source, watch.value_of)
+            search = TrialSearch(source, watch.value_of, watch.has_mistake)
 
             def ask() -> None:
                 search.is_ending = True
                 watch.ask_to_stop()
 
-            fit_in_background(_tuner(context, book, resources, search, watch, at_once), watch.poll, ask)
+            with context.cluster.watched():
+                fit_in_background(_tuner(context, book, resources, search, watch, at_once), watch.poll, ask)
         watch.poll()
         _check_ends(context, book, total)
     except BaseException as error:
@@ -159,10 +161,11 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
                 super().after_report(run_context, metrics, checkpoint)
 
     folder = Path(shared["trials"]) / config["trial"]
-    (folder / MISTAKE_FILE).unlink(missing_ok=True)
+    for file in (MISTAKE_FILE, LOSS_FILE):
+        (folder / file).unlink(missing_ok=True)
     forget(folder)
     job = {**shared["job"], "folder": str(folder), "section": {**shared["job"]["section"], **config["parameters"]}}
-    trainer_of(
+    trainer = trainer_of(
         training_worker,
         {"job": job},
         shared["resources"],
@@ -172,7 +175,13 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
         mode=shared["mode"],
         retain_all=shared["retain_all"],
         callbacks=[ReportEvaluations()],
-    ).fit()
+    )
+    kills = memory_kills()
+    try:
+        trainer.fit()
+    except Exception as error:
+        note_loss(folder, error, kills)  # The driver would not get the error's text in time.
+        raise
     raise_mistake(folder)
 
 
@@ -204,8 +213,15 @@ class _Watch:
         trial = self.book.named(name)
         if is_asked_to_stop(self.book.folder_of(trial)):
             return  # The trial saved early and ended without the metric, which Tune reports as an error.
-        mistake = self.book.folder_of(trial) / MISTAKE_FILE
-        self.book.set(trial, "failed", mistake.read_text(encoding="utf-8") if mistake.is_file() else reason)
+        folder = self.book.folder_of(trial)
+        if self.has_mistake(trial):
+            self.book.set(trial, "failed", (folder / MISTAKE_FILE).read_text(encoding="utf-8"))
+        else:
+            self.book.set(trial, "lost", noted_loss(folder) or reason)
+
+    def has_mistake(self, trial: Trial) -> bool:
+        """Return whether a trial ended by its own mistake."""
+        return (self.book.folder_of(trial) / MISTAKE_FILE).is_file()
 
     def ask_to_stop(self) -> None:
         """Make all running trials save and end."""
@@ -244,7 +260,9 @@ class _Watch:
             running = sum(trial.state == "running" for trial in self.book.trials)
             # A trial that was stopped early counts as complete; one that has not begun is assumed to be as long as the others.
             done = sum(
-                forwarder.latest.total if self.book.named(name).state in ("stopped", "failed") else forwarder.latest.step
+                forwarder.latest.total
+                if self.book.named(name).state in ("stopped", "failed", "lost")
+                else forwarder.latest.step
                 for name, forwarder in self.forwarders.items()
                 if forwarder.latest is not None
             )
@@ -265,6 +283,13 @@ class _Watch:
 
 def _check_ends(context: Context, book: TrialBook, total: int) -> None:
     failed = [trial for trial in book.trials if trial.state == "failed"]
+    lost = [trial for trial in book.trials if trial.state == "lost"]
+    if lost:
+        which = "; ".join(f"{trial.name}: {trial.reason}" for trial in lost)
+        raise WorkersLostError(
+            f"{len(lost)} of {total} trials {'were' if len(lost) > 1 else 'was'} lost, and the sweep is incomplete without; "
+            f"{len(book.done)} {'are' if len(book.done) != 1 else 'is'} done and will not run again ({which})"
+        )
     if len(book.done) + len(failed) < total:
         raise KeyboardInterrupt
     if not book.done:

@@ -16,7 +16,7 @@ from workflows.results.atomic import write_atomically
 from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, STORAGE_NOTE
 
 CONTENTS = "contents.json"
-NOT_LISTED = frozenset({MANIFEST, CONTENTS, RAY_FOLDER, STORAGE_NOTE, FRAMES_FOLDER})  # Frames have digests of their own.
+NOT_LISTED = frozenset({MANIFEST, CONTENTS, RAY_FOLDER, STORAGE_NOTE, FRAMES_FOLDER, UNRECORDED_FILE, RUN_NOTE})  # Frames have digests of their own.
 
 
 @dataclass(frozen=True)

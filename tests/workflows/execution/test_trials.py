@@ -76,16 +76,17 @@ def test_short_fields_differ() -> None:
 
 def test_the_book_remembers_what_is_done(tmp_path: Path) -> None:
     book = TrialBook.read(tmp_path)
-    ended, running, failed = (book.add({"learning_rate": rate}) for rate in (1e-5, 1e-4, 1e-3))
+    ended, running, failed, lost = (book.add({"learning_rate": rate}) for rate in (1e-5, 1e-4, 1e-3, 1e-2))
     book.set(ended, "stopped")
     book.set(running, "running")
-    book.set(failed, "failed", "out of memory")
+    book.set(failed, "failed", "no image")
+    book.set(lost, "lost", "out of memory")
     again = TrialBook.read(tmp_path)
     assert {trial.name: trial.state for trial in again.trials} == {
-        "lr-1e-05": "stopped", "lr-0.0001": "waiting", "lr-0.001": "waiting",
+        "lr-1e-05": "stopped", "lr-0.0001": "waiting", "lr-0.001": "waiting", "lr-0.01": "waiting",
     }  # fmt: skip
     assert again.add({"learning_rate": 1e-4}) is again.named("lr-0.0001")
-    assert len(again.trials) == 3
+    assert len(again.trials) == 4
     (tmp_path / "lr-0.001" / "trial.json").write_text("{torn")
     (tmp_path / "lr-0.001" / "progress.jsonl").write_text("old")
     torn = TrialBook.read(tmp_path)
@@ -138,12 +139,15 @@ def test_tune_is_given_trials_and_tells_how_they_end() -> None:
         def reported(self, trial: Trial, value: float | None) -> None:
             reported.append((trial.name, value))
 
-    search = TrialSearch(Source([Trial("a", {"epochs": 1}), Trial("b", {"epochs": 2})]), lambda trial: 5.0)
+    trials = [Trial(name, {"epochs": number}) for number, name in enumerate("abc", 1)]
+    search = TrialSearch(Source(trials), lambda trial: 5.0, lambda trial: trial.name == "a")
     assert search.suggest("1") == {"trial": "a", "parameters": {"epochs": 1}}
     assert search.suggest("2") == {"trial": "b", "parameters": {"epochs": 2}}
-    assert search.suggest("3") == TrialSearch.FINISHED
+    assert search.suggest("3") == {"trial": "c", "parameters": {"epochs": 3}}
+    assert search.suggest("4") == TrialSearch.FINISHED
     search.on_trial_complete(trial_id="2", result={}, error=False)
     search.on_trial_complete(trial_id="1", result=None, error=True)
+    search.on_trial_complete(trial_id="3", result=None, error=True)  # It was lost: it will run again.
     assert reported == [("b", 5.0), ("a", None)]
 
 
