@@ -22,6 +22,7 @@ from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwa
 from workflows.records.process_mark import ProcessMark
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
+from workflows.results.layout import RUN_NOTE
 from workflows.spec.secrets import Secrets, mask_passwords
 from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import Reporter
@@ -32,7 +33,6 @@ ENOUGH_RECORDS = 100  # So many do not wait any longer.
 # These fields of an operation hold no free text.
 AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time", "process")
 STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, or 'trial'.
-RUN_NOTE = "run.json"  # It names the MLflow run of unfinished work, which resumes it.
 
 
 class RunRecorder:

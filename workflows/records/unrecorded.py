@@ -14,8 +14,8 @@ from pathlib import Path
 from workflows.records.outcome import StageOutcome
 from workflows.records.process_mark import ProcessMark
 from workflows.results.atomic import write_atomically
+from workflows.results.layout import UNRECORDED_FILE
 
-UNRECORDED_FILE = "unrecorded.json"
 OPEN_FOLDER = ".open"  # Each invocation that has not ended in MLflow has a file here.
 
 

@@ -13,7 +13,7 @@ import xxhash
 
 from cosa.checksums import digest_of
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, STORAGE_NOTE
+from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
 
 CONTENTS = "contents.json"
 NOT_LISTED = frozenset({MANIFEST, CONTENTS, RAY_FOLDER, STORAGE_NOTE, FRAMES_FOLDER, UNRECORDED_FILE, RUN_NOTE})  # Frames have digests of their own.

@@ -7,3 +7,5 @@ FRAMES_FOLDER = "frames"
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
 RAY_FOLDER = "ray"  # what Ray saves of an unfinished training; removed when the result is published
 STORAGE_NOTE = "checkpoint_storage.txt"  # in a folder of unfinished work, the address on S3 of what Ray saves
+RUN_NOTE = "run.json"  # names the MLflow run of unfinished work, which resumes it
+UNRECORDED_FILE = "unrecorded.json"  # what MLflow still has to get of a result; gone when it has arrived
