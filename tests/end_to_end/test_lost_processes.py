@@ -259,9 +259,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_trials_that_find_the_disk_full_run_again_when_there_is_room(small_disk: Path) -> None:
-    given = arguments(
-        small_disk, "stages.retrieval.sweep={learning_rate: [1e-3, 1e-4], max_concurrent: 1}", "stages.retrieval.evaluations_per_run=4"
-    )  # fmt: skip
+    sweep = "stages.retrieval.sweep={learning_rate: [1e-3, 1e-4], max_concurrent: 1}"
+    given = arguments(small_disk, sweep, "stages.retrieval.evaluations_per_run=4")
     full = run(*given)
     assert full.code == 1
     assert "2 of 2 trials were lost" in full.output

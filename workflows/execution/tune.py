@@ -136,6 +136,9 @@ def _tuner(
             search_alg=search,
             num_samples=watch.total - len(book.done),
             max_concurrent_trials=at_once,
+            # A process that has imported everything runs the next trial. That of a trial that was stopped early would still be
+            # busy, and Tune would then fail the next one.
+            reuse_actors=scheduler is None,
             trial_dirname_creator=lambda trial: trial.config["trial"],
             trial_name_creator=lambda trial: trial.config["trial"],
         ),
