@@ -72,14 +72,14 @@ def _hidden_words(command_line: str) -> Iterator[None]:
 
 
 def session_folder(context: Any) -> Path | None:
-    """The folder that a Ray which was started here writes to and never removes; None, with a warning, if Ray does not say it.
+    """The folder of sockets and logs that a driver depends on; None, with a warning, if Ray does not say it.
 
     context: what `ray.init` returned.
     """
     try:
         return Path(context.address_info["session_dir"])
     except _CHANGED as error:
-        _warn(error, "the folder of its session in the temporary folder is not removed")
+        _warn(error, "nobody notices at once when the folder of its session is removed")
         return None
 
 

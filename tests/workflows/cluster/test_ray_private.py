@@ -24,7 +24,14 @@ from ray.train.v2.api import data_parallel_trainer
 from ray.tune.schedulers import ASHAScheduler
 
 from workflows.cluster import ray_private
-from workflows.cluster.ray_private import remember_trials, session_folder, shown_as, trainer_class
+from workflows.cluster.ray_private import (
+    head_address,
+    own_processes,
+    remember_trials,
+    session_folder,
+    shown_as,
+    trainer_class,
+)
 
 ROOT = Path(__file__).parents[3]
 SHOWN = "cosa run-experiment e.yaml --set tracking.uri=***"
@@ -97,7 +104,32 @@ def test_the_folder_of_a_session(caplog: pytest.LogCaptureFixture) -> None:
                                      SimpleNamespace(address_info={"session_dir": None})])  # fmt: skip
 def test_a_folder_that_ray_does_not_name_is_left_alone(context: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert session_folder(context) is None
-    assert "is not removed" in the_only(caplog)
+    assert "the folder of its session is removed" in the_only(caplog)
+
+
+# -- Ray's processes ----------------------------------------------------------------------------------------------------
+
+
+def test_the_raylet_of_a_driver_is_found_by_its_socket(caplog: pytest.LogCaptureFixture) -> None:
+    """Another program that names the same socket is not taken for it."""
+    socket = "--raylet_socket_name=/a/raylet"
+    with subprocess.Popen([sys.executable, "-c", "input()", socket], stdin=subprocess.PIPE) as other:
+        assert own_processes(SimpleNamespace(address_info={"raylet_socket_name": "/a/raylet"})) == {}
+        other.communicate(b"\n")
+    assert f"no process has {socket}" in the_only(caplog)
+
+
+@pytest.mark.parametrize("context", [SimpleNamespace(), SimpleNamespace(address_info={}), SimpleNamespace(address_info=None)])
+def test_what_ray_does_not_name_is_not_watched(context: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert own_processes(context) == {}
+    assert "nobody notices at once when its processes end" in the_only(caplog)
+    caplog.clear()
+    assert head_address(context) is None
+    assert "nobody notices at once when the head of the cluster ends" in the_only(caplog)
+
+
+def test_the_head_of_a_cluster() -> None:
+    assert head_address(SimpleNamespace(address_info={"gcs_address": "10.0.0.1:6379"})) == ("10.0.0.1", 6379)
 
 
 # -- Ray Train ----------------------------------------------------------------------------------------------------------
