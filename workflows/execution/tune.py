@@ -26,8 +26,8 @@ from workflows.execution.worker_loss import LOSS_FILE, WorkersLostError, memory_
 from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
-from workflows.records.tracking import RUN_NOTE, STAGE_KIND, RunRecorder
-from workflows.results.layout import RAY_FOLDER
+from workflows.records.tracking import STAGE_KIND, RunRecorder
+from workflows.results.layout import RAY_FOLDER, RUN_NOTE
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
 

@@ -22,7 +22,6 @@ from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwa
 from workflows.records.process_mark import ProcessMark
 from workflows.records.run_table import StageRow
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import RUN_NOTE
 from workflows.spec.secrets import Secrets, mask_passwords
 from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import Reporter

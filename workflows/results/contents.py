@@ -16,7 +16,8 @@ from workflows.results.atomic import write_atomically
 from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
 
 CONTENTS = "contents.json"
-NOT_LISTED = frozenset({MANIFEST, CONTENTS, RAY_FOLDER, STORAGE_NOTE, FRAMES_FOLDER, UNRECORDED_FILE, RUN_NOTE})  # Frames have digests of their own.
+# Frames have digests of their own, and the others change after a result is published.
+NOT_LISTED = frozenset({MANIFEST, CONTENTS, RAY_FOLDER, STORAGE_NOTE, FRAMES_FOLDER, UNRECORDED_FILE, RUN_NOTE})
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Prepare(StageKind[PrepareSection]):
     def run(self, context: StageContext[PrepareSection]) -> StageOutcome:
         """Run the converter in the stage's folder. An interrupted conversion starts again, because it is quick."""
         from workflows.records.outcome import StageOutcome
-        from workflows.records.tracking import RUN_NOTE
+        from workflows.results.layout import RUN_NOTE
 
         converter = CONVERTERS[context.section.converter]
         folder = context.folder
