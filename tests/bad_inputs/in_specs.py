@@ -159,7 +159,7 @@ SPEC_FILES = [
     ),
     Case(
         "YAML that contains itself",
-        ("error: spec.yaml: a value contains itself, or is nested too deeply",),
+        ("error: spec.yaml:1:7: a value contains itself",),
         spec="name: &a [*a]\n",
     ),
 ]

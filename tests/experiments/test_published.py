@@ -15,7 +15,8 @@ import pytest
 from cosa.model_config import ModelConfig
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
-from workflows.spec.source import YamlNode, merge, parse_yaml, read_yaml
+from workflows.spec.source import YamlNode, merge
+from workflows.spec.yaml_text import parse_yaml, read_yaml
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.extract import ExtractSection
 from workflows.stages.finetune import FinetuneSection

@@ -87,6 +87,7 @@ def json_schema() -> dict[str, Any]:
         kinds.append({"if": {"properties": {"kind": {"const": name}}}, "then": {"$ref": f"#/$defs/{model.__name__}"}})
     schema["properties"]["stages"] = {"type": "object", "additionalProperties": {"required": ["kind"], "allOf": kinds}}
     schema["properties"]["extends"] = {"type": ["string", "array"], "items": {"type": "string"}}
+    schema["patternProperties"] = {"^x-": {"description": "may hold anchors; means nothing by itself"}}
     schema["required"] = [*schema.get("required", []), "stages"]
     return schema
 

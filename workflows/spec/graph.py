@@ -9,6 +9,7 @@ from pathlib import Path
 from workflows.spec.connections import NamedStages, Names
 from workflows.spec.experiment import Experiment
 from workflows.spec.lengths import check_lengths
+from workflows.spec.paths import check_paths
 from workflows.spec.problems import Problem
 from workflows.spec.scaling import check_elastic
 from workflows.spec.sections import ExperimentSection, StageSection
@@ -40,6 +41,7 @@ def connect(
 
     connections = NamedStages(section, stages, names, report)
     connections.check_datasets()
+    check_paths(section, stages, report)
     for name, stage in stages.items():
         kind_of(stage).check(name, stage, section.datasets, report)
     inputs = {name: tuple(dict.fromkeys(_inputs_of(name, stage, connections))) for name, stage in stages.items()}

@@ -7,37 +7,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflows.spec.place import FieldPath, Place
-from workflows.spec.problems import Problem, SpecError, did_you_mean
-from workflows.spec.source import YamlNode
+from workflows.spec.problems import MOST_PROBLEMS, Problem, SpecError, did_you_mean
+from workflows.spec.source import DEEPEST, MOST_VALUES, YamlNode
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python shows bytes that are no UTF-8
+MOST_CHARACTERS = 1_000_000  # of all that references bring: doubling a text twenty times makes a million of one letter
 
 
 def interpolate(root: YamlNode, environment: Mapping[str, str]) -> None:
     """Fill in all references, in place. A value that consists of one reference can become anything, also a mapping.
 
     Raises:
-        SpecError: with every reference that leads nowhere or to itself, and every variable that is not set.
+        SpecError: with every reference that leads nowhere or to itself, and every variable that is not set; or because the
+            spec becomes too large.
     """
-    filler = _Filler(root, environment)
-    for _, scalar in list(root.scalars()):
-        filler.resolve(scalar, ())
+    scalars = list(root.scalars())
+    filler = _Filler(root, environment, len(scalars) + 2 * MOST_VALUES)
+    try:
+        for _, scalar in scalars:
+            filler.resolve(scalar, ())
+    except RecursionError as error:
+        raise SpecError([Problem("references are nested too deeply", Place(root.place.file))]) from error
     if filler.problems:
         raise SpecError(filler.problems)
 
 
 class _Filler:
-    def __init__(self, root: YamlNode, environment: Mapping[str, str]):
-        self.root, self.environment = root, environment
+    def __init__(self, root: YamlNode, environment: Mapping[str, str], most_values: int):
+        self.root, self.environment, self.most_values = root, environment, most_values
         self.problems: list[Problem] = []
         self._done: set[int] = set()
+        self._values = self._characters = 0  # what references have brought so far
 
-    def resolve(self, node: YamlNode, trail: tuple[str, ...]) -> Any:
-        """Return the plain value of a node, with all references below it filled in. trail: names that lead to it."""
+    def resolve(self, node: YamlNode, trail: tuple[str, ...], depth: int = 0) -> Any:
+        """Return the plain value of a node, with all references below it filled in.
+
+        trail: names that lead to it. depth: how far it is below the value that is referred to.
+        """
+        self._count(node, trail, depth)
         if node.children is not None:
-            return {key: self.resolve(child, trail) for key, child in node.children.items()}
+            return {key: self.resolve(child, trail, depth + 1) for key, child in node.children.items()}
         if node.items is not None:
-            return [self.resolve(item, trail) for item in node.items]
+            return [self.resolve(item, trail, depth + 1) for item in node.items]
         if isinstance(node.value, str) and "${" in node.value and id(node) not in self._done:
             node.written = node.value
             only_reference = REFERENCE.fullmatch(node.value)
@@ -46,8 +58,25 @@ class _Filler:
             else:
                 node.value = REFERENCE.sub(lambda match: self._text(match.group(1), node, trail), node.value)
             self._done.add(id(node))
-            return node.plain()
-        return node.value
+            value = node.plain()
+        else:
+            value = node.value
+        if trail:
+            self._bring(value, node)
+        return value
+
+    def _count(self, node: YamlNode, trail: tuple[str, ...], depth: int) -> None:
+        """Refuse to go on when a spec of a few hundred bytes would fill the memory."""
+        self._values += 1
+        if self._values > self.most_values:
+            raise SpecError([Problem(f"references bring more than {2 * MOST_VALUES} values", node.place)])
+        if len(trail) > DEEPEST or depth > DEEPEST:
+            raise SpecError([Problem(f"more than {DEEPEST} references or values are nested here", node.place)])
+
+    def _bring(self, value: Any, node: YamlNode) -> None:
+        self._characters += len(value) if isinstance(value, str) else 0
+        if self._characters > MOST_CHARACTERS:
+            raise SpecError([Problem(f"references bring more than {MOST_CHARACTERS} characters of text", node.place)])
 
     def _replace(self, node: YamlNode, name: str, trail: tuple[str, ...]) -> None:
         value = self._look_up(name, node, trail)
@@ -62,6 +91,7 @@ class _Filler:
         if value is None or isinstance(value, dict | list):
             what = "empty" if value is None else f"a {'mapping' if isinstance(value, dict) else 'list'}"
             self._problem(f"${{{name}}} is {what}; only a single value can be part of a text", node)
+            return ""
         return str(value)
 
     def _look_up(self, name: str, node: YamlNode, trail: tuple[str, ...]) -> Any:
@@ -80,13 +110,19 @@ class _Filler:
     def _variable(self, name: str, node: YamlNode) -> str:
         variable, has_default, default = name[4:].partition(":-")
         if variable in self.environment:
-            return self.environment[variable]
+            value = self.environment[variable]
+            self._bring(value, node)
+            if not value.isascii() and _UNDECODED.search(value):
+                self._problem(f"environment variable {variable} is no UTF-8 text", node)
+            return value
         if not has_default:
             self._problem(f"environment variable {variable} is not set; set it, or write ${{env:{variable}:-default}}", node)
         return default
 
     def _problem(self, message: str, node: YamlNode) -> None:
         self.problems.append(Problem(message, node.place))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise SpecError(self.problems)
 
 
 def _path(root: YamlNode, name: str) -> FieldPath | None:

@@ -18,13 +18,15 @@ from cosa.extensions import Extension, add_extension, load_extensions
 from workflows.spec.connections import Names
 from workflows.spec.experiment import Experiment
 from workflows.spec.graph import connect
+from workflows.spec.inheritance import read_spec
 from workflows.spec.interpolation import interpolate
 from workflows.spec.matrix import expand_matrices
 from workflows.spec.overrides import apply_overrides
+from workflows.spec.paths import path_problem
 from workflows.spec.place import FieldPath
-from workflows.spec.problems import Problem, SpecError, did_you_mean
+from workflows.spec.problems import LONGEST_WORD, MOST_PROBLEMS, Problem, SpecError, did_you_mean, shortened
 from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
-from workflows.spec.source import YamlNode, merge, read_yaml
+from workflows.spec.source import YamlNode
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # These errors get messages of ours.
@@ -49,7 +51,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     Raises:
         SpecError: it lists everything that is wrong.
     """
-    node = _read_with_parents(path, ())
+    node = read_spec(path)
     apply_overrides(node, overrides)
     extensions = _load_extensions(node)
     groups = expand_matrices(node)
@@ -69,6 +71,9 @@ def _load_extensions(root: YamlNode) -> tuple[Extension, ...]:
     for item in (listed.items or []) if listed is not None else []:
         if not isinstance(item.value, str) or "${" in item.value:
             raise SpecError([Problem("extensions: expected names of Python files, without ${...}", item.place)])
+        problem = path_problem(item.value)
+        if problem is not None:
+            raise SpecError([Problem(f"extensions: {problem}", item.place)])
         written_in = Path(item.place.file).parent if item.place.line else Path.cwd()  # --set has no line.
         file = (written_in / Path(item.value).expanduser()).absolute()
         try:
@@ -78,29 +83,6 @@ def _load_extensions(root: YamlNode) -> tuple[Extension, ...]:
             raise SpecError([Problem(str(error), item.place)]) from error
         found.append(extension)
     return tuple(found)
-
-
-# -- extends ----------------------------------------------------------------------------------------------------------
-
-
-def _read_with_parents(path: Path, below: tuple[Path, ...]) -> YamlNode:
-    resolved = path.resolve()
-    node = read_yaml(path)
-    extends = (node.children or {}).pop("extends", None)
-    if extends is None:
-        return node
-    base: YamlNode | None = None
-    for item in extends.items if extends.items is not None else [extends]:
-        if not isinstance(item.value, str):
-            raise SpecError([Problem("extends: expected a file name or a list of file names", item.place)])
-        parent = path.parent / item.value
-        if parent.resolve() in (*below, resolved):
-            raise SpecError([Problem(f"extends: {item.value} leads back to this file", item.place)])
-        if not parent.is_file():
-            raise SpecError([Problem(f"extends: no file {parent} (paths are relative to this file)", item.place)])
-        read = _read_with_parents(parent, (*below, resolved))
-        base = read if base is None else merge(base, read)
-    return node if base is None else merge(base, node)
 
 
 # -- validation -------------------------------------------------------------------------------------------------------
@@ -120,6 +102,8 @@ def _validate(root: YamlNode, path: Path) -> Experiment:
         stage = _stage(name, stage_data, root, problems)
         if stage is not None:
             stages[name] = stage
+        if len(problems) >= MOST_PROBLEMS:
+            raise SpecError(problems)
     if section is None:  # The valid parts are still checked, to report everything at once.
         valid = {n: d for n, d in all_datasets.items() if re.fullmatch(KEY_PATTERN, n) and _is_valid(DatasetSection, d)}
         section = ExperimentSection(name="invalid", datasets=valid)
@@ -179,13 +163,14 @@ def _section(
         return model.model_validate(data)
     except ValidationError as error:
         groups: dict[tuple[Any, ...], list[Any]] = {}
-        for item in error.errors():
-            groups.setdefault((_real_path(root, where, item["loc"]), item["type"] in OWN_TYPES), []).append(item)
+        inputs = root.plain()
+        for item in error.errors()[: 2 * MOST_PROBLEMS]:  # A union reports several for one value.
+            groups.setdefault((_real_path(inputs, where, item["loc"]), item["type"] in OWN_TYPES), []).append(item)
         for (path, is_own), items in groups.items():
             # A list with invalid items is also reported as too short, or as not being a number: its items say enough.
             deeper = any(len(other) > len(path) and other[: len(path)] == path for other, _ in groups)
             if is_own or not deeper:
-                problems.append(_problem(model, _united(items), root, where, also_known))
+                problems.append(_problem(model, {**_united(items), "path": path}, root, where, also_known))
         return None
 
 
@@ -204,7 +189,7 @@ def _problem(model: type[BaseModel], error: Any, root: YamlNode, where: FieldPat
     if error["loc"][-1:] == ("[key]",):
         path = (*where, *error["loc"][:-1])
         return Problem(f"{'.'.join(map(str, path[:-1]))}: name {value!r}: {NAME_RULE}", root.find(path, of_key=True))
-    inside = _real_path(root, where, error["loc"])
+    inside = error["path"]
     path = (*where, *inside)
     field = ".".join(str(step) for step in path) or "spec"
     if kind == "extra_forbidden":
@@ -237,15 +222,14 @@ def _wrong_value(kind: str, message: str, value: Any) -> str:
         return f"{value!r} is not a valid name; use letters, digits, '.', '-' and '_', a letter or digit first, at most 64"
     for ours, theirs in PLAIN_WORDS.items():
         message = re.sub(theirs, ours, message)
-    shown = repr(value)
+    shown = shortened(repr(value), LONGEST_WORD)
     if isinstance(value, dict | list):
         shown = f"a {'mapping' if isinstance(value, dict) else 'list'}"
     return f"{message[0].lower()}{message[1:]}, got {shown}"
 
 
-def _real_path(root: YamlNode, where: FieldPath, location: FieldPath) -> FieldPath:
-    """Return pydantic's location without the steps that name alternatives of a union instead of fields."""
-    node: Any = root.plain()
+def _real_path(node: Any, where: FieldPath, location: FieldPath) -> FieldPath:
+    """Return pydantic's location in a plain spec without the steps that name alternatives of a union instead of fields."""
     for step in where:
         node = node[step]
     path: list[str | int] = []

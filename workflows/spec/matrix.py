@@ -12,11 +12,14 @@ from typing import Any
 from workflows.spec.place import Place
 from workflows.spec.problems import Problem, SpecError
 from workflows.spec.sections import KEY_PATTERN
-from workflows.spec.source import YamlNode
+from workflows.spec.source import MOST_VALUES, YamlNode
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 VARIABLE = re.compile(r"\$\{matrix\.([^{}]*)\}")
-MOST_STAGES = 256
+MOST_STAGES = 256  # of one matrix
+MOST_IN_ALL = 1000
+MOST_IN_MATRIX = 5 * MOST_VALUES  # values of all stages of one matrix
+LONGEST_VALUE = 64  # Stages are named after values, and a name is not longer.
 
 
 def expand_matrices(root: YamlNode) -> dict[str, tuple[str, ...]]:
@@ -39,6 +42,8 @@ def expand_matrices(root: YamlNode) -> dict[str, tuple[str, ...]]:
     key_places: dict[str, Place] = {}
     for name, stage in stages.children.items():
         variants = {name: stage}
+        if len(children) > MOST_IN_ALL:
+            raise SpecError([Problem(f"stages: more than {MOST_IN_ALL} stages", stages.key_places[name])])
         if stage.children is not None and "matrix" in stage.children:
             variants = dict(_variants(name, stage, problems))
             groups[name] = tuple(variants)
@@ -60,10 +65,6 @@ def _variants(name: str, stage: YamlNode, problems: list[Problem]) -> Iterator[t
     if not values:
         return
     rest = replace(stage, children={key: child for key, child in stage.children.items() if key != "matrix"})
-    count = math.prod(map(len, values.values()))
-    if count > MOST_STAGES:
-        problems.append(Problem(f"stages.{name}.matrix: {count} stages; at most {MOST_STAGES}", matrix.place))
-        return
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         variant = "-".join([name, *(_as_name(node.value) for node in chosen.values())])
@@ -84,6 +85,14 @@ def _values(name: str, stage: YamlNode, matrix: YamlNode, problems: list[Problem
             Problem(f"stages.{name}.matrix: expected lists of values, as {{dataset: [msrvtt, msvd]}}", matrix.place)
         )
         return {}
+    count = math.prod(len(node.items or ()) for node in matrix.children.values())
+    if count > MOST_STAGES or any(len(node.items or ()) > MOST_STAGES for node in matrix.children.values()):
+        problems.append(Problem(f"stages.{name}.matrix: {count} stages; at most {MOST_STAGES}", matrix.place))
+        return {}
+    if count * sum(1 for _ in stage.scalars()) > MOST_IN_MATRIX:
+        message = f"stages.{name}.matrix: {count} stages hold more than {MOST_IN_MATRIX} values"
+        problems.append(Problem(message, matrix.place))
+        return {}
     used = {key for _, scalar in stage.scalars() for key in VARIABLE.findall(str(scalar.value))}
     fields = _fields_of_variants(stage, matrix)
     for key, node in matrix.children.items():
@@ -94,6 +103,8 @@ def _values(name: str, stage: YamlNode, matrix: YamlNode, problems: list[Problem
             problems.append(
                 Problem(f"{where}: stages are named after these values, so they cannot refer to others", node.place)
             )
+        elif any(len(str(item.value)) > LONGEST_VALUE for item in node.items):
+            problems.append(Problem(f"{where}: a value is longer than {LONGEST_VALUE} characters", node.place))
         elif len({_as_name(item.value) for item in node.items}) < len(node.items):
             problems.append(Problem(f"{where}: two values give the same stage name", node.place))
         elif key not in fields and key not in used:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from workflows.spec.place import Place
 from workflows.spec.problems import Problem, SpecError, did_you_mean
-from workflows.spec.source import YamlNode, parse_yaml, split_mapping
+from workflows.spec.source import YamlNode, split_mapping
+from workflows.spec.yaml_text import parse_yaml
 
 # A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
 _ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}

@@ -1,0 +1,143 @@
+"""Specs of a few hundred bytes that stand for gigabytes or hours end in one sentence. (Timings are not asserted: a bomb that is
+not defused does not end.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workflows.spec.load import load_spec
+from workflows.spec.problems import SpecError
+
+DATA = "datasets: {pics: {media: image, root: images, splits: {train: t.json, val: v.json}}}\n"
+STAGE = "stages:\n  test: {kind: finetune, task: retrieval, dataset: pics, epochs: 1, batch_size: 2}\n"
+SPEC = f"name: bomb\n{DATA}{STAGE}"
+
+
+def refused(folder: Path, text: str, *overrides: str) -> str:
+    (folder / "spec.yaml").write_text(text)
+    with pytest.raises(SpecError) as error:
+        load_spec(folder / "spec.yaml", overrides, environment={"LONG": "x" * 100_000})
+    assert len(str(error.value)) < 70_000
+    return str(error.value).replace(f"{folder}/", "")
+
+
+def doubling(steps: int, value: str) -> str:
+    """`paths` in which each entry refers twice to the one before."""
+    lines = ["paths:", f"  p0: {value}", *(f"  p{i}: '${{paths.p{i - 1}}}${{paths.p{i - 1}}}'" for i in range(1, steps))]
+    return SPEC + "\n".join(lines) + "\n"
+
+
+def test_text_that_doubles(tmp_path: Path) -> None:
+    assert "spec.yaml:23:8: references bring more than 1000000 characters" in refused(tmp_path, doubling(40, "lol"))
+
+
+def test_text_that_doubles_from_its_end(tmp_path: Path) -> None:
+    first, *rest = doubling(40, "lol").split("paths:\n")
+    lines = rest[0].splitlines()
+    assert "characters of text" in refused(tmp_path, f"{first}paths:\n" + "\n".join(reversed(lines)) + "\n")
+
+
+def test_long_variable_many_times(tmp_path: Path) -> None:
+    assert "characters of text" in refused(tmp_path, SPEC + "description: '" + "${env:LONG}" * 1000 + "'\n")
+    paths = ", ".join(f"p{i}: '${{env:LONG}}'" for i in range(99))
+    assert "characters of text" in refused(tmp_path, SPEC + f"paths: {{{paths}}}\n")
+
+
+def test_mappings_that_triple(tmp_path: Path) -> None:
+    lines = [f"  m{i}: {{a: '${{model.m{i - 1}}}', b: '${{model.m{i - 1}}}', c: '${{model.m{i - 1}}}'}}" for i in range(1, 30)]
+    text = "\n".join(["model:", "  m0: {a: 1}", *lines, ""])
+    assert "references bring more than 20000 values" in refused(tmp_path, SPEC + text)
+
+
+def test_mapping_in_many_texts(tmp_path: Path) -> None:
+    big = "paths: {" + ", ".join(f"p{i}: x" for i in range(3000)) + "}\n"
+    said = refused(tmp_path, SPEC + big + "description: '" + "${paths}" * 3000 + "'\n")
+    assert "references bring more than 20000 values" in said
+
+
+def test_chain_of_references(tmp_path: Path) -> None:
+    lines = [f"  p{i}: ${{paths.p{i + 1}}}" for i in range(2000)]
+    assert "more than 64 references" in refused(tmp_path, SPEC + "paths:\n" + "\n".join([*lines, "  p2000: x"]) + "\n")
+
+
+def test_chain_of_mappings(tmp_path: Path) -> None:
+    lines = ["  m0: {a: 1}", *(f"  m{i}: {{a: '${{model.m{i - 1}}}'}}" for i in range(1, 1000))]
+    assert "more than 64 references or values are nested" in refused(tmp_path, SPEC + "model:\n" + "\n".join(lines) + "\n")
+
+
+def test_many_wrong_references(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC + "paths: {" + ", ".join(f"p{i}: '${{nothing{i}}}'" for i in range(4000)) + "}\n")
+    assert said.count("the spec has no field") == 50
+
+
+def test_many_unknown_fields(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC + "\n".join(f"unknown{i}: {i}" for i in range(4000)) + "\n")
+    assert said.count("unknown field") <= 100
+
+
+def test_many_wrong_stages(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC + "\n".join(f"  stage{i}: {{kind: finetun}}" for i in range(900)) + "\n")
+    assert said.count("unknown kind") == 50
+
+
+def test_diamond_of_files_is_read_once(tmp_path: Path) -> None:
+    """Each level has two files that extend both of the level below: 2 to the power of 25 ways to the bottom."""
+    (tmp_path / "a0.yaml").write_text(SPEC + "paths: {a: x}\n")
+    (tmp_path / "b0.yaml").write_text(SPEC + "paths: {b: y}\n")
+    for i in range(1, 26):
+        for letter in "ab":
+            (tmp_path / f"{letter}{i}.yaml").write_text(f"extends: [a{i - 1}.yaml, b{i - 1}.yaml]\npaths: {{{letter}{i}: z}}\n")
+    experiment = load_spec(tmp_path / "a25.yaml")
+    # A file of a level overrides the other one, so of 51 files each has its say.
+    assert experiment.section.paths == {"a": "x", "b": "y", "a25": "z"} | {f"{x}{i}": "z" for x in "ab" for i in range(1, 25)}
+
+
+def test_too_many_files(tmp_path: Path) -> None:
+    for i in range(200):
+        (tmp_path / f"f{i}.yaml").write_text(f"extends: f{i + 1}.yaml\n")
+    (tmp_path / "f200.yaml").write_text(SPEC)
+    assert "f62.yaml:1:10: extends: more than 64 files are extended" in refused(tmp_path, "extends: f0.yaml\n")
+
+
+def test_matrix_that_multiplies(tmp_path: Path) -> None:
+    axes = ", ".join(f"{name}: [{', '.join(map(str, range(1, 40)))}]" for name in ("epochs", "batch_size", "seed_x", "y", "z"))
+    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{{axes}}}"))
+    assert "stages.test.matrix: 90224199 stages; at most 256" in said
+
+
+def test_matrix_of_a_long_list(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{epochs: [{', '.join(map(str, range(1, 5000)))}]}}"))
+    assert "4999 stages; at most 256" in said
+
+
+def test_matrix_of_long_texts(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{description: ['{'-' * 9999}', b]}}"))
+    assert "a value is longer than 64 characters" in said
+
+
+def test_matrix_of_a_large_stage(tmp_path: Path) -> None:
+    values = ", ".join(map(str, range(1, 200)))
+    large = f"published: {{{', '.join(f'm{i}: 1' for i in range(1000))}}}"
+    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{epochs: [{values}]}}, {large}"))
+    assert "199 stages hold more than 50000 values" in said
+
+
+def test_many_matrices(tmp_path: Path) -> None:
+    values = ", ".join(map(str, range(1, 200)))
+    stage = f"{{kind: finetune, task: retrieval, dataset: pics, batch_size: 2, matrix: {{epochs: [{values}]}}}}"
+    said = refused(tmp_path, SPEC + "\n".join(f"  s{i}: {stage}" for i in range(20)) + "\n")
+    assert "stages: more than 1000 stages" in said
+
+
+def test_override_that_expands(tmp_path: Path) -> None:
+    bomb = "[" + ", ".join(["&a0 [l, l, l, l]", *(f"&a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))]) + "]"
+    assert "expands to more than 10000 values" in refused(tmp_path, SPEC, f"model={bomb}")
+
+
+def test_long_words(tmp_path: Path) -> None:
+    said = refused(tmp_path, SPEC + "? " + "x" * 100_000 + "\n: 1\n")
+    assert "unknown field; known: behaviour, cluster" in said
+    said = refused(tmp_path, SPEC.replace("dataset: pics", f"dataset: {'pics' * 20_000}"))
+    assert "no dataset 'picspics" in said
