@@ -29,7 +29,7 @@ from workflows.execution.context import StageContext
 from workflows.planning.data import check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
-from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_store
+from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_artifacts, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -38,6 +38,7 @@ from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import HeldError, exclusive, shared
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
+from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
 from workflows.terminal.reporter import Reporter, StageLine, duration
@@ -73,7 +74,7 @@ def tracking_place(experiment: Experiment) -> TrackingStore:
     if uri is not None and uri.startswith(SERVERS):
         return TrackingStore(uri, experiment.name, None)
     # A database holds no files, and by default MLflow would put them into the working directory.
-    return TrackingStore(uri or local_store(storage), experiment.name, str(storage / "mlflow-artifacts" / experiment.name))
+    return TrackingStore(uri or local_store(storage), experiment.name, f"{local_artifacts(storage)}/{experiment.name}")
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
@@ -278,22 +279,23 @@ class _Run:
         digests.save()
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
+        hidden = Secrets.of_process().hide_in  # The fingerprint was computed from what is not hidden.
         return Manifest(
             experiment=self.experiment.name,
             stage=step.name,
             kind=step.kind,
             kind_version=step.version,
             fingerprint=str(step.fingerprint),
-            section=step.section.model_dump(mode="json"),
+            section=hidden(step.section.model_dump(mode="json")),
             seed=step.seed,
-            model=step.model,
+            model=hidden(step.model),
             inputs=step.inputs,
             data=step.data,
             metrics=outcome.metrics,
             baselines=outcome.baselines,
             baseline_names=outcome.baseline_names,
             outputs=outcome.outputs,
-            details=outcome.details,
+            details=hidden(outcome.details),
             mlflow_run_id=run.mlflow_id,
             versions=self.versions,
             git=self.git,
@@ -307,8 +309,8 @@ class _Run:
         with suppress(OSError):  # The disk may be full; the message that follows is more important than the log.
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
             with self.log_file.open("a", encoding="utf-8") as file:
-                file.write(f"stage {step.name} failed\n")
-                traceback.print_exception(error, file=file)
+                text = "".join(traceback.format_exception(error))
+                file.write(Secrets.of_process().hide(f"stage {step.name} failed\n{text}"))
         what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {self.log_file}\n"

@@ -143,10 +143,12 @@ def _mlflow(storage: Path) -> str:
     import mlflow
     from mlflow.tracking import MlflowClient
 
+    from workflows.records.mlflow_store import local_artifacts, local_store
+
     # The test writes beside the results, where the store will be, because sqlite fails on some network disks.
     with tempfile.TemporaryDirectory(prefix=".cosa-doctor-", dir=_existing(storage)) as folder:
-        client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-        run = client.create_run(client.create_experiment("doctor", artifact_location=f"{folder}/artifacts"))
+        client = MlflowClient(tracking_uri=local_store(Path(folder)))
+        run = client.create_run(client.create_experiment("doctor", artifact_location=local_artifacts(Path(folder))))
         client.log_metric(run.info.run_id, "loss", 1.5, step=3)
         [point] = client.get_metric_history(run.info.run_id, "loss")
     if (point.step, point.value) != (3, 1.5):

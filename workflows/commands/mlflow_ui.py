@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import require_free_port
-from workflows.records.mlflow_store import local_store
+from workflows.records.mlflow_store import DATABASE, local_artifacts, local_store
 
 
 def serve_ui(storage: Path, port: int) -> None:
@@ -20,15 +20,27 @@ def serve_ui(storage: Path, port: int) -> None:
     Raises:
         UserError: nothing is recorded there, or the port is taken.
     """
-    if not (storage / "mlflow.db").is_file():
+    if not (storage / DATABASE).is_file():
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
     Console(highlight=False).print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--no-serve-artifacts",
+    ]
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": local_store(storage),
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(storage.absolute() / "mlflow-artifacts"),
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": local_artifacts(storage),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Jobs would need eight more processes, which nobody uses here.
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }

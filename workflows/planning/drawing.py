@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from workflows.planning.plan import Plan, Step
+from workflows.spec.secrets import Secrets
 
 _ENTITIES = str.maketrans({'"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "})
 _COLOURS = {"run": "#fde68a", "skip": "#bbf7d0", "blocked": "#fecaca", "left out": "#e5e7eb"}
@@ -74,4 +75,4 @@ def as_json(plan: Plan) -> str:
         "missing": list(plan.missing),
         "warnings": list(plan.experiment.warnings),
     }
-    return json.dumps(described, indent=2, ensure_ascii=False)
+    return json.dumps(Secrets.of_process().hide_in(described), indent=2)

@@ -13,6 +13,7 @@ from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import dataset_facts
+from workflows.spec.secrets import Secrets
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 
@@ -37,9 +38,11 @@ def changes(step: Step, previous: Manifest) -> Iterator[str]:
     """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
-    for field_name, old, new in _differences(_without_no_effect(step.section, previous.section), result_fields(step.section)):
+    hidden = Secrets.of_process().hide_in  # Manifests hold no secrets.
+    fields = hidden(result_fields(step.section))
+    for field_name, old, new in _differences(_without_no_effect(step.section, hidden(previous.section)), fields):
         yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
-    for field_name, old, new in _differences(previous.model or {}, step.model or {}):
+    for field_name, old, new in _differences(hidden(previous.model or {}), hidden(step.model or {})):
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
         yield f"spec changed: seed {previous.seed} -> {step.seed}"
@@ -52,6 +55,8 @@ def changes(step: Step, previous: Manifest) -> Iterator[str]:
             yield f"{what} changed: {', '.join(names)}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
+    for field_name, _, _ in _differences(fields, result_fields(step.section)):
+        yield f"spec changed: stages.{step.name}.{field_name} may differ (it is hidden in records)"
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

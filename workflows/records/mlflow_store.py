@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,27 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # The U
 PROCESS = "cosa.process"  # This tag names the process that works on a run (`ProcessMark`).
 METRICS_PER_CALL = 1000  # MLflow refuses more.
 PARAMS_PER_CALL = 100
+LONGEST_NAME, LONGEST_PARAM = 250, 6000  # characters. MLflow refuses all that is sent with a longer name.
+DATABASE = "mlflow.db"  # in a storage folder
 REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # A server may answer an upload only when it has passed it on.
 
 
 def local_store(storage: Path) -> str:
     """Return the URI of the sqlite store in a storage folder; it is absolute, so that the working directory is irrelevant."""
-    return f"sqlite:///{storage.absolute()}/mlflow.db"
+    path = str(storage.absolute() / DATABASE)
+    # Given the longer name of the dialect, MLflow does not make a folder of the quoted name.
+    return f"sqlite:///{path}" if path == _quoted(path) else f"sqlite+pysqlite:///{_quoted(path)}"
+
+
+def local_artifacts(storage: Path) -> str:
+    """Return where a local store keeps artifacts: below the storage folder, as MLflow understands its name."""
+    path = str(storage.absolute() / "mlflow-artifacts")
+    return path if path == _quoted(path) else f"file://{_quoted(path)}"
+
+
+def _quoted(path: str) -> str:
+    """Quote what has a meaning in an address: a folder may be called C#, or what?, or 50%20."""
+    return path.translate({ord(sign): f"%{ord(sign):02X}" for sign in "%?#"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,11 @@ class TrackingStore:
     @property
     def sqlite_file(self) -> Path | None:
         """Return the file of an sqlite store; None for another store."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        if not self.uri.startswith("sqlite"):
+            return None
+        from sqlalchemy.engine import make_url
+
+        return Path(make_url(self.uri).database or "")
 
 
 class ServerAwayError(Exception):
@@ -150,7 +170,8 @@ class Sender:
 
         run_id = self.mlflow_ids[operation["run"]]
         logged = client.get_run(run_id).data.params  # A resumed run has some; MLflow refuses to change them.
-        values = [Param(name, value[:6000]) for name, value in operation["values"].items() if name not in logged]
+        named = {_param_name(name): value for name, value in operation["values"].items()}
+        values = [Param(name, value[:LONGEST_PARAM]) for name, value in named.items() if name not in logged]
         for start in range(0, len(values), PARAMS_PER_CALL):
             client.log_batch(run_id, params=values[start : start + PARAMS_PER_CALL])
 
@@ -203,6 +224,11 @@ class Sender:
 
     def _end(self, client: Any, operation: Operation) -> None:
         client.set_terminated(self.mlflow_ids[operation["run"]], operation["status"], operation["time"])
+
+
+def _param_name(name: str) -> str:
+    """Return a name that MLflow takes: options of converters may be called anything."""
+    return re.sub(r"[^\w./ :-]", "_", name)[:LONGEST_NAME].strip("/. ") or "_"
 
 
 def first_line(error: BaseException) -> str:

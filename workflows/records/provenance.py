@@ -148,13 +148,14 @@ def environment_facts(seed: int, secrets: Secrets) -> dict[str, Any]:
         "git": git_state(),
         "machine": machine(),
         "python": f"{platform.python_version()} ({sys.executable})",
-        "packages": installed_packages(),
     }
-    return dict(secrets.hide_in(facts))
+    # A package may be called google-auth, and its version is none of its secrets.
+    return {**secrets.hide_in(facts), "packages": installed_packages()}
 
 
 def command_line() -> str:
     """Return the command as typed, ready to be typed again, but for secrets."""
     program = Path(sys.argv[0]).name
     start = ["python", program] if program.endswith(".py") else [program]
-    return Secrets.of_process().hide(shlex.join([*start, *sys.argv[1:]]))
+    secrets = Secrets.of_process()
+    return shlex.join([*start, *map(secrets.hide_in_argument, sys.argv[1:])])

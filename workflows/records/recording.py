@@ -34,7 +34,8 @@ def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
 def to_register(step: Step, manifest: Manifest | None) -> str | None:
     """Name to register the model of a stage under that was done before; None if it is registered, or need not be."""
     name = kind_of(step.section).registers_as(step.section)
-    return name if manifest is not None and manifest.section.get("register_as") != name else None
+    known = manifest.section.get("register_as") if manifest is not None else None
+    return name if manifest is not None and name is not None and known != Secrets.of_process().hide(name) else None
 
 
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
@@ -98,7 +99,7 @@ class InvocationRecord:
             run.register(
                 result / CHECKPOINT_FOLDER, folder, name, self._version_tags(step, manifest, result / CHECKPOINT_FOLDER)
             )
-            replace(manifest, section={**manifest.section, "register_as": name}).write(result)
+            replace(manifest, section={**manifest.section, "register_as": Secrets.of_process().hide(name)}).write(result)
 
     def stage_run(self, step: Step, folder: Path) -> RunRecorder:
         """A run for a stage that starts; the same one again if the stage was interrupted."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
+LONGEST_NOTE = 8000  # characters. MLflow cuts longer tags wherever that is, also inside of a row.
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,26 @@ class StageRow:
 def markdown(
     rows: Sequence[Mapping[str, Any]], mlflow_ids: Mapping[str, str], experiment_of: Callable[[str], str | None]
 ) -> str:
-    """Write the table in Markdown.
+    """Write the table in Markdown. Rows at the end that do not fit are left out, and a line says how many.
 
     Args:
         rows: `StageRow.plain()`.
         mlflow_ids: MLflow's ids by the Tracker's.
         experiment_of: the experiment that a run is in; None if this server does not have the run.
     """
-    lines = ["| stage | kind | state | result | MLflow run |", "|---|---|---|---|---|"]
-    for row in rows:
+    text = "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
+    for done, row in enumerate(rows):
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
-        lines.append(f"| {row['stage']} | {row['kind']} | {row['became']} | {row['result']} | {_link(run_id, experiment_of)} |")
-    return "\n".join(lines) + "\n"
+        result = row["result"].replace("|", "\\|").replace("\n", " ")
+        line = f"| {row['stage']} | {row['kind']} | {row['became']} | {result} | {_link(run_id, experiment_of)} |\n"
+        if len(text) + len(line) + len(_left_out(len(rows))) > LONGEST_NOTE:
+            return text + _left_out(len(rows) - done)
+        text += line
+    return text
+
+
+def _left_out(rows: int) -> str:
+    return f"\n{rows} more stages are left out, because MLflow shows no longer text; their runs are below this one.\n"
 
 
 def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str:

@@ -1,26 +1,31 @@
-"""Keeps secrets out of everything that is recorded: passwords in addresses, values of variables whose names say so, keys.
+"""Keeps secrets out of everything that is recorded or shown: passwords in addresses, values of telling variables, keys.
 
-Many people may read a text in MLflow. A secret is recognised in three ways: by its position in an address, by the name of the
-environment variable that it comes from (so the value of `${env:MY_TOKEN}` in a spec is never shown), and by its own form.
+Many people may read a text in MLflow. A secret is recognised in four ways: by its position in an address, by the name of the
+environment variable that it comes from (so the value of `${env:MY_TOKEN}` in a spec is never shown), by the name of the field
+or option that it is given to, and by its own form.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
+
+from workflows.spec.secret_names import is_secret_variable, names_secret, names_secret_field
 
 HIDDEN = "***"
 SHORTEST_SECRET = 6  # characters. Shorter values are words that occur everywhere.
-_SECRET_NAME = re.compile(
-    r"((PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?)(_?KEY)?|(API|ACCESS|PRIVATE)_?KEY|(^|_)(PASS|PWD|AUTH|PAT|KEY))(_?[0-9]+)?$"
-)
 _FORMS = re.compile(
-    r"AKIA[0-9A-Z]{16}"  # AWS
-    r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}"  # GitHub
+    r"\bA[KS]IA[0-9A-Z]{16}"  # AWS
+    r"|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}"  # GitHub, GitLab
     r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
     r"|\bsk-[A-Za-z0-9_-]{20,}"  # OpenAI and its likes
+    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bAIza[\w-]{35}"  # Slack, Google
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # JSON web tokens
+    r"|(?<=\bBearer )(?=\S*\d)[\w.~+/-]{16,}=*|(?<=\bBasic )(?=\S*\d)[\w+/]{8,}=*"  # HTTP
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 # Matches what is assigned to such a name: quoted text, or a bare value with a digit at the end of a line (a call has neither).
@@ -35,12 +40,28 @@ _ASSIGNED = re.compile(
 _USER_AND_PASSWORD = re.compile(
     r"""(?x) (?<=://) (?: (?P<user> [^:/@\s"']* ) : (?!\d+/) [^@\s"']* (?: @ [^/?\#@\s"']* )* | [^/@\s"']* ) @"""
 )
-_QUERY_PASSWORD = re.compile(r"""(?P<name>[?&](?:password|passwd|token)=)[^&\s"']*""")
+_PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]+)""")
+# Matches NAME=VALUE on a command line; a value with a reference is no secret itself.
+_OPTION = re.compile(r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?P<value>(?!\$\{)[^&;\s"'<>]+)""")
+
+
+# Matches `name: value` in the braces of a value such as --set 'options={user: ada, password: abc}'.
+_ENTRY = re.compile(
+    r"""(?P<start>[{,]\s*["']?(?P<name>[\w.-]{1,200})["']?\s*:\s*)(?!["']?\$\{)(?P<value>"[^"]*"|'[^']*'|[^\s,}\]][^,}\]]*)"""
+)
 
 
 def mask_passwords(text: str) -> str:
-    """Hide `user:password@` and `?password=` of every address in a text."""
-    return _QUERY_PASSWORD.sub(rf"\g<name>{HIDDEN}", _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text))
+    """Hide `user:password@`, `?password=`, `&access_token=` and the like of every address in a text."""
+    return _PARAMETER.sub(_hide_parameter, _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text))
+
+
+def _hide_parameter(found: re.Match[str]) -> str:
+    return f"{found['start']}{HIDDEN}" if names_secret(unquote(found["name"])) else found[0]
+
+
+def _hide_option(found: re.Match[str]) -> str:
+    return f"{found['start']}{HIDDEN}" if names_secret_field(found["name"]) else found[0]
 
 
 def without_password(address: str, *, keep_user: bool) -> str:
@@ -51,19 +72,18 @@ def without_password(address: str, *, keep_user: bool) -> str:
             return ""
         return found[0] if found["user"] is None else f"{found['user']}@"
 
-    bare = _USER_AND_PASSWORD.sub(user_only, address)
-    return re.sub(r"(?<=[?&])(?:password|passwd|token)=[^&]*&?", "", bare).rstrip("?&")
+    bare, mark, query = _USER_AND_PASSWORD.sub(user_only, address).partition("?")
+    kept = [part for part in query.split("&") if not names_secret(unquote(part.partition("=")[0]))]
+    return f"{bare}{mark}{'&'.join(kept)}".rstrip("?&")
 
 
 class Secrets:
     """Holds the secrets of an environment, and hides them in texts. `of_process` reads this process's environment."""
 
     def __init__(self, environment: Mapping[str, str]):
-        values = {
-            value for name, value in environment.items() if len(value) >= SHORTEST_SECRET and _SECRET_NAME.search(name.upper())
-        }
-        # A path is not a secret (`SSH_AUTH_SOCK`, `GOOGLE_APPLICATION_CREDENTIALS`). Longer secrets may contain shorter ones.
-        self._values = sorted((value for value in values if not value.startswith("/")), key=len, reverse=True)
+        values = {value for name, value in environment.items() if is_secret_variable(name, value)}
+        forms = {form for value in values for form in _forms(value) if len(form) >= SHORTEST_SECRET}
+        self._values = sorted(forms, key=len, reverse=True)  # Longer secrets may contain shorter ones.
 
     @classmethod
     def of_process(cls) -> Secrets:
@@ -71,21 +91,46 @@ class Secrets:
         return cls(os.environ)
 
     def hide(self, text: str) -> str:
-        """Return a text without passwords in addresses and without values of secret variables."""
+        """Return a text without passwords in addresses, values of secret variables and options, and what looks like a key."""
+        return _OPTION.sub(_hide_option, self._hide_values(text))
+
+    def hide_in_argument(self, word: str) -> str:
+        """Return a word of a command line, with secrets hidden; NAME=VALUE is hidden in full, also if it has spaces."""
+        name, equals, value = word.partition("=")
+        if equals and value and not value.startswith("${") and names_secret_field(name):
+            return f"{self.hide(name)}={HIDDEN}"
+        return self.hide(_ENTRY.sub(_hide_option, word))
+
+    def _hide_values(self, text: str) -> str:
         for value in self._values:
             text = text.replace(value, HIDDEN)
-        return mask_passwords(text)
+        return mask_passwords(_FORMS.sub(HIDDEN, text))
 
     def hide_in(self, value: Any) -> Any:
-        """Return nested data with `hide` applied to all texts."""
+        """Return nested data with `hide` applied to all texts, and texts hidden whose field has a telling name."""
         if isinstance(value, str):
             return self.hide(value)
         if isinstance(value, Mapping):
-            return {key: self.hide_in(item) for key, item in value.items()}
+            return {self._key(key): self._hide_field(str(key), item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.hide_in(item) for item in value]
         return value
 
+    def _key(self, key: Any) -> Any:
+        return self.hide(key) if isinstance(key, str) else key
+
+    def _hide_field(self, name: str, value: Any) -> Any:
+        is_secret = isinstance(value, str) and value and not value.startswith("${") and names_secret_field(name)
+        return HIDDEN if is_secret else self.hide_in(value)
+
     def hide_in_source(self, text: str) -> str:
         """Return source code or configuration in which what looks like a key or is assigned to a password is hidden, too."""
-        return self.hide(_FORMS.sub(HIDDEN, _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)))
+        return self._hide_values(_ASSIGNED.sub(rf"\g<1>{HIDDEN}", text))
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield a secret as it may stand in a text: in an address, in JSON, in Python, in a shell's quotes, line by line."""
+    for part in (value, value.strip(), *value.splitlines()):
+        yield from (part, quote(part), quote(part, safe=""), quote_plus(part))
+        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1], repr(part)[1:-1])
+        yield part.replace("'", "'\"'\"'")

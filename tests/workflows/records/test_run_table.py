@@ -1,6 +1,8 @@
 """The table on an invocation's page in MLflow."""
 
-from workflows.records.run_table import StageRow, markdown
+import pytest
+
+from workflows.records.run_table import LONGEST_NOTE, StageRow, markdown
 
 
 def test_every_stage_with_its_run() -> None:
@@ -17,3 +19,23 @@ def test_every_stage_with_its_run() -> None:
         "| elsewhere | pretrain | reused |  | gone (not on this server) |",
         "| unsent | evaluate | failed |  |  |",
     ]
+
+
+@pytest.mark.parametrize("length", [1, 20, 300])
+def test_table_is_cut_between_rows(length: int) -> None:
+    rows = [StageRow(f"stage-{i}", "pretrain", "run", "x" * length, known_run=f"run{i}") for i in range(1000)]
+    text = markdown([row.plain() for row in rows], {}, lambda _: "1")
+    assert LONGEST_NOTE - length - 200 < len(text) <= LONGEST_NOTE
+    *_, last_row, blank, left_out, end = text.split("\n")
+    shown = text.count("| stage-")
+    assert (
+        last_row
+        == f"| stage-{shown - 1} | pretrain | run | {'x' * length} | [run{shown - 1}](#/experiments/1/runs/run{shown - 1}) |"
+    )
+    assert (blank, end) == ("", "")
+    assert left_out.startswith(f"{1000 - shown} more stages are left out")
+
+
+def test_signs_of_the_table_in_a_result() -> None:
+    row = StageRow("a", "mine", "run", "loss|x 1\n2").plain()
+    assert markdown([row], {}, lambda _: None).splitlines()[2] == "| a | mine | run | loss\\|x 1 2 |  |"

@@ -69,7 +69,7 @@ def test_files_hold_no_password(uri: str, in_files: str) -> None:
 
 def test_the_recorded_command_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/x/cli.py", "plan", "a.yaml", "--set", "tracking.uri=http://me:secret@host"])
-    assert command_line() == "python cli.py plan a.yaml --set tracking.uri=http://***@host"
+    assert command_line() == "python cli.py plan a.yaml --set 'tracking.uri=http://***@host'"
 
 
 def test_an_interrupted_run_resumes_in_the_same_run(tmp_path: Path, store: TrackingStore) -> None:

@@ -1,0 +1,53 @@
+"""Says which names of variables, fields and parameters announce a secret, such as DB_PASSWORD_2 or X-Amz-Security-Token."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_ANYWHERE = re.compile(
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|CREDENTIAL|APIKEY|ACCESSKEY|PRIVATEKEY)S?(?:_|$)|TOKEN(?:_|$)"
+    r"|(?:^|_)(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|MASTER|ACCOUNT|SHARED|SERVICE|DEPLOY|CLIENT|SSH)_KEYS?(?:_|$)"
+)
+# AUTH_MODE and PASS_MAX_DAYS are no secrets: these words say it only at the end, before words that say nothing.
+_AT_END = re.compile(
+    r"(?:^|_)(?:PASS|PWD|PW|AUTH|AUTHORIZATION|PAT|KEY|SIG|SIGNATURE|CREDS|COOKIE)"
+    r"(?:_(?:VALUE|DATA|TEXT|STRING|HEADER|PROD|DEV|TEST|BASE64|JSON|OLD|NEW|CURRENT|ENV|[0-9]+))*$"
+)
+_OF_A_PATH = re.compile(r"_(?:PATH|FILE|DIR|FOLDER|SOCK|SOCKET|HOME|ROOT)$")
+_FILE = re.compile(r"/.*\.[A-Za-z0-9]{1,5}", re.DOTALL)
+
+
+def names_secret(name: str) -> bool:
+    """Return whether a name says that its value is a secret."""
+    words = _normal(name)
+    return _ANYWHERE.search(words) is not None or _AT_END.search(words) is not None
+
+
+def names_secret_field(name: str) -> bool:
+    """Return whether the name of a field or an option says so. `key` or `auth` alone do not: programs name much like this."""
+    words = _normal(name.rpartition(".")[2])
+    return _ANYWHERE.search(words) is not None or ("_" in words and _AT_END.search(words) is not None)
+
+
+def is_secret_variable(name: str, value: str) -> bool:
+    """Return whether an environment variable holds a secret by itself, and not the path of a file with one."""
+    if not names_secret(name) or name == "PWD":
+        return False
+    if "/" in value and _OF_A_PATH.search(_normal(name)):
+        return False
+    # A key of AWS may begin with a slash, too, but it is no file and ends in no suffix.
+    return not (value.startswith("/") and (_FILE.fullmatch(value) is not None or _exists(value)))
+
+
+def _normal(name: str) -> str:
+    """Write a name in capitals, with `_` between its words."""
+    return "_".join(word.upper() for word in _WORDS.findall(name))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:
+        return False
