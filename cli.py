@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":  # Ctrl-C while modules are imported would end in a traceback, or in another error of a library.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import errno
+import io
 import json
 import os
-import signal
 import sys
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +20,8 @@ import typer
 
 if TYPE_CHECKING:
     from workflows.planning.plan import Plan
+
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 app = typer.Typer(
     name="cosa",
@@ -81,6 +89,7 @@ def run_experiment(
     def run_one(variant: tuple[str, ...]) -> Plan:
         return run(experiments[variant], reporter, options)
 
+    _clean_up_after_interrupt()
     try:
         if sweep:
             run_variants(variants, run_one, reporter)
@@ -109,6 +118,7 @@ def submit(
     from workflows.cluster.submission import submit as submit_job
     from workflows.planning.selection import Selection
 
+    _clean_up_after_interrupt()
     selection = Selection.of(first, until, only)
     chosen = Submission(spec, tuple(_with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
     job = submit_job(chosen, print)
@@ -211,6 +221,7 @@ def import_checkpoint(
     """Convert a published checkpoint into ours. Say what became of every key."""
     from workflows.commands.import_checkpoint import import_checkpoint as run_import
 
+    _clean_up_after_interrupt()
     run_import(
         file,
         out,
@@ -230,6 +241,7 @@ def ui(
     """Open the MLflow UI on the results of a storage folder."""
     from workflows.commands.mlflow_ui import serve_ui
 
+    _clean_up_after_interrupt()
     serve_ui(storage, port)
 
 
@@ -238,6 +250,7 @@ def doctor(storage: StorageFolder = Path("storage")) -> None:
     """Try every part of the installation: torch, video, Java, MLflow, Ray. Say what to do if one fails."""
     from workflows.commands.doctor import run_doctor
 
+    _clean_up_after_interrupt()
     run_doctor(storage)
 
 
@@ -257,6 +270,7 @@ def sync(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Fi
     """Send MLflow the records that it missed."""
     from workflows.records.tracking import sync_files
 
+    _clean_up_after_interrupt()
     sync_files(files)
 
 
@@ -267,32 +281,71 @@ def _with_storage(overrides: list[str] | None, storage: str | None) -> list[str]
 
 def main() -> None:
     """Run a command; a user's mistake is one clear message, not a traceback."""
-    from cosa.errors import UserError
+    try:
+        _main()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        raise SystemExit(INTERRUPTED) from None
 
+
+def _main() -> None:
+    from cosa.errors import UserError
+    from workflows.terminal.plain_text import print_everywhere
+
+    print_everywhere()
     signal.signal(signal.SIGHUP, _interrupt)
     signal.signal(signal.SIGTERM, _preempt)
     try:
         code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code.
+        sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         raise SystemExit(1) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(f"error: {error.strerror}: {error.filename or 'a file'} could not be written; make room", file=sys.stderr)
+        _leave_output()
+        _say(f"error: {_of_the_system(error)}")
         raise SystemExit(1) from None
     except Exception as error:
         _show_mistake_in_extension(error)
         _show_usage_error(error)
     else:
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         if isinstance(code, int) and code:
             raise SystemExit(code)
+
+
+def _say(text: str) -> None:
+    """Print to standard error, without secrets and control characters. Where nothing can be printed, the exit code remains."""
+    from workflows.spec.secrets import Secrets
+    from workflows.terminal.plain_text import printable
+
+    with suppress(OSError):
+        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
+
+
+def _leave_output() -> None:
+    """Send the rest of standard output nowhere, so that Python does not fail once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_the_system(error: OSError) -> str:
+    """Say what the operating system refused, and for which file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: {error.filename or 'a file'} could not be written; make room"
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _clean_up_after_interrupt() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt from here on. Commands that only read need no cleaning up, and simply end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(number: int, _: object) -> None:
@@ -315,7 +368,7 @@ def _show_mistake_in_extension(error: Exception) -> None:
 
     mistake = mistake_in_extension(error)
     if mistake is not None:
-        print(f"error: {mistake}", file=sys.stderr)
+        _say(f"error: {mistake}")
         raise SystemExit(mistake.exit_code) from None
 
 
@@ -326,7 +379,9 @@ def _show_usage_error(error: Exception) -> None:
     show = getattr(error, "show", None)
     if show is None:
         raise error
-    show()
+    with redirect_stderr(io.StringIO()) as shown:
+        show()
+    _say(shown.getvalue().rstrip("\n"))
     raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 

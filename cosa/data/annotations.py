@@ -23,7 +23,23 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SEPARATOR = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
 _SHOWN = 60
-_DECODER = json.JSONDecoder()
+
+
+class _TwiceError(ValueError):
+    """An object has a field twice, of which JSON readers silently drop one."""
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__(f"field {_show(next(name for name in names if names.count(name) > 1))} appears twice; keep one")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise _TwiceError([name for name, _ in pairs])
+    return fields
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,12 +306,20 @@ def _line_values(path: Path, text: str) -> Iterator[tuple[int, object]]:
 
 def _coco_start(path: Path, text: str, start: int) -> int | None:
     """Where the list "annotations" of a COCO style object begins; None if the file is not of that form."""
+    outermost: list[tuple[str, object]] = []
+
+    def remember(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        outermost[:] = pairs  # The outermost object is the last; the others are checked when they are read one by one.
+        return dict(pairs)
+
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = json.JSONDecoder(object_pairs_hook=remember).raw_decode(text, start)
     except (ValueError, RecursionError):
         return None  # perhaps JSON Lines; a real mistake is reported with its line there
     if _skip_blank(text, end) < len(text) or any(field in value for field in _MEDIA_FIELDS):
         return None
+    if len(value) < len(outermost):
+        raise DataError(f"{path}, line {_line(text, start)}: {_TwiceError([name for name, _ in outermost])}")
     if not isinstance(value.get("annotations"), list):
         raise DataError(
             f"{shown(path)}: found an object with the fields {_names(value)}, expected a JSON list of entries or an object "
@@ -316,6 +340,9 @@ def _decode(path: Path, text: str, position: int, line: int | None = None) -> tu
         return _DECODER.raw_decode(text, position)
     except JSONDecodeError as error:
         _fail_syntax(path, text, error.pos, error.msg, line)
+    except _TwiceError as error:
+        where = line if line is not None else _line(text, position)
+        raise DataError(f"{path}, line {where}: {error}") from error
     except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
         _fail_syntax(path, text, position, str(error), line)
 

@@ -78,8 +78,8 @@ FIELDS = [
     Case(
         "credentials in a bucket's address",
         (
-            "error: --set cluster.checkpoint_storage=s3://team/x?secret_key=a: cluster.checkpoint_storage: credentials do not "
-            "belong in a spec; leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
+            "error: --set cluster.checkpoint_storage=s3://team/x?secret_key=***: cluster.checkpoint_storage: credentials do "
+            "not belong in a spec; leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
             "~/.aws/credentials, on every node",
         ),
         overrides=("cluster.checkpoint_storage=s3://team/x?secret_key=a",),

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from cosa.errors import UserError
+from workflows.terminal.console import PlainConsole
 from workflows.terminal.quiet import chatter_to
 
 LOW_DISK_GIB = 5.0
@@ -67,7 +67,7 @@ def run_doctor(storage: Path) -> None:
     log_folder = Path(tempfile.mkdtemp(prefix="cosa-doctor-log-"))
     log_file = log_folder / "doctor.log"
     with chatter_to(log_file) as terminal:
-        console = Console(file=terminal, highlight=False)
+        console = PlainConsole(terminal)
         for finding in examine(storage):
             sign = "[green]✓[/]" if finding.advice is None else "[red]✗[/]"
             line = f"  {sign} {finding.name:<8} {escape(finding.detail)}  [dim]({finding.seconds:.1f} s)[/]"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from cosa.checkpoints.locate import EXPECTED, PublishedFiles, locate
 from cosa.errors import UserError
+from workflows.terminal.console import PlainConsole
 
 
 def import_checkpoint(
@@ -52,7 +51,7 @@ def import_checkpoint(
         vision_heads=vision_heads,
     )
     save_checkpoint(model, target)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     for line in report.lines():
         console.print(line, markup=False)
     vision, text = model.config.vision, model.config.text

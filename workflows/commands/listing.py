@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
@@ -12,22 +12,23 @@ from cosa.errors import UserError
 from workflows.records.headline import headline
 from workflows.results.layout import MANIFEST, PARTIAL
 from workflows.results.manifest import read_manifest
+from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import duration
 
 
 def show_listing(experiments: Path, storage: Path) -> None:
     """Print specs below a folder, converters, and the results in a storage folder."""
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print("[bold]Specs[/]")
     table = _table("spec", "paper or purpose")
     for path in sorted(experiments.rglob("*.yaml")):
         if path.parent.name != "base":
-            table.add_row(f"  {path}", _header(path))
-    console.print(table if table.row_count else f"  none in {experiments.absolute()}")
+            table.add_row(f"  {escape(str(path))}", escape(_header(path)))
+    console.print(table if table.row_count else f"  none in {escape(str(experiments.absolute()))}")
     console.print("\n[bold]Converters[/] (stages of kind prepare)")
     for name, converter in CONVERTERS.items():
-        console.print(f"  {name:<12} {converter.description}")
-    console.print(f"\n[bold]Results[/] in {storage}")
+        console.print(f"  {escape(f'{name:<12} {converter.description}')}")
+    console.print(f"\n[bold]Results[/] in {escape(str(storage))}")
     results = _results(storage)
     console.print(results if results.row_count else "  none yet")
 
@@ -41,7 +42,11 @@ def _table(*columns: str) -> Table:
 
 def _header(path: Path) -> str:
     """Find the line of a spec's opening comment that says what to expect."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "(cannot be read)"
+    for line in text.splitlines():
         if line.startswith(("# Paper:", "# Expect:", "# Purpose:")):
             return line.partition(":")[2].strip()
         if line and not line.startswith("#"):
@@ -57,16 +62,17 @@ def _results(storage: Path) -> Table:
         try:
             manifest = read_manifest(path.parent)
         except UserError as error:
-            table.add_row(f"  {path.parts[-4]}", path.parts[-3], "", "", f"[red]{error}[/]", str(path.parent))
+            names = (f"  {escape(path.parts[-4])}", escape(path.parts[-3]))
+            table.add_row(*names, "", "", f"[red]{escape(str(error))}[/]", escape(str(path.parent)))
             continue
         if manifest is not None:
             when = manifest.started.replace("T", " ")[:16]
             table.add_row(
-                f"  {manifest.experiment}",
-                manifest.stage,
-                when,
+                f"  {escape(manifest.experiment)}",
+                escape(manifest.stage),
+                escape(when),
                 duration(manifest.seconds),
-                headline(manifest.kind, manifest.metrics),
-                path.parent.name,
+                escape(headline(manifest.kind, manifest.metrics)),
+                escape(path.parent.name),
             )
     return table

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import require_free_port
 from workflows.records.mlflow_store import DATABASE, local_artifacts, local_store
+from workflows.terminal.console import PlainConsole
 
 
 def serve_ui(storage: Path, port: int) -> None:
@@ -23,7 +22,7 @@ def serve_ui(storage: Path, port: int) -> None:
     if not (storage / DATABASE).is_file():
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
-    Console(highlight=False).print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
+    PlainConsole().print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
     command = [
         sys.executable,
         "-m",

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from workflows.spec.sections import (
 )
 from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.spec.sweep import SweepSection
+from workflows.terminal.console import PlainConsole
 
 
 def sections() -> dict[str, type[BaseModel]]:
@@ -59,7 +59,7 @@ def show_schema(section: str | None, *, as_json: bool) -> None:
     if section is not None and section not in known:
         raise UserError(f"no section {section!r}{did_you_mean(section, known)}")
     chosen = known if section is None else {section: known[section]}
-    console = Console(highlight=False)
+    console = PlainConsole()
     if as_json:
         print(json.dumps(json_schema() if section is None else known[section].model_json_schema(), indent=2))
         return

@@ -45,7 +45,7 @@ def mermaid(plan: Plan) -> str:
         )
     lines += [f"  {names[i]} --> {names[step.name]}" for step in plan.steps for i in plan.experiment.inputs[step.name]]
     lines += [f"  classDef {_class(action)} fill:{colour},stroke:#666" for action, colour in _COLOURS.items()]
-    return "\n".join(lines)
+    return Secrets.of_process().hide("\n".join(lines))
 
 
 def _class(action: str) -> str:

@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     except NotADirectoryError:
         return None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedResultError(f"{path} is damaged ({error})") from error
     except OSError as error:
         raise DamagedResultError(f"{path} cannot be read ({error.strerror or error})") from error

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from workflows.terminal.plain_text import REPLACEMENTS
+
 
 @contextmanager
 def chatter_to(log_file: Path) -> Iterator[TextIO]:
@@ -21,7 +23,7 @@ def chatter_to(log_file: Path) -> Iterator[TextIO]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with log_file.open("a", encoding="utf-8") as log, os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
+    with log_file.open("a", encoding="utf-8") as log, _copy_of_output() as terminal:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
@@ -33,3 +35,9 @@ def chatter_to(log_file: Path) -> Iterator[TextIO]:
             for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+def _copy_of_output() -> TextIO:
+    """Open standard output once more, with the encoding that it has."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return os.fdopen(os.dup(1), "w", encoding=encoding, errors=REPLACEMENTS)

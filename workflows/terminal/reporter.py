@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +18,8 @@ from cosa.evaluation.metric import Metric
 from cosa.tasks.all_tasks import label_of
 from workflows.planning.drawing import tree
 from workflows.planning.plan import Plan
+from workflows.terminal.console import PlainConsole
+from workflows.terminal.plain_text import printable
 
 SYMBOLS = {
     "run": "[yellow]run[/]", "skip": "[green]skip[/]", "blocked": "[red]blocked[/]", "left out": "[dim]left out[/]",
@@ -69,7 +70,8 @@ class StageLine:
             self.log(self.__rich__())
 
     def __rich__(self) -> Text:
-        parts = [f"{self.activity} {self.done}/{self.total}" if self.total else self.activity]
+        activity = printable(self.activity)
+        parts = [f"{activity} {self.done}/{self.total}" if self.total else activity]
         if "loss" in self.figures:
             parts.append(f"loss {self.figures['loss']:.3f}")
         if "samples_per_second" in self.figures:
@@ -94,15 +96,15 @@ class StageLine:
 class Reporter:
     """Prints a run. On a terminal the running stage is a live line; in a file it is a line now and then."""
 
-    def __init__(self, console: Console | None = None):
-        self.console = console or Console(highlight=False)
+    def __init__(self, console: PlainConsole | None = None):
+        self.console = console or PlainConsole()
         self._read_since: float | None = None
 
     @contextmanager
     def on(self, file: TextIO) -> Iterator[None]:
         """Print to another file for a while."""
         before = self.console
-        self.console = Console(file=file, highlight=False)
+        self.console = PlainConsole(file)
         try:
             yield
         finally:
@@ -134,7 +136,7 @@ class Reporter:
         if time.monotonic() - self._read_since > SECONDS_BETWEEN_READINGS:
             self._read_since = time.monotonic()
             text = f"reading {folder} once, to know when it changes: {done / 1e9:.1f} of {total / 1e9:.1f} GB"
-            Console(stderr=True, highlight=False).print(escape(text), soft_wrap=True)
+            PlainConsole(stderr=True).print(escape(text), soft_wrap=True)
 
     def print(self, text: str) -> None:
         """Print a line in rich's markup. Text that comes from elsewhere must be escaped."""
@@ -147,8 +149,9 @@ class Reporter:
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
         """Show the live line while a stage runs."""
-        line = StageLine(name, width, None if self.console.is_terminal else self._print_line)
-        if self.console.is_terminal:
+        is_live = self.console.is_terminal and not self.console.is_dumb_terminal
+        line = StageLine(name, width, None if is_live else self._print_line)
+        if is_live:
             with Live(line, console=self.console, refresh_per_second=4, transient=True):
                 yield line
         else:

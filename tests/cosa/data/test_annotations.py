@@ -201,3 +201,36 @@ def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe.json", tmp_path):
         with pytest.raises(DataError, match=r"is a (pipe \(FIFO\)|folder), not a file; expected a JSON list of entries"):
             load_captions(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "field"),
+    [
+        ('[{"video_id": "a", "desc": "x"},\n {"video_id": "b", "desc": "y", "desc": "z"}]', 2, "desc"),
+        ('[{"video_id": "a", "video_id": "b", "desc": "x"}]', 1, "video_id"),
+        ('{"video_id": "a", "desc": "x"}\n{"video_id": "b", "desc": "y", "desc": "y"}\n', 2, "desc"),
+        ('{"video_id": "a", "desc": "x", "desc": "x"}\n', 1, "desc"),
+        ('[{"video_id": "a", "desc": "x", "more": {"k": 1,\n "k": 1}}]', 1, "k"),
+    ],
+)
+def test_field_that_appears_twice(content: str, line: int, field: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    for load in (load_captions, load_references, load_video_ids):
+        with pytest.raises(DataError, match=rf"a\.json, line {line}: field '{field}' appears twice; keep one"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "field"),
+    [
+        ('{"annotations": [],\n "annotations": [{"image_id": 1, "caption": "x"}]}', 1, "annotations"),
+        ('\n{"info": {}, "info": {}, "annotations": [{"image_id": 1, "caption": "x"}]}', 2, "info"),
+        ('{"annotations": [{"image_id": 1, "caption": "x"},\n{"image_id": 2, "caption": "x", "caption": "y"}]}', 2, "caption"),
+    ],
+)
+def test_field_that_appears_twice_in_coco_files(content: str, line: int, field: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"a\.json, line {line}: field '{field}' appears twice; keep one"):
+        load_references(path)
