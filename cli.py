@@ -148,6 +148,7 @@ def plan(
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a diagram that GitHub and editors draw.")] = False,
 ) -> None:
     """Show which stages would run, which are done, and why. Runs nothing."""
+    from workflows.planning.annotation_notes import annotation_notes
     from workflows.planning.drawing import as_json as json_of
     from workflows.planning.drawing import mermaid
     from workflows.planning.plan import check_inputs, make_plan
@@ -159,10 +160,14 @@ def plan(
     experiment = load_spec(spec, _with_storage(overrides, storage))
     made = make_plan(experiment, force=force or (), selection=selection, on_read=Reporter().reading)
     check_inputs(made)
-    if as_json or as_mermaid:
-        print(json_of(made) if as_json else mermaid(made))
+    if as_mermaid and not as_json:
+        print(mermaid(made))
+        return
+    notes = annotation_notes(made)
+    if as_json:
+        print(json_of(made, notes))
     else:
-        Reporter().plan(made)
+        Reporter().plan(made, notes)
 
 
 @app.command()

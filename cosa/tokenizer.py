@@ -5,11 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 
-VOCABULARY_FILE = Path(__file__).parent / "assets" / "bert-base-uncased-vocab.txt"
-PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+from cosa.word_pieces import END, MASK, PAD, START, VOCABULARY_FILE, read_vocabulary, word_pieces
 
 
 class CaptionTokenizer:
@@ -19,14 +17,9 @@ class CaptionTokenizer:
     """
 
     def __init__(self, vocabulary_size: int = 30522, vocabulary_file: Path = VOCABULARY_FILE):
-        entries = vocabulary_file.read_text(encoding="utf-8").splitlines()[:vocabulary_size]
-        vocabulary = {entry: index for index, entry in enumerate(entries)}
+        vocabulary = read_vocabulary(vocabulary_size, vocabulary_file)
         self.vocabulary_size = len(vocabulary)
-        self._tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100))
-        self._tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        self._tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-        self._tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (PAD, UNKNOWN, START, END, MASK)])
+        self._tokenizer = word_pieces(vocabulary)
         self.pad_id, self.start_id, self.end_id, self.mask_id = (vocabulary[t] for t in (PAD, START, END, MASK))
         self._ids = lru_cache(maxsize=200_000)(self._encode)
         self._vocabulary_file = vocabulary_file

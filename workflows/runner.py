@@ -26,6 +26,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
+from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
@@ -100,7 +101,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     if checkpoints is not None and trains:
         require_writable(checkpoints)
     _start_over(plan, options.forced_before, reporter)
-    reporter.plan(plan)
+    reporter.plan(plan, annotation_notes(plan))
     if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")

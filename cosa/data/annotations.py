@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from json.decoder import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -118,6 +119,16 @@ def load_video_ids(path: Path | str) -> list[str]:
         DataError: the file cannot be read or an entry has no usable identifier.
     """
     return list(dict.fromkeys(_media_id(item) for item in _items(Path(path))))
+
+
+def first_texts(path: Path | str, count: int) -> list[str]:
+    """The first captions or questions of a file, at most `count`; the rest of it is not decoded."""
+    texts: list[str] = []
+    for item in islice(_items(Path(path)), count):
+        fields = _fields(item)
+        name = _first_present((*_CAPTION_FIELDS, "question"), fields)
+        texts += _texts(item, name, fields[name]) if name is not None else ()
+    return texts[:count]
 
 
 def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry], path: Path | str) -> None:

@@ -16,6 +16,7 @@ class CaptionMetric:
     label: as people write the metric. scorer: 'module:class' of the `CaptionScorer` that computes it, imported when used;
     metrics with the same scorer are computed together. is_slow: takes many seconds, so validation and the baseline leave it
     out. by_default: evaluation computes it if the spec does not say; fingerprints of older results hold exactly these.
+    fewest_clips: with fewer, its value says nothing. CIDEr weighs words by the number of clips that lack them.
     """
 
     label: str
@@ -23,6 +24,7 @@ class CaptionMetric:
     is_slow: bool = False
     by_default: bool = False
     lower_is_better: bool = False
+    fewest_clips: int = 1
 
 
 _SCORERS = "cosa.evaluation.caption_scorers"
@@ -35,7 +37,7 @@ CAPTION_METRICS: Table[CaptionMetric] = Table(
         "bleu4": CaptionMetric("BLEU-4", f"{_SCORERS}.bleu:BleuScorer", by_default=True),
         "meteor": CaptionMetric("METEOR", f"{_SCORERS}.meteor:MeteorScorer", is_slow=True, by_default=True),
         "rouge_l": CaptionMetric("ROUGE-L", f"{_SCORERS}.rouge_l:RougeLScorer", by_default=True),
-        "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True),
+        "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True, fewest_clips=2),
     },
 )
 

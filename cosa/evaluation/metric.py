@@ -10,13 +10,14 @@ class Metric:
     """A metric of evaluation or training.
 
     name: in results, specs and MLflow. label: in tables for people; a metric without one is recorded and not shown there.
-    lower_is_better: it is a rank or a loss. digits: behind the point.
+    lower_is_better: it is a rank or a loss. digits: behind the point. fewest_clips: with fewer, its value says nothing.
     """
 
     name: str
     label: str | None = None
     lower_is_better: bool = False
     digits: int = 1
+    fewest_clips: int = 1
 
     @property
     def mode(self) -> str:

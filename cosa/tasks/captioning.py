@@ -58,7 +58,10 @@ class Captioning(Task[CaptioningSettings]):
     @property
     def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]  # as the table has them now
         """The table of caption metrics."""
-        return tuple(Metric(name, metric.label, metric.lower_is_better) for name, metric in CAPTION_METRICS.items())
+        return tuple(
+            Metric(name, metric.label, metric.lower_is_better, fewest_clips=metric.fewest_clips)
+            for name, metric in CAPTION_METRICS.items()
+        )
 
     def objectives(self, settings: CaptioningSettings) -> tuple[str, ...]:
         """Causal generative modelling, or self-critical training."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from workflows.planning.plan import Plan, Step
 from workflows.spec.secrets import Secrets
@@ -52,8 +52,8 @@ def _class(action: str) -> str:
     return action.replace(" ", "")
 
 
-def as_json(plan: Plan) -> str:
-    """Write everything that is known about every step."""
+def as_json(plan: Plan, notes: Iterable[str] = ()) -> str:
+    """Write everything that is known about every step. notes: about annotations."""
     steps = [
         {
             "name": step.name,
@@ -73,6 +73,6 @@ def as_json(plan: Plan) -> str:
         "spec": str(plan.experiment.file),
         "stages": steps,
         "missing": list(plan.missing),
-        "warnings": list(plan.experiment.warnings),
+        "warnings": [*plan.experiment.warnings, *notes],
     }
     return json.dumps(Secrets.of_process().hide_in(described), indent=2)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from workflows.spec.place import FieldPath
 from workflows.spec.sections import ExperimentSection, StageSection
 from workflows.spec.stage_kind import Report
@@ -62,5 +64,5 @@ def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> It
 def _value_at(stage: StageSection, field: FieldPath) -> Any:
     value: Any = stage
     for step in field:
-        value = value[step] if isinstance(value, Mapping | tuple | list) else getattr(value, str(step))
+        value = getattr(value, str(step)) if isinstance(value, BaseModel) else value[step]
     return value

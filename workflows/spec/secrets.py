@@ -40,9 +40,9 @@ _ASSIGNED = re.compile(
 _USER_AND_PASSWORD = re.compile(
     r"""(?x) (?<=://) (?: (?P<user> [^:/@\s"']* ) : (?!\d+/) [^@\s"']* (?: @ [^/?\#@\s"']* )* | [^/@\s"']* ) @"""
 )
-_PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]+)""")
+_PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]*[^&;\#\s"'<>:,.)])""")
 # Matches NAME=VALUE on a command line; a value with a reference is no secret itself.
-_OPTION = re.compile(r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?P<value>(?!\$\{)[^&;\s"'<>]+)""")
+_OPTION = re.compile(r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?P<value>(?!\$\{)[^&;\s"'<>]*[^&;\s"'<>:,.)])""")
 
 
 # Matches `name: value` in the braces of a value such as --set 'options={user: ada, password: abc}'.

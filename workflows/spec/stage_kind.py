@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from cosa.evaluation.metric import Metric
 from cosa.section import Section
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
@@ -162,6 +163,11 @@ class StageKind(ABC, Generic[S]):
         """Return whether it builds a model from the experiment's model section."""
         lineage = self.lineage(section)
         return self.produces == "checkpoint" and lineage is not None and lineage.starts_from is None
+
+    def selection_metric(self, section: S) -> Metric | None:
+        """Return the metric that selects a checkpoint or a trial; None if none does."""
+        del section
+        return None
 
     def registers_as(self, section: S) -> str | None:
         """Return the name of the registered model of which its checkpoint becomes a version."""

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -181,5 +181,5 @@ class _Reader:
         except ValueError as error:
             self._fail(str(error), node)
 
-    def _fail(self, message: str, node: yaml.Node) -> Any:
+    def _fail(self, message: str, node: yaml.Node) -> NoReturn:
         raise SpecError([Problem(message, self.place(node.start_mark))])

@@ -110,8 +110,8 @@ class Reporter:
         finally:
             self.console = before
 
-    def plan(self, plan: Plan) -> None:
-        """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed."""
+    def plan(self, plan: Plan, notes: Iterable[str] = ()) -> None:
+        """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed; then notes."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("  stage", "kind", "", "why"):
             table.add_column(column)
@@ -124,7 +124,7 @@ class Reporter:
                 table.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
         self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})")
         self.console.print(table)
-        for warning in plan.experiment.warnings:
+        for warning in (*plan.experiment.warnings, *notes):
             self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
         for line in plan.missing:
             self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)

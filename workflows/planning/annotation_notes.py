@@ -1,0 +1,129 @@
+"""Notes what annotations say that is allowed but worth knowing: clips for testing that are also trained on, texts of unknown
+words, and too few clips for the metric that selects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cosa.data.annotations import first_texts, load_video_ids
+from cosa.word_pieces import unknown_share
+from workflows.planning.plan import Plan, Step
+from workflows.spec.experiment import Experiment
+from workflows.spec.reads import AnnotationsRead
+from workflows.spec.stage_kinds import kind_of
+
+MOST_BYTES = 2**26  # Larger files, of millions of captions, are not read once more for notes.
+TEXTS = 500  # So many of a file are looked at.
+MANY_UNKNOWN = 0.3
+BERT_VOCABULARY = 30522
+
+Split = tuple[str, str]  # names of a dataset and of a split of it
+
+
+def annotation_notes(plan: Plan) -> tuple[str, ...]:
+    """Return notes about the annotations of the stages that will run; those that a prepare stage makes cannot be read yet."""
+    files = _Splits(plan.experiment)
+    notes = [note for step in plan.to_run for note in _notes(step, plan.experiment, files)]
+    return tuple(dict.fromkeys(notes))
+
+
+def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
+    reads = kind_of(step.section).reads(step.section, experiment.section.datasets)
+    used = [read for read in reads if isinstance(read, AnnotationsRead) and not read.use.only_ids]
+    tested = dict.fromkeys((read.dataset, read.use.split) for read in used if read.use.evaluated)
+    for split in tested:
+        for other, stages in _trained_on(step.name, experiment).items():
+            if other[0] != split[0] or not experiment.same_split(split[0], split[1], other[1]):
+                yield from _overlap(step, split, other, stages, files)
+        yield from _too_few(step, split, files)
+    for split in dict.fromkeys((read.dataset, read.use.split) for read in used):
+        share = files.unknown_share(split)
+        if share > MANY_UNKNOWN:
+            yield (
+                f"{100 * share:.0f} % of the words of {_name(split)} are unknown to the tokenizer (BERT's uncased English "
+                "vocabulary): stages that read it see [UNK] in their place"
+            )
+
+
+def _overlap(step: Step, split: Split, other: Split, stages: list[str], files: _Splits) -> Iterator[str]:
+    own, trained = files.clips(split), files.clips(other)
+    both = own & trained
+    if both:
+        _, first = min(both)
+        yield (
+            f"{step.name}: {len(both)} of {len(own)} clips of {_name(split)} are also in {_name(other)}, on which "
+            f"{' and '.join(stages)} trained, such as {first!r}: its scores are optimistic"
+        )
+
+
+def _too_few(step: Step, split: Split, files: _Splits) -> Iterator[str]:
+    kind = kind_of(step.section)
+    metric, lineage = kind.selection_metric(step.section), kind.lineage(step.section)
+    clips = len(files.clips(split))
+    if metric is not None and lineage is not None and lineage.selected_on == split and 0 < clips < metric.fewest_clips:
+        yield (
+            f"{step.name} selects by {metric.label or metric.name} on {_name(split)}, which has {clips} clip: the metric is "
+            f"always 0 with fewer than {metric.fewest_clips}, so that nothing is selected"
+        )
+
+
+def _name(split: Split) -> str:
+    return "/".join(split)
+
+
+def _trained_on(stage: str, experiment: Experiment) -> dict[Split, list[str]]:
+    """Return the splits that the model of a stage was trained on, each with the stages that did."""
+    found: dict[Split, list[str]] = {}
+    seen: set[str] = set()
+    name: str | None = stage
+    while name is not None and name in experiment.stages and name not in seen:
+        seen.add(name)
+        lineage = kind_of(experiment.stages[name]).lineage(experiment.stages[name])
+        if lineage is None:
+            break
+        for split in lineage.trained_on:
+            found.setdefault(split, []).append(name)
+        name = lineage.starts_from
+    return found
+
+
+class _Splits:
+    """Reads what is asked of splits, each file once."""
+
+    def __init__(self, experiment: Experiment):
+        self.datasets = experiment.section.datasets
+        self.vocabulary_size = experiment.section.model.text.vocabulary_size
+        self._clips: dict[Split, frozenset[tuple[Path, str]]] = {}
+        self._shares: dict[Split, float] = {}
+
+    def clips(self, split: Split) -> frozenset[tuple[Path, str]]:
+        """Return the clips of a split: the folder that they are in, and their ids."""
+        if split not in self._clips:
+            ids = (video_id for file in self._files(split) for video_id in load_video_ids(file))
+            self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in ids)
+        return self._clips[split]
+
+    def unknown_share(self, split: Split) -> float:
+        """Return the share of words that the tokenizer does not know, in the first texts of a split."""
+        if split not in self._shares:
+            texts = [text for file in self._files(split) for text in first_texts(file, TEXTS)]
+            # In English and the full vocabulary nothing is unknown, and loading the tokenizer takes a while.
+            letters = "".join(texts)
+            plain = letters.isascii() and self.vocabulary_size >= BERT_VOCABULARY
+            self._shares[split] = 0.0 if plain else unknown_share(texts, self.vocabulary_size)
+        return self._shares[split]
+
+    def _root(self, dataset: str) -> Path:
+        section = self.datasets[dataset]
+        return Path(section.frames or section.root).expanduser().absolute()
+
+    def _files(self, split: Split) -> list[Path]:
+        """Return the files of captions and questions that can be read now."""
+        dataset, name = split
+        section = self.datasets[dataset]
+        if section.made_by is not None or name not in section.splits:
+            return []
+        named = dict.fromkeys(filter(None, (section.splits[name].captions, section.splits[name].questions)))
+        paths = [Path(path).expanduser() for path in named]
+        return [path for path in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
