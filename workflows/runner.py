@@ -383,14 +383,18 @@ def ui_command(experiment: Experiment) -> str:
 
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
-    """Return the command that resumes a run. It has no --force, because forced stages that are done need not run again."""
+    """Return the command that resumes a run, without secrets: logs may keep it.
+
+    It has no --force, because forced stages that are done need not run again.
+    """
     if is_job():
         return "the command that submitted this job"
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]
     changes += [part for sweep in sweeps for part in ("--sweep", sweep)]
-    return shlex.join([*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()])
+    words = [*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()]
+    return shlex.join(map(Secrets.of_process().hide_in_argument, words))
 
 
 def _ray_command() -> str:

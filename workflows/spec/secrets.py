@@ -42,9 +42,16 @@ _USER_AND_PASSWORD = re.compile(
 )
 _PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]*[^&;\#\s"'<>:,.)])""")
 # Matches NAME=VALUE on a command line; a value with a reference is no secret itself.
-_OPTION = re.compile(r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?P<value>(?!\$\{)[^&;\s"'<>]*[^&;\s"'<>:,.)])""")
+_OPTION = re.compile(
+    r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?!["']?\$\{)"""
+    r"""(?P<value>"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^&;\s"'<>]*[^&;\s"'<>:,.)])"""
+)
 
 
+# Matches 'name': 'value' of JSON or Python in a text, such as the message of an exception.
+_QUOTED_ENTRY = re.compile(
+    r"""(?P<start>(?P<quote>["'])(?P<name>[\w.-]{1,200})(?P=quote)\s*:\s*)(?P<value>"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+')"""
+)
 # Matches `name: value` in the braces of a value such as --set 'options={user: ada, password: abc}'.
 _ENTRY = re.compile(
     r"""(?P<start>[{,]\s*["']?(?P<name>[\w.-]{1,200})["']?\s*:\s*)(?!["']?\$\{)(?P<value>"[^"]*"|'[^']*'|[^\s,}\]][^,}\]]*)"""
@@ -92,7 +99,7 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Return a text without passwords in addresses, values of secret variables and options, and what looks like a key."""
-        return _OPTION.sub(_hide_option, self._hide_values(text))
+        return _QUOTED_ENTRY.sub(_hide_option, _OPTION.sub(_hide_option, self._hide_values(text)))
 
     def hide_in_argument(self, word: str) -> str:
         """Return a word of a command line, with secrets hidden; NAME=VALUE is hidden in full, also if it has spaces."""
