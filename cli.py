@@ -312,8 +312,8 @@ def _main() -> None:
         _leave_broken_output()
         raise SystemExit(1) from None
     except OSError as error:
-        what = "a file" if _leave_broken_output() else "standard output"
-        _say(f"error: {_of_the_system(error, what)}")
+        _leave_broken_output()
+        _say(f"error: {_of_the_system(error)}")
         raise SystemExit(1) from None
     except Exception as error:
         _show_mistake_in_extension(error)
@@ -334,21 +334,19 @@ def _say(text: str) -> None:
         print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
 
 
-def _leave_broken_output() -> bool:
-    """Return whether standard output can be written; if not, send the rest nowhere, or Python fails once more when it ends."""
+def _leave_broken_output() -> None:
+    """Send the rest of standard output nowhere if it cannot be written, or Python fails once more when it ends."""
     try:
         sys.stdout.flush()
-        return True
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
 
 
-def _of_the_system(error: OSError, what: str) -> str:
-    """Say what the operating system refused, and for which file. what: names the file if the error does not."""
+def _of_the_system(error: OSError) -> str:
+    """Say what the operating system refused, and for which file."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.strerror}: {error.filename or what} could not be written; make room"
+        return f"{error.strerror}: {error.filename or 'the output, or a file,'} could not be written; make room"
     where = f"{error.filename}: " if error.filename is not None else ""
     return f"{where}{error.strerror or error}"
 

@@ -78,7 +78,7 @@ def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     variables=st.dictionaries(NAMES, VALUES | VALUES.map("/".__add__), min_size=3, max_size=6),
     literals=st.lists(VALUES, min_size=11, max_size=11, unique=True),

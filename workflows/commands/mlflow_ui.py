@@ -23,27 +23,7 @@ def serve_ui(storage: Path, port: int) -> None:
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
     PlainConsole().print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--no-serve-artifacts",
-    ]
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": local_store(storage),
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": local_artifacts(storage),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Jobs would need eight more processes, which nobody uses here.
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - fixed command, no shell
+    with subprocess.Popen(_command(port), env={**os.environ, **_settings(storage)}) as server:  # noqa: S603 - no shell
         try:
             code = server.wait()
         except KeyboardInterrupt:
@@ -52,3 +32,22 @@ def serve_ui(storage: Path, port: int) -> None:
             return
     if code:
         raise UserError(f"mlflow server ended with code {code}")
+
+
+def _command(port: int) -> list[str]:
+    """Return the command that `mlflow server` would use, but for the application, which is MLflow's behind a guard."""
+    root = str(Path(__file__).resolve().parents[2])
+    where = ["--app-dir", root, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "uvicorn", *where, "workflows.commands.guarded_mlflow:app"]
+
+
+def _settings(storage: Path) -> dict[str, str]:
+    """Return the variables in which `mlflow server` hands its options to the application; artifacts are not proxied."""
+    from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
+
+    return {
+        BACKEND_STORE_URI_ENV_VAR: local_store(storage),
+        ARTIFACT_ROOT_ENV_VAR: local_artifacts(storage),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Jobs would need eight more processes, which nobody uses here.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }

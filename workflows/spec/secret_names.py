@@ -16,7 +16,6 @@ _AT_END = re.compile(
     r"(?:_(?:VALUE|DATA|TEXT|STRING|HEADER|PROD|DEV|TEST|BASE64|JSON|OLD|NEW|CURRENT|ENV|[0-9]+))*$"
 )
 _OF_A_PATH = re.compile(r"_(?:PATH|FILE|DIR|FOLDER|SOCK|SOCKET|HOME|ROOT)$")
-_FILE = re.compile(r"/.*\.[A-Za-z0-9]{1,5}", re.DOTALL)
 
 
 def names_secret(name: str) -> bool:
@@ -37,8 +36,8 @@ def is_secret_variable(name: str, value: str) -> bool:
         return False
     if "/" in value and _OF_A_PATH.search(_normal(name)):
         return False
-    # A key of AWS may begin with a slash, too, but it is no file and ends in no suffix.
-    return not (value.startswith("/") and (_FILE.fullmatch(value) is not None or _exists(value)))
+    # A key of AWS may begin with a slash, too, but it is no file, and in no folder that there is.
+    return not (value.startswith("/") and _is_in_a_folder(value))
 
 
 def _normal(name: str) -> str:
@@ -46,8 +45,10 @@ def _normal(name: str) -> str:
     return "_".join(word.upper() for word in _WORDS.findall(name))
 
 
-def _exists(path: str) -> bool:
+def _is_in_a_folder(path: str) -> bool:
+    """Return whether a path is that of something inside a folder of the root, whether it exists or not."""
+    folder = os.path.dirname(path.rstrip("/"))  # noqa: PTH120 - a secret is no Path
     try:
-        return os.path.lexists(path)
-    except ValueError:
+        return folder.strip("/") != "" and os.path.isdir(folder)  # noqa: PTH112
+    except ValueError:  # It has a null character.
         return False
