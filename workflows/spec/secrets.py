@@ -68,7 +68,9 @@ def _hide_parameter(found: re.Match[str]) -> str:
 
 
 def _hide_option(found: re.Match[str]) -> str:
-    return f"{found['start']}{HIDDEN}" if names_secret_field(found["name"]) else found[0]
+    if names_secret_field(found["name"]):
+        return f"{found['start']}{HIDDEN}"
+    return found["start"] + _OPTION.sub(_hide_option, found["value"])  # as in --set=a.password=abc
 
 
 def without_password(address: str, *, keep_user: bool) -> str:

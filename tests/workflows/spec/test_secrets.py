@@ -1,13 +1,16 @@
 """Secrets stay out of what is recorded; what is none stays in."""
 
 import json
+import shlex
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from workflows.records.mlflow_store import TrackingStore, local_store
 from workflows.records.tracking import Tracker
-from workflows.spec.secrets import Secrets, mask_passwords
+from workflows.spec.secret_names import is_secret_variable
+from workflows.spec.secrets import Secrets, mask_passwords, without_password
 from workflows.terminal.reporter import Reporter
 
 SECRETS = Secrets(
@@ -40,6 +43,93 @@ SECRETS = Secrets(
 )
 def test_passwords_with_odd_signs(address: str, hidden: str) -> None:
     assert mask_passwords(f"see '{address}'") == f"see '{hidden}'"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "access_token",
+        "api_key",
+        "apikey",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "sig",
+        "client_secret",
+        "key",
+        "Password",
+        "auth%5Ftoken",
+    ],
+)
+def test_parameters_of_addresses(name: str) -> None:
+    assert mask_passwords(f"https://host/x?a=1&{name}=b/c%20d&e=2, or") == f"https://host/x?a=1&{name}=***&e=2, or"
+    assert mask_passwords(f"https://host/#{name}=abc") == f"https://host/#{name}=***"
+    assert without_password(f"https://host/x?{name}=abc&e=2", keep_user=True) == "https://host/x?e=2"
+
+
+@pytest.mark.parametrize("name", ["page", "tokens", "sort_key_order", "monkey", "author", "path", "compass"])
+def test_other_parameters_of_addresses(name: str) -> None:
+    assert mask_passwords(f"https://host/x?{name}=abc") == f"https://host/x?{name}=abc"
+    assert without_password(f"https://host/x?{name}=abc", keep_user=True) == f"https://host/x?{name}=abc"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_secret"),
+    [
+        ("MY_SECRET_VALUE", "something", True),
+        ("mySecretValue", "something", True),
+        ("SECRET_FOR_TESTS", "something", True),
+        ("TOKEN_1", "something", True),
+        ("AWS_SECRET_ACCESS_KEY", "/wJalrXUtnFEMI/K7MDENG+bPx", True),  # It begins like a path, and is none.
+        ("AWS_SECRET_ACCESS_KEY", "/abc.def", True),
+        ("MY_TOKEN", "/tmp/a-file", False),  # in a folder that exists
+        ("MY_TOKEN_FILE", "/nowhere/token", False),
+        ("MY_TOKEN_PATH", "not a path", True),
+        ("PWD", "/nowhere", False),
+        ("RAY_AUTH_MODE", "something", False),
+        ("MAX_TOKENS", "100000", False),
+        ("MONKEY", "something", False),
+        ("AUTHOR", "somebody", False),
+        ("KEYBOARD", "something", False),
+        ("S3_KEY", "something", True),
+    ],
+)
+def test_names_of_variables(name: str, value: str, is_secret: bool) -> None:
+    assert is_secret_variable(name, value) is is_secret
+    assert (Secrets({name: value}).hide(value) == "***") is is_secret
+
+
+@pytest.mark.parametrize(
+    ("word", "hidden"),
+    [
+        ("stages.a.options.password=two words", "stages.a.options.password=***"),
+        ("--set=a.api_key=abc", "--set=a.api_key=***"),
+        ("a.options={user: ada, password: hunter two, n: 1}", "a.options={user: ada, password: ***, n: 1}"),
+        ('a.options={"db_password": "x, y"}', 'a.options={"db_password": ***}'),
+        ("a.password=${env:MY_PASSWORD}", "a.password=${env:MY_PASSWORD}"),
+        ("a.max_text_tokens=40", "a.max_text_tokens=40"),
+        ("a.key=abc", "a.key=abc"),
+    ],
+)
+def test_words_of_a_command(word: str, hidden: str) -> None:
+    assert SECRETS.hide_in_argument(word) == hidden
+
+
+@pytest.mark.parametrize(
+    "value", ["it's secret", 'with "quotes"', "a/b+c=d e", "é-日-secret", "back\\slash", "line one\nline two"]
+)
+def test_secrets_as_they_stand_in_texts(value: str) -> None:
+    secrets = Secrets({"MY_SECRET": value})
+    for text in (value, quote(value), quote(value, safe=""), json.dumps(value), repr(value), shlex.join(["x", value])):
+        hidden = secrets.hide(f"before {text} after")
+        assert "***" in hidden
+        assert value not in hidden
+        assert all(part not in hidden for part in value.split("\n"))
+
+
+def test_fields_with_telling_names() -> None:
+    data = {"password": "abc", "nested": [{"apiKey": "x", "n": 1}], "token": "${env:T}", "max_text_tokens": 40, "key": "plain"}
+    assert Secrets({}).hide_in(data) == data | {"password": "***", "nested": [{"apiKey": "***", "n": 1}]}
+    assert Secrets({}).hide("refused: {'password': 'abc def', 'user': 'ada'}") == "refused: {'password': ***, 'user': 'ada'}"
 
 
 def test_passwords_in_addresses() -> None:
