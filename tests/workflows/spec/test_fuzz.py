@@ -88,7 +88,7 @@ def changed(path: tuple[Any, ...], value: Any, how: str, spec: dict[str, Any]) -
         node.pop(path[-1], None)
     elif isinstance(node, dict) and how == "rename":
         node[str(value)] = node.pop(path[-1], None)
-    elif isinstance(node, dict) or (isinstance(node, list) and path[-1] < len(node)):
+    elif isinstance(node, dict) or (isinstance(node, list) and isinstance(path[-1], int) and path[-1] < len(node)):
         node[path[-1]] = value
 
 
