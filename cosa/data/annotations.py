@@ -30,7 +30,7 @@ class _TwiceError(ValueError):
     """An object has a field twice, of which JSON readers silently drop one."""
 
     def __init__(self, names: Sequence[str]):
-        super().__init__(f"field {_show(next(name for name in names if names.count(name) > 1))} appears twice; keep one")
+        super().__init__(f"field {shown(next(name for name in names if names.count(name) > 1))} appears twice; keep one")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
