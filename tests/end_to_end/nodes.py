@@ -25,7 +25,7 @@ class Nodes:
     """address: what `cluster.address` takes. dashboard: for `cosa submit --address`. mark: how its processes are known."""
 
     folder: Path
-    temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cosa-ray-")))  # short: sockets lie in it
+    temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cosa-node-")))  # short: sockets lie in it
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from cosa.errors import UserError
 
 PREFIX = "cosa-ray-"
+IN_USE = "in-use"
 # Linux takes 107 bytes for the path of a socket; Ray appends /ray/session_<time>_<pid>/sockets/plasma_store.1 to the folder.
 LONGEST = 107 - len("/ray/session_2026-11-26_19-16-27_293498_4194304/sockets/plasma_store.1")
 
 
 class SessionFolder:
-    """A folder of mode 700 that exists as long as a Ray. Its lock shows other runs, and cleaners of /tmp, that it is used."""
+    """A folder of mode 700 that exists as long as a Ray. A locked file in it shows other runs that it is used."""
 
     def __init__(self) -> None:
         """Make it, and remove those of runs that were killed.
@@ -29,8 +30,10 @@ class SessionFolder:
             base = Path("/tmp")  # noqa: S108 - mkdtemp makes an unguessable folder of mode 700.
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-            self._lock = os.open(self.path, os.O_RDONLY)
+            # The file gets its name once it is locked, so that no run ever takes a folder that was just made for an unused one.
+            self._lock = os.open(self.path / f"{IN_USE}.new", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            (self.path / f"{IN_USE}.new").rename(self.path / IN_USE)
         except OSError as error:
             raise UserError(
                 f"{base}: Ray needs a temporary folder there, which cannot be made ({error.strerror}); make room, or name "
@@ -54,9 +57,9 @@ def _remove_unused(base: Path) -> None:
         try:
             if path.is_symlink() or path.stat().st_uid != os.geteuid():
                 continue
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path / IN_USE, os.O_RDONLY)
         except OSError:
-            continue  # Another run removed it.
+            continue  # It is another program's, is being made, or another run has removed it.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

@@ -3,6 +3,8 @@
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,13 @@ from workflows.cluster.session_folder import LONGEST, SessionFolder
 
 
 @pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A temporary folder whose path is short enough for sockets."""
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    folder.chmod(0o777)
-    monkeypatch.setenv("RAY_TMPDIR", str(folder))
-    return folder
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        monkeypatch.setenv("RAY_TMPDIR", str(folder))
+        yield folder
 
 
 def test_nobody_else_can_enter_it(base: Path) -> None:
@@ -61,9 +62,11 @@ def test_what_only_looks_like_one_stays(base: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (base / "cosa-ray-link").symlink_to(tmp_path / "precious")
     (base / "cosa-ray-file").write_text("")
+    (base / "cosa-ray-just-made").mkdir()
     SessionFolder().remove()
     assert (tmp_path / "precious").is_dir()
     assert (base / "cosa-ray-file").exists()
+    assert (base / "cosa-ray-just-made").is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
