@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,16 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.frames import FrameFolders, ImageFolder, load_frames, pictures_of
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.pictures import PictureFile
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
 
 
 class ClipReader:
-    """Frames of clips in a folder, (frames, 3, resolution, resolution) uint8.
+    """Frames of clips, (frames, 3, resolution, resolution) uint8.
 
     Decoded frames that need no random crop are kept until the cache is full: a small corpus is decoded once, a large one as if
     there were no cache.
@@ -28,19 +29,17 @@ class ClipReader:
 
     def __init__(
         self,
-        folder: Path,
+        source: FrameFolders | ImageFolder,
         *,
-        media: str,
         frames: int,
         resolution: int,
         transforms: CropKind,
         training: bool,
         cache_megabytes: int = 256,
         antialias: bool = True,
-        linked_folders: Sequence[Path | str] = (),
         max_pixels: int = MAX_PIXELS,
     ):
-        self.source = (FrameFolders if media == "video" else ImageFolder)(folder, linked_folders)
+        self.source = source
         self.max_pixels = max_pixels
         self.frames = frames
         self.transform = FrameTransform(transforms, resolution, training, antialias)
@@ -48,7 +47,7 @@ class ClipReader:
         self._cacheable = transforms == "none" or not training
         self._cache: dict[Path, Tensor] = {}
         self._room = cache_megabytes * 2**20
-        self._paths: dict[str, list[Path]] = {}
+        self._files: dict[str, list[PictureFile]] = {}
 
     @classmethod
     def of(
@@ -63,14 +62,12 @@ class ClipReader:
         """Reader of a dataset's frames for training or evaluation. resolution: side of the model's input image, pixels."""
         frames = settings.train_frames if training else settings.frames_in_evaluation
         return cls(
-            Path(dataset.pictures),
-            media=dataset.media,
+            pictures_of(dataset),
             frames=frames if dataset.media == "video" else 1,
             resolution=resolution,
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
-            linked_folders=dataset.linked_folders,
             max_pixels=dataset.max_pixels,
         )
 
@@ -78,12 +75,12 @@ class ClipReader:
         """Frames of one clip: random ones and a random crop from `generator`, the middle ones without it.
 
         Raises:
-            DataError: the clip is missing, empty or damaged; nothing is put in its place.
+            DataError: the clip is missing, empty, damaged or not what extraction wrote; nothing is put in its place.
         """
-        if media_id not in self._paths:
-            self._paths[media_id] = self.source.frame_paths(media_id)
-        paths = self._paths[media_id]
-        chosen = [paths[i] for i in sample_frame_indices(len(paths), self.frames, generator)]
+        if media_id not in self._files:
+            self._files[media_id] = self.source.files(media_id)
+        files = self._files[media_id]
+        chosen = [files[i] for i in sample_frame_indices(len(files), self.frames, generator)]
         if self._cacheable:
             return self._cached(chosen)
         crop = torch.Generator()
@@ -105,14 +102,14 @@ class ClipReader:
                 "provide them, or remove their annotations"
             )
 
-    def _cached(self, paths: list[Path]) -> Tensor:
-        lacking = [path for path in dict.fromkeys(paths) if path not in self._cache]
+    def _cached(self, files: list[PictureFile]) -> Tensor:
+        lacking = [file for file in dict.fromkeys(files) if file.path not in self._cache]
         fresh: dict[Path, Tensor] = {}
         if lacking:
             decoded = self.transform(load_frames(lacking, self.max_pixels))
-            for path, frame in zip(lacking, decoded, strict=True):
+            for (path, _), frame in zip(lacking, decoded, strict=True):
                 fresh[path] = frame
                 if self._room >= frame.nbytes:
                     self._room -= frame.nbytes
                     self._cache[path] = frame.clone()
-        return torch.stack([self._cache[path] if path in self._cache else fresh[path] for path in paths])
+        return torch.stack([self._cache[path] if path in self._cache else fresh[path] for path, _ in files])

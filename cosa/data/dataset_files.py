@@ -24,7 +24,8 @@ class DatasetFiles:
 
     frames: folder of extracted frames (video). root: folder of clips or images. splits: annotation files by split and kind.
     unreadable: ids of clips that extraction could not read; they are left out. linked_folders: where links out of the media
-    folder may lead. max_pixels: of a picture or a frame.
+    folder may lead. max_pixels: of a picture or a frame. extraction: the one that made the frames; "" if they are a person's
+    own, or made before extraction wrote digests.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DatasetFiles:
     unreadable: frozenset[str] = frozenset()
     linked_folders: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
+    extraction: str = ""
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):

@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
+from cosa.data.frame_digests import DIGESTS_FILE, FrameDigests, digest_of_frame, frame_name
 from cosa.data.frames import FRAME_NAME
 from cosa.data.media_ids import shown
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
@@ -49,14 +50,15 @@ def extract_frames(
     jpeg_quality: int = 95,
     *,
     video_id: str | None = None,
+    extraction: str = "",
     reuse: bool = False,
     limits: MediaLimits = DEFAULT_LIMITS,
 ) -> ExtractionRecord:
-    """Write the frames of a clip as `folder/frame_0001.jpg` and so on.
+    """Write the frames of a clip as `folder/frame_0001.jpg` and so on, and their digests as `folder/digests.json`.
 
-    The frames appear complete by one rename, or not at all. Older ones are replaced, or kept as they are with `reuse`. Folders
-    beside them belong to clips below this one ("yoga" and "yoga/1") and stay; nothing may write to these meanwhile. Frames are
-    never enlarged.
+    The frames appear complete by one rename, or not at all. Older ones are replaced, or kept with `reuse` if each is what was
+    written (a loss of power can empty them). Folders beside them belong to clips below this one ("yoga" and "yoga/1") and stay;
+    nothing may write to these meanwhile. Frames are never enlarged.
 
     Args:
         video: The file.
@@ -65,7 +67,8 @@ def extract_frames(
         short_side: Pixels of the shorter side of the frames; None keeps their size.
         jpeg_quality: JPEG quality, 1 to 95.
         video_id: The record's identifier; the folder's name if None.
-        reuse: Keep an existing folder of frames.
+        extraction: What names this extraction in the digests: readers of frames compare it.
+        reuse: Keep an existing folder of the same extraction's frames.
         limits: How large the clip may be.
 
     Returns:
@@ -79,23 +82,24 @@ def extract_frames(
     if _is_reserved(video_id):
         return ExtractionRecord(video_id, error=f"clip {video_id!r} has the name of a frame or of unfinished work; rename it")
     existing = _existing_frames(folder)
-    if existing and reuse:
+    if existing and reuse and _are_intact(folder, video_id, extraction):
         return _record_of_existing(video_id, existing, frames_per_second)
     unfinished = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
     try:
         unfinished.mkdir(parents=True)
         try:
             clip = open_video(video, limits)
-            frames, size, written = _write_frames(
+            digests, size, written = _write_frames(
                 sample_video(clip, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
             )
+            FrameDigests(video_id, extraction, digests).write(unfinished)
         except DataError as error:
             return ExtractionRecord(video_id, error=str(error))
         _publish(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     info = clip.info
-    return ExtractionRecord(video_id, frames, info.duration, size[0], size[1], written, READER)
+    return ExtractionRecord(video_id, len(digests), info.duration, size[0], size[1], written, READER)
 
 
 def remove_partial_folders(root: Path) -> int:
@@ -113,13 +117,14 @@ def remove_partial_folders(root: Path) -> int:
 
 def _write_frames(
     frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
-) -> tuple[int, tuple[int, int], int]:
-    """Returns the number of frames, their (width, height) and their bytes."""
-    count, written = 0, 0
+) -> tuple[list[str], tuple[int, int], int]:
+    """Returns the digests of the frames, their (width, height) and their bytes."""
+    digests: list[str] = []
+    written = 0
     size = (0, 0)
     previous: np.ndarray | None = None
     content = b""
-    for count, picture in enumerate(frames, start=1):
+    for number, picture in enumerate(frames, start=1):
         if picture is not previous:
             image = Image.fromarray(picture)
             if short_side is not None and min(image.size) > short_side:
@@ -129,25 +134,37 @@ def _write_frames(
             buffer = BytesIO()
             image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
             previous, content, size = picture, buffer.getvalue(), image.size
-        (folder / f"frame_{count:04d}.jpg").write_bytes(content)
+        (folder / frame_name(number)).write_bytes(content)
+        digests.append(digest_of_frame(content))
         written += len(content)
-    return count, size, written
+    return digests, size, written
 
 
 def _is_reserved(video_id: str) -> bool:
     """Whether the folder of a clip would be taken for a frame of the clip above it, or for what a killed extraction left."""
-    return any(FRAME_NAME.fullmatch(part) or _PARTIAL_NAME.fullmatch(part) for part in video_id.split("/"))
+    return any(
+        part == DIGESTS_FILE or FRAME_NAME.fullmatch(part) or _PARTIAL_NAME.fullmatch(part) for part in video_id.split("/")
+    )
 
 
 def _existing_frames(folder: Path) -> list[Path]:
     """Frames in a folder, in the order of their names."""
     if not folder.exists():
         return []
-    files = sorted(path for path in folder.iterdir() if path.is_symlink() or not path.is_dir())
+    files = sorted(path for path in folder.iterdir() if path.name != DIGESTS_FILE and (path.is_symlink() or not path.is_dir()))
     strangers = [path.name for path in files if not FRAME_NAME.fullmatch(path.name)]
     if strangers:
         raise DataError(f"{shown(folder)} holds {strangers[0]!r} beside frames; choose another folder or clear it")
     return files
+
+
+def _are_intact(folder: Path, video_id: str, extraction: str) -> bool:
+    """Whether the frames in a folder are those that the same extraction wrote."""
+    try:
+        FrameDigests.read(folder, video_id, extraction).check_all(folder)
+    except DataError:
+        return False
+    return True
 
 
 def _record_of_existing(video_id: str, frames: list[Path], frames_per_second: float) -> ExtractionRecord:

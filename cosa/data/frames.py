@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.data.dataset_files import DatasetFiles
+from cosa.data.frame_digests import FrameDigests, frame_name
 from cosa.data.media_files import MediaFolder, absent, missing
 from cosa.data.media_ids import path_of, shown
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.pictures import read_picture
+from cosa.data.pictures import PictureFile, read_picture
 from cosa.errors import DataError
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
@@ -20,23 +22,31 @@ FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
 
 
 class FrameFolders:
-    """Clips as folders of frames: `<root>/<video_id>/frame_0001.jpg` and so on, as extraction writes them."""
+    """Clips as folders of frames: `<root>/<video_id>/frame_0001.jpg` and so on.
 
-    def __init__(self, root: Path, linked_folders: Sequence[Path | str] = ()) -> None:
+    extraction: the one that made the frames, of which only those are used that it wrote; "" for a person's own frames.
+    """
+
+    def __init__(self, root: Path, linked_folders: Sequence[Path | str] = (), extraction: str = "") -> None:
         self.root = root
+        self.extraction = extraction
         self._media = MediaFolder(root, linked_folders)
 
-    def frame_paths(self, video_id: str) -> list[Path]:
+    def files(self, video_id: str) -> list[PictureFile]:
         """Frames of a clip in the order of time.
 
         Raises:
-            DataError: unusable identifier, no such folder, no frame in it, or a link that leads where it may not.
+            DataError: unusable identifier, no such folder, no frame in it, a link that leads where it may not, or frames of
+                another clip or extraction.
         """
         folder = self._media.folder(video_id)
         if folder is None:
             raise DataError(
                 f"{path_of(self.root, video_id)} is missing: clip {video_id!r} has no extracted frames; extract them"
             )
+        if self.extraction:
+            listed = FrameDigests.read(folder, video_id, self.extraction).digests
+            return [PictureFile(folder / frame_name(number), digest) for number, digest in enumerate(listed, start=1)]
         with os.scandir(folder) as entries:  # one system call: this runs for every sample
             numbered = sorted(
                 (int(match[1]), entry.name, entry.is_symlink())
@@ -45,7 +55,7 @@ class FrameFolders:
             )
         if not numbered:
             raise DataError(f"{shown(folder)} holds no frames, expected frame_0001.jpg and so on; extract the clip again")
-        return [self._media.allowed(folder / name) if is_link else folder / name for _, name, is_link in numbered]
+        return [PictureFile(self._media.allowed(folder / name) if is_link else folder / name) for _, name, is_link in numbered]
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no folder of frames, by the names of folders alone."""
@@ -59,7 +69,7 @@ class ImageFolder:
         self.root = root
         self._media = MediaFolder(root, linked_folders)
 
-    def frame_paths(self, image_id: str) -> list[Path]:
+    def files(self, image_id: str) -> list[PictureFile]:
         """The image's file, as a list of one: an image is a clip of one frame.
 
         Raises:
@@ -68,18 +78,25 @@ class ImageFolder:
         path = self._media.file(image_id, IMAGE_SUFFIXES)
         if path is None:
             raise missing(self.root, image_id, IMAGE_SUFFIXES)
-        return [path]
+        return [PictureFile(path)]
 
     def missing(self, image_ids: Iterable[str]) -> list[str]:
         """The images that have no file, by the names of files alone."""
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
 
 
-def load_frames(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Tensor:
+def pictures_of(dataset: DatasetFiles) -> FrameFolders | ImageFolder:
+    """The frames or images of a dataset."""
+    if dataset.media == "video":
+        return FrameFolders(Path(dataset.pictures), dataset.linked_folders, dataset.extraction)
+    return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
+
+
+def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:
     """Decode pictures of equal size to RGB; grey, palette, CMYK and transparent ones are converted.
 
     Args:
-        paths: Files of one sample, at least one.
+        files: Pictures of one sample, at least one.
         max_pixels: That one of them may have.
 
     Returns:
@@ -87,23 +104,24 @@ def load_frames(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Tensor:
         there, and resizing is three times as fast.
 
     Raises:
-        DataError: a file is missing, damaged or too large, or the sizes differ (the message names the file).
-        ValueError: no paths.
+        DataError: a file is missing, damaged, too large or not what extraction wrote, or the sizes differ (the message
+            names the file).
+        ValueError: no files.
     """
-    if not paths:
-        raise ValueError("expected at least one path")
+    if not files:
+        raise ValueError("expected at least one file")
     decoded: dict[Path, np.ndarray] = {}
-    for path in paths:  # short clips repeat frames: decode each file once
-        if path not in decoded:
-            decoded[path] = read_picture(path, max_pixels)
-    first = decoded[paths[0]]
+    for file in files:  # short clips repeat frames: decode each file once
+        if file.path not in decoded:
+            decoded[file.path] = read_picture(file.path, max_pixels, file.digest)
+    first = decoded[files[0].path]
     for path, picture in decoded.items():
         if picture.shape != first.shape:
             raise DataError(
-                f"{shown(path)} is {_size(picture)} pixels but {paths[0].name} of the same clip is {_size(first)}; the frames "
-                "of a clip must have one size: extract the clip again"
+                f"{shown(path)} is {_size(picture)} pixels but {files[0].path.name} of the same clip is {_size(first)}; the "
+                "frames of a clip must have one size: extract the clip again"
             )
-    return torch.from_numpy(np.stack([decoded[path] for path in paths])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([decoded[file.path] for file in files])).permute(0, 3, 1, 2)
 
 
 def _size(picture: np.ndarray) -> str:

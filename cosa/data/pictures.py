@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from cosa.data.frame_digests import check_frame
 from cosa.data.media_files import open_regular
 from cosa.data.media_ids import shown
 from cosa.data.media_limits import MAX_PIXELS
@@ -26,17 +27,29 @@ _OTHER_CONTENT = 2**24  # bytes of a file that are no pixels: previews, colour p
 Image.MAX_IMAGE_PIXELS = None
 
 
-def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+class PictureFile(NamedTuple):
+    """A picture on disk, and the digest that its content must have; "" if none is known."""
+
+    path: Path
+    digest: str = ""
+
+
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS, digest: str = "") -> np.ndarray:
     """(height, width, 3), uint8 RGB, upright according to its EXIF orientation. Of an animation the first frame.
 
+    digest: that its content must have; "" if none is known.
+
     Raises:
-        DataError: missing, not a regular file, empty, damaged, too large, or of another format; it names the file.
+        DataError: missing, not a regular file, empty, damaged, too large, of another format, or of another digest; it names
+            the file.
     """
     with open_regular(path, _EXPECTED) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _LARGEST_PIXEL * max_pixels + _OTHER_CONTENT:
             raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
         content = file.read()
+    if digest:
+        check_frame(path, content, digest)
     if not content:
         raise DataError(f"{shown(path)} is empty (0 bytes), expected a picture; replace the file or extract the clip again")
     with _picture_errors(path):

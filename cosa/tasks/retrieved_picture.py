@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.frames import load_frames, pictures_of
 
 mpl.use("Agg")
 
@@ -61,8 +61,7 @@ def _draw_clip(cell: Any, strip: Picture, prediction: Mapping[str, Any], column:
 
 def _strip(dataset: DatasetFiles, video_id: str) -> Picture:
     """Some frames of a clip side by side: (height, frames * width, 3)."""
-    source = (FrameFolders if dataset.media == "video" else ImageFolder)(Path(dataset.pictures), dataset.linked_folders)
-    paths = source.frame_paths(video_id)
-    middle = [paths[int((i + 0.5) * len(paths) / FRAMES)] for i in range(FRAMES)] if len(paths) > 1 else paths
+    files = pictures_of(dataset).files(video_id)
+    middle = [files[int((i + 0.5) * len(files) / FRAMES)] for i in range(FRAMES)] if len(files) > 1 else files
     frames: Picture = load_frames(middle, dataset.max_pixels).permute(0, 2, 3, 1).numpy()
     return np.concatenate(list(frames), axis=1)

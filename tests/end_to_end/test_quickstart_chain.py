@@ -1,6 +1,7 @@
 """The quickstart's chain through the command line, and what it leaves on disk and in MLflow."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_frames_are_extracted_with_a_table_about_them(small_run: SmallRun) -> No
     assert {"video_id", "frames", "duration", "width", "height", "bytes", "error"} <= set(table.columns)
     assert table["error"].isna().all()
     for row in table.itertuples():
-        files = sorted((folder / "frames" / row.video_id).iterdir())
+        files = sorted((folder / "frames" / row.video_id).glob("*.jpg"))
         assert [file.name for file in files] == [f"frame_{i:04d}.jpg" for i in range(1, row.frames + 1)]
         assert row.frames == round(row.duration * 4)
 
@@ -156,3 +157,22 @@ def test_what_was_altered_is_noticed_before_it_is_used(small_run: SmallRun, tmp_
     verified = run("verify", "--storage", str(storage))
     assert verified.code == 1
     assert "2 of 9 results are damaged" in verified.output, "that of test-captioning is set aside until there is a new one"
+
+
+def test_frames_of_another_clip_are_noticed_when_they_are_read(small_run: SmallRun, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    shutil.copytree(small_run.storage, storage)
+    (extracted,) = (storage / "quickstart" / "frames").iterdir()
+    (evaluated,) = (storage / "quickstart" / "test-captioning").iterdir()
+    predictions = json.loads((evaluated / "predictions_captioning.json").read_text())
+    first, second = (entry["video_id"] for entry in predictions[:2])
+    for frame in (extracted / "frames" / first).glob("*.jpg"):
+        shutil.copy2(frame, extracted / "frames" / second / frame.name)
+    done = run(*small_run.arguments, "--storage", str(storage), "--force", "test-captioning")
+    assert done.code == 1
+    message = rf"{second}/frame_\d+\.jpg is not the frame that extraction wrote; make the frames again with --force"
+    assert re.search(message, done.output), done.output
+    assert "Traceback" not in done.output
+    verified = run("verify", "--storage", str(storage))
+    assert f"{second}/frame_0001.jpg is not the frame that extraction wrote" in verified.output
+    assert "1 of 9 results are damaged" in verified.output

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
+from cosa.data.frame_digests import damage_of_frames
 from cosa.errors import UserError
-from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, MANIFEST, PARTIAL
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.results.storage import Storage
+from workflows.terminal.console import PlainConsole
 
 
 def verify(storage: Path) -> None:
@@ -20,7 +21,7 @@ def verify(storage: Path) -> None:
     Raises:
         UserError: there is no result, or some are damaged.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     results = list(_results(storage))
     if not results:
         raise UserError(f"{storage.absolute()} holds no results; name another folder with --storage")
@@ -52,4 +53,18 @@ def _state(storage: Path, folder: Path) -> str | None:
         manifest = read_manifest(folder)
     except DamagedResultError as error:  # It was intact a moment ago.
         return f"[red]{escape(str(error))}[/]"
-    return None if manifest is None or manifest.contents else "[dim]made before contents were listed; not verified[/]"
+    if manifest is None:
+        return None
+    if not manifest.contents:
+        return "[dim]made before contents were listed; not verified[/]"
+    damage = _damage_of_frames(folder) if FRAMES_TABLE in manifest.outputs.values() else None
+    return f"[red]{escape(damage)}[/]" if damage is not None else None
+
+
+def _damage_of_frames(extracted: Path) -> str | None:
+    """Read all frames through, which have digests beside them because they are read one by one."""
+    import pandas as pd
+
+    table = pd.read_parquet(extracted / FRAMES_TABLE, columns=["video_id", "error"])
+    clips = table[table["error"].isna()]["video_id"]
+    return damage_of_frames(extracted / FRAMES_FOLDER, clips, extracted.name)

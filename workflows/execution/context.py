@@ -12,7 +12,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
 from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
-from workflows.results.manifest import DamagedResultError
+from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.reporter import StageLine
@@ -85,12 +85,14 @@ class StageContext(Generic[S]):
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
         unreadable: frozenset[str] = frozenset()
+        extraction = ""
         if section.media == "video" and with_frames:
             if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
                 frames, unreadable = str(extracted / FRAMES_FOLDER), _unreadable(extracted)
+                extraction = _extraction(extracted)
         splits = {
             split: {
                 kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
@@ -100,13 +102,19 @@ class StageContext(Generic[S]):
         }
         root = str(base / Path(section.root).expanduser())
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels)
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, extraction)
 
     def _not_listed(self, what: str) -> str:
         return (
             f"stage {self.step.name} uses {what}, which `reads` of the kind {self.section.kind!r} does not list; list it, so "
             "that the stage runs again when it changes"
         )
+
+
+def _extraction(extracted: Path) -> str:
+    """Return what the digests of frames name their extraction by: its fingerprint. Results from before have no digests."""
+    manifest = read_manifest(extracted)
+    return extracted.name if manifest is not None and manifest.contents else ""
 
 
 def _unreadable(extracted: Path) -> frozenset[str]:

@@ -22,18 +22,18 @@ from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_cl
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
-from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
+from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
 
 CLIPS_PER_TASK = 16
 LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
-MANIFEST_FILE = "frames.parquet"
 
 
 def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     """Write frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and a table, frames.parquet.
 
-    Frames of a clip appear complete or not at all, so an interrupted stage resumes with the clips that are missing.
+    Frames of a clip appear complete or not at all, so an interrupted stage resumes with the clips that are missing or, after a
+    loss of power, damaged.
 
     kinds: of annotation files whose clips are extracted.
 
@@ -46,7 +46,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
     records = _extract_all(context, dataset, video_ids)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
-    table.to_parquet(context.folder / MANIFEST_FILE, index=False)
+    table.to_parquet(context.folder / FRAMES_TABLE, index=False)
     bad = table[table["error"].notna()]
     (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
     if len(bad) > section.max_unreadable:
@@ -68,8 +68,8 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     return StageOutcome(
         f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{left_out}",
         metrics={name: float(value) for name, value in counts.items()},
-        artifacts=[context.folder / MANIFEST_FILE],
-        outputs={"frames": FRAMES_FOLDER, "manifest": MANIFEST_FILE},
+        artifacts=[context.folder / FRAMES_TABLE],
+        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE},
         details={"counts": counts},
     )
 
@@ -134,7 +134,10 @@ class _Extraction:
         self.watchdog = ClipWatchdog(context.folder, section.seconds_per_clip)
         self.hung: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
-        self._options = (str(frames), section.fps, section.short_side, section.jpeg_quality, limits, str(self.watchdog.folder))
+        self._options = (
+            str(frames), str(context.step.fingerprint), section.fps, section.short_side, section.jpeg_quality, limits,
+            str(self.watchdog.folder),
+        )  # fmt: skip
         self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
         self._started = 0
 
@@ -192,6 +195,7 @@ def _unreadable(video_id: str, error: str) -> dict[str, Any]:
 def extract_clips(
     clips: list[tuple[str, str]],
     frames: str,
+    extraction: str,
     fps: float,
     short_side: int | None,
     jpeg_quality: int,
@@ -204,6 +208,7 @@ def extract_clips(
     Args:
         clips: which.
         frames: folder of all frames.
+        extraction: the stage's fingerprint, which binds the frames to it.
         fps: frames a second.
         short_side: of frames, pixels.
         jpeg_quality: of frames.
@@ -218,7 +223,15 @@ def extract_clips(
     for video_id, path in clips:
         note_clip(Path(notes), task, video_id)
         record = extract_frames(
-            Path(path), Path(frames) / video_id, fps, short_side, jpeg_quality, video_id=video_id, reuse=True, limits=limits
+            Path(path),
+            Path(frames) / video_id,
+            fps,
+            short_side,
+            jpeg_quality,
+            video_id=video_id,
+            extraction=extraction,
+            reuse=True,
+            limits=limits,
         )
         records.append(asdict(record))
     forget_task(Path(notes), task)

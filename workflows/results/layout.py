@@ -4,6 +4,7 @@ MANIFEST = "manifest.json"
 PARTIAL = ".partial"  # how the folder of unfinished work ends
 CHECKPOINT_FOLDER = "checkpoint"
 FRAMES_FOLDER = "frames"
+FRAMES_TABLE = "frames.parquet"  # what became of each clip
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
 RAY_FOLDER = "ray"  # what Ray saves of an unfinished training; removed when the result is published
 STORAGE_NOTE = "checkpoint_storage.txt"  # in a folder of unfinished work, the address on S3 of what Ray saves

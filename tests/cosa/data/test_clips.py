@@ -8,6 +8,7 @@ from PIL import Image
 from cosa.data import clips
 from cosa.data.clips import ClipReader
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.pictures import PictureFile
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
@@ -30,17 +31,16 @@ def folder(tmp_path: Path) -> Path:
 def reader(
     folder: Path, *, training: bool, transforms: CropKind = "none", media: str = "video", megabytes: int = 256
 ) -> ClipReader:
-    return ClipReader(
-        folder, media=media, frames=3, resolution=16, transforms=transforms, training=training, cache_megabytes=megabytes
-    )
+    source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
+    return ClipReader(source, frames=3, resolution=16, transforms=transforms, training=training, cache_megabytes=megabytes)
 
 
 @pytest.mark.parametrize("megabytes", [0, 256])
 @pytest.mark.parametrize("transforms", ["none", "crop_flip"])
 def test_evaluation_takes_the_middle_frames(folder: Path, transforms: CropKind, megabytes: int) -> None:
     read = reader(folder, training=False, transforms=transforms, megabytes=megabytes)
-    paths = FrameFolders(folder).frame_paths("a")
-    chosen = [paths[i] for i in sample_frame_indices(FRAMES, 3)]
+    files = FrameFolders(folder).files("a")
+    chosen = [files[i] for i in sample_frame_indices(FRAMES, 3)]
     expected = FrameTransform(transforms, 16, training=False)(load_frames(chosen))
     for _ in range(2):
         assert torch.equal(read("a", None), expected)
@@ -60,11 +60,11 @@ def test_training_repeats_with_its_generator_alone(folder: Path, transforms: Cro
 
 
 def test_a_picture_is_decoded_once_while_there_is_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: list[Path] = []
+    decoded: list[PictureFile] = []
 
-    def counted(paths: list[Path], max_pixels: int) -> torch.Tensor:
-        decoded.extend(paths)
-        return load_frames(paths, max_pixels)
+    def counted(files: list[PictureFile], max_pixels: int) -> torch.Tensor:
+        decoded.extend(files)
+        return load_frames(files, max_pixels)
 
     monkeypatch.setattr(clips, "load_frames", counted)
     read = reader(folder, training=True)
@@ -89,7 +89,7 @@ def test_an_image_is_a_clip_of_one_repeated_frame(folder: Path) -> None:
     clip = reader(folder, training=False, media="image")("image", None)
     assert clip.shape == (3, 3, 16, 16)
     assert torch.equal(clip[0], clip[2])
-    assert ImageFolder(folder).frame_paths("image") == [folder / "image.jpg"]
+    assert ImageFolder(folder).files("image") == [PictureFile(folder / "image.jpg")]
 
 
 def test_missing_and_damaged_clips_are_errors(folder: Path) -> None:

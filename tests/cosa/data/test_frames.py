@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.pictures import PictureFile
 from cosa.errors import DataError
 
 
@@ -18,16 +19,16 @@ def picture(width: int = 24, height: int = 16) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def save(path: Path, image: Image.Image, **options: object) -> Path:
+def save(path: Path, image: Image.Image, **options: object) -> PictureFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)  # type: ignore[arg-type]
-    return path
+    return PictureFile(path)
 
 
 def test_frame_folders_sort_by_number(tmp_path: Path) -> None:
     for name in ("frame_10000.jpg", "frame_0002.jpg", "frame_9999.jpg", "frame_0001.jpg", "notes.txt", "x_frame_1.jpg"):
         save(tmp_path / "a/b" / name, picture(), format="JPEG")
-    names = [path.name for path in FrameFolders(tmp_path).frame_paths("a/b")]
+    names = [file.path.name for file in FrameFolders(tmp_path).files("a/b")]
     assert names == ["frame_0001.jpg", "frame_0002.jpg", "frame_9999.jpg", "frame_10000.jpg"]
 
 
@@ -36,27 +37,27 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folders = FrameFolders(tmp_path)
     with pytest.raises(DataError, match="holds no frames"):
-        folders.frame_paths("empty")
+        folders.files("empty")
     for name in ("missing", "file"):
         with pytest.raises(DataError, match=f"{name} is missing"):
-            folders.frame_paths(name)
+            folders.files(name)
     with pytest.raises(DataError, match="media identifier"):
-        folders.frame_paths("../empty")
+        folders.files("../empty")
 
 
 @pytest.mark.parametrize(("image_id", "file"), [("a", "a.JPEG"), ("b.png", "b.png"), ("s/c", "s/c.jpg"), ("d", "d.webp")])
 def test_images_with_and_without_suffix(tmp_path: Path, image_id: str, file: str) -> None:
     save(tmp_path / file, picture())
-    assert ImageFolder(tmp_path).frame_paths(image_id) == [tmp_path / file]
+    assert ImageFolder(tmp_path).files(image_id) == [PictureFile(tmp_path / file)]
 
 
 def test_missing_images(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("folder", "missing"):
         with pytest.raises(DataError, match=rf"{name} is missing; tried.*\.JPEG"):
-            ImageFolder(tmp_path).frame_paths(name)
+            ImageFolder(tmp_path).files(name)
     with pytest.raises(DataError, match="media identifier"):
-        ImageFolder(tmp_path).frame_paths("/etc/passwd")
+        ImageFolder(tmp_path).files("/etc/passwd")
 
 
 def test_frames_are_rgb_in_order(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_frames_are_rgb_in_order(tmp_path: Path) -> None:
     assert frames[0, 0, 8, 2] > 200 > 50 > frames[0, 2, 8, 2]
     assert frames[1, 2, 8, 2] > 200 > 50 > frames[1, 0, 8, 2]
     assert torch.equal(frames[1], frames[2])
-    with Image.open(first) as image:
+    with Image.open(first.path) as image:
         assert np.array_equal(frames[0].permute(1, 2, 0).numpy(), np.asarray(image))
 
 
@@ -111,14 +112,14 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=name):
-            load_frames([tmp_path / name])
+            load_frames([PictureFile(tmp_path / name)])
     with pytest.raises(DataError, match=r"missing\.jpg is missing"):
-        load_frames([tmp_path / "missing.jpg"])
+        load_frames([PictureFile(tmp_path / "missing.jpg")])
     with pytest.raises(ValueError, match="at least one"):
         load_frames([])
 
 
 def test_frames_of_mixed_sizes_are_refused(tmp_path: Path) -> None:
-    paths = [save(tmp_path / "1.jpg", picture()), save(tmp_path / "2.jpg", picture(32, 16))]
+    files = [save(tmp_path / "1.jpg", picture()), save(tmp_path / "2.jpg", picture(32, 16))]
     with pytest.raises(DataError, match=r"2\.jpg is 32 x 16 pixels but 1\.jpg of the same clip is 24 x 16"):
-        load_frames(paths)
+        load_frames(files)

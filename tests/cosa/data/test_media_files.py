@@ -22,11 +22,11 @@ def _clip(root: Path, media_id: str, linked: tuple[Path, ...] = ()) -> Path:
 
 
 def _image(root: Path, media_id: str, linked: tuple[Path, ...] = ()) -> Path:
-    return ImageFolder(root, linked).frame_paths(media_id)[0]
+    return ImageFolder(root, linked).files(media_id)[0].path
 
 
 def _frames(root: Path, media_id: str, linked: tuple[Path, ...] = ()) -> Path:
-    return FrameFolders(root, linked).frame_paths(media_id)[0].parent
+    return FrameFolders(root, linked).files(media_id)[0].path.parent
 
 
 def make(kind: str, path: Path) -> Path:
@@ -76,8 +76,8 @@ def test_a_frame_that_is_a_link_follows_the_same_rule(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").touch()
     (tmp_path / "root" / "a" / "frame_0002.jpg").symlink_to(tmp_path / "secret.jpg")
     with pytest.raises(DataError, match=r"frame_0002\.jpg is a link to .*secret\.jpg"):
-        FrameFolders(tmp_path / "root").frame_paths("a")
-    assert len(FrameFolders(tmp_path / "root", [tmp_path]).frame_paths("a")) == 2
+        FrameFolders(tmp_path / "root").files("a")
+    assert len(FrameFolders(tmp_path / "root", [tmp_path]).files("a")) == 2
 
 
 @every_kind
@@ -133,8 +133,8 @@ def test_a_pipe_among_media_never_blocks(tmp_path: Path, kind: str) -> None:
         with pytest.raises(DataError, match=r"a\.mp4 is a pipe \(FIFO\), not a file; expected a video"):
             list(read_video(VideoIndex(tmp_path).find("a"), 4))
         return
-    media = "image" if kind == "images" else "video"
-    read = ClipReader(tmp_path, media=media, frames=1, resolution=16, transforms="none", training=False)
+    source = ImageFolder(tmp_path) if kind == "images" else FrameFolders(tmp_path)
+    read = ClipReader(source, frames=1, resolution=16, transforms="none", training=False)
     with pytest.raises(DataError, match=r"is a pipe \(FIFO\), not a file; expected a picture"):
         read("a", None)
 
@@ -143,7 +143,7 @@ def test_control_characters_of_a_folder_are_shown_escaped(tmp_path: Path) -> Non
     root = tmp_path / "images\x1b[31m"
     root.mkdir()
     (root / "a.jpg").write_bytes(b"no picture")
-    read = ClipReader(root, media="image", frames=1, resolution=16, transforms="none", training=False)
+    read = ClipReader(ImageFolder(root), frames=1, resolution=16, transforms="none", training=False)
     for media_id in ("a", "b"):
         with pytest.raises(DataError) as raised:
             read(media_id, None)

@@ -10,6 +10,7 @@ from cosa.data.frames import FrameFolders
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, run, sets
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
+from workflows.results.layout import FRAMES_TABLE
 
 SPEC = """\
 name: clips
@@ -52,7 +53,7 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     assert "Traceback" not in first.output
     [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
     folders = FrameFolders(partial / "frames")
-    assert [len(folders.frame_paths(clip)) for clip in ("yoga", "yoga/1")] == [8, 12]
+    assert [len(folders.files(clip)) for clip in ("yoga", "yoga/1")] == [8, 12]
     written_before = {path: path.stat().st_mtime_ns for path in (partial / "frames" / "yoga").rglob("*.jpg")}
     # The limit is no part of the fingerprint: the same work continues.
     slow_gif(clips / "hangs.gif", 5000, 150)
@@ -61,8 +62,14 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
     kept = {path: path.stat().st_mtime_ns for path in (result / "frames" / "yoga").rglob("*.jpg")}
     assert sorted(kept.values()) == sorted(written_before.values())
-    assert len(FrameFolders(result / "frames").frame_paths("hangs")) == 60
-    assert {path.name for path in result.iterdir()} == {"frames", "frames.parquet", "manifest.json", "unreadable.txt"}
+    assert len(FrameFolders(result / "frames").files("hangs")) == 60
+    assert {path.name for path in result.iterdir()} == {
+        "contents.json",
+        "frames",
+        FRAMES_TABLE,
+        "manifest.json",
+        "unreadable.txt",
+    }
 
 
 def test_the_watchdog_knows_what_a_task_works_on_and_since_when(tmp_path: Path) -> None:
