@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from itertools import islice
 from json.decoder import JSONDecodeError
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 from cosa.data.media_files import open_regular
 from cosa.data.media_ids import canonical, media_id_problem, quoted, shown
@@ -30,7 +30,7 @@ class _TwiceError(ValueError):
     """An object has a field twice, of which JSON readers silently drop one."""
 
     def __init__(self, names: Sequence[str]):
-        super().__init__(f"field {shown(next(name for name in names if names.count(name) > 1))} appears twice; keep one")
+        super().__init__(f"field {quoted(next(name for name in names if names.count(name) > 1))} appears twice; keep one")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -63,6 +63,9 @@ class QuestionEntry:
     line: int
 
 
+E = TypeVar("E", CaptionEntry, QuestionEntry)
+
+
 class _Item(NamedTuple):
     """One annotation as it stands in the file, with what an error message needs to point at it."""
 
@@ -76,6 +79,16 @@ class _Item(NamedTuple):
 
 
 def load_captions(path: Path | str) -> list[CaptionEntry]:
+    """All of `captions_in`."""
+    return list(captions_in(path))
+
+
+def load_questions(path: Path | str, require_answers: bool = True) -> list[QuestionEntry]:
+    """All of `questions_in`."""
+    return list(questions_in(path, require_answers))
+
+
+def captions_in(path: Path | str) -> Iterator[CaptionEntry]:
     """Read `{"video_id", "desc" or "caption"}` entries; the text is a string or a list of strings.
 
     Where both fields are present, `desc` counts, as in the published dataset code.
@@ -83,10 +96,10 @@ def load_captions(path: Path | str) -> list[CaptionEntry]:
     Raises:
         DataError: the file or one of its entries is not of this form.
     """
-    return [CaptionEntry(_media_id(item), _captions(item), item.line) for item in _list_items(Path(path))]
+    return (CaptionEntry(_media_id(item), _captions(item), item.line) for item in _list_items(Path(path)))
 
 
-def load_questions(path: Path | str, require_answers: bool = True) -> list[QuestionEntry]:
+def questions_in(path: Path | str, require_answers: bool = True) -> Iterator[QuestionEntry]:
     """Read `{"video_id", "question", "answer", "question_id"?}` entries, one result per question.
 
     `question` is a string, or (test files) a list of strings with lists of the same length beside it. Each answer is
@@ -95,7 +108,7 @@ def load_questions(path: Path | str, require_answers: bool = True) -> list[Quest
     Raises:
         DataError: the file or one of its entries is not of this form.
     """
-    return [entry for item in _list_items(Path(path)) for entry in _questions(item, require_answers)]
+    return (entry for item in _list_items(Path(path)) for entry in _questions(item, require_answers))
 
 
 def load_references(path: Path | str) -> dict[str, tuple[str, ...]]:
@@ -131,8 +144,8 @@ def first_texts(path: Path | str, count: int) -> list[str]:
     return texts[:count]
 
 
-def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry], path: Path | str) -> None:
-    """Check that an evaluation split has one entry per clip (captions) or per question identifier (questions).
+def each_once(entries: Iterable[E], path: Path | str) -> Iterator[E]:
+    """Pass on the entries of an evaluation split: one per clip (captions) or per question identifier (questions).
 
     Questions without an identifier may repeat: the public question sets ask the same question of a clip twice.
 
@@ -143,14 +156,14 @@ def reject_duplicates(entries: Sequence[CaptionEntry] | Sequence[QuestionEntry],
     for entry in entries:
         field = "video_id" if isinstance(entry, CaptionEntry) else "question_id"
         key = entry.video_id if isinstance(entry, CaptionEntry) else entry.question_id
-        if key is None:
-            continue
         if key in first_lines:
             raise DataError(
                 f"{shown(path)}, line {entry.line}: {field} {quoted(key)} was already used in line {first_lines[key]}; an "
                 f"evaluation split needs each {field} once (several captions of a clip go into one list)"
             )
-        first_lines[key] = entry.line
+        if key is not None:
+            first_lines[key] = entry.line
+        yield entry
 
 
 # --- fields of one entry ---------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from pathlib import Path
 from cosa.data.annotations import (
     CaptionEntry,
     QuestionEntry,
+    each_once,
     load_captions,
     load_questions,
     load_references,
-    reject_duplicates,
 )
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.sample import Sample
@@ -76,9 +76,7 @@ def question_entries(dataset: DatasetFiles, split: str, *, require_answers: bool
 
 def evaluated_clips(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
     """Clips of an evaluation split with all their captions; a clip must not stand twice."""
-    entries = caption_entries(dataset, split)
-    reject_duplicates(entries, dataset.file(split, "captions"))
-    return entries
+    return list(each_once(caption_entries(dataset, split), dataset.file(split, "captions")))
 
 
 def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:

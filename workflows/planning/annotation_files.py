@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.data.annotation_use import AnnotationUse
-from cosa.data.annotations import load_captions, load_questions, load_references, load_video_ids, reject_duplicates
+from cosa.data.annotations import QuestionEntry, captions_in, each_once, load_references, load_video_ids, questions_in
 from cosa.errors import DataError, UserError
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import AnnotationsRead
@@ -49,15 +49,16 @@ class AnnotationFile:
             self._check_captions()
 
     def _check_captions(self) -> None:
+        samples = 0  # Entries are counted, not kept: there may be millions.
+        entries = captions_in(self.path)
         try:
-            entries = load_captions(self.path)
+            for entry in each_once(entries, self.path) if self.use.evaluated else entries:
+                samples += len(entry.captions)
         except DataError as error:
-            if _can_be_read_as_questions(self.path):
+            if samples == 0 and _can_be_read(questions_in(self.path, require_answers=False)):
                 raise self._wrong_kind("questions", "captions") from error
             raise
-        if self.use.evaluated:
-            reject_duplicates(entries, self.path)
-        self._check_size(sum(len(entry.captions) for entry in entries))
+        self._check_size(samples)
 
     def _check_size(self, samples: int) -> None:
         if samples < self.use.fewest_samples:
@@ -76,43 +77,38 @@ class AnnotationFile:
                 )
 
     def _check_questions(self) -> None:
+        samples = 0
+        questions = questions_in(self.path, require_answers=self.use.with_answers)
         try:
-            questions = load_questions(self.path, require_answers=self.use.with_answers)
+            for question in questions if self.use.with_answers else each_once(questions, self.path):
+                self._check_question(question)
+                samples += 1
         except DataError as error:
-            if _can_be_read_as_captions(self.path):
+            if samples == 0 and _can_be_read(captions_in(self.path)):
                 raise self._wrong_kind("captions", "questions") from error
             raise
-        if not self.use.with_answers:
-            reject_duplicates(questions, self.path)
-            nameless = next((question for question in questions if question.question_id is None), None)
-            if nameless is not None:
-                raise UserError(
-                    f'{self.path}, line {nameless.line}: field "question_id" is missing; the submission of stage {self.stage} '
-                    "needs one for every question"
-                )
-        for question in questions if self.use.with_answers and self.use.fewest_answers > 1 else ():
-            if len(question.answers) < self.use.fewest_answers:
-                raise UserError(
-                    f"{self.path}, line {question.line}: {len(question.answers)} answers, but the soft accuracy of stage "
-                    f"{self.stage} needs at least {self.use.fewest_answers} per question"
-                )
-        self._check_size(len(questions))
+        self._check_size(samples)
+
+    def _check_question(self, question: QuestionEntry) -> None:
+        if not self.use.with_answers and question.question_id is None:
+            raise UserError(
+                f'{self.path}, line {question.line}: field "question_id" is missing; the submission of stage {self.stage} '
+                "needs one for every question"
+            )
+        if self.use.with_answers and self.use.fewest_answers > 1 and len(question.answers) < self.use.fewest_answers:
+            raise UserError(
+                f"{self.path}, line {question.line}: {len(question.answers)} answers, but the soft accuracy of stage "
+                f"{self.stage} needs at least {self.use.fewest_answers} per question"
+            )
 
     def _wrong_kind(self, found: str, wanted: str) -> UserError:
         return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; set {self.field}.{wanted}")
 
 
-def _can_be_read_as_captions(path: Path) -> bool:
+def _can_be_read(entries: Iterator[object]) -> bool:
     try:
-        load_captions(path)
-    except DataError:
-        return False
-    return True
-
-
-def _can_be_read_as_questions(path: Path) -> bool:
-    try:
-        load_questions(path, require_answers=False)
+        for _ in entries:
+            pass
     except DataError:
         return False
     return True

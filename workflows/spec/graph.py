@@ -41,9 +41,10 @@ def connect(
 
     connections = NamedStages(section, stages, names, report)
     connections.check_datasets()
-    check_paths(section, stages, report)
     for name, stage in stages.items():
         kind_of(stage).check(name, stage, section.datasets, report)
+    if not check_paths(section, stages, report):
+        return Experiment(section, stages, {}, file, {}, source=root)  # Inheriting reads files.
     inputs = {name: tuple(dict.fromkeys(_inputs_of(name, stage, connections))) for name, stage in stages.items()}
     order = _order(inputs, root, problems)
     resolved = {name: stages[name] for name in order if name in stages}

@@ -36,12 +36,15 @@ def path_problem(text: str) -> str | None:
     return None
 
 
-def check_paths(section: ExperimentSection, stages: Mapping[str, StageSection], report: Report) -> None:
-    """Report every path of a spec that cannot be one."""
+def check_paths(section: ExperimentSection, stages: Mapping[str, StageSection], report: Report) -> bool:
+    """Report every path of a spec that cannot be one, and return whether there is none."""
+    possible = True
     for field, value in _paths(section, stages):
         problem = path_problem(value) if isinstance(value, str) else None
         if problem is not None:
             report(problem, *field)
+            possible = False
+    return possible
 
 
 def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> Iterator[tuple[FieldPath, Any]]:
@@ -50,6 +53,8 @@ def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> It
     for name, dataset in section.datasets.items():
         yield ("datasets", name, "root"), dataset.root
         yield ("datasets", name, "frames"), dataset.frames
+        for number, folder in enumerate(dataset.linked_folders):
+            yield ("datasets", name, "linked_folders", number), folder
         for split, files in dataset.splits.items():
             for kind, path in files:
                 yield ("datasets", name, "splits", split, kind), path

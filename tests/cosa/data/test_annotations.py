@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from cosa.data.annotations import (
     CaptionEntry,
     QuestionEntry,
+    each_once,
     load_captions,
     load_questions,
     load_references,
     load_video_ids,
-    reject_duplicates,
 )
 from cosa.errors import DataError
 
@@ -168,12 +168,12 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_duplicates_name_both_lines() -> None:
     captions = [CaptionEntry("a", ("x",), 2), CaptionEntry("b", ("x",), 3), CaptionEntry("a", ("y",), 9)]
     with pytest.raises(DataError, match=r"test.json, line 9: video_id 'a' was already used in line 2"):
-        reject_duplicates(captions, "test.json")
-    reject_duplicates(captions[:2], "test.json")
+        list(each_once(captions, "test.json"))
+    assert list(each_once(captions[:2], "test.json")) == captions[:2]
     questions = [QuestionEntry("a", "?", ("x",), None, 1), QuestionEntry("a", "?", ("y",), None, 2)]
-    reject_duplicates(questions, "test.json")
+    assert list(each_once(questions, "test.json")) == questions
     with pytest.raises(DataError, match="question_id 'q'"):
-        reject_duplicates([QuestionEntry("a", "?", (), "q", 1), QuestionEntry("b", "?", (), "q", 2)], "test.json")
+        list(each_once([QuestionEntry("a", "?", (), "q", 1), QuestionEntry("b", "?", (), "q", 2)], "test.json"))
 
 
 captions = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))

@@ -12,7 +12,7 @@ from workflows.spec.problems import SpecError
 
 SPEC = """\
 name: paths
-datasets: {pics: {media: image, root: images, splits: {train: t.json, val: v.json}}}
+datasets: {pics: {media: image, root: images, linked_folders: [more], splits: {train: t.json, val: v.json}}}
 stages:
   a: {kind: finetune, task: retrieval, dataset: pics, epochs: 1, batch_size: 2}
   b: {kind: evaluate, checkpoint: ./weights, dataset: pics, split: val, tasks: [retrieval]}
@@ -20,7 +20,7 @@ stages:
 FIELDS = (
     "storage", "paths.data", "datasets.pics.root", "datasets.pics.frames", "datasets.pics.splits.train",
     "datasets.pics.splits.val.references", "model.vision.pretrained", "model.text.pretrained", "stages.a.init_from",
-    "stages.b.checkpoint",
+    "stages.b.checkpoint", "datasets.pics.linked_folders.0",
 )  # fmt: skip
 USERS = ["paths.data=x", "stages.a.description=${paths.data}"]  # A path that nothing uses is a mistake of its own.
 
