@@ -44,7 +44,6 @@ FILES = {
     "val.json": CAPTIONS,
     "questions.json": ANSWERS,
 }
-OLD_RESULT = "storage/bad/retrieval/0123456789abcdef"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_inputs.cases import ANSWERS, CAPTIONS, OLD_RESULT, QUESTIONS, SPEC, Case
+from tests.bad_inputs.cases import ANSWERS, CAPTIONS, QUESTIONS, SPEC, Case
 
 ANNOTATIONS = [
     Case("no entries", ("error: train.json holds no entries; expected at least one",), files={"train.json": "[]"}, code=1),
@@ -132,19 +132,6 @@ SURROUNDINGS = [
         ),
         overrides=("storage=val.json",),
         arguments=RUN,
-        code=1,
-    ),
-    Case(
-        "manifest damaged",
-        (f"error: {OLD_RESULT}/manifest.json is damaged (", f"; remove {OLD_RESULT} and run again"),
-        files={f"{OLD_RESULT}/manifest.json": '{"kind": '},
-        arguments=RUN,
-        code=1,
-    ),
-    Case(
-        "manifest of something else",
-        (f"error: {OLD_RESULT}/manifest.json is damaged (", f"; remove {OLD_RESULT} and run again"),
-        files={f"{OLD_RESULT}/manifest.json": "[]"},
         code=1,
     ),
     Case(

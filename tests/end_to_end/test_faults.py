@@ -14,6 +14,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from cosa.training.state import CHECKSUMS
 from tests.end_to_end.commands import (
     ROOT,
     SMALL_CORPUS,
@@ -28,6 +29,7 @@ from tests.end_to_end.commands import (
     run_until,
     sets,
 )
+from tests.end_to_end.tiny import results_of, tiny_experiment
 from tests.tracking_server import TrackingServer
 from workflows.execution.checkpoints import saved_checkpoints
 from workflows.execution.progress import read_records
@@ -97,7 +99,8 @@ def truncate_latest_checkpoint(storage: Path) -> Path:
     folder = partial(storage)
     assert folder is not None
     (run_folder,) = (folder / "ray").iterdir()
-    newest = run_folder / max(saved_checkpoints(RunFolder.at(run_folder)).items())[1]
+    saved = [run_folder / name for _, name in sorted(saved_checkpoints(RunFolder.at(run_folder)).items())]
+    newest = [path for path in saved if (path / CHECKSUMS).exists()][-1]  # The kill may have left a part of the next one.
     state = newest / "training_state.pt"
     os.truncate(state, state.stat().st_size // 2)
     return newest
@@ -145,14 +148,24 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     assert none_left(prepared) == []
 
 
-def test_a_missing_image_ends_training_before_its_first_step(prepared: Path) -> None:
+def test_a_corpus_that_lost_an_image_is_made_again(prepared: Path, undisturbed: Path) -> None:
     (corpus,) = (prepared / "quickstart" / "corpus").iterdir()
     (corpus / "images" / "image_00007.jpg").unlink()
-    refused = run(*arguments(prepared, "stages.pretrain.workers=1"))
+    done = run(*arguments(prepared))
+    assert done.code == 0, done.output
+    assert "its result is damaged: images/image_00007.jpg is gone" in " ".join(done.output.split())
+    assert (corpus / "images" / "image_00007.jpg").exists()
+    assert losses(result(prepared)) == losses(undisturbed)
+
+
+def test_a_missing_image_ends_training_before_its_first_step(tmp_path: Path) -> None:
+    spec = tiny_experiment(tmp_path)
+    (tmp_path / "images" / "v3.png").unlink()
+    refused = run("run-experiment", spec)
     assert refused.code == 1
     assert "1 images missing in" in refused.output
-    assert "image_00007" in refused.output
-    assert not any(record.kind == "train" for record in read_records(partial(prepared) or prepared))
+    assert "'v3'" in refused.output
+    assert not list(results_of(tmp_path).rglob("progress.jsonl"))
 
 
 def test_an_unreadable_clip_is_named_and_can_be_allowed(tmp_path: Path, undisturbed: Path) -> None:

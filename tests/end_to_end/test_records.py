@@ -56,7 +56,8 @@ def test_all_checkpoints_of_evaluations_are_in_mlflow(small_run: SmallRun) -> No
     assert {"checkpoint", "checkpoints"} <= artifacts(client, captioning)
     assert artifacts(client, captioning, "checkpoints") == {"checkpoints/step_00000002", "checkpoints/step_00000003"}
     files = artifacts(client, captioning, "checkpoints/step_00000002")
-    assert {Path(file).name for file in files} == {"model.safetensors", "config.json", "vocab.txt"}  # no training state
+    names = {Path(file).name for file in files}
+    assert names == {"model.safetensors", "config.json", "settings.json", "vocab.txt"}  # no training state
     retrieval = stage_run(client, "retrieval")
     trials = [r for r in runs_of(client) if r.data.tags.get("mlflow.parentRunId") == retrieval.info.run_id]
     assert len(trials) == 2

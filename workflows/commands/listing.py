@@ -10,8 +10,8 @@ from rich.table import Table
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
 from workflows.records.headline import headline
-from workflows.results.layout import MANIFEST, PARTIAL
 from workflows.results.manifest import read_manifest
+from workflows.results.storage import complete
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import duration
 
@@ -56,14 +56,12 @@ def _header(path: Path) -> str:
 
 def _results(storage: Path) -> Table:
     table = _table("experiment", "stage", "made", "took", "main metrics", "folder")
-    for path in sorted(storage.glob(f"*/*/*/{MANIFEST}")):
-        if path.parent.name.endswith(PARTIAL):
-            continue
+    for folder in complete(sorted(storage.glob("*/*/*"))):
         try:
-            manifest = read_manifest(path.parent)
+            manifest = read_manifest(folder)
         except UserError as error:
-            names = (f"  {escape(path.parts[-4])}", escape(path.parts[-3]))
-            table.add_row(*names, "", "", f"[red]{escape(str(error))}[/]", escape(str(path.parent)))
+            names = (f"  {escape(folder.parts[-3])}", escape(folder.parts[-2]))
+            table.add_row(*names, "", "", f"[red]{escape(str(error))}[/]", escape(str(folder)))
             continue
         if manifest is not None:
             when = manifest.started.replace("T", " ")[:16]
@@ -73,6 +71,6 @@ def _results(storage: Path) -> Table:
                 escape(when),
                 duration(manifest.seconds),
                 escape(headline(manifest.kind, manifest.metrics)),
-                escape(path.parent.name),
+                escape(folder.name),
             )
     return table

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.markup import escape
 
 from cosa.data.frame_digests import damage_of_frames
 from cosa.errors import UserError
-from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, MANIFEST, PARTIAL
+from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE
 from workflows.results.manifest import DamagedResultError, read_manifest
-from workflows.results.storage import Storage
+from workflows.results.storage import Storage, complete
 from workflows.terminal.console import PlainConsole
 
 
@@ -22,7 +21,7 @@ def verify(storage: Path) -> None:
         UserError: there is no result, or some are damaged.
     """
     console = PlainConsole(soft_wrap=True)
-    results = list(_results(storage))
+    results = list(complete(sorted(storage.glob("*/*/*"))))
     if not results:
         raise UserError(f"{storage.absolute()} holds no results; name another folder with --storage")
     damaged = 0
@@ -35,12 +34,6 @@ def verify(storage: Path) -> None:
         raise UserError(
             f"{damaged} of {len(results)} results are damaged; `cosa run-experiment SPEC --force STAGE` makes a stage's again"
         )
-
-
-def _results(storage: Path) -> Iterator[Path]:
-    for path in sorted(storage.glob(f"*/*/*/{MANIFEST}")):
-        if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith("."):
-            yield path.parent
 
 
 def _state(storage: Path, folder: Path) -> str | None:

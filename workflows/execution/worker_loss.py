@@ -15,6 +15,8 @@ from cosa.errors import UserError
 LOSS_FILE = "loss.txt"  # In the folder of a trial, it says why the trial was lost.
 LITTLE_BYTES = 16 * 2**20  # A file system with less room is called full.
 SMALLER = "use a smaller batch_size, or fewer workers or trials at once"
+# What Ray says when the process of a worker ended, the last while the process was being started.
+DEATHS = ("ActorDiedError", "WorkerCrashedError", "worker process has died", "worker actors failed to initialize")
 FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
@@ -58,7 +60,7 @@ def why_lost(error: BaseException, folder: Path | None, kills_before: int = 0) -
         return "the machine of a worker was lost, or Ray on it"
     if "StartupTimeout" in text:
         return "the cluster had no room for the workers in time: others use it, or machines have left; run it again when it has"
-    if not any(death in text for death in ("ActorDiedError", "WorkerCrashedError", "worker process has died")):
+    if not any(death in text for death in DEATHS):
         return None
     kills = memory_kills() - kills_before
     if kills > 0:

@@ -121,10 +121,16 @@ class _Planner:
         """Change a step that was not selected: its result is used, if it has one."""
         if step.action == "skip":
             return step
-        if step.forced and step.fingerprint and read_manifest(self.storage.result(step.name, step.fingerprint)) is not None:
+        if step.forced and self._has_result(step):
             reason = f"done before, and left out by {self.selection.as_options()}, although {step.reason}"
             return replace(step, action="skip", reason=reason, forced=False)
         return replace(step, action="left out", reason=f"by {self.selection.as_options()}", forced=False)
+
+    def _has_result(self, step: Step) -> bool:
+        """Return whether a step has a result that is intact at a glance."""
+        if step.fingerprint is None or self.storage.damage_of(step.name, step.fingerprint) is not None:
+            return False
+        return read_manifest(self.storage.result(step.name, step.fingerprint)) is not None
 
     def _check_inputs(self, step: Step) -> None:
         lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
@@ -174,10 +180,10 @@ class _Planner:
         if data == step.data:
             return None
         step = replace(step, data=data)
-        old = fingerprint_of(step, self.experiment)
-        if self.storage.damage_of(step.name, old) is not None or read_manifest(self.storage.result(step.name, old)) is None:
+        step = replace(step, fingerprint=fingerprint_of(step, self.experiment))
+        if not self._has_result(step):
             return None
-        return replace(step, fingerprint=old, action="skip", reason="done (when clips were compared by samples of them)")
+        return replace(step, action="skip", reason="done (when clips were compared by samples of them)")
 
     def _decide(self, step: Step, fingerprint: str) -> Step:
         resumes = self.storage.partial(step.name, fingerprint).is_dir()

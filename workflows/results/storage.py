@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,13 @@ from workflows.results.atomic import flush, flush_tree, rename_durably
 from workflows.results.contents import Contents, damage, damage_at_a_glance
 from workflows.results.layout import MANIFEST, PARTIAL
 from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
+
+
+def complete(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield those of some folders that hold a complete result, not unfinished work nor one that was set aside."""
+    for folder in folders:
+        if not folder.name.endswith(PARTIAL) and not folder.name.startswith(".") and (folder / MANIFEST).exists():
+            yield folder
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,9 @@ class Storage:
         folder = self.folder / stage
         if not folder.is_dir():
             return None
-        found = [
-            path
-            for path in folder.glob(f"*/{MANIFEST}")
-            if not path.parent.name.endswith(PARTIAL) and not path.parent.name.startswith(".")
-        ]
-        for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        for result in sorted(complete(folder.iterdir()), key=lambda path: (path / MANIFEST).stat().st_mtime, reverse=True):
             with suppress(UserError):  # It is only compared with; a damaged one says nothing.
-                return read_manifest(path.parent)
+                return read_manifest(result)
         return None
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
@@ -95,7 +98,7 @@ class Storage:
         except DamagedResultError as error:
             return str(error)
         if manifest is None:
-            return None
+            return f"{MANIFEST} is gone" if folder.exists() else None
         if manifest.stage != stage:
             return f"{MANIFEST} is that of stage {manifest.stage}"
         return (damage if read_all else damage_at_a_glance)(folder, manifest.contents)

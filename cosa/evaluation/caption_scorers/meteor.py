@@ -46,7 +46,7 @@ class MeteorScorer(CaptionScorer):
         """`meteor`, 0 to 1.
 
         Raises:
-            DataError: the captions of a clip take too long.
+            DataError: the captions of a clip take too long, or too much memory.
             UserError: the Java process fails.
 
         """
@@ -56,8 +56,7 @@ class MeteorScorer(CaptionScorer):
             value = float(answers[-1])
         except (OSError, ValueError) as error:  # A broken pipe, or an answer that is no number.
             self._end_process()
-            self.errors.seek(0)
-            said = self.errors.read().decode(errors="replace")[-500:].strip()
+            said = self._said()[-500:].strip()
             raise UserError(
                 f"METEOR's Java process failed (it needs up to 2 GB of memory; leave out the metric 'meteor' to continue "
                 f"without it). Java said: {said or error}"
@@ -72,21 +71,36 @@ class MeteorScorer(CaptionScorer):
     def _compare(self, key: str, caption: str, references: list[str]) -> str:
         """METEOR's statistics of a clip, which it adds up later."""
         words = max(len(text.split()) for text in (caption, *references))
-        problem = (
-            f"METEOR does not end within {SECONDS_PER_CLIP:.0f} s for clip {key!r}, whose longest caption has {words} words; "
-            "shorten its captions, or leave out the metric 'meteor'"
-        )
-        with self._bounded(problem):
-            caption = caption.replace("|||", "").replace("  ", " ")
-            return self._ask("SCORE", [*references, caption], 1)[0].strip()
+        clip = f"clip {key!r}, whose longest caption has {words} words; shorten its captions, or leave out the metric 'meteor'"
+        try:
+            with self._bounded(f"METEOR does not end within {SECONDS_PER_CLIP:.0f} s for {clip}"):
+                caption = caption.replace("|||", "").replace("  ", " ")
+                return self._ask("SCORE", [*references, caption], 1)[0].strip()
+        except OSError as error:
+            self._end_process()
+            if "OutOfMemoryError" in self._said():
+                raise DataError(f"2 GB of memory are not enough for METEOR to compare {clip}") from error
+            raise
+
+    def _said(self) -> str:
+        """What the process has written to stderr."""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
 
     def _ask(self, command: str, parts: list[str], lines: int) -> list[str]:
-        """The lines that METEOR answers."""
+        """The lines that METEOR answers.
+
+        Raises:
+            OSError: the process has ended.
+        """
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None and stdout is not None
         stdin.write((" ||| ".join([command, *parts]) + "\n").encode())
         stdin.flush()
-        return [stdout.readline().decode() for _ in range(lines)]
+        answers = [stdout.readline().decode() for _ in range(lines)]
+        if not all(answers):
+            raise BrokenPipeError("the process has ended")
+        return answers
 
     @contextmanager
     def _bounded(self, problem: str) -> Iterator[None]:

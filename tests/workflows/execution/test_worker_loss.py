@@ -28,6 +28,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/checkpoint")
     [
         (WorkerGroupError("x", {0: DEATH}), "a worker was killed from outside (SIGKILL"),
         (ControllerError(RuntimeError(f"Traceback\nActorDiedError: {KILLED}")), "a worker was killed from outside"),
+        (ControllerError(RuntimeError("At least one of the worker actors failed to initialize.")), "a worker was killed from"),
         (exceptions.WorkerCrashedError(), "a worker was killed from outside"),
         (WorkerGroupError("x", {1: exceptions.OutOfMemoryError("low")}), "Ray killed a worker because the machine ran"),
         (ControllerError(exceptions.NodeDiedError("gone")), "the machine of a worker was lost"),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,39 @@ def test_forced(here: Path) -> None:
     assert reasons(second) == {"retrieval": "forced", "test": "its input retrieval is forced"}
     with pytest.raises(UserError, match="--force: no stage 'retreival'; did you mean 'retrieval'"):
         plan(force=("retreival",))
+
+
+def _folder_in_place_of(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGED_MANIFESTS: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_text('{"kind": '),
+    "something else": lambda path: path.write_text("[]"),
+    "of other fields": lambda path: path.write_text('{"fingerprint": 1}'),
+    "too deep": lambda path: path.write_text("[" * 100_000),
+    "not UTF-8": lambda path: path.write_bytes(b'{"stage": "caf\xe9"}'),
+    "a folder": _folder_in_place_of,
+    "changed": lambda path: path.write_text(path.read_text().replace('"demo"', '"other"')),
+    "gone": lambda path: path.unlink(),
+    "of another result": lambda path: path.write_text(next(path.parents[2].glob("pretrain/*/manifest.json")).read_text()),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_MANIFESTS)
+def test_a_damaged_result_is_made_again_and_one_of_another_fingerprint_blocks_nothing(name: str, here: Path) -> None:
+    finish(plan())
+    older = plan()
+    (manifest,) = Path("storage/demo/retrieval").glob("*/manifest.json")
+    DAMAGED_MANIFESTS[name](manifest)
+    again = {step.name: step for step in plan().steps}["retrieval"]
+    assert (again.action, again.fingerprint) == ("run", manifest.parent.name)
+    assert again.reason.startswith("its result is damaged: ")
+    changed = {step.name: step for step in plan("stages.retrieval.epochs=3").steps}["retrieval"]
+    assert (changed.action, changed.damaged) == ("run", None)
+    assert changed.fingerprint not in {step.fingerprint for step in older.steps}
 
 
 def test_a_lost_result_is_made_again_without_what_builds_on_it(here: Path) -> None:

@@ -12,14 +12,14 @@ from tests.cosa.evaluation.java_processes import fake_java, started_processes
 
 @pytest.mark.slow
 def test_captions_that_meteor_cannot_align_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a bound, comparing these takes hours."""
+    """Without a bound, comparing these takes hours, or all memory: which of them comes first depends on the processor."""
     monkeypatch.setattr(meteor, "SECONDS_PER_CLIP", 20.0)
     started = started_processes(monkeypatch)
     endless = " ".join(["the"] * 2000)
     captions = {"a": "a dog runs", "loops": endless}
     began = time.monotonic()
     with pytest.raises(
-        DataError, match=r"METEOR does not end within 20 s for clip 'loops', whose longest caption has 2000 words"
+        DataError, match=r"METEOR (does not end within 20 s for|to compare) clip 'loops', whose longest caption has 2000 words"
     ):
         caption_metrics(captions, {"a": ["a dog runs"], "loops": [endless]}, ["meteor"])
     assert time.monotonic() - began < 200
