@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from cosa.errors import UserError
+from cosa.regular_files import read_regular
 from cosa.table import TABLES, Table
 
 MODULE_PREFIX = "cosa_extension_"
@@ -45,7 +46,7 @@ class Extension:
         if file.suffix != ".py":
             raise UserError(f"extensions: {file} is no Python file; its name has to end in .py")
         try:
-            return cls(str(file), file.read_bytes().decode())
+            return cls(str(file), read_regular(file).decode())
         except OSError as error:
             raise UserError(f"extensions: {file} cannot be read ({error.strerror}); expected a Python file") from error
         except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cosa.checkpoints.locate import NativeFolder, locate
 from cosa.errors import UserError
+from cosa.regular_files import read_regular
 
 SETTINGS = "settings.json"
 
@@ -23,7 +24,7 @@ def read_settings(checkpoint: Path) -> dict[str, Any] | None:
         return None
     path = found.folder / SETTINGS
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(read_regular(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

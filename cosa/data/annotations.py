@@ -14,7 +14,7 @@ from json.decoder import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-from cosa.data.media_files import open_regular
+from cosa.data.media_files import open_media
 from cosa.data.media_ids import canonical, media_id_problem, quoted, shown
 from cosa.errors import DataError
 
@@ -291,7 +291,7 @@ def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
 
 def _read_text(path: Path) -> str:
     try:
-        with open_regular(path, "a JSON list of entries") as file:
+        with open_media(path, "a JSON list of entries") as file:
             return TextIOWrapper(file, encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
         raise DataError(f"{shown(path)} is not UTF-8 text (byte {error.start}); expected a JSON list of entries") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xxhash
 
-from cosa.data.media_files import open_regular
+from cosa.data.media_files import open_media
 from cosa.data.media_ids import shown
 from cosa.errors import DataError
 
@@ -45,7 +45,7 @@ class FrameDigests:
         path = folder / DIGESTS_FILE
         if not path.exists():
             raise DataError(f"{shown(folder)} has no {DIGESTS_FILE}, which extraction wrote; {_AGAIN}")
-        with open_regular(path, "the digests of a clip's frames") as file:
+        with open_media(path, "the digests of a clip's frames") as file:
             content = file.read()
         try:
             found = cls(**json.loads(content))
@@ -67,7 +67,7 @@ class FrameDigests:
         """
         for number, digest in enumerate(self.digests, start=1):
             path = folder / frame_name(number)
-            with open_regular(path, "a frame") as file:
+            with open_media(path, "a frame") as file:
                 check_frame(path, file.read(), digest)
 
 

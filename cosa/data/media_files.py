@@ -5,25 +5,17 @@ the dataset names. Names match in either Unicode form. Only regular files are op
 """
 
 import os
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from cosa.data.media_ids import canonical, check_media_id, path_of, shown
 from cosa.errors import DataError
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe (FIFO)"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+from cosa.regular_files import NotRegularError, open_regular
 
 
-def open_regular(path: Path, expected: str) -> BinaryIO:
-    """Open a regular file to read it.
+def open_media(path: Path, expected: str) -> BinaryIO:
+    """Open a regular file of a dataset to read it.
 
     Args:
         path: The file.
@@ -34,20 +26,13 @@ def open_regular(path: Path, expected: str) -> BinaryIO:
         OSError: the file system fails.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{shown(path)} is {kind_of(mode)}, not a file; expected {expected}")
-        # What replaced the file since then cannot block either.
-        return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+        return open_regular(path)
+    except NotRegularError as error:
+        raise DataError(f"{shown(path)} {str(error.strerror).removeprefix('it ')}; expected {expected}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{shown(path)} is missing or not a file; expected {expected}") from error
     except PermissionError as error:
         raise DataError(f"{shown(path)} cannot be read ({error.strerror}); expected {expected}") from error
-
-
-def kind_of(mode: int) -> str:
-    """What a file that is not regular is, in words."""
-    return next((words for is_kind, words in _KINDS if is_kind(mode)), "something special")
 
 
 class MediaFolder:

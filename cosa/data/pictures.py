@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from cosa.data.frame_digests import check_frame
-from cosa.data.media_files import open_regular
+from cosa.data.media_files import open_media
 from cosa.data.media_ids import shown
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.errors import DataError
@@ -43,7 +43,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS, digest: str = "") -> 
         DataError: missing, not a regular file, empty, damaged, too large, of another format, or of another digest; it names
             the file.
     """
-    with open_regular(path, _EXPECTED) as file:
+    with open_media(path, _EXPECTED) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _LARGEST_PIXEL * max_pixels + _OTHER_CONTENT:
             raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
@@ -58,7 +58,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS, digest: str = "") -> 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored, from the header alone; errors as of `read_picture`."""
-    with open_regular(path, _EXPECTED) as file, _picture_errors(path), _opened(file) as image:
+    with open_media(path, _EXPECTED) as file, _picture_errors(path), _opened(file) as image:
         return image.size
 
 

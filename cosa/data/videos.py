@@ -17,7 +17,7 @@ import numpy as np
 from av.stream import Disposition
 
 from cosa.data.containers.structure import structure_problem
-from cosa.data.media_files import open_regular
+from cosa.data.media_files import open_media
 from cosa.data.media_ids import shown
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.video_packets import Clock, Timeline, read_packets, timeline_of
@@ -147,7 +147,7 @@ def _same_shape(clip: OpenedVideo, picture: np.ndarray, shape: tuple[int, ...] |
 
 
 def _open(path: Path, limits: MediaLimits) -> Any:
-    with open_regular(path, "a video") as file:
+    with open_media(path, "a video") as file:
         if not file.read(1):
             raise DataError(f"{shown(path)} is empty (0 bytes), expected a video; fetch it again")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(limits.pixels)}
@@ -174,7 +174,7 @@ def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
 
 
 def _check_structure(container: Any, stream: Any, path: Path) -> None:
-    with open_regular(path, "a video") as file:
+    with open_media(path, "a video") as file:
         problem = structure_problem(container.format.name.split(",")[0], file, stream.id)
     if problem is not None:
         raise DataError(f"{shown(path)}: {problem}")

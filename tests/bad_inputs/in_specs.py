@@ -111,7 +111,7 @@ FIELDS = [
 
 SPEC_FILES = [
     Case("no spec file", ("error: no spec file specs.yaml (looked in {tmp})",), arguments=("plan", "specs.yaml")),
-    Case("spec is a folder", ("error: images is a folder; expected a YAML file",), arguments=("plan", "images")),
+    Case("spec is a folder", ("error: images is a folder, not a file; expected a YAML file",), arguments=("plan", "images")),
     Case("spec is empty", ("error: spec.yaml:1:1: the file is empty; expected a spec",), spec=""),
     Case(
         "spec is a list",

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
+from cosa.regular_files import read_regular
 from workflows.records.headline import headline
 from workflows.results.manifest import read_manifest
 from workflows.results.storage import complete
@@ -43,7 +44,7 @@ def _table(*columns: str) -> Table:
 def _header(path: Path) -> str:
     """Find the line of a spec's opening comment that says what to expect."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError):
         return "(cannot be read)"
     for line in text.splitlines():

@@ -14,9 +14,9 @@ from typing import Any
 import xxhash
 
 from cosa.checksums import digest_of
-from cosa.data.media_files import kind_of
 from cosa.data.media_ids import shown
 from cosa.errors import UserError
+from cosa.regular_files import kind_of, read_regular
 from workflows.results.atomic import write_atomically
 
 BLOCK = 2**20
@@ -140,7 +140,7 @@ class _Cache:
 
 def _read_cache(path: Path) -> dict[str, Entry]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(read_regular(path))
     except (OSError, ValueError):
         return {}
     if not isinstance(known, dict):

@@ -12,6 +12,7 @@ from pathlib import Path
 import xxhash
 
 from cosa.checksums import digest_of
+from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
 
@@ -89,7 +90,7 @@ def damage(folder: Path, expected: str) -> str | None:
 def _read(folder: Path, expected: str) -> Contents | str:
     """Return the list of a result, or what is wrong with it."""
     try:
-        text = (folder / CONTENTS).read_bytes()
+        text = read_regular(folder / CONTENTS)
     except OSError as error:
         return f"{CONTENTS} is gone" if isinstance(error, FileNotFoundError) else f"{CONTENTS}: {error.strerror}"
     if xxhash.xxh3_128_hexdigest(text) != expected:

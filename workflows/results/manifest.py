@@ -11,6 +11,7 @@ from typing import Any
 import xxhash
 
 from cosa.errors import UserError
+from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import MANIFEST, PARTIAL
 
@@ -69,7 +70,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path))
         digest = content.pop(DIGEST, None)
         manifest = Manifest(**content)
     except FileNotFoundError:

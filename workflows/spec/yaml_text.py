@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
+from cosa.regular_files import NotRegularError, open_regular
 from workflows.spec.core_schema import CoreLoader, value_of
 from workflows.spec.place import Place
 from workflows.spec.problems import Problem, SpecError
@@ -26,14 +25,13 @@ def read_yaml(path: Path) -> YamlNode:
         SpecError: it cannot be read, is not valid YAML or not a mapping, has a key twice, or is too large.
     """
     try:
-        with path.open("rb") as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                raise IsADirectoryError
+        with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise SpecError([Problem(f"no spec file {path} (looked in {path.absolute().parent})")]) from error
-    except IsADirectoryError as error:
-        raise SpecError([Problem(f"{path} is a folder; expected a YAML file")]) from error
+    except NotRegularError as error:
+        kind = str(error.strerror).removeprefix("it ")
+        raise SpecError([Problem(f"{path} {kind}; expected a YAML file")]) from error
     except (OSError, ValueError) as error:  # A path with a null character is a ValueError.
         what = error.strerror if isinstance(error, OSError) else error
         raise SpecError([Problem(f"{path} cannot be read: {what}")]) from error

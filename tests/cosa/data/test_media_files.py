@@ -9,7 +9,7 @@ from PIL import Image
 
 from cosa.data.clips import ClipReader
 from cosa.data.frames import FrameFolders, ImageFolder
-from cosa.data.media_files import open_regular
+from cosa.data.media_files import open_media
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 
@@ -115,9 +115,9 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere")
     for name, kind in (("pipe", r"a pipe \(FIFO\)"), ("socket", "a socket"), ("device", "a device"), ("folder", "a folder")):
         with pytest.raises(DataError, match=f"{name}.jpg is {kind}, not a file; expected a picture"):
-            open_regular(tmp_path / f"{name}.jpg", "a picture")
+            open_media(tmp_path / f"{name}.jpg", "a picture")
     with pytest.raises(DataError, match=r"dangling\.jpg is missing or not a file"):
-        open_regular(tmp_path / "dangling.jpg", "a picture")
+        open_media(tmp_path / "dangling.jpg", "a picture")
 
 
 @every_kind

@@ -194,6 +194,11 @@ def _folder_in_place_of(path: Path) -> None:
     path.mkdir()
 
 
+def _pipe_in_place_of(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGED_MANIFESTS: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_text('{"kind": '),
@@ -203,6 +208,7 @@ DAMAGED_MANIFESTS: dict[str, Callable[[Path], object]] = {
     "not UTF-8": lambda path: path.write_bytes(b'{"stage": "caf\xe9"}'),
     "a folder": _folder_in_place_of,
     "changed": lambda path: path.write_text(path.read_text().replace('"demo"', '"other"')),
+    "a pipe": _pipe_in_place_of,
     "gone": lambda path: path.unlink(),
     "of another result": lambda path: path.write_text(next(path.parents[2].glob("pretrain/*/manifest.json")).read_text()),
 }

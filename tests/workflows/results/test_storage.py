@@ -108,7 +108,7 @@ def manifest_is_a_folder(folder: Path) -> None:
         (lambda folder: (folder / CONTENTS).unlink(), "contents.json is gone"),
         (edit_metric, "manifest.json is not as it was written"),
         (empty_manifest, "manifest.json is damaged"),
-        (manifest_is_a_folder, "manifest.json cannot be read (Is a directory)"),
+        (manifest_is_a_folder, "manifest.json cannot be read (it is a folder, not a file)"),
     ],
 )
 def test_a_glance_finds_what_is_gone_or_of_another_size(storage: Storage, harm: Callable[[Path], None], message: str) -> None:

@@ -1,6 +1,7 @@
 """What the text of a YAML file means, and what is refused."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -250,14 +251,16 @@ def test_byte_order_mark(tmp_path: Path) -> None:
     ("path", "says"),
     [
         ("nothing.yaml", "no spec file"),
-        (".", "is a folder; expected a YAML file"),
+        (".", "is a folder, not a file; expected a YAML file"),
         ("x" * 5000, "cannot be read: File name too long"),
         ("a\0b", "cannot be read: embedded null byte"),
         ("loop", "cannot be read: Too many levels of symbolic links"),
-        ("/dev/zero", "is larger than 256 KiB; expected a spec"),
+        ("pipe", r"is a pipe \(FIFO\), not a file; expected a YAML file"),
+        ("/dev/zero", "is a device, not a file; expected a YAML file"),
     ],
 )
 def test_paths_that_are_no_specs(path: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SpecError, match=says):
         read_yaml(tmp_path / path)
