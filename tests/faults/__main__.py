@@ -23,7 +23,8 @@ from tests.faults.disks import Disk, memory_disk
 from tests.faults.kinds import KINDS
 from tests.faults.rounds import Round, prepare
 
-ONLY_ROOT = ("disk full", "power lost", "read-only file system")  # kinds that need a file system of their own
+# Kinds that need a file system of their own.
+ONLY_ROOT = ("disk full", "power lost", "power lost, done", "read-only file system")
 
 
 @contextmanager

@@ -17,10 +17,9 @@ import psutil
 from tests.end_to_end.commands import command_line_of, processes_of
 from tests.end_to_end.commands import run as command_line
 from tests.end_to_end.nodes import Nodes
-from tests.faults.rounds import STAGE, STEPS, Round
+from tests.faults.rounds import STAGE, STEPS, Round, Run
 from tests.tracking_server import TrackingServer
 
-AFTER_PUBLISHING = 0.5  # share of the rounds in which the power fails after the result has appeared
 FREE = 300_000  # bytes that are left on a full disk: less than a checkpoint
 
 
@@ -115,30 +114,21 @@ def disk_full(round_: Round) -> None:
 
 
 def power_lost(round_: Round) -> None:
-    """The power fails, in training or when it is done: all processes are gone, and what was not flushed to the disk."""
-    disk = round_.disk
-    assert disk is not None
+    """The power fails in training: all processes are gone, and what was not flushed to the disk."""
     run = round_.start()
-    if round_.draw.random() < AFTER_PUBLISHING:
-        while not list((round_.storage / "quickstart" / STAGE).glob("*/manifest.json")) and run.process.poll() is None:
-            time.sleep(0.02)
-        delay = round_.draw.uniform(0, 15)
-        round_.notes.append(f"{delay:.1f} s after publishing")
-        time.sleep(delay)
-    else:
-        round_.wait_for_moment(run)
-    writing = processes_of(round_.storage)
-    for process in writing:
-        with suppress(psutil.NoSuchProcess):
-            process.suspend()
-    blocks = disk.blocks_now()
-    for process in writing:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    run.wait()
-    psutil.wait_procs(writing, timeout=30)
-    disk.come_back_with(blocks)
-    round_.finish()
+    round_.wait_for_moment(run)
+    _lose_power(round_, run)
+
+
+def power_lost_later(round_: Round) -> None:
+    """The same, when the result has appeared, or the program has ended already."""
+    run = round_.start()
+    while not list((round_.storage / "quickstart" / STAGE).glob("*/manifest.json")) and run.process.poll() is None:
+        time.sleep(0.02)
+    delay = round_.draw.uniform(0, 15)
+    round_.notes.append(f"{delay:.1f} s after publishing")
+    time.sleep(delay)
+    _lose_power(round_, run)
 
 
 def disk_fails(round_: Round) -> None:
@@ -217,6 +207,7 @@ KINDS: dict[str, Callable[[Round], None]] = {
     "wrong byte written": checkpoint_misread,
     "disk full": disk_full,
     "power lost": power_lost,
+    "power lost, done": power_lost_later,
     "read-only file system": disk_fails,
     "NaN, stop": losses_not_finite,
     "NaN, skip": losses_not_finite_skipped,
@@ -226,6 +217,23 @@ KINDS: dict[str, Callable[[Round], None]] = {
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _lose_power(round_: Round, run: Run) -> None:
+    disk = round_.disk
+    assert disk is not None
+    writing = processes_of(round_.storage)
+    for process in writing:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    blocks = disk.blocks_now()
+    for process in writing:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    run.wait()
+    psutil.wait_procs(writing, timeout=30)
+    disk.come_back_with(blocks)
+    round_.finish()
 
 
 def _workers(storage: Path) -> list[psutil.Process]:
