@@ -100,8 +100,9 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
+    notes = annotation_notes(plan)
     _start_over(plan, options.forced_before, reporter)
-    reporter.plan(plan, annotation_notes(plan))
+    reporter.plan(plan, notes)
     if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")

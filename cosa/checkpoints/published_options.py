@@ -30,7 +30,7 @@ class PublishedOptions:
             return cls({}, None)
         try:
             values = json.loads(files.options.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{files.options} cannot be read as JSON ({error}); mend it, or move it away") from error
         if not isinstance(values, dict):
             raise UserError(f"{files.options}: expected a mapping of options, found {type(values).__name__}")

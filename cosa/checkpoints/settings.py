@@ -27,7 +27,7 @@ def read_settings(checkpoint: Path) -> dict[str, Any] | None:
         settings = json.loads(read_regular(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); copy it again from where the checkpoint comes from") from error
     if not isinstance(settings, dict):
         raise UserError(f"{path}: expected a mapping of fields, found {type(settings).__name__}")

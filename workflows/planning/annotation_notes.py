@@ -4,9 +4,11 @@ words, and too few clips for the metric that selects."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cosa.data.annotations import first_texts, load_video_ids
+from cosa.errors import DataError
 from cosa.word_pieces import unknown_share
 from workflows.planning.plan import Plan, Step
 from workflows.spec.experiment import Experiment
@@ -41,8 +43,8 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
         share = files.unknown_share(split)
         if share > MANY_UNKNOWN:
             yield (
-                f"{100 * share:.0f} % of the words of {_name(split)} are unknown to the tokenizer (BERT's uncased English "
-                "vocabulary): stages that read it see [UNK] in their place"
+                f"{100 * share:.0f} % of the tokens of {_name(split)} are [UNK]: stages that read it see that in place of words "
+                "which are unknown to the tokenizer (BERT's uncased English vocabulary)"
             )
 
 
@@ -89,10 +91,11 @@ def _trained_on(stage: str, experiment: Experiment) -> dict[Split, list[str]]:
 
 
 class _Splits:
-    """Reads what is asked of splits, each file once."""
+    """Reads what is asked of splits, each file once. A file that cannot be read gives no note."""
 
     def __init__(self, experiment: Experiment):
         self.datasets = experiment.section.datasets
+        self._paths = _files_of_splits(experiment)
         self.vocabulary_size = experiment.section.model.text.vocabulary_size
         self._clips: dict[Split, frozenset[tuple[Path, str]]] = {}
         self._shares: dict[Split, float] = {}
@@ -100,14 +103,18 @@ class _Splits:
     def clips(self, split: Split) -> frozenset[tuple[Path, str]]:
         """Return the clips of a split: the folder that they are in, and their ids."""
         if split not in self._clips:
-            ids = (video_id for file in self._files(split) for video_id in load_video_ids(file))
-            self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in ids)
+            found: set[str] = set()
+            with suppress(DataError):
+                found = {video_id for file in self._files(split) for video_id in load_video_ids(file)}
+            self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in found)
         return self._clips[split]
 
     def unknown_share(self, split: Split) -> float:
         """Return the share of words that the tokenizer does not know, in the first texts of a split."""
         if split not in self._shares:
-            texts = [text for file in self._files(split) for text in first_texts(file, TEXTS)]
+            texts: list[str] = []
+            with suppress(DataError):
+                texts = [text for file in self._files(split) for text in first_texts(file, TEXTS)]
             # In English and the full vocabulary nothing is unknown, and loading the tokenizer takes a while.
             letters = "".join(texts)
             plain = letters.isascii() and self.vocabulary_size >= BERT_VOCABULARY
@@ -119,11 +126,21 @@ class _Splits:
         return Path(section.frames or section.root).expanduser().absolute()
 
     def _files(self, split: Split) -> list[Path]:
-        """Return the files of captions and questions that can be read now."""
-        dataset, name = split
-        section = self.datasets[dataset]
-        if section.made_by is not None or name not in section.splits:
-            return []
-        named = dict.fromkeys(filter(None, (section.splits[name].captions, section.splits[name].questions)))
-        paths = [Path(path).expanduser() for path in named]
+        """Return the files that stages read of a split and that can be read now."""
+        paths = self._paths.get(split, ())
         return [path for path in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
+
+
+def _files_of_splits(experiment: Experiment) -> dict[Split, list[Path]]:
+    """Return the user's own files of captions and questions that stages read, by split."""
+    datasets = experiment.section.datasets
+    found: dict[Split, list[Path]] = {}
+    for stage in experiment.stages.values():
+        for read in kind_of(stage).reads(stage, datasets):
+            if not isinstance(read, AnnotationsRead) or read.use.only_ids or read.use.kind == "references":
+                continue
+            section = datasets[read.dataset]
+            file = read.file(section)
+            if section.made_by is None and file is not None:
+                found.setdefault((read.dataset, read.use.split), []).append(Path(file).expanduser())
+    return {split: list(dict.fromkeys(paths)) for split, paths in found.items()}

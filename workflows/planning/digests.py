@@ -30,8 +30,8 @@ OnRead = Callable[[Path, int, int], None]
 class FileDigests:
     """Digests with a folder of caches. Losing or damaging one only costs time.
 
-    Files have their SHA-256. Folders have one digest of the names and contents of all files below them; each file's is XXH3,
-    because media are large.
+    Files have their SHA-256. Folders have one digest of the names and contents of all files below them, and of where links to
+    folders lead; each file's is XXH3, because media are large.
     """
 
     def __init__(self, cache: Path, on_read: OnRead | None = None):
@@ -76,10 +76,16 @@ class FileDigests:
 
     def _of_folder(self, folder: Path) -> str:
         start = len(str(folder / "_")) - 1
-        states = {path[start:]: _state(status) for path, status in sorted(_below(str(folder)))}
-        cache = _Cache(self.cache / f"folder-{xxhash.xxh3_64_hexdigest(str(folder.absolute()).encode())}.json")
+        states: dict[str, Entry] = {}
+        links: dict[str, str] = {}
+        for entry in sorted(_below(str(folder)), key=lambda entry: entry.path):
+            if entry.is_dir():
+                links[entry.path[start:]] = str(Path(entry.path).readlink())
+            else:
+                states[entry.path[start:]] = _state(_status(entry))
+        cache = _Cache(self.cache / f"folder-{xxhash.xxh3_64_hexdigest(os.fsencode(folder.absolute()))}.json")
         # The digest of all states is enough to know that nothing has changed, without the list of a million files.
-        summary = [0, 0, 0, xxhash.xxh3_128_hexdigest(json.dumps(states).encode())]
+        summary = [0, 0, 0, xxhash.xxh3_128_hexdigest(json.dumps({**states, **links}).encode())]
         known = self._files.get(str(folder.absolute()), summary)
         if known is not None:
             return known
@@ -96,7 +102,7 @@ class FileDigests:
         finally:  # Whoever interrupts the reading of a terabyte does not lose what was read.
             cache.forget_all_but(states)
             cache.save()
-        digest = xxhash.xxh3_128_hexdigest(json.dumps(found).encode())
+        digest = xxhash.xxh3_128_hexdigest(json.dumps({**found, **links}).encode())
         self._files.put(str(folder.absolute()), summary, digest)
         return digest
 
@@ -153,14 +159,14 @@ def _state(status: os.stat_result) -> Entry:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the paths of all files below a folder; links to folders are not followed."""
+def _below(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield all files below a folder, and links to folders, which are not followed."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _below(entry.path)
-            elif not entry.is_dir():
-                yield entry.path, _status(entry)
+            else:
+                yield entry
 
 
 def _status(path: Path | os.DirEntry[str]) -> os.stat_result:

@@ -138,16 +138,15 @@ class MediaRead(Read):
         path = Path(str(folder)).expanduser()
         if not path.is_dir():
             yield Missing(f"datasets.{self.dataset}.{part}", path, "folder", self.dataset, part)
-        elif self.of == "clips":
-            yield f"{self.dataset}/clips", digests.of_folder(path)
-            for linked in dataset.linked_folders:  # A walk through the folder does not follow links to other folders.
-                outside = Path(linked).expanduser()
-                if outside.is_dir():
-                    yield f"{self.dataset}/clips in {linked}", digests.of_folder(outside)
-                else:
-                    yield Missing(f"datasets.{self.dataset}.linked_folders", outside, "folder", self.dataset, "linked_folders")
-        else:
-            yield f"{self.dataset}/{part}", digests.of_pictures(path)
+            return
+        name = f"{self.dataset}/{'clips' if self.of == 'clips' else part}"
+        yield name, digests.of_folder(path) if self.of == "clips" else digests.of_pictures(path)
+        for linked in dataset.linked_folders:  # A walk through the folder does not follow links to other folders.
+            outside = Path(linked).expanduser()
+            if outside.is_dir():
+                yield f"{name} in {linked}", digests.of_folder(outside)
+            else:
+                yield Missing(f"datasets.{self.dataset}.linked_folders", outside, "folder", self.dataset, "linked_folders")
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the folders of clips or images, and of frames."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,8 @@ def test_cider_of_one_clip_is_0() -> None:
 def test_texts_of_unknown_words(here: Path, text: str) -> None:
     write("train.json", range(10), text)
     [note] = notes()
-    assert "% of the words of pics/train are unknown to the tokenizer" in note
-    assert "stages that read it see [UNK] in their place" in note
+    assert "% of the tokens of pics/train are [UNK]" in note
+    assert "words which are unknown to the tokenizer" in note
 
 
 @pytest.mark.parametrize("text", ["ein schöner Tag", "un café très chaud", "a naïve piñata", "человек поёт"])
@@ -124,6 +125,14 @@ def test_questions_are_read_too(here: Path) -> None:
     Path("val.json").write_text(json.dumps(rows[9:]))
     found = notes("stages.captions.task=question_answering", "stages.test=")
     assert ["clips of pics/val are also in pics/train" in found[0], "unknown to the tokenizer" in found[1]] == [True, True]
+
+
+def test_a_file_that_no_stage_reads_or_that_is_damaged_gives_no_note(here: Path) -> None:
+    Path("bad.json").write_text('[{"video_id": "a"},\n nothing')
+    assert notes("datasets.pics.splits.train={captions: train.json, questions: bad.json}") == []
+    made = make_plan(load_spec(Path("spec.yaml")))
+    shutil.copy("bad.json", "train.json")
+    assert annotation_notes(made) == ()
 
 
 def test_notes_in_the_plan_for_programs(here: Path) -> None:

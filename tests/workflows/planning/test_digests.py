@@ -30,6 +30,16 @@ def test_digest_follows_the_content_not_the_name(tmp_path: Path, cache: Path) ->
     assert a == b != c
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path, cache: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / os.fsdecode(b"clip\xe9")).write_text("one")
+    digests = FileDigests(cache)
+    first = digests.of_folder(folder)
+    digests.save()
+    assert FileDigests(cache).of_folder(folder) == first
+
+
 def test_change_is_seen_through_the_cache(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "file"
     file.write_text("one")

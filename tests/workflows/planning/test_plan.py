@@ -144,6 +144,22 @@ def test_change_of_clips_that_links_lead_to(here: Path) -> None:
     assert reasons(plan(linked))["own-frames"] == "data changed: own/clips in archive"
 
 
+def test_change_of_pictures_that_links_lead_to(here: Path) -> None:
+    for folder in ("archive", "other"):
+        Path(folder).mkdir()
+        Path(folder, "v9.jpg").write_text(folder)
+    link = Path("pictures/archive")
+    link.symlink_to(Path("archive").absolute())
+    linked = "datasets.pictures.linked_folders=[archive, other]"
+    finish(plan(linked))
+    Path("archive/v9.jpg").write_text("another")
+    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root in archive"
+    finish(plan(linked))
+    link.unlink()
+    link.symlink_to(Path("other").absolute())
+    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root"
+
+
 @pytest.mark.parametrize(
     "override", ["datasets.own.max_pixels=1000", "stages.own-frames.max_frames=9", "stages.own-frames.max_seconds=9"]
 )
