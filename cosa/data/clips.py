@@ -96,10 +96,9 @@ class ClipReader:
         """
         missing = self.source.missing(media_ids)
         if missing:
-            kind = "images" if isinstance(self.source, ImageFolder) else "folders of frames"
             raise DataError(
-                f"{len(missing)} {kind} missing in {self.source.root}, such as {', '.join(map(repr, missing[:3]))}; "
-                "provide them, or remove their annotations"
+                f"{len(missing)} {self.source.what} missing in {self.source.root}, such as "
+                f"{', '.join(map(repr, missing[:3]))}; {self.source.mend}"
             )
 
     def _cached(self, files: list[PictureFile]) -> Tensor:

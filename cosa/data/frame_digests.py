@@ -15,7 +15,7 @@ from cosa.data.media_ids import shown
 from cosa.errors import DataError
 
 DIGESTS_FILE = "digests.json"
-_AGAIN = "make the frames again with --force and the name of the extract stage"
+FRAMES_AGAIN = "make the frames again with --force and the name of the extract stage"
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class FrameDigests:
         """
         path = folder / DIGESTS_FILE
         if not path.exists():
-            raise DataError(f"{shown(folder)} has no {DIGESTS_FILE}, which extraction wrote; {_AGAIN}")
+            raise DataError(f"{shown(folder)} has no {DIGESTS_FILE}, which extraction wrote; {FRAMES_AGAIN}")
         with open_media(path, "the digests of a clip's frames") as file:
             content = file.read()
         try:
             found = cls(**json.loads(content))
             digests = [str(digest) for digest in found.digests]
         except (ValueError, TypeError, RecursionError) as error:
-            raise DataError(f"{shown(path)} is damaged; {_AGAIN}") from error
+            raise DataError(f"{shown(path)} is damaged; {FRAMES_AGAIN}") from error
         if (found.clip, found.extraction) != (clip, extraction):
             raise DataError(
                 f"{shown(folder)} holds frames of clip {shown(found.clip)} that extraction {shown(found.extraction)} made, "
-                f"expected clip {shown(clip)} and extraction {extraction}; {_AGAIN}"
+                f"expected clip {shown(clip)} and extraction {extraction}; {FRAMES_AGAIN}"
             )
         return cls(clip, extraction, digests)
 
@@ -88,7 +88,7 @@ def check_frame(path: Path, content: bytes, digest: str) -> None:
         DataError: it is something else.
     """
     if digest_of_frame(content) != digest:
-        raise DataError(f"{shown(path)} is not the frame that extraction wrote; {_AGAIN}")
+        raise DataError(f"{shown(path)} is not the frame that extraction wrote; {FRAMES_AGAIN}")
 
 
 def damage_of_frames(root: Path, clips: Iterable[str], extraction: str) -> str | None:
@@ -101,5 +101,5 @@ def damage_of_frames(root: Path, clips: Iterable[str], extraction: str) -> str |
         try:
             FrameDigests.read(folder, clip, extraction).check_all(folder)
         except (DataError, OSError) as error:
-            return str(error).removesuffix(f"; {_AGAIN}").replace(f"{root}{os.sep}", "")
+            return str(error).removesuffix(f"; {FRAMES_AGAIN}").replace(f"{root}{os.sep}", "")
     return None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frame_digests import FrameDigests, frame_name
+from cosa.data.frame_digests import FRAMES_AGAIN, FrameDigests, frame_name
 from cosa.data.media_files import MediaFolder, absent, missing
 from cosa.data.media_ids import path_of, shown
 from cosa.data.media_limits import MAX_PIXELS
@@ -18,18 +18,23 @@ from cosa.data.pictures import PictureFile, read_picture
 from cosa.errors import DataError
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
+PROVIDE = "provide them, or remove their annotations"
 FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
 
 
 class FrameFolders:
     """Clips as folders of frames: `<root>/<video_id>/frame_0001.jpg` and so on.
 
-    extraction: the one that made the frames, of which only those are used that it wrote; "" for a person's own frames.
+    extraction: the one that made the frames, of which only those are used that it wrote; "" for a person's own frames. what
+    and mend: how a message names what is missing, and what to do then.
     """
+
+    what = "folders of frames"
 
     def __init__(self, root: Path, linked_folders: Sequence[Path | str] = (), extraction: str = "") -> None:
         self.root = root
         self.extraction = extraction
+        self.mend = FRAMES_AGAIN if extraction else PROVIDE
         self._media = MediaFolder(root, linked_folders)
 
     def files(self, video_id: str) -> list[PictureFile]:
@@ -63,7 +68,10 @@ class FrameFolders:
 
 
 class ImageFolder:
-    """Single images: `<root>/<image_id>`, with or without one of the usual suffixes."""
+    """Single images: `<root>/<image_id>`, with or without one of the usual suffixes. what and mend: as of `FrameFolders`."""
+
+    what = "images"
+    mend = PROVIDE
 
     def __init__(self, root: Path, linked_folders: Sequence[Path | str] = ()) -> None:
         self.root = root

@@ -8,11 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosa.datasets.converters import CONVERTERS
-from cosa.errors import UserError
 from cosa.regular_files import read_regular
 from workflows.records.headline import headline
 from workflows.results.manifest import read_manifest
-from workflows.results.storage import complete
+from workflows.results.storage import Storage, complete
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import duration
 
@@ -58,20 +57,20 @@ def _header(path: Path) -> str:
 def _results(storage: Path) -> Table:
     table = _table("experiment", "stage", "made", "took", "main metrics", "folder")
     for folder in complete(sorted(storage.glob("*/*/*"))):
-        try:
-            manifest = read_manifest(folder)
-        except UserError as error:
-            names = (f"  {escape(folder.parts[-3])}", escape(folder.parts[-2]))
-            table.add_row(*names, "", "", f"[red]{escape(str(error))}[/]", escape(str(folder)))
-            continue
-        if manifest is not None:
-            when = manifest.started.replace("T", " ")[:16]
+        experiment, stage = folder.parts[-3:-1]
+        damage = Storage(storage, experiment).damage_of(stage, folder.name)
+        manifest = read_manifest(folder) if damage is None else None
+        if manifest is None:
             table.add_row(
-                f"  {escape(manifest.experiment)}",
-                escape(manifest.stage),
-                escape(when),
-                duration(manifest.seconds),
-                escape(headline(manifest.kind, manifest.metrics)),
-                escape(folder.name),
+                f"  {escape(experiment)}", escape(stage), "", "", f"[red]{escape(str(damage))}[/]", escape(folder.name)
             )
+            continue
+        table.add_row(
+            f"  {escape(experiment)}",
+            escape(stage),
+            escape(manifest.started.replace("T", " ")[:16]),
+            duration(manifest.seconds),
+            escape(headline(manifest.kind, manifest.metrics)),
+            escape(folder.name),
+        )
     return table

@@ -43,8 +43,8 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
         share = files.unknown_share(split)
         if share > MANY_UNKNOWN:
             yield (
-                f"{100 * share:.0f} % of the tokens of {_name(split)} are [UNK]: stages that read it see that in place of words "
-                "which are unknown to the tokenizer (BERT's uncased English vocabulary)"
+                f"{100 * share:.0f} % of the tokens of {_name(split)} are [UNK]: stages that read it see that in place of "
+                "words which are unknown to the tokenizer (BERT's uncased English vocabulary)"
             )
 
 

@@ -14,7 +14,7 @@ import xxhash
 from cosa.checksums import digest_of
 from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
+from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
 
 CONTENTS = "contents.json"
 # Frames have digests of their own, and the others change after a result is published.
@@ -59,6 +59,8 @@ def damage_at_a_glance(folder: Path, expected: str) -> str | None:
     found = _read(folder, expected)
     if isinstance(found, str):
         return found
+    if FRAMES_TABLE in found.files and not (folder / FRAMES_FOLDER).is_dir():
+        return f"{FRAMES_FOLDER} is gone"
     for name, (size, _) in found.files.items():
         try:
             status = (folder / name).stat()

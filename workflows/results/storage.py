@@ -12,15 +12,16 @@ from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.results.atomic import flush, flush_tree, rename_durably
-from workflows.results.contents import Contents, damage, damage_at_a_glance
+from workflows.results.contents import CONTENTS, Contents, damage, damage_at_a_glance
 from workflows.results.layout import MANIFEST, PARTIAL
 from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
 
 
 def complete(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield those of some folders that hold a complete result, not unfinished work nor one that was set aside."""
+    """Yield those of some folders that hold a complete result, also if it is damaged since; not those that were set aside."""
     for folder in folders:
-        if not folder.name.endswith(PARTIAL) and not folder.name.startswith(".") and (folder / MANIFEST).exists():
+        is_result = not folder.name.endswith(PARTIAL) and not folder.name.startswith(".")
+        if is_result and any((folder / name).exists() for name in (MANIFEST, CONTENTS)):
             yield folder
 
 
@@ -62,7 +63,8 @@ class Storage:
         folder = self.folder / stage
         if not folder.is_dir():
             return None
-        for result in sorted(complete(folder.iterdir()), key=lambda path: (path / MANIFEST).stat().st_mtime, reverse=True):
+        results = [path for path in complete(folder.iterdir()) if (path / MANIFEST).exists()]
+        for result in sorted(results, key=lambda path: (path / MANIFEST).stat().st_mtime, reverse=True):
             with suppress(UserError):  # It is only compared with; a damaged one says nothing.
                 return read_manifest(result)
         return None

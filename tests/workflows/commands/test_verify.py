@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ def test_every_result_is_read_and_the_damaged_one_is_named(tmp_path: Path, capsy
     made(storage, "tune", "abc")
     harmed = made(storage, "tune", "def")
     storage.partial("tune", "ghi").mkdir()
+    (storage.folder / "tune" / ".jkl.replaced").mkdir()
+    shutil.copy(harmed / "manifest.json", storage.folder / "tune" / ".jkl.replaced")
     verify(tmp_path)
     assert capsys.readouterr().out.splitlines() == ["demo/tune/abc  intact", "demo/tune/def  intact"]
     flip(harmed)
@@ -24,3 +27,7 @@ def test_every_result_is_read_and_the_damaged_one_is_named(tmp_path: Path, capsy
         "demo/tune/abc  intact",
         "demo/tune/def  the content of checkpoint/model.safetensors is not what was written",
     ]
+    (storage.result("tune", "abc") / "manifest.json").unlink()
+    with pytest.raises(UserError, match="2 of 2 results are damaged"):
+        verify(tmp_path)
+    assert "demo/tune/abc  manifest.json is gone" in capsys.readouterr().out

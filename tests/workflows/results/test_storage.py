@@ -57,6 +57,18 @@ def test_a_sound_result_stays_sound_when_the_training_is_removed(storage: Storag
     assert not storage.partial("tune", "abc").exists()
 
 
+def test_frames_are_not_listed_but_missed(storage: Storage) -> None:
+    """Each has a digest beside it, because they are read one by one."""
+    partial = storage.partial("tune", "abc")
+    (partial / "frames" / "a").mkdir(parents=True)
+    (partial / "frames.parquet").write_bytes(b"table")
+    folder = made(storage, "tune", "abc")
+    shutil.rmtree(folder / "frames" / "a")
+    assert glance(storage) is None
+    shutil.rmtree(folder / "frames")
+    assert (glance(storage), read(storage)) == ("frames is gone", "frames is gone")
+
+
 def flip(folder: Path) -> None:
     """Flip one bit, and hide it from whoever looks at times and sizes."""
     status, content = (folder / WEIGHTS).stat(), bytearray((folder / WEIGHTS).read_bytes())
