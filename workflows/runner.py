@@ -27,7 +27,7 @@ from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
 from workflows.planning.annotation_notes import annotation_notes
-from workflows.planning.data import check_unchanged
+from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_artifacts, local_store
@@ -254,9 +254,11 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         run = self.record.stage_run(step, folder)
         context = StageContext(step, step.section, self.plan, folder, self.cluster, line, run, step.seed)
+        began = False
         try:
             self._check_unchanged(step, "since the plan was made")
             context.verify_inputs()
+            began = True
             with self.cluster.watched():
                 outcome: StageOutcome = kind_of(step.section).run(context)
             self._check_unchanged(step, "while the stage ran, which may have read both")
@@ -269,6 +271,8 @@ class _Run:
             storage.publish(step.name, step.fingerprint, manifest)
         except BaseException as error:
             self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            if began:
+                self._keep_from_resuming_if_changed(step)
             raise
         self.record.published(step, run, manifest, files)
         if outcome.remove is not None:
@@ -276,9 +280,23 @@ class _Run:
         return outcome
 
     def _check_unchanged(self, step: Step, when: str) -> None:
-        digests = digests_in(self.plan.storage)
-        check_unchanged(step.name, step.data, self.experiment, digests, when)
-        digests.save()
+        digests = digests_in(self.plan.storage, self.reporter.reading)
+        try:
+            check_unchanged(step.name, step.data, self.experiment, digests, when)
+        finally:
+            digests.save()
+
+    def _keep_from_resuming_if_changed(self, step: Step) -> None:
+        """Set unfinished work aside if its data changed meanwhile: whoever puts them back must not resume what read others."""
+        try:
+            self._check_unchanged(step, "while the stage ran")
+        except ChangedDataError as error:
+            aside = self.plan.storage.set_work_aside(step.name, str(step.fingerprint))
+            if aside is not None:
+                what = str(error).partition(";")[0]
+                self.reporter.warn(f"{what}: its unfinished work may have read both, and is not resumed; it is kept in {aside}")
+        except UserError:
+            return  # The file system fails, which the error that ended the stage says.
 
     def _manifest(self, step: Step, outcome: StageOutcome, run: RunRecorder, started: float) -> Manifest:
         hidden = Secrets.of_process().hide_in  # The fingerprint was computed from what is not hidden.

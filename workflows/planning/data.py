@@ -12,6 +12,10 @@ from workflows.spec.reads import Digests, Missing
 from workflows.spec.stage_kinds import kind_of
 
 
+class ChangedDataError(UserError):
+    """What a stage reads is not what its fingerprint says."""
+
+
 def data_of(stage: str, experiment: Experiment, digests: Digests) -> tuple[dict[str, str], list[Missing]]:
     """Return digests of the user's own files that a stage reads, by a readable name, and what is missing of them."""
     section = experiment.stages[stage]
@@ -41,13 +45,13 @@ def check_unchanged(stage: str, planned: Mapping[str, str], experiment: Experime
         when: since when nothing may have changed, for the message.
 
     Raises:
-        UserError: a file was changed or removed.
+        ChangedDataError: a file was changed or removed.
     """
     found, missing = data_of(stage, experiment, digests)
     changed = sorted(name for name in planned if found.get(name) != planned[name])
     if changed or missing:
         what = ", ".join(changed) or missing[0].short
-        raise UserError(f"{what} changed {when}; run the same command again, which plans with what is there now")
+        raise ChangedDataError(f"{what} changed {when}; run the same command again, which plans with what is there now")
 
 
 def _distinct_name(data: Mapping[str, str], name: str, digest: str) -> str:

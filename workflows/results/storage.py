@@ -114,6 +114,15 @@ class Storage:
             shutil.rmtree(hidden, ignore_errors=True)
             result.rename(hidden)
 
+    def set_work_aside(self, stage: str, fingerprint: str) -> Path | None:
+        """Rename unfinished work, if there is any, so that no run resumes it, and return where it is. Older such work goes."""
+        partial = self.partial(stage, fingerprint)
+        if not partial.is_dir():
+            return None
+        aside = partial.with_name(f".{fingerprint}.of-changed-data")
+        shutil.rmtree(aside, ignore_errors=True)
+        return partial.rename(aside)
+
     @staticmethod
     def _set_aside(result: Path) -> Path:
         return result.with_name(f".{result.name}.replaced")
