@@ -5,8 +5,6 @@ from pathlib import Path
 
 import xxhash
 
-BLOCK = 2**20
-
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content.
@@ -24,8 +22,5 @@ def digest_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

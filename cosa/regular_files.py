@@ -16,7 +16,11 @@ _KINDS = (
 
 
 class NotRegularError(OSError):
-    """What is at a path is no regular file; `strerror` says what it is."""
+    """What is at a path is no regular file. kind: what it is, in words."""
+
+    def __init__(self, path: Path, kind: str):
+        super().__init__(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        self.kind = kind
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -50,4 +54,4 @@ def kind_of(mode: int) -> str:
 
 def _require_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise NotRegularError(errno.EINVAL, f"it is {kind_of(mode)}, not a file", str(path))
+        raise NotRegularError(path, kind_of(mode))

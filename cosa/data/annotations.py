@@ -343,7 +343,7 @@ def _coco_start(path: Path, text: str, start: int) -> int | None:
     if _skip_blank(text, end) < len(text) or any(field in value for field in _MEDIA_FIELDS):
         return None
     if len(value) < len(outermost):
-        raise DataError(f"{path}, line {_line(text, start)}: {_TwiceError([name for name, _ in outermost])}")
+        raise DataError(f"{shown(path)}, line {_line(text, start)}: {_TwiceError([name for name, _ in outermost])}")
     if not isinstance(value.get("annotations"), list):
         raise DataError(
             f"{shown(path)}: found an object with the fields {_names(value)}, expected a JSON list of entries or an object "
@@ -366,7 +366,7 @@ def _decode(path: Path, text: str, position: int, line: int | None = None) -> tu
         _fail_syntax(path, text, error.pos, error.msg, line)
     except _TwiceError as error:
         where = line if line is not None else _line(text, position)
-        raise DataError(f"{path}, line {where}: {error}") from error
+        raise DataError(f"{shown(path)}, line {where}: {error}") from error
     except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
         _fail_syntax(path, text, position, str(error), line)
 

@@ -28,7 +28,7 @@ def open_media(path: Path, expected: str) -> BinaryIO:
     try:
         return open_regular(path)
     except NotRegularError as error:
-        raise DataError(f"{shown(path)} {str(error.strerror).removeprefix('it ')}; expected {expected}") from error
+        raise DataError(f"{shown(path)} is {error.kind}, not a file; expected {expected}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{shown(path)} is missing or not a file; expected {expected}") from error
     except PermissionError as error:

@@ -77,8 +77,3 @@ class VideoIndex:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError(f"{path_of(self.root, parent)} is missing or not a folder; expected a folder of videos") from error
         return self._media.allowed(folder) if parent else folder, stems | clips
-
-
-def find_video(root: Path, video_id: str) -> Path:
-    """`VideoIndex.find` for a single clip; for many, make the index once."""
-    return VideoIndex(root).find(video_id)

@@ -19,7 +19,6 @@ from cosa.errors import UserError
 from cosa.regular_files import kind_of, read_regular
 from workflows.results.atomic import write_atomically
 
-BLOCK = 2**20
 READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
 ENTRY_LENGTH = 5  # An entry of a cache holds size, times of modification and change, inode and digest.
@@ -191,11 +190,8 @@ def _digests_of(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]
 
 
 def _sha256(path: Path, size: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.sha256(str(size).encode())).hexdigest()
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

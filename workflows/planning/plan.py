@@ -69,8 +69,8 @@ def make_plan(
         on_read: called while folders of media are read, see `FileDigests`.
 
     Raises:
-        UserError: a given stage does not exist, a selected one needs one that is left out and has no result, a file cannot be
-            read, or a result's manifest is damaged.
+        UserError: a given stage does not exist, a selected one needs one that is left out and has no result, or a file cannot
+            be read.
     """
     force = experiment.stages_named(force)
     check_names("--force", force, experiment)

@@ -30,8 +30,7 @@ def read_yaml(path: Path) -> YamlNode:
     except FileNotFoundError as error:
         raise SpecError([Problem(f"no spec file {path} (looked in {path.absolute().parent})")]) from error
     except NotRegularError as error:
-        kind = str(error.strerror).removeprefix("it ")
-        raise SpecError([Problem(f"{path} {kind}; expected a YAML file")]) from error
+        raise SpecError([Problem(f"{path} is {error.kind}, not a file; expected a YAML file")]) from error
     except (OSError, ValueError) as error:  # A path with a null character is a ValueError.
         what = error.strerror if isinstance(error, OSError) else error
         raise SpecError([Problem(f"{path} cannot be read: {what}")]) from error

@@ -221,7 +221,11 @@ def _with(section: EvaluateSection, changes: Mapping[str, Any]) -> EvaluateSecti
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise UserError(f"{Path(section.checkpoint) / SETTINGS}: {field}: {first['msg']}; correct it there") from error
+        if is_path(section.checkpoint):
+            where = f"{Path(section.checkpoint).expanduser() / SETTINGS}: {field}: {first['msg']}; correct it there"
+        else:
+            where = f"{field}, which stage {section.checkpoint} gives to the evaluation of its checkpoint: {first['msg']}"
+        raise UserError(f"{where}, or set it in the stage that evaluates") from error
     return section.model_copy(update=dict(changes))
 
 
