@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -223,12 +223,22 @@ class Stopper(threading.Thread):
 
     def run(self) -> None:
         while self.left and self.driver.is_running():
-            for process in self.driver.children():
-                if process.name() == "raylet" and process.pid not in self.seen:
-                    process.suspend()
-                    self.seen.add(process.pid)
-                    self.left -= 1
-            time.sleep(0.01)
+            for process in children_of(self.driver.pid) - self.seen:
+                with suppress(psutil.NoSuchProcess):
+                    if psutil.Process(process).name() == "raylet":
+                        os.kill(process, signal.SIGSTOP)
+                        self.seen.add(process)
+                        self.left -= 1
+            time.sleep(0.002)
+
+
+def children_of(process: int) -> set[int]:
+    """Ask the kernel, because psutil looks at all processes of the machine, in which time a raylet may have started."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
 
 
 @pytest.mark.parametrize(("count", "code"), [(1, 0), (2, 1)])
