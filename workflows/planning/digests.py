@@ -69,6 +69,14 @@ class FileDigests:
         """Digest a folder of images or frames, in the same way."""
         return self.of_folder(folder)
 
+    def has_passed(self, check: str, of: Sequence[str]) -> bool:
+        """Return whether a check of some contents was passed before. of: their digests, and that of the code that checks."""
+        return self._files.get(f"check {check}", _state_of_check(of)) is not None
+
+    def note_passed(self, check: str, of: Sequence[str]) -> None:
+        """Note that a check was passed, instead of what was noted of it about other contents."""
+        self._files.put(f"check {check}", _state_of_check(of), "passed")
+
     def save(self) -> None:
         """Write what was learned about single files."""
         self._files.save()
@@ -151,6 +159,10 @@ def _read_cache(path: Path) -> dict[str, Entry]:
     if not isinstance(known, dict):
         return {}
     return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == ENTRY_LENGTH}
+
+
+def _state_of_check(of: Sequence[str]) -> Entry:
+    return [0, 0, 0, " ".join(of)]
 
 
 def _state(status: os.stat_result) -> Entry:

@@ -228,9 +228,11 @@ def check_annotations(plan: Plan) -> None:
     Raises:
         UserError: it names the file, line and entry that is wrong, or the file that a task cannot use.
     """
-    checked: set[tuple[object, ...]] = set()
-    for step in plan.to_run:
-        for file in annotation_files(step.name, step.section, plan.experiment):
-            if file.identity not in checked and file.path.is_file():
-                file.check()
-                checked.add(file.identity)
+    digests = digests_in(plan.storage)
+    try:
+        for step in plan.to_run:
+            for file in annotation_files(step.name, step.section, plan.experiment):
+                if file.path.is_file():
+                    file.check_once(digests)
+    finally:
+        digests.save()

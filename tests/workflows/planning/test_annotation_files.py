@@ -7,6 +7,8 @@ import pytest
 
 from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, QUESTIONS, finish, lay_out, plan
+from workflows.planning import annotation_files
+from workflows.planning.annotation_files import AnnotationFile
 from workflows.planning.plan import check_annotations
 
 
@@ -84,3 +86,27 @@ def test_references_cover_the_split(here: Path) -> None:
     overrides = ["stages.test.tasks=[captioning]", "datasets.own.splits.val={captions: own/val.json, references: r.json}"]
     with pytest.raises(UserError, match=r"r\.json has no reference caption for 2 clips of own/val\.json, such as 'v1'"):
         check_annotations(plan(*overrides))
+
+
+def test_a_file_is_read_again_only_when_something_changed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    check = AnnotationFile.check
+    monkeypatch.setattr(AnnotationFile, "check", lambda file: (read.append(file.path), check(file)))
+    Path("storage").mkdir()  # Planning makes no storage, and without one it remembers nothing.
+
+    def read_by(*overrides: str) -> set[str]:
+        read.clear()
+        check_annotations(plan(*overrides))
+        return {path.name for path in read}
+
+    assert read_by() == {"train.json", "val.json", "spare.json"}
+    assert read_by() == set()
+    Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))
+    assert read_by() == {"val.json"}
+    assert read_by("stages.retrieval.batch_size=3") == {"train.json"}, "it wants more samples of it"
+    monkeypatch.setattr(annotation_files, "_code", lambda: "another version")
+    assert read_by() == {"train.json", "val.json", "spare.json"}
+    Path("own/train.json").write_text("[")
+    for _ in range(2):  # What did not pass is read every time.
+        with pytest.raises(UserError, match=r"own/train\.json"):
+            read_by()
