@@ -41,20 +41,21 @@ _USER_AND_PASSWORD = re.compile(
     r"""(?x) (?<=://) (?: (?P<user> [^:/@\s"']* ) : (?!\d+/) [^@\s"']* (?: @ [^/?\#@\s"']* )* | [^/@\s"']* ) @"""
 )
 _PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]*[^&;\#\s"'<>:,.)])""")
-# Matches NAME=VALUE on a command line; a value with a reference is no secret itself.
-_OPTION = re.compile(
-    r"""(?P<start>(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=)(?!["']?\$\{)"""
-    r"""(?P<value>"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^&;\s"'<>]*[^&;\s"'<>:,.)])"""
+# Each pair matches what announces a value, and the value, which is only looked for behind a telling name.
+# NAME=VALUE on a command line: a value with a reference is no secret itself.
+_OPTION = (
+    re.compile(r"""(?<![\w.-])(?:--)?(?P<name>[\w.-]{1,200})=(?!["']?\$\{)"""),
+    re.compile(r""""(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^&;\s"'<>]*[^&;\s"'<>:,.)]"""),
 )
-
-
-# Matches 'name': 'value' of JSON or Python in a text, such as the message of an exception.
-_QUOTED_ENTRY = re.compile(
-    r"""(?P<start>(?P<quote>["'])(?P<name>[\w.-]{1,200})(?P=quote)\s*:\s*)(?P<value>"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+')"""
+# 'name': 'value' of JSON or Python: it stands in a text such as the message of an exception.
+_QUOTED_ENTRY = (
+    re.compile(r"""(?P<quote>["'])(?P<name>[\w.-]{1,200})(?P=quote)\s*:\s*"""),
+    re.compile(r""""(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'"""),
 )
-# Matches `name: value` in the braces of a value such as --set 'options={user: ada, password: abc}'.
-_ENTRY = re.compile(
-    r"""(?P<start>[{,]\s*["']?(?P<name>[\w.-]{1,200})["']?\s*:\s*)(?!["']?\$\{)(?P<value>"[^"]*"|'[^']*'|[^\s,}\]][^,}\]]*)"""
+# `name: value` in the braces of a value: one writes it as --set 'options={user: ada, password: abc}'.
+_ENTRY = (
+    re.compile(r"""[{,]\s*["']?(?P<name>[\w.-]{1,200})["']?\s*:\s*(?!["']?\$\{)"""),
+    re.compile(r""""[^"]*"|'[^']*'|[^\s,}\]][^,}\]]*"""),
 )
 
 
@@ -67,10 +68,16 @@ def _hide_parameter(found: re.Match[str]) -> str:
     return f"{found['start']}{HIDDEN}" if names_secret(unquote(found["name"])) else found[0]
 
 
-def _hide_option(found: re.Match[str]) -> str:
-    if names_secret_field(found["name"]):
-        return f"{found['start']}{HIDDEN}"
-    return found["start"] + _OPTION.sub(_hide_option, found["value"])  # as in --set=a.password=abc
+def _hide_named(kind: tuple[re.Pattern[str], re.Pattern[str]], text: str) -> str:
+    """Hide what is given to telling names. Other values are searched, too, as in --set=a.password=abc."""
+    names, values = kind
+    parts: list[str] = []
+    done = 0
+    while (found := names.search(text, done)) is not None:
+        value = values.match(text, found.end()) if names_secret_field(found["name"]) else None
+        parts += [text[done : found.end()], HIDDEN if value is not None else ""]
+        done = value.end() if value is not None else found.end()
+    return "".join([*parts, text[done:]])
 
 
 def without_password(address: str, *, keep_user: bool) -> str:
@@ -101,14 +108,14 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Return a text without passwords in addresses, values of secret variables and options, and what looks like a key."""
-        return _QUOTED_ENTRY.sub(_hide_option, _OPTION.sub(_hide_option, self._hide_values(text)))
+        return _hide_named(_QUOTED_ENTRY, _hide_named(_OPTION, self._hide_values(text)))
 
     def hide_in_argument(self, word: str) -> str:
         """Return a word of a command line, with secrets hidden; NAME=VALUE is hidden in full, also if it has spaces."""
         name, equals, value = word.partition("=")
         if equals and value and not value.startswith("${") and names_secret_field(name):
             return f"{self.hide(name)}={HIDDEN}"
-        return self.hide(_ENTRY.sub(_hide_option, word))
+        return self.hide(_hide_named(_ENTRY, word))
 
     def _hide_values(self, text: str) -> str:
         for value in self._values:

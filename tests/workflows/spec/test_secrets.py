@@ -108,10 +108,21 @@ def test_names_of_variables(name: str, value: str, is_secret: bool) -> None:
         ("a.password=${env:MY_PASSWORD}", "a.password=${env:MY_PASSWORD}"),
         ("a.max_text_tokens=40", "a.max_text_tokens=40"),
         ("a.key=abc", "a.key=abc"),
+        ("a.options={user: {name: ada, password: hunter two}}", "a.options={user: {name: ada, password: ***}}"),
+        ("--set=a.text=b=c='password=abc token=d'", "--set=a.text=b=c='password=*** token=***'"),
     ],
 )
 def test_words_of_a_command(word: str, hidden: str) -> None:
     assert SECRETS.hide_in_argument(word) == hidden
+
+
+@pytest.mark.parametrize("part", ["a=", "-=", "a.b=", "{a:", "'a':"])
+def test_names_behind_names(part: str) -> None:
+    """Thousands of them neither exceed the depth of calls nor take minutes, and do not hide what comes last."""
+    many = part * 30_000
+    hidden = SECRETS.hide_in_argument(f"{many} --password=abc")
+    assert len(hidden) == len(many) + len(" --password=***")
+    assert hidden.endswith(" --password=***")
 
 
 @pytest.mark.parametrize(
