@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -40,6 +40,8 @@ _ASSIGNED = re.compile(
 _USER_AND_PASSWORD = re.compile(
     r"""(?x) (?<=://) (?: (?P<user> [^:/@\s"']* ) : (?!\d+/) [^@\s"']* (?: @ [^/?\#@\s"']* )* | [^/@\s"']* ) @"""
 )
+# Matches up to the last `@` of a word: behind it is no user, and a pattern that looks for one at every `://` takes minutes.
+_UP_TO_AT = re.compile(r"""(?<![^\s"'])[^\s"']*@""")
 _PARAMETER = re.compile(r"""(?P<start>[?&;\#](?P<name>[\w.%~-]{1,64})=)(?P<value>[^&;\#\s"'<>]*[^&;\#\s"'<>:,.)])""")
 # Each pair matches what announces a value, and the value, which is only looked for behind a telling name.
 # NAME=VALUE on a command line: a value with a reference is no secret itself.
@@ -61,7 +63,11 @@ _ENTRY = (
 
 def mask_passwords(text: str) -> str:
     """Hide `user:password@`, `?password=`, `&access_token=` and the like of every address in a text."""
-    return _PARAMETER.sub(_hide_parameter, _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text))
+    return _PARAMETER.sub(_hide_parameter, _replace_users(lambda _: f"{HIDDEN}@", text))
+
+
+def _replace_users(replacement: Callable[[re.Match[str]], str], text: str) -> str:
+    return _UP_TO_AT.sub(lambda found: _USER_AND_PASSWORD.sub(replacement, found[0]), text)
 
 
 def _hide_parameter(found: re.Match[str]) -> str:
@@ -88,7 +94,7 @@ def without_password(address: str, *, keep_user: bool) -> str:
             return ""
         return found[0] if found["user"] is None else f"{found['user']}@"
 
-    bare, mark, query = _USER_AND_PASSWORD.sub(user_only, address).partition("?")
+    bare, mark, query = _replace_users(user_only, address).partition("?")
     kept = [part for part in query.split("&") if not names_secret(unquote(part.partition("=")[0]))]
     return f"{bare}{mark}{'&'.join(kept)}".rstrip("?&")
 

@@ -151,6 +151,14 @@ def test_passwords_in_addresses() -> None:
     )
 
 
+@pytest.mark.parametrize("part", ["://", "://a:", "://a:b/", "://:1/"])
+def test_many_addresses_without_a_space(part: str) -> None:
+    """Each of them may have its password where another begins, and still they are read once."""
+    many = part * 30_000
+    assert mask_passwords(f"{many} http://me:secret@host") == f"{many} http://***@host"
+    assert mask_passwords(f"http://me:secret@host/{many}") == f"http://***@host/{many}"
+
+
 @pytest.mark.parametrize(
     "secret", ["abc123xyz", "abc123xyz-longer", "wJalrXUtnFEMI", "second-key", "a-database's", "personal-access"]
 )
