@@ -18,6 +18,7 @@ from workflows.spec.stage_kinds import STAGE_KINDS
 VARIABLE = re.compile(r"\$\{matrix\.([^{}]*)\}")
 MOST_STAGES = 256  # of one matrix
 MOST_IN_ALL = 1000
+MOST_KEYS = 31  # A variant's name has a character and a hyphen for each, and is not longer than 64 characters.
 MOST_IN_MATRIX = 5 * MOST_VALUES  # values of all stages of one matrix
 LONGEST_VALUE = 64  # Stages are named after values, and a name is not longer.
 
@@ -84,6 +85,10 @@ def _values(name: str, stage: YamlNode, matrix: YamlNode, problems: list[Problem
         problems.append(
             Problem(f"stages.{name}.matrix: expected lists of values, as {{dataset: [msrvtt, msvd]}}", matrix.place)
         )
+        return {}
+    if len(matrix.children) > MOST_KEYS:  # Each key costs copies of the stage.
+        message = f"stages.{name}.matrix: {len(matrix.children)} keys; at most {MOST_KEYS}, because each is part of stage names"
+        problems.append(Problem(message, matrix.place))
         return {}
     count = math.prod(len(node.items or ()) for node in matrix.children.values())
     if count > MOST_STAGES or any(len(node.items or ()) > MOST_STAGES for node in matrix.children.values()):

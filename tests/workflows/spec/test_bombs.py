@@ -112,6 +112,12 @@ def test_matrix_of_a_long_list(tmp_path: Path) -> None:
     assert "4999 stages; at most 256" in said
 
 
+def test_matrix_of_many_keys(tmp_path: Path) -> None:
+    keys = ", ".join(f"k{i}: [1]" for i in range(4000))
+    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{{keys}}}"))
+    assert "spec.yaml:4:66: stages.test.matrix: 4000 keys; at most 31, because each is part of stage names" in said
+
+
 def test_matrix_of_long_texts(tmp_path: Path) -> None:
     said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{description: ['{'-' * 9999}', b]}}"))
     assert "a value is longer than 64 characters" in said
