@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ NOT_SWEPT = (
     "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
     "register_as",
 )  # fmt: skip
+MOST_IN_GRID = 1000  # Trials of more combinations than this are drawn.
 
 
 class Draw(Section):
@@ -97,6 +99,8 @@ class SweepSection(Section):
         if (self.search == "grid") == (self.trials is not None):
             what = "leave it out: a grid has one for every combination" if self.trials else "set how many are drawn"
             raise ValueError(f"trials: {what}")
+        if self.search == "grid":
+            _check_grid(math.prod(len(values) for values in self.fields.values() if isinstance(values, tuple)))
         return self
 
 
@@ -106,6 +110,15 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
     written = [json.dumps(value, sort_keys=True, default=str) for value in values]
     if len(set(written)) != len(written):
         raise ValueError(f"{name}: the same value is listed twice")
+
+
+def _check_grid(count: int) -> None:
+    if count > MOST_IN_GRID:
+        shown = count if count < 10**15 else "far too many"
+        raise ValueError(
+            f"the grid has {shown} trials; at most {MOST_IN_GRID}: list fewer values, or draw combinations with "
+            "search: random and trials: N"
+        )
 
 
 def check_sweep(stage: BaseModel, sweep: SweepSection, changes_loss: Collection[str]) -> None:

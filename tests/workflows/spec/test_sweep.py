@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.spec.test_graph import load, problems
+from tests.workflows.spec.test_graph import SPEC, load, problems
+from workflows.spec.problems import SpecError
 from workflows.spec.sweep import Draw
 from workflows.stages.finetune import FinetuneSection
 from workflows.stages.pretrain import PretrainSection
@@ -62,6 +63,20 @@ def test_lists_and_ranges(tmp_path: Path) -> None:
 def test_what_makes_no_sense(tmp_path: Path, text: str, said: str) -> None:
     found = problems(tmp_path, f"stages.captioning.sweep={{{text}}}")
     assert any(said in problem for problem in found), found
+
+
+def test_a_grid_has_few_trials(tmp_path: Path) -> None:
+    hundred, ten = [list(range(1, 1 + count)) for count in (100, 10)]
+    stage = sweep(tmp_path, f"batch_size: {hundred}, train_frames: {ten}")
+    assert stage.sweep is not None
+    assert len(stage.sweep.fields["batch_size"]) == 100  # type: ignore[arg-type]
+    said = "stages.captioning.sweep: the grid has 10000 trials; at most 1000: list fewer values, or draw combinations with"
+    text = SPEC.replace("train_frames: 2", f"sweep: {{batch_size: {hundred}, train_frames: {hundred}}}")
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, text=text)
+    assert f"spec.yaml:7:104: {said} search: random and trials: N" in str(refused.value)
+    found = problems(tmp_path, f"stages.captioning.sweep={{{', '.join(f'f{i}: [1, 2]' for i in range(1000))}}}")
+    assert any("the grid has far too many trials" in problem for problem in found), found
 
 
 def test_pretraining_is_swept_by_its_loss(tmp_path: Path) -> None:
