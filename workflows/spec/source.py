@@ -33,6 +33,11 @@ class YamlNode:
         """Return whether this is `key:` or `key: ~`."""
         return self.children is None and self.items is None and self.value is None
 
+    def size(self) -> int:
+        """Return how many values there are, with mappings and lists."""
+        below = self.children.values() if self.children is not None else self.items or ()
+        return 1 + sum(node.size() for node in below)
+
     def plain(self) -> Any:
         """Return the value without places."""
         if self.children is not None:

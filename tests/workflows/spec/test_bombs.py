@@ -3,6 +3,7 @@ not defused does not end.)"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,22 @@ def test_too_many_files(tmp_path: Path) -> None:
         (tmp_path / f"f{i}.yaml").write_text(f"extends: f{i + 1}.yaml\n")
     (tmp_path / "f200.yaml").write_text(SPEC)
     assert "f62.yaml:1:10: extends: more than 64 files are extended" in refused(tmp_path, "extends: f0.yaml\n")
+
+
+def test_files_that_extend_all_others(tmp_path: Path) -> None:
+    """Of sixty files each extends all of the ones before it, which makes two thousand merges of a large one."""
+    (tmp_path / "f0.yaml").write_text(SPEC + "paths: {" + ", ".join(f"p{i}: x" for i in range(3000)) + "}\n")
+    for i in range(1, 60):
+        (tmp_path / f"f{i}.yaml").write_text(f"extends: [{', '.join(f'f{j}.yaml' for j in range(i))}]\n")
+    said = refused(tmp_path, "extends: f59.yaml\n")
+    assert re.search(r"f\d+\.yaml:1:\d+: extends: more than 1000000 values are merged; extend fewer files", said)
+
+
+def test_many_large_files(tmp_path: Path) -> None:
+    for i in range(8):
+        (tmp_path / f"f{i}.yaml").write_text("a: [" + "1, " * 9900 + "]\n")
+    said = refused(tmp_path, f"extends: [{', '.join(f'f{i}.yaml' for i in range(8))}]\n" + SPEC)
+    assert "spec.yaml:1:56: extends: all files together have more than 50000 values" in said
 
 
 def test_matrix_that_multiplies(tmp_path: Path) -> None:

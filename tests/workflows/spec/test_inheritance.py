@@ -52,6 +52,8 @@ def test_override_of_an_own_key_is_a_mistake(tmp_path: Path) -> None:
         ("spec.yaml", "extends: spec.yaml leads back to this file"),
         ("[other.yaml, ./spec.yaml]", "extends: ./spec.yaml leads back to this file"),
         ("link.yaml", "extends: link.yaml leads back to this file"),
+        ("[other.yaml, other.yaml]", "spec.yaml:2:23: extends: other.yaml is listed twice; keep one"),
+        ("[other.yaml, sub/../other.yaml]", "extends: sub/../other.yaml is listed twice; keep one"),
         ("nothing.yaml", "extends: no file"),
         ("loop.yaml", "extends: no file"),
         (".", "extends: no file"),
@@ -72,3 +74,11 @@ def test_files_that_cannot_be_extended(extends: str, says: str, tmp_path: Path) 
         read_spec(tmp_path / "spec.yaml")
     assert says in str(refused.value)
     assert len(str(refused.value)) < 3000
+
+
+def test_two_files_may_extend_the_same_one(tmp_path: Path) -> None:
+    (tmp_path / "common.yaml").write_text("name: common\nseed: 1\n")
+    for name in ("left", "right"):
+        (tmp_path / f"{name}.yaml").write_text(f"extends: common.yaml\nname: {name}\npaths: {{{name}: x}}\n")
+    (tmp_path / "spec.yaml").write_text("extends: [left.yaml, right.yaml, common.yaml]\n")
+    assert read_spec(tmp_path / "spec.yaml").plain() == {"name": "common", "seed": 1, "paths": {"left": "x", "right": "x"}}
