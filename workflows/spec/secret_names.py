@@ -11,9 +11,14 @@ _ANYWHERE = re.compile(
     r"|(?:^|_)(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|MASTER|ACCOUNT|SHARED|SERVICE|DEPLOY|CLIENT|SSH)_KEYS?(?:_|$)"
 )
 # AUTH_MODE and PASS_MAX_DAYS are no secrets: these words say it only at the end, before words that say nothing.
-_AT_END = re.compile(
-    r"(?:^|_)(?:PASS|PWD|PW|AUTH|AUTHORIZATION|PAT|KEY|SIG|SIGNATURE|CREDS|COOKIE)"
-    r"(?:_(?:VALUE|DATA|TEXT|STRING|HEADER|PROD|DEV|TEST|BASE64|JSON|OLD|NEW|CURRENT|ENV|[0-9]+))*$"
+_NOTHING = r"(?:_(?:VALUE|DATA|TEXT|STRING|HEADER|PROD|DEV|TEST|BASE64|JSON|OLD|NEW|CURRENT|ENV|[0-9]+))*$"
+_AT_END = re.compile(r"(?:^|_)(?:PASS|PWD|PW|AUTH|AUTHORIZATION|PAT|KEY|SIG|SIGNATURE|CREDS|COOKIE)" + _NOTHING)
+# Fields such as caption_key, second_pass and file_pat are no secrets: these words need one that says what they open.
+_AT_END_OF_FIELD = re.compile(
+    r"(?:_(?:PWD|PW)|(?:^|_)(?:AUTHORIZATION|CREDS|COOKIE)|^(?:PASS|PW|SIG)"
+    r"|(?:^|_)(?:AMZ|AWS|S_3|AZURE|GCP|GH|GITHUB|GITLAB|HF|OPENAI|WANDB|HMAC|RSA)_(?:KEY|PAT|SIG|SIGNATURE)"
+    r"|(?:^|_)(?:DB|DATABASE|SQL|MYSQL|PG|POSTGRES|MONGO|REDIS|SMTP|MAIL|FTP|HTTP|PROXY|USER|ADMIN|ROOT|LOGIN)_(?:PASS|AUTH))"
+    + _NOTHING
 )
 _OF_A_PATH = re.compile(r"_(?:PATH|FILE|DIR|FOLDER|SOCK|SOCKET|HOME|ROOT)$")
 
@@ -25,9 +30,9 @@ def names_secret(name: str) -> bool:
 
 
 def names_secret_field(name: str) -> bool:
-    """Return whether the name of a field or an option says so. `key` or `auth` alone do not: programs name much like this."""
+    """Return whether the name of a field or an option says so. `key` and `sort_key` do not: programs name much like this."""
     words = _normal(name.rpartition(".")[2])
-    return _ANYWHERE.search(words) is not None or ("_" in words and _AT_END.search(words) is not None)
+    return _ANYWHERE.search(words) is not None or _AT_END_OF_FIELD.search(words) is not None
 
 
 def is_secret_variable(name: str, value: str) -> bool:

@@ -143,6 +143,33 @@ def test_fields_with_telling_names() -> None:
     assert Secrets({}).hide("refused: {'password': 'abc def', 'user': 'ada'}") == "refused: {'password': ***, 'user': 'ada'}"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "caption_key", "video_key", "id_key", "sort_key", "answer_key", "keyFrameKey", "key", "key_2", "second_pass",
+        "use_auth", "auth", "file_pat", "model_signature", "pwd",
+    ],
+)  # fmt: skip
+def test_fields_with_harmless_names(name: str) -> None:
+    assert Secrets({}).hide_in({name: "caption"}) == {name: "caption"}
+    assert (
+        SECRETS.hide_in_argument(f"--set=stages.corpus.options.{name}=caption") == f"--set=stages.corpus.options.{name}=caption"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key", "apikey", "access_key", "secret_key", "privateKey", "ssh_key", "encryption_key_2", "s3_key", "aws-key",
+        "db_pass", "smtp_auth", "my_pwd", "pass", "sig", "github_pat", "X-Amz-Signature", "Authorization", "session_cookie",
+        "db_creds",
+    ],
+)  # fmt: skip
+def test_fields_that_still_tell(name: str) -> None:
+    assert Secrets({}).hide_in({name: "caption"}) == {name: "***"}
+    assert SECRETS.hide_in_argument(f"--set=a.options.{name}=caption") == f"--set=a.options.{name}=***"
+
+
 def test_passwords_in_addresses() -> None:
     assert mask_passwords('{"uri": "http://me:secret@host:5000/x"}') == '{"uri": "http://***@host:5000/x"}'
     assert mask_passwords("see https://host/a@b") == "see https://host/a@b"
