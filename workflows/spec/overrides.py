@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from workflows.spec.place import Place
 from workflows.spec.problems import Problem, SpecError, did_you_mean
-from workflows.spec.source import YamlNode, split_mapping
+from workflows.spec.source import DEEPEST, YamlNode, split_mapping
 from workflows.spec.yaml_text import parse_yaml
 
 # A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
@@ -64,6 +64,8 @@ def _apply(root: YamlNode, override: str, place: Place) -> list[str]:
     steps = name.strip().split(".")
     if not equals or not all(steps):
         raise SpecError([Problem("expected NAME=VALUE, such as stages.retrieval.epochs=2", place)])
+    if len(steps) > DEEPEST:
+        raise SpecError([Problem(f"more than {DEEPEST} names inside each other", place)])
     if steps[0] == "extends":
         raise SpecError([Problem("extends is read before any --set; write it in a spec file and run that", place)])
     try:

@@ -159,6 +159,10 @@ def test_override_that_expands(tmp_path: Path) -> None:
     assert "expands to more than 10000 values" in refused(tmp_path, SPEC, f"model={bomb}")
 
 
+def test_override_of_a_deep_field(tmp_path: Path) -> None:
+    assert "more than 64 names inside each other" in refused(tmp_path, SPEC, f"model.{'a.' * 3000}b=1")
+
+
 def test_long_words(tmp_path: Path) -> None:
     said = refused(tmp_path, SPEC + "? " + "x" * 100_000 + "\n: 1\n")
     assert "unknown field; known: behaviour, cluster" in said
