@@ -8,7 +8,7 @@ from typing import Any
 
 from workflows.spec.place import FieldPath, Place
 from workflows.spec.problems import MOST_PROBLEMS, Problem, SpecError, did_you_mean
-from workflows.spec.source import DEEPEST, MOST_VALUES, YamlNode
+from workflows.spec.source import DEEPEST, MOST_VALUES, YamlNode, index_of
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _UNDECODED = re.compile("[\udc80-\udcff]")  # how Python shows bytes that are no UTF-8
@@ -130,8 +130,8 @@ def _path(root: YamlNode, name: str) -> FieldPath | None:
     path: list[str | int] = []
     node: YamlNode | None = root
     for step in name.split("."):
-        is_list = node is not None and node.items is not None
-        path.append(int(step) if is_list and step.isascii() and step.isdigit() else step)
+        index = index_of(step) if node is not None and node.items is not None else None
+        path.append(step if index is None else index)
         node = root.at(tuple(path))
         if node is None:
             return None

@@ -26,7 +26,7 @@ from workflows.spec.paths import path_problem
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import LONGEST_WORD, MOST_PROBLEMS, Problem, SpecError, did_you_mean, shortened
 from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
-from workflows.spec.source import YamlNode
+from workflows.spec.source import YamlNode, index_of
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 OWN_TYPES = ("value_error", "missing", "extra_forbidden")  # These errors get messages of ours.
@@ -209,7 +209,7 @@ def _own_problem(model: type[BaseModel], error: Any, root: YamlNode, path: Field
     text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     field = ".".join(str(step) for step in path)
     first, _, rest = text.partition(": ")
-    steps = tuple(int(step) if step.isdigit() else step for step in first.split("."))
+    steps = tuple(step if (index := index_of(step)) is None else index for step in first.split("."))
     if rest and isinstance(steps[0], str) and steps[0] in model.model_fields:
         return Problem(f"{field}.{text}".lstrip("."), root.find((*path, *steps)))
     return Problem(f"{field}: {text}", root.find(path))

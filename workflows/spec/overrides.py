@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from workflows.spec.place import Place
 from workflows.spec.problems import Problem, SpecError, did_you_mean
-from workflows.spec.source import DEEPEST, YamlNode, split_mapping
+from workflows.spec.source import DEEPEST, YamlNode, index_of, split_mapping
 from workflows.spec.yaml_text import parse_yaml
 
 # A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
@@ -115,9 +115,10 @@ def _children(node: YamlNode, step: str, path: list[str], place: Place) -> dict[
 
 
 def _index(items: list[YamlNode], step: str, path: list[str], place: Place) -> int:
-    if not (step.isascii() and step.isdigit()) or int(step) >= len(items):
+    index = index_of(step)
+    if index is None or index >= len(items):
         raise SpecError([Problem(f"{'.'.join(path)} is a list of {len(items)}; {step!r} is not an index in it", place)])
-    return int(step)
+    return index
 
 
 def _replace_places(node: YamlNode, place: Place) -> None:

@@ -93,6 +93,12 @@ class YamlNode:
         return place
 
 
+def index_of(step: str) -> int | None:
+    """Return the position in a list that a step of a dotted name stands for; None if it is none that a list can have."""
+    is_index = step.isascii() and step.isdigit() and len(step) < 10  # Python refuses to read thousands of digits.
+    return int(step) if is_index else None
+
+
 def merge(base: YamlNode, child: YamlNode, path: tuple[str, ...] = ()) -> YamlNode:
     """Return the base with the child's fields on top: mappings merge key by key, everything else is replaced.
 

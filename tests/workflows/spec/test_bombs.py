@@ -163,6 +163,12 @@ def test_override_of_a_deep_field(tmp_path: Path) -> None:
     assert "more than 64 names inside each other" in refused(tmp_path, SPEC, f"model.{'a.' * 3000}b=1")
 
 
+def test_index_of_many_digits(tmp_path: Path) -> None:
+    text = SPEC + "extensions: []\n"
+    assert "is not an index in it" in refused(tmp_path, text, f"extensions.{'9' * 5000}=1")
+    assert "${extensions.999" in refused(tmp_path, text + f"seed: ${{extensions.{'9' * 5000}}}\n")
+
+
 def test_long_words(tmp_path: Path) -> None:
     said = refused(tmp_path, SPEC + "? " + "x" * 100_000 + "\n: 1\n")
     assert "unknown field; known: behaviour, cluster" in said

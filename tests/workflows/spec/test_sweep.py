@@ -43,6 +43,7 @@ def test_lists_and_ranges(tmp_path: Path) -> None:
         ("learning_rate: [1e-4, -1]", "sweep.learning_rate: -1 is not a valid value: Input should be greater than 0"),
         ("batch_size: [1.5]", "sweep.batch_size: 1.5 is not a valid value"),
         ("batch_size: {uniform: [1, 3.5]}, search: random, trials: 2", "sweep.batch_size: 3.5 is not a valid value"),
+        ('"1.²": []', "sweep: 1.²: expected at least one value"),
         ("learning_rate: []", "learning_rate: expected at least one value"),
         ("learning_rate: [1e-4, 0.0001]", "learning_rate: the same value is listed twice"),
         ("learning_rate: {uniform: [1e-5, 1e-3]}", "learning_rate: a grid needs a list of values; a range needs search"),
