@@ -52,6 +52,8 @@ class _Filler:
             return [self.resolve(item, trail, depth + 1) for item in node.items]
         if isinstance(node.value, str) and "${" in node.value and id(node) not in self._done:
             node.written = node.value
+            if "${" in REFERENCE.sub("", node.value):
+                self._problem("expected } behind ${ and the name; a reference in another one is not filled in", node)
             only_reference = REFERENCE.fullmatch(node.value)
             if only_reference:
                 self._replace(node, only_reference.group(1), trail)

@@ -181,6 +181,17 @@ def test_every_wrong_reference_is_reported_once(spec: Path) -> None:
     assert problems(spec) == ["environment variable COSA_DATA is not set; set it, or write ${env:COSA_DATA:-default}"]
 
 
+@pytest.mark.parametrize("text", ["${paths.data", "a/${", "${paths.${name}}", "${env:NOT_SET:-${paths.data}}"])
+def test_references_that_would_stay_as_they_are(spec: Path, text: str) -> None:
+    spec.write_text(SPEC.replace("${paths.data}/clips", f"'{text}'"))
+    assert any("expected } behind ${ and the name" in problem for problem in problems(spec))
+
+
+def test_a_value_of_the_environment_may_look_like_a_reference(spec: Path) -> None:
+    experiment = load_spec(spec, ["description=${env:ODD}"], environment={"ODD": "${x"})
+    assert experiment.section.description == "${x"
+
+
 def test_problems_stand_in_the_order_of_the_lines(spec: Path) -> None:
     spec.write_text(SPEC.replace("epochs: 1", "epochs: x").replace("media: video", "media: film").replace("demo", "a b"))
     with pytest.raises(SpecError) as caught:
