@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from workflows.spec.problems import Problem, SpecError
 from workflows.spec.source import DEEPEST, MOST_VALUES, YamlNode
 
 MOST_BYTES = 2**18  # A spec of a thousand stages is smaller.
+_BREAKS_BEFORE_1_2 = re.compile("[\x85\u2028\u2029]")  # PyYAML ends lines and comments there, YAML 1.2 does not.
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
@@ -48,6 +50,11 @@ def read_yaml(path: Path) -> YamlNode:
 def parse_yaml(text: str, file: str, *, mapping: bool = True) -> YamlNode:
     """Parse YAML text. file: the name that errors show for it."""
     reader = _Reader(text, file)
+    odd = _BREAKS_BEFORE_1_2.search(text)
+    if odd is not None:
+        line, code = text.count("\n", 0, odd.start()) + 1, f"{ord(odd[0]):04X}"
+        what = f"character U+{code} does not end a line everywhere; in double quotes write it as \\u{code}"
+        raise SpecError([Problem(f"invalid YAML: {what}", Place(file, line, 1))])
     try:
         node = reader.read()
     except yaml.MarkedYAMLError as error:
