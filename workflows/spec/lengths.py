@@ -46,10 +46,10 @@ def refuse_long_texts(stage: StageSection, positions: int) -> None:
 
 def _builds_on_model_section(stage: StageSection, stages: Mapping[str, StageSection]) -> bool:
     """Return whether the model that a stage trains or uses is made from the model section, by this stage or an earlier one."""
-    seen: list[StageSection] = []
+    seen: set[int] = set()  # Identities, because comparing the fields of hundreds of stages takes minutes.
     current: StageSection | None = stage
-    while current is not None and current not in seen:
-        seen.append(current)
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
         kind = kind_of(current)
         if kind.builds_model(current):
             return True

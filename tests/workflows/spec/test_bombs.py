@@ -154,6 +154,14 @@ def test_many_matrices(tmp_path: Path) -> None:
     assert "stages: more than 1000 stages" in said
 
 
+def test_chain_of_stages(tmp_path: Path) -> None:
+    """Each starts from the one before it; only the last one is wrong."""
+    stage = "kind: finetune, task: retrieval, dataset: pics, epochs: 1, batch_size: 2"
+    stages = [f"  s{i}: {{{stage}, init_from: {f's{i - 1}' if i else 'test'}}}" for i in range(700)]
+    said = refused(tmp_path, SPEC + "\n".join([*stages, f"  last: {{{stage}, init_from: s700}}", ""]))
+    assert "stages.last.init_from: no stage 's700'" in said
+
+
 def test_override_that_expands(tmp_path: Path) -> None:
     bomb = "[" + ", ".join(["&a0 [l, l, l, l]", *(f"&a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))]) + "]"
     assert "expands to more than 10000 values" in refused(tmp_path, SPEC, f"model={bomb}")
