@@ -1,7 +1,8 @@
 """What all settings are made of: pydantic models, which specs are checked with. No torch here."""
 
-from collections.abc import Collection
-from typing import Annotated, Any
+from collections.abc import Collection, Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -10,7 +11,9 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_serializer,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -25,6 +28,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number is expected: pydantic would take them for 1 and 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = set(_types_in(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and not kinds & {bool, Any}:
+                raise PydanticCustomError("number", "expected a number")
+        return value
+
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
@@ -34,6 +47,17 @@ class Section(BaseModel):
             if later and name in dumped and getattr(self, name) == field.get_default(call_default_factory=True):
                 del dumped[name]
         return dumped
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation, or the members of a union."""
+    if get_origin(annotation) is Annotated:
+        yield from _types_in(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _types_in(member)
+    else:
+        yield annotation
 
 
 def with_fields(section: Any, *settings: Any) -> Any:

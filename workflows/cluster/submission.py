@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 from workflows.spec.stage_kinds import kind_of
 
+# JSON takes these as they are, but a spec does not: they ended a line before YAML 1.2.
+LINE_ENDS = {0x85: r"\u0085", 0x2028: r"\u2028", 0x2029: r"\u2029"}
 SPEC_NAME = "experiment.yaml"
 RETRY_SECONDS = 2.0
 LOST_SECONDS = 120.0  # Following a job ends when the dashboard has not answered for so long.
@@ -61,7 +63,7 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
     forced = [word for name in submission.force for word in ("--force", name)]
     words = [submission.python, "cli.py", "run-experiment", SPEC_NAME, *forced, *submission.selection.arguments()]
     with packed_program() as folder:
-        (folder / SPEC_NAME).write_text(json.dumps(spec, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / SPEC_NAME).write_text(text_of(spec), encoding="utf-8")
         # Everybody who sees the dashboard sees entry point, metadata and variables: what the spec says stays in the file.
         variables = {
             "COLUMNS": str(shutil.get_terminal_size((120, 24)).columns),
@@ -80,6 +82,11 @@ def submit(submission: Submission, say: Callable[[str], None]) -> str:
             ) from error
     say(f"submitted {job} to {submission.address}; results will be in {Path(spec['storage']) / experiment.name}")
     return job
+
+
+def text_of(spec: Mapping[str, Any]) -> str:
+    """Return a spec as JSON that can be read as YAML."""
+    return json.dumps(spec, indent=1, ensure_ascii=False).translate(LINE_ENDS) + "\n"
 
 
 def travelling_spec(experiment: Experiment) -> dict[str, Any]:

@@ -18,6 +18,7 @@ NOT_SWEPT = (
     "register_as",
 )  # fmt: skip
 MOST_IN_GRID = 1000  # Trials of more combinations than this are drawn.
+MOST_DRAWN = 10_000  # Each has a folder and a run in MLflow.
 
 
 class Draw(Section):
@@ -72,7 +73,9 @@ class SweepSection(Section):
     search: Literal["grid", "random", "optuna"] = Field(
         "grid", description="grid: all combinations; random: drawn by the seed; optuna: drawn with regard to earlier trials"
     )
-    trials: PositiveInt | None = Field(None, description="how many are drawn; a grid has one for every combination")
+    trials: PositiveInt | None = Field(
+        None, le=MOST_DRAWN, description="how many are drawn; a grid has one for every combination"
+    )
     metric: str | None = Field(
         None, description="metric that decides; left out: the task's main metric, or in pretraining mean_loss"
     )

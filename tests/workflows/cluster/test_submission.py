@@ -8,12 +8,18 @@ import pytest
 
 from cosa.errors import UserError
 from tests.workflows.planning.planned import lay_out
-from workflows.cluster.submission import client_of, travelling_spec
+from workflows.cluster.submission import client_of, text_of, travelling_spec
 from workflows.planning.plan import make_plan
 from workflows.spec.load import load_spec
+from workflows.spec.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 SPECS = sorted((ROOT / "experiments").glob("*/*.yaml")) + sorted((ROOT / "experiments").glob("*.yaml"))
+
+
+def test_texts_with_any_character_travel() -> None:
+    text = "one\x85two\u2028three\u2029four 🎉 café"
+    assert parse_yaml(text_of({"name": text}), "experiment.yaml").plain() == {"name": text}
 
 
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.parent.name != "base"], ids=lambda path: str(path.stem))
@@ -21,7 +27,7 @@ def test_every_experiment_travels_unchanged(spec: Path, tmp_path: Path) -> None:
     """The one file says what the chain of files said: stages and model are the same when it is read elsewhere."""
     here = load_spec(spec, ["storage=/shared/results", "cluster.address=auto"], environment={"COSA_DATA": "/shared/data"})
     sent = tmp_path / "experiment.yaml"
-    sent.write_text(json.dumps(travelling_spec(here), ensure_ascii=False))
+    sent.write_text(text_of(travelling_spec(here)))
     there = load_spec(sent, environment={})
     assert there.section.cluster.address == "auto"
     assert there.section.storage == "/shared/results"
