@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -96,8 +97,14 @@ class LocalRay:
         ray.shutdown()
         for process in psutil.process_iter(["cmdline"]):
             if any(str(self.folder.path) in word for word in process.info["cmdline"] or ()):
-                process.kill()  # It did not end with the others.
+                with suppress(psutil.Error):  # It may have ended just now, or be another user's who reads the logs.
+                    if self._is_of_ray(process):
+                        process.kill()  # It did not end with the others.
         self._restore()
+
+    def _is_of_ray(self, process: psutil.Process) -> bool:
+        """Return whether a process descends from this Ray. A person's pager or editor may name a file of the folder, too."""
+        return process.environ().get("RAY_TMPDIR") == str(self.folder.path)
 
     def _restore(self) -> None:
         for name, value in self._before.items():
