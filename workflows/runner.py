@@ -194,8 +194,10 @@ class _Run:
                 _show_metrics(self.plan, self.reporter)
             _show_addresses(self.plan, self.reporter, self.tracker.comparable_runs(), self.tracker.experiment_id)
         finally:
-            self.cluster.stop()
-            self.tracker.close()
+            try:
+                self.cluster.stop()
+            finally:  # Whatever becomes of Ray, records are sent, or written to the `unsent` file.
+                self.tracker.close()
 
     def _step(self, step: Step) -> None:
         if step.action == "left out":
