@@ -92,6 +92,7 @@ class Cluster:
             return
         loaded = sys.modules.get("ray")  # It reads the variables below when it is loaded.
         if loaded is not None and loaded.is_initialized():
+            atexit.register(_end_without_ray, 1)  # It precedes a function that was registered for a run without an error.
             raise UserError("Ray has ended before, and this process cannot start it again; give the same command once more")
         protect_token(self.note, create=not self.is_shared)
         os.environ.update(RAY_ENVIRONMENT)
@@ -194,7 +195,7 @@ class Cluster:
         error = sys.exc_info()[1]
         if error is None:
             self.note(f"{self._loss()}; the work was done already. Give the same command again to be sure")
-        atexit.register(_end_without_ray, getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
+        atexit.register(_end_without_ray, _exit_code(error))
         if self._local is not None:
             self._watch.end_family()
             self._local.abandon()
@@ -224,6 +225,13 @@ class Cluster:
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
         _require_room(needed, nodes)
         return needed
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """Return the code that the command line ends with after an error."""
+    if error is None:
+        return 0
+    return int(getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
 
 
 def _end_without_ray(code: int) -> None:

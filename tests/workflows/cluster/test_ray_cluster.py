@@ -7,8 +7,10 @@ import pytest
 import ray
 
 from cosa.errors import UserError
+from workflows.cluster import ray_cluster
 from workflows.cluster.nodes import Node
 from workflows.cluster.ray_cluster import Cluster, WorkerResources, groups_that_fit
+from workflows.spec.problems import SpecError
 from workflows.spec.scaling import check_batch
 from workflows.spec.sections import ClusterSection
 from workflows.stages.finetune import FinetuneSection
@@ -147,3 +149,45 @@ def test_batches_are_split_evenly() -> None:
 def test_a_dead_address_is_known_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cluster.address: nothing answers at 127.0.0.1:9 .*ray start --head"):
         Cluster(ClusterSection(address="127.0.0.1:9"), lambda url: None).start()
+
+
+class LostRay:
+    """Stands for the watch of a Ray that has lost a process."""
+
+    def reason(self) -> str:
+        return "Ray's process raylet (1) has ended"
+
+    def end(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 0), (ValueError(), 1), (KeyboardInterrupt(), 130), (SpecError([]), 2)]
+)  # fmt: skip
+def test_a_lost_ray_does_not_change_the_exit_code(
+    error: BaseException | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that was done before Ray was lost is no failure, unless a later variant needs Ray again."""
+    at_exit: list[int] = []
+    monkeypatch.setattr(ray_cluster.atexit, "register", lambda _, code: at_exit.append(code))
+    notes: list[str] = []
+    cluster: Any = Cluster(ClusterSection(), lambda _: None, note=notes.append)
+    cluster._started, cluster._watch = True, LostRay()
+    if error is None:
+        cluster.stop()
+    else:
+        with pytest.raises(type(error)):
+            raise_and_stop(error, cluster)
+    assert at_exit == [code]
+    assert ["the work was done already" in note for note in notes] == ([True] if error is None else [])
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    with pytest.raises(UserError, match="this process cannot start it again"):
+        Cluster(ClusterSection(), lambda _: None).start()
+    assert at_exit == [code, 1]  # Python calls the latest first.
+
+
+def raise_and_stop(error: BaseException, cluster: Cluster) -> None:
+    try:
+        raise error
+    finally:
+        cluster.stop()
