@@ -19,7 +19,7 @@ from workflows.cluster.ray_private import trainer_class
 from workflows.cluster.ray_watch import RayLostInterrupt
 from workflows.execution.checkpoints import discard_damaged_book
 from workflows.execution.run_folder import RunFolder
-from workflows.execution.worker_loss import WorkersLostError, causes_of, memory_kills, why_lost
+from workflows.execution.worker_loss import WorkersLostError, causes_of, gpu_memory_mistake, memory_kills, why_lost
 
 _LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
@@ -163,4 +163,4 @@ def user_error_in(error: BaseException) -> BaseException:
     found = next((cause for cause in causes_of(error) if isinstance(cause, UserError)), None)
     # What Ray raises for an error in a task is of both classes, and its text is the worker's traceback.
     inner = getattr(found, "cause", None)
-    return (inner if isinstance(inner, UserError) else found) or error
+    return (inner if isinstance(inner, UserError) else found) or gpu_memory_mistake(error) or error

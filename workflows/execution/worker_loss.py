@@ -15,6 +15,7 @@ from cosa.errors import UserError
 LOSS_FILE = "loss.txt"  # In the folder of a trial, it says why the trial was lost.
 LITTLE_BYTES = 16 * 2**20  # A file system with less room is called full.
 SMALLER = "use a smaller batch_size, or fewer workers or trials at once"
+SMALLER_ON_GPU = "use a smaller batch_size, gradient_checkpointing: true, accumulate, or more workers"
 # What Ray says when the process of a worker ended, the last while the process was being started.
 DEATHS = ("ActorDiedError", "WorkerCrashedError", "worker process has died", "worker actors failed to initialize")
 FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
@@ -51,10 +52,10 @@ def why_lost(error: BaseException, folder: Path | None, kills_before: int = 0) -
         folder: that they write to, in case it is full.
         kills_before: `memory_kills` when they began.
     """
-    text = "\n".join(f"{type(cause).__name__}: {cause}" for cause in causes_of(error))
+    text = _text_of(error)
     if folder is not None and any(full in text for full in FULL):
         return f"{full_places(folder)}; make room"
-    if "OutOfMemoryError" in text or "running low on memory" in text:
+    if _is_of_ray_monitor(error, text):
         return f"Ray killed a worker because the machine ran out of memory; {SMALLER}"
     if "NodeDiedError" in text or "node has died" in text:
         return "the machine of a worker was lost, or Ray on it"
@@ -66,6 +67,29 @@ def why_lost(error: BaseException, folder: Path | None, kills_before: int = 0) -
     if kills > 0:
         return f"a worker was killed, and the kernel killed {kills} processes here meanwhile because memory ran out; {SMALLER}"
     return "a worker was killed from outside (SIGKILL, for instance by a memory limit: see dmesg), or crashed"
+
+
+def _text_of(error: BaseException) -> str:
+    return "\n".join(f"{type(cause).__name__}: {cause}" for cause in causes_of(error))
+
+
+def _is_of_ray_monitor(error: BaseException, text: str) -> bool:
+    """Return whether Ray's memory monitor killed a worker; PyTorch's class for a full GPU has the same short name."""
+    from ray.exceptions import OutOfMemoryError
+
+    is_ray_error = any(isinstance(cause, OutOfMemoryError) for cause in causes_of(error))
+    return is_ray_error or "ray.exceptions.OutOfMemoryError" in text or "running low on memory" in text
+
+
+def gpu_memory_mistake(error: BaseException) -> UserError | None:
+    """Say that a GPU's memory did not suffice, which happens again with the same values; None if it was something else."""
+    import torch
+
+    is_torch_error = any(isinstance(cause, torch.OutOfMemoryError) for cause in causes_of(error))
+    text = _text_of(error)  # Some of Ray's errors hold only the text of a worker's traceback.
+    if is_torch_error or any(f"{module}.OutOfMemoryError" in text for module in ("torch", "torch.cuda")):
+        return UserError(f"the GPU ran out of memory; {SMALLER_ON_GPU}")
+    return None
 
 
 def memory_kills() -> int:

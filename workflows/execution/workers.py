@@ -41,12 +41,16 @@ def training_worker(config: dict[str, Any]) -> None:
 
     Every stop of the loop validates, saves the full state as a Ray checkpoint and reports it; a restarted worker group resumes
     from the latest one. A user's mistake is written to a file and ends the run as if it were done (`raise_mistake`), because
-    after an error Ray would only start the workers again; so is a programming error in an extension, which would happen again.
+    after an error Ray would only start the workers again; so is what would happen again: a programming error in an extension,
+    or a batch that is too large for a GPU.
     """
+    import torch
+
     from cosa.distributed import world_size
     from cosa.errors import UserError
     from cosa.extensions import mistake_in_extension
     from cosa.training.shared_memory import LoaderDiedError
+    from workflows.execution.worker_loss import gpu_memory_mistake
 
     switch_threads_less_often()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
@@ -57,8 +61,8 @@ def training_worker(config: dict[str, Any]) -> None:
             _train(config)
     except LoaderDiedError:
         raise  # Memory may have been short for a moment: Ray starts the workers again.
-    except (UserError, *PROGRAMMING_ERRORS) as error:
-        known = error if isinstance(error, UserError) else mistake_in_extension(error)
+    except (UserError, torch.OutOfMemoryError, *PROGRAMMING_ERRORS) as error:
+        known = error if isinstance(error, UserError) else gpu_memory_mistake(error) or mistake_in_extension(error)
         if known is None:
             raise
         mistake.parent.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from ray import exceptions
 from ray.train import ControllerError, WorkerGroupError
 
-from cosa.errors import DataError
+from cosa.errors import DataError, UserError
 from workflows.execution import worker_loss
 from workflows.execution.fit import user_error_in
-from workflows.execution.worker_loss import causes_of, memory_kills, note_loss, noted_loss, why_lost
+from workflows.execution.worker_loss import causes_of, gpu_memory_mistake, memory_kills, note_loss, noted_loss, why_lost
 
 KILLED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: RayTrainWorker\n\tpid: 9355\n"
@@ -42,6 +43,32 @@ def test_what_ray_says_becomes_a_sentence(error: Exception, reason: str, tmp_pat
     assert found is not None
     assert found.startswith(reason)
     assert "\n" not in found
+
+
+GPU_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GPU_FULL,
+        WorkerGroupError("x", {1: GPU_FULL}),
+        exceptions.RayTaskError("evaluate", "torch.OutOfMemoryError: CUDA out of memory.", GPU_FULL).as_instanceof_cause(),
+        ControllerError(RuntimeError("Traceback\ntorch.OutOfMemoryError: CUDA out of memory.")),
+    ],
+)
+def test_a_gpu_that_is_too_small_is_a_mistake_in_the_values(error: Exception, tmp_path: Path) -> None:
+    """PyTorch's class has the same short name as that of Ray's memory monitor."""
+    assert why_lost(error, tmp_path) is None
+    told = user_error_in(error)
+    assert isinstance(told, UserError)
+    assert str(told).startswith("the GPU ran out of memory; use a smaller batch_size")
+
+
+def test_rays_memory_monitor_is_no_mistake(tmp_path: Path) -> None:
+    text = RuntimeError("Traceback\nray.exceptions.OutOfMemoryError: Task was killed")
+    assert str(why_lost(ControllerError(text), tmp_path)).startswith("Ray killed a worker")
+    assert gpu_memory_mistake(text) is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), WorkerGroupError("x", {0: DataError("no image")})])

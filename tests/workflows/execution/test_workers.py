@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray.train
+import torch
 from ray.train import Checkpoint, CheckpointUploadMode
 
 import cosa.distributed
@@ -39,6 +40,16 @@ def test_a_mistake_ends_training_and_is_reported_to_the_driver(
     training_worker(config)
     assert len(trained) == 1
     with pytest.raises(UserError, match="1 images missing"):
+        raise_mistake(tmp_path)
+
+
+def test_a_gpu_that_is_too_small_fails_a_trial_instead_of_losing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(config: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(workers, "_train", train)
+    training_worker({"job": {"folder": str(tmp_path)}})
+    with pytest.raises(UserError, match="the GPU ran out of memory; use a smaller batch_size"):
         raise_mistake(tmp_path)
 
 
