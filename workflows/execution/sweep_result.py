@@ -71,7 +71,7 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
         "trials": table,
         "workers": noted_workers(book.folder_of(winner.trial)),
     }
-    failed = {trial.name: trial.reason for trial in book.trials if trial.state == "failed"}
+    failed = {trial.name: trial.reason for trial in book.failed}
     if failed:
         outcome.details["failed_trials"] = failed
     outcome.other_checkpoints = _other_checkpoints(context, book, ranked, winner, runs)

@@ -48,14 +48,19 @@ class TrialBook:
 
     @classmethod
     def read(cls, folder: Path) -> TrialBook:
-        """Read what an earlier invocation left. Trials that it did not finish wait again, with their values."""
+        """Read what an earlier invocation left. Trials that it did not finish wait again, with their values.
+
+        As long as trials are missing because they were lost, those that failed by their own mistake stay failed: repeating them
+        may take hours.
+        """
         book = cls(folder)
         for path in sorted(folder.glob(f"*/{TRIAL_FILE}"), key=lambda path: (path.stat().st_mtime_ns, path)):
             trial = _read(path)
             if trial is not None:
                 book.trials.append(trial)
+        kept = (*DONE, "failed") if any(trial.state == "lost" for trial in book.trials) else DONE
         for trial in book.trials:
-            if trial.state not in DONE:
+            if trial.state not in kept:
                 trial.state, trial.reason = "waiting", ""
         return book
 
@@ -93,6 +98,11 @@ class TrialBook:
     def waiting(self) -> list[Trial]:
         """Return trials that are still to be run."""
         return [trial for trial in self.trials if trial.state == "waiting"]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Return trials that ended by their own mistake."""
+        return [trial for trial in self.trials if trial.state == "failed"]
 
     @property
     def done(self) -> list[Trial]:

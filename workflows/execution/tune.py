@@ -56,8 +56,9 @@ def sweep(context: Context) -> StageOutcome:
     at_once = _trials_at_once(context, settings, resources, total)
     watch = _Watch(context, book, total)
     try:
-        if len(book.done) < total:
-            context.line.update(f"starting trials ({total - len(book.done)} to run)")
+        missing = total - len(book.done) - len(book.failed)
+        if missing:
+            context.line.update(f"starting trials ({missing} to run)")
             search = TrialSearch(source, watch.value_of, watch.has_mistake)
 
             def ask() -> None:
@@ -134,7 +135,7 @@ def _tuner(
             mode=metric.mode,
             scheduler=scheduler,
             search_alg=search,
-            num_samples=watch.total - len(book.done),
+            num_samples=watch.total - len(book.done) - len(book.failed),
             max_concurrent_trials=at_once,
             # A process that has imported everything runs the next trial. That of a trial that was stopped early would still be
             # busy, and Tune would then fail the next one.
@@ -285,7 +286,7 @@ class _Watch:
 
 
 def _check_ends(context: Context, book: TrialBook, total: int) -> None:
-    failed = [trial for trial in book.trials if trial.state == "failed"]
+    failed = book.failed
     lost = [trial for trial in book.trials if trial.state == "lost"]
     if lost:
         which = "; ".join(f"{trial.name}: {trial.reason}" for trial in lost)

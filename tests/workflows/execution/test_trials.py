@@ -80,7 +80,7 @@ def test_the_book_remembers_what_is_done(tmp_path: Path) -> None:
     book.set(ended, "stopped")
     book.set(running, "running")
     book.set(failed, "failed", "no image")
-    book.set(lost, "lost", "out of memory")
+    book.set(lost, "waiting")
     again = TrialBook.read(tmp_path)
     assert {trial.name: trial.state for trial in again.trials} == {
         "lr-1e-05": "stopped", "lr-0.0001": "waiting", "lr-0.001": "waiting", "lr-0.01": "waiting",
@@ -92,6 +92,19 @@ def test_the_book_remembers_what_is_done(tmp_path: Path) -> None:
     torn = TrialBook.read(tmp_path)
     torn.add({"learning_rate": 1e-3})
     assert not (tmp_path / "lr-0.001" / "progress.jsonl").exists()
+
+
+def test_trials_that_failed_by_themselves_are_not_repeated_with_those_that_were_lost(tmp_path: Path) -> None:
+    book = TrialBook.read(tmp_path)
+    ended, running, failed, lost = (book.add({"learning_rate": rate}) for rate in (1e-5, 1e-4, 1e-3, 1e-2))
+    for trial, state in ((ended, "finished"), (running, "running"), (failed, "failed"), (lost, "lost")):
+        book.set(trial, state, "no image" if state == "failed" else "")
+    again = TrialBook.read(tmp_path)
+    assert [trial.name for trial in again.waiting] == ["lr-0.0001", "lr-0.01"]
+    assert [(trial.name, trial.reason) for trial in again.failed] == [("lr-0.001", "no image")]
+    for trial in again.waiting:
+        again.set(trial, "finished")
+    assert [trial.name for trial in TrialBook.read(tmp_path).waiting] == ["lr-0.001"]  # Nothing else is left.
 
 
 def test_equal_names_of_different_trials_differ(tmp_path: Path) -> None:
