@@ -13,3 +13,8 @@ class UserError(Exception):
 
 class DataError(UserError):
     """Annotations or media that cannot be used as they are."""
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error that is not blank, because Ray puts tracebacks before it; empty if there is none."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")

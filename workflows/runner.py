@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 from cosa.tasks.all_tasks import all_metrics
 from workflows.cluster.nodes import ANSWER_SECONDS, check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
@@ -341,14 +341,13 @@ class _Run:
 
 
 def _short_error(error: BaseException, folder: Path) -> str:
-    """Return the last line of an error's text, which says most, because Ray puts the remote traceback before it."""
+    """Return an error in one line."""
     if os.strerror(errno.ENOSPC) in str(error):
         free = shutil.disk_usage(folder).free / 2**20
         return (
             f"{os.strerror(errno.ENOSPC)}: {folder} has {free:.0f} MiB left (or a worker's temporary folder is full); make room"
         )
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"
+    return f"{type(error).__name__}: {last_line(error)}"
 
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 from workflows.cluster.ray_private import init_ray
 from workflows.cluster.session_folder import SessionFolder
 from workflows.spec.sections import ClusterSection
@@ -71,8 +71,9 @@ class LocalRay:
         """End what there is of a Ray that did not start, and say what to do. Its logs stay."""
         self._end_processes()
         self.folder.release()
+        why = last_line(error) or type(error).__name__
         return UserError(
-            f"Ray did not start, twice ({_last_line(error)}); is the machine very busy, or short of memory or of room in "
+            f"Ray did not start, twice ({why}); is the machine very busy, or short of memory or of room in "
             f"{self.folder.path.parent}? Ray's logs are in {self.logs}; then give the same command again"
         )
 
@@ -112,11 +113,6 @@ class LocalRay:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _free_port() -> int:

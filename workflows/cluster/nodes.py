@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 from workflows.spec.experiment import Experiment
 from workflows.spec.stage_kinds import kind_of
 
@@ -94,8 +94,7 @@ def _answers(paths: list[str]) -> Iterator[tuple[Node, list[str]]]:
         except ray.exceptions.GetTimeoutError as error:
             raise UserError(f"{where} did not answer within {ANSWER_SECONDS:.0f} s; look at it in Ray's dashboard") from error
         except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise UserError(f"{where} cannot run the program: {type(error).__name__}: {lines[-1]}") from error
+            raise UserError(f"{where} cannot run the program: {type(error).__name__}: {last_line(error)}") from error
 
 
 def missing_paths(paths: Sequence[str]) -> list[str]:

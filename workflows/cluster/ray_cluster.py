@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 from workflows.cluster.local_ray import LocalRay
 from workflows.cluster.login_token import protect_token
 from workflows.cluster.nodes import Node, alive_nodes
@@ -137,8 +137,8 @@ class Cluster:
             with packed_program() as folder:
                 return init_ray(self.name, address=address, runtime_env={"working_dir": str(folder)})
         except (ConnectionError, ValueError, RuntimeError) as error:
-            last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()  # Tracebacks precede it.
-            raise UserError(f"cluster.address: cannot join {address!r}: {last_line}") from error
+            why = last_line(error) or type(error).__name__
+            raise UserError(f"cluster.address: cannot join {address!r}: {why}") from error
         finally:
             waits.cancel()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 
 LOSS_FILE = "loss.txt"  # In the folder of a trial, it says why the trial was lost.
 LITTLE_BYTES = 16 * 2**20  # A file system with less room is called full.
@@ -111,8 +111,7 @@ def full_places(folder: Path) -> str:
 
 def note_loss(folder: Path, error: BaseException, kills_before: int) -> None:
     """Note in the folder of a trial why it was lost. A full disk may not take it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = why_lost(error, folder, kills_before) or f"{type(error).__name__}: {lines[-1] if lines else ''}"
+    reason = why_lost(error, folder, kills_before) or f"{type(error).__name__}: {last_line(error)}"
     with suppress(OSError):
         (folder / LOSS_FILE).write_text(reason, encoding="utf-8")
 
