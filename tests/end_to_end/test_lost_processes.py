@@ -20,7 +20,8 @@ from tests.end_to_end.commands import MARK, ROOT, Done, command, none_left, run,
 from tests.end_to_end.tiny import results_of, tiny_experiment
 from workflows.execution.progress import read_records
 from workflows.execution.whereabouts import noted_workers
-from workflows.records.unrecorded import OPEN_FOLDER, UNRECORDED_FILE
+from workflows.records.unrecorded import OPEN_FOLDER
+from workflows.results.layout import UNRECORDED_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_table import StageRow
 from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
-from workflows.records.unrecorded import UNRECORDED_FILE, Unrecorded, killed_invocations, open_invocation
-from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE
+from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
+from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of

@@ -8,7 +8,8 @@ from tests.workflows.records.test_tracking import client_of, store, tracker  # n
 from workflows.records.mlflow_store import TrackingStore
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.process_mark import ProcessMark
-from workflows.records.unrecorded import OPEN_FOLDER, UNRECORDED_FILE, Unrecorded, killed_invocations, open_invocation
+from workflows.records.unrecorded import OPEN_FOLDER, Unrecorded, killed_invocations, open_invocation
+from workflows.results.layout import UNRECORDED_FILE
 
 DEAD = ProcessMark(ProcessMark.own().place, ProcessMark.own().pid, 1e9)
 ELSEWHERE = ProcessMark("another-machine", 1, 1e9)
