@@ -276,7 +276,7 @@ class _Run:
             if began:
                 self._keep_from_resuming_if_changed(step)
             raise
-        self.record.published(step, run, manifest, files)
+        self.record.published(step, run, manifest, files, outcome.other_checkpoints)
         if outcome.remove is not None:
             outcome.remove(storage.result(step.name, step.fingerprint))
         return outcome

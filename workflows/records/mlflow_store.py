@@ -18,6 +18,7 @@ from urllib.parse import quote
 from workflows.records.model_registry import NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
 from workflows.results.atomic import write_atomically
+from workflows.results.layout import PARTIAL
 from workflows.spec.secrets import mask_passwords, without_password
 
 Operation = dict[str, Any]  # {"do": name, "run": local id, ...} is plain JSON, so that it can wait in a file.
@@ -150,9 +151,9 @@ class Sender:
         return client
 
     def _create(self, client: Any, operation: Operation) -> None:
-        note = Path(operation["note"]) if operation["note"] is not None else None
+        note = operation["note"]
         parent = self.mlflow_ids[operation["parent"]] if operation["parent"] is not None else None
-        known = _noted_run(note)
+        known = next((known for place in _places_of(note) if (known := noted_run(place)) is not None), None)
         if known is not None and _resume_run(client, known):
             if parent is not None:
                 client.set_tag(known, "mlflow.parentRunId", parent)
@@ -162,8 +163,11 @@ class Sender:
         tags = {**operation["tags"], **({"mlflow.parentRunId": parent} if parent is not None else {})}
         run = client.create_run(self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"])
         self.mlflow_ids[operation["run"]] = run.info.run_id
-        if note is not None and note.parent.is_dir():
-            write_atomically(note, json.dumps({"mlflow_run_id": run.info.run_id}) + "\n")
+        for place in _places_of(note):
+            # A result lists its files, so that none of them may change.
+            if place.parent.is_dir() and (str(place) == note or not place.exists()):
+                write_atomically(place, json.dumps({"mlflow_run_id": run.info.run_id}) + "\n")
+                break
 
     def _params(self, client: Any, operation: Operation) -> None:
         from mlflow.entities import Param
@@ -257,9 +261,17 @@ def _only_one_creates(store: TrackingStore) -> Iterator[None]:
         yield
 
 
-def _noted_run(note: Path | None) -> str | None:
+def _places_of(note: str | None) -> list[Path]:
+    """Return where a run's note may be: in the folder of unfinished work, or in the result that it has become meanwhile."""
+    if note is None:
+        return []
+    names = [name.removesuffix(PARTIAL) for name in Path(note).parent.parts]
+    return [Path(note), Path(*names, Path(note).name)]
+
+
+def noted_run(note: Path) -> str | None:
     """Read the MLflow id in a note of an earlier invocation; None if there is none."""
-    if note is None or not note.is_file():
+    if not note.is_file():
         return None
     try:
         return str(json.loads(note.read_text(encoding="utf-8"))["mlflow_run_id"])

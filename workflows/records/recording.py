@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,13 @@ from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
 from workflows.planning.plan import Plan, Step
 from workflows.records.headline import headline
+from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
-from workflows.records.outcome import StageOutcome
+from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_table import StageRow
 from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
-from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
+from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
@@ -121,9 +122,14 @@ class InvocationRecord:
             run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
         run.tags(_details(outcome.details))
 
-    def published(self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded) -> None:
-        """Files of a stage, from the place where they stay: a server that is slow or away may fetch them much later."""
-        self._files_of(step, run, manifest, files)
+    def published(
+        self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded, others: Sequence[OtherCheckpoints]
+    ) -> None:
+        """Files of a stage, from the place where they stay: a server that is slow or away may fetch them much later.
+
+        others: whose checkpoints `files.others` are, in the same order: the server may not have given their runs ids yet.
+        """
+        self._files_of(step, run, manifest, files, [other.run or run for other in others])
         self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
 
     def _finish(self, step: Step, manifest: Manifest, files: Unrecorded, result: Path) -> None:
@@ -134,9 +140,29 @@ class InvocationRecord:
         if manifest.baselines:
             run.metrics({f"baseline/{name}": value for name, value in manifest.baselines.items()})
         run.tags(_details(manifest.details))
-        self._files_of(step, run, manifest, files)
+        self._files_of(
+            step, run, manifest, files, [self._run_behind(run, result / folder, id_) for folder, id_ in files.others]
+        )
 
-    def _files_of(self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded) -> None:
+    def _run_behind(self, run: RunRecorder, folder: Path, known: str | None) -> RunRecorder | None:
+        """Find whose checkpoints a killed invocation has left in a folder; None if nobody can say any more.
+
+        run: of the stage. known: what the invocation knew of the run (`Unrecorded`).
+        """
+        if known is None:
+            return run
+        trial = noted_run(folder.parent / RUN_NOTE) if known == UNKNOWN_TRIAL else known
+        if trial is None:
+            self.tracker.reporter.warn(
+                f"the checkpoints in {folder} are not sent to MLflow: their invocation was killed before the server had given "
+                "their trial a run"
+            )
+        return self.tracker.known_run(trial) if trial is not None else None
+
+    def _files_of(
+        self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded, behind: Sequence[RunRecorder | None]
+    ) -> None:
+        """Record files of a result. behind: the run of each of `files.others`; None leaves them out."""
         result = self.plan.result_of(step.name).absolute()
         for path in files.artifacts:
             run.artifact(result / path)
@@ -145,8 +171,9 @@ class InvocationRecord:
             run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)})
             if self.experiment.section.tracking.checkpoints != "none":
                 run.artifact(checkpoint, CHECKPOINT_FOLDER)
-            for folder, trial in files.others:
-                (run if trial is None else self.tracker.known_run(trial)).artifact(result / folder, "checkpoints")
+            for (folder, _), owner in zip(files.others, behind, strict=True):
+                if owner is not None:
+                    owner.artifact(result / folder, "checkpoints")
             name = kind_of(step.section).registers_as(step.section)
             if name is not None:
                 run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))

@@ -16,6 +16,7 @@ from workflows.records.process_mark import ProcessMark
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import UNRECORDED_FILE
 
+UNKNOWN_TRIAL = "unknown"  # It stands for the id of a trial's run that the server had not given yet.
 OPEN_FOLDER = ".open"  # Each invocation that has not ended in MLflow has a file here.
 
 
@@ -23,7 +24,8 @@ OPEN_FOLDER = ".open"  # Each invocation that has not ended in MLflow has a file
 class Unrecorded:
     """Files of a result that go to MLflow; paths are relative to its folder.
 
-    others: folders of further checkpoints, each with MLflow's id of the trial whose they are, or None for the stage's own.
+    others: folders of further checkpoints, each with MLflow's id of the trial whose they are, UNKNOWN_TRIAL as long as the
+    server has given none, or None for the stage's own.
     """
 
     artifacts: tuple[str, ...]
@@ -41,7 +43,7 @@ class Unrecorded:
             tuple(inside(path) for path in outcome.artifacts),
             inside(outcome.checkpoint) if outcome.checkpoint is not None else None,
             tuple(
-                (inside(other.folder), other.run.mlflow_id if other.run is not None else None)
+                (inside(other.folder), (other.run.mlflow_id or UNKNOWN_TRIAL) if other.run is not None else None)
                 for other in outcome.other_checkpoints
             ),
         )

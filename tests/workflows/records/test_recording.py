@@ -1,0 +1,155 @@
+"""What an invocation records of its stages, and what a later one does in its place."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
+from workflows.records import tracking
+from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
+from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.records.recording import InvocationRecord
+from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
+from workflows.records.unrecorded import Unrecorded
+from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
+from workflows.results.manifest import Manifest
+from workflows.stages.finetune import FinetuneSection
+
+SECTION = FinetuneSection.model_validate(
+    {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 2}
+)  # fmt: skip
+TRIALS = ("lr-0.1", "lr-0.2")
+
+
+@pytest.fixture
+def is_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The server is away while it is set."""
+    away, send = threading.Event(), Sender.send
+
+    def send_if_there(self: Sender, operation: Operation) -> None:
+        if away.is_set():
+            raise ServerAwayError("away")
+        send(self, operation)
+
+    monkeypatch.setattr(Sender, "send", send_if_there)
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.05)
+    yield away
+    away.clear()
+
+
+class Sweep:
+    """A stage of two trials, each with a checkpoint of step 5, in a storage folder."""
+
+    def __init__(self, storage: Path):
+        self.result = storage / "demo" / "retrieval" / "f1"
+        self.partial = self.result.with_name("f1.partial")
+        self.manifest = Manifest("demo", "retrieval", "finetune", 1, "f1", {}, 1)
+        self.step: Any = SimpleNamespace(
+            name="retrieval", kind="finetune", section=SECTION, fingerprint="f1", model=None, seed=1
+        )  # fmt: skip
+
+    def record(self, one: Tracker) -> Any:
+        """What an invocation has to record with, without the files of its parent run."""
+        record: Any = InvocationRecord.__new__(InvocationRecord)
+        section = SimpleNamespace(tracking=SimpleNamespace(checkpoints="all"), seed=1)
+        record.plan = SimpleNamespace(result_of=lambda _: self.result)
+        record.experiment = SimpleNamespace(name="demo", section=section)
+        record.tracker, record.parent, record.rows, record._source = one, one.new_run("invocation"), {}, {}
+        return record
+
+    def work(self, record: Any) -> tuple[RunRecorder, StageOutcome]:
+        """Do the work; publish the result."""
+        self.partial.mkdir(parents=True)
+        run = record._run_of(self.step, self.partial)
+        others = []
+        for name in TRIALS:
+            folder = self.partial / "trials" / name / "checkpoints"
+            (folder / "step_5").mkdir(parents=True)
+            (folder / "step_5" / "made_by").write_text(name)
+            trial = record.tracker.new_run(name, run, {STAGE_KIND: "trial"}, folder.parent / RUN_NOTE)
+            others.append(OtherCheckpoints(folder, trial))
+        (self.partial / "checkpoint").mkdir()
+        (self.partial / "checkpoint" / "model.safetensors").write_text("weights")
+        return run, StageOutcome("", checkpoint=self.partial / "checkpoint", other_checkpoints=others)
+
+    def publish(self, outcome: StageOutcome) -> Unrecorded:
+        files = Unrecorded.of(outcome, self.partial)
+        files.write(self.partial)
+        self.manifest.write(self.partial)
+        self.partial.rename(self.result)
+        return files
+
+
+def recorded(store: TrackingStore) -> dict[str, list[str]]:  # noqa: F811
+    """By the name of each run but the invocation's, whose checkpoints it has."""
+    client = client_of(store)
+    found: dict[str, list[str]] = {}
+    for run in client.search_runs([client.get_experiment_by_name(store.experiment).experiment_id]):
+        if run.info.run_name != "invocation":
+            folder = Path(run.info.artifact_uri.removeprefix("file://")) / "checkpoints"
+            made_by = [path.read_text() for path in sorted(folder.glob("*/made_by"))]
+            assert run.info.run_name not in found
+            found[run.info.run_name] = made_by
+    return found
+
+
+def kill(one: Tracker) -> None:
+    """End a tracker's thread as if its process was killed: what is queued is lost."""
+    with one._changed:
+        one._closing = True
+        one._changed.notify_all()
+    one._thread.join(30)
+
+
+IN_THEIR_OWN = {"retrieval": [], **{name: [name] for name in TRIALS}}
+
+
+def test_checkpoints_go_to_their_trials_though_the_server_was_away(
+    tmp_path: Path, store: TrackingStore, is_away: threading.Event  # noqa: F811
+) -> None:  # fmt: skip
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    is_away.set()
+    record = sweep.record(one)
+    run, outcome = sweep.work(record)
+    files = sweep.publish(outcome)
+    record.published(sweep.step, run, sweep.manifest, files, outcome.other_checkpoints)
+    is_away.clear()
+    one.close()
+    assert recorded(store) == IN_THEIR_OWN
+    assert not (sweep.result / UNRECORDED_FILE).exists()
+
+
+@pytest.mark.parametrize("created", ["before", "after", "never"])
+def test_checkpoints_of_a_killed_invocation_go_to_their_trials_or_nowhere(
+    created: str, tmp_path: Path, store: TrackingStore, is_away: threading.Event, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    """created: when the server gave the trials their runs, seen from the publication of the result."""
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    if created != "before":
+        is_away.set()
+    _, outcome = sweep.work(sweep.record(one))
+    if created == "before":
+        one.flush(30)
+    sweep.publish(outcome)
+    if created == "never":
+        kill(one)
+        is_away.clear()
+    else:
+        is_away.clear()
+        one.close()
+    two = tracker(store, tmp_path)
+    left = Unrecorded.read(sweep.result)
+    assert left is not None
+    sweep.record(two)._finish(sweep.step, sweep.manifest, left, sweep.result)
+    two.close()
+    assert recorded(store) == (IN_THEIR_OWN if created != "never" else {"retrieval": []})
+    assert capsys.readouterr().out.count("are not sent to MLflow") == (len(TRIALS) if created == "never" else 0)
+    assert not (sweep.result / UNRECORDED_FILE).exists()
+    if created == "after":
+        note = json.loads((sweep.result / "trials" / TRIALS[0] / RUN_NOTE).read_text())
+        assert client_of(store).get_run(note["mlflow_run_id"]).info.run_name == TRIALS[0]
