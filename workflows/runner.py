@@ -136,7 +136,7 @@ def _is_unrecorded(plan: Plan) -> bool:
     results = [(step, plan.result_of(step.name)) for step in plan.steps if step.action == "skip"]
     return (
         any(killed_invocations(plan.storage.folder))
-        or any(Unrecorded.read(result) is not None for _, result in results)
+        or any(Unrecorded.left_in(result) is not None for _, result in results)
         or any(to_register(step, read_manifest(result)) is not None for step, result in results)
     )
 

@@ -90,9 +90,9 @@ class InvocationRecord:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
         self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
-        left = Unrecorded.read(result)
+        left = Unrecorded.left_in(result)
         if left is not None:
-            self._finish(step, manifest, left, result)
+            self._finish(step, manifest, left.taken_over(result), result)
         name = to_register(step, manifest)
         if name is not None:
             run = self.parent if run_id is None else self.tracker.known_run(run_id)

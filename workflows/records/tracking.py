@@ -21,6 +21,7 @@ from workflows.records.metric_batches import deliver, remove_from, travelling_to
 from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.process_mark import ProcessMark
 from workflows.records.run_table import StageRow
+from workflows.records.unrecorded import hand_over
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -257,6 +258,7 @@ class Tracker:
 
     def _leave(self, operations: list[Operation]) -> None:
         header = {"place": {**asdict(self.store), "uri": self.store.without_password}, "mlflow_ids": self.mlflow_ids}
+        hand_over((Path(operation["path"]) for operation in operations if operation["do"] == "forget"), self.unsent)
         try:
             self.unsent.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.unsent, "".join(json.dumps(item) + "\n" for item in (header, *operations)))

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 
 from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
+from tests.workflows.records.test_unrecorded import DEAD
 from workflows.records import tracking
 from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.records.process_mark import ProcessMark
 from workflows.records.recording import InvocationRecord
-from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
-from workflows.records.unrecorded import Unrecorded
+from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_unsent
+from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
 from workflows.stages.finetune import FinetuneSection
+from workflows.terminal.reporter import Reporter
 
 SECTION = FinetuneSection.model_validate(
     {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 2}
@@ -153,3 +156,84 @@ def test_checkpoints_of_a_killed_invocation_go_to_their_trials_or_nowhere(
     if created == "after":
         note = json.loads((sweep.result / "trials" / TRIALS[0] / RUN_NOTE).read_text())
         assert client_of(store).get_run(note["mlflow_run_id"]).info.run_name == TRIALS[0]
+
+
+def is_dead(sweep: Sweep, invocation: Path) -> None:
+    """Make it look as if the process that made a result had been killed."""
+    for file in (sweep.result / UNRECORDED_FILE, invocation):
+        file.write_text(file.read_text().replace(str(ProcessMark.own()), str(DEAD)))
+
+
+def test_what_waits_in_an_unsent_file_is_not_recorded_by_the_next_invocation(
+    tmp_path: Path, store: TrackingStore, is_away: threading.Event  # noqa: F811
+) -> None:  # fmt: skip
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    is_away.set()
+    record = sweep.record(one)
+    run, outcome = sweep.work(record)
+    files = sweep.publish(outcome)
+    record.published(sweep.step, run, sweep.manifest, files, outcome.other_checkpoints)
+    invocation = open_invocation(tmp_path, "one")
+    record.parent.forget(invocation)
+    one.close()
+    is_dead(sweep, invocation)
+
+    two = Tracker(store, tmp_path / "unsent-two.jsonl", Reporter())
+    again = sweep.record(two)
+    again.reused(sweep.step, sweep.manifest)
+    assert not any(operation["do"] in ("artifact", "forget") for operation in two._pending)
+    assert list(killed_invocations(tmp_path)) == []
+    is_away.clear()
+    two.close()
+    send_unsent(tmp_path / "unsent.jsonl", pytest.fail)
+    assert recorded(store) == IN_THEIR_OWN
+    assert not (sweep.result / UNRECORDED_FILE).exists()
+    assert not invocation.exists()
+
+
+def test_an_unsent_file_that_is_gone_holds_nothing(tmp_path: Path, store: TrackingStore, is_away: threading.Event) -> None:  # noqa: F811
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    is_away.set()
+    record = sweep.record(one)
+    run, outcome = sweep.work(record)
+    record.published(sweep.step, run, sweep.manifest, sweep.publish(outcome), outcome.other_checkpoints)
+    invocation = open_invocation(tmp_path, "one")
+    record.parent.forget(invocation)
+    one.close()
+    is_dead(sweep, invocation)
+    (tmp_path / "unsent.jsonl").unlink()
+    assert Unrecorded.left_in(sweep.result) is not None
+    assert list(killed_invocations(tmp_path)) == [(invocation, DEAD)]
+
+
+def test_a_result_whose_maker_lives_is_recorded_by_its_maker_alone(
+    tmp_path: Path, store: TrackingStore, is_away: threading.Event  # noqa: F811
+) -> None:  # fmt: skip
+    """The lock of a result is free while its files are still being sent."""
+    sweep, one, two = Sweep(tmp_path), tracker(store, tmp_path), tracker(store, tmp_path)
+    is_away.set()
+    record = sweep.record(one)
+    run, outcome = sweep.work(record)
+    record.published(sweep.step, run, sweep.manifest, sweep.publish(outcome), outcome.other_checkpoints)
+    sweep.record(two).reused(sweep.step, sweep.manifest)
+    assert not any(operation["do"] in ("artifact", "forget") for operation in two._pending)
+    is_away.clear()
+    one.close()
+    two.close()
+    assert recorded(store) == IN_THEIR_OWN
+
+
+def test_a_result_of_a_killed_maker_is_recorded_once(tmp_path: Path, store: TrackingStore) -> None:  # noqa: F811
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    _, outcome = sweep.work(sweep.record(one))
+    one.flush(30)
+    sweep.publish(outcome)
+    is_dead(sweep, open_invocation(tmp_path, "one"))
+    uploads = []
+    for _ in range(2):
+        two = tracker(store, tmp_path)
+        put = two.put
+        two.put = lambda operation, put=put: (uploads.append(operation["do"]), put(operation))  # type: ignore[method-assign]
+        sweep.record(two).reused(sweep.step, sweep.manifest)
+    assert uploads.count("artifact") == 1 + len(TRIALS)
+    two.close()

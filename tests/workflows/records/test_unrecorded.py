@@ -1,5 +1,6 @@
 """What MLflow still has to get, and runs that a killed process has left open."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_what_is_to_be_recorded_is_read_as_it_was_written(tmp_path: Path) -> Non
         other_checkpoints=[OtherCheckpoints(tmp_path / "checkpoints")],
     )  # fmt: skip
     written = Unrecorded.of(outcome, tmp_path)
-    assert written == Unrecorded(("curves.png",), "checkpoint", (("checkpoints", None),))
+    assert written == Unrecorded(("curves.png",), "checkpoint", (("checkpoints", None),), str(ProcessMark.own()))
     written.write(tmp_path)
     assert Unrecorded.read(tmp_path) == written
     (tmp_path / UNRECORDED_FILE).unlink()
@@ -31,7 +32,32 @@ def test_what_is_to_be_recorded_is_read_as_it_was_written(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"artifacts": 1, "checkpoint": null, "others": []}'])
 def test_a_torn_file_means_that_something_is_missing(content: str, tmp_path: Path) -> None:
     (tmp_path / UNRECORDED_FILE).write_text(content)
-    assert Unrecorded.read(tmp_path) == Unrecorded((), None, ())
+    assert Unrecorded.read(tmp_path) == Unrecorded.left_in(tmp_path) == Unrecorded((), None, ())
+
+
+@pytest.mark.parametrize(
+    ("process", "unsent", "is_left"),
+    [
+        (None, None, True),
+        (str(DEAD), None, True),
+        (str(DEAD), "gone", True),
+        (str(DEAD), "there", False),
+        (str(ProcessMark.own()), None, False),
+        (str(ProcessMark.own()), "gone", False),
+        (str(ELSEWHERE), None, False),
+    ],
+)
+def test_only_what_nobody_holds_is_left(process: str | None, unsent: str | None, is_left: bool, tmp_path: Path) -> None:
+    """process: None stands for files of earlier versions, which have none."""
+    (tmp_path / "there").touch()
+    content = {"artifacts": ["a"], "checkpoint": None, "others": []}
+    more = {"process": process, "unsent": str(tmp_path / unsent) if unsent else None} if process else {}
+    (tmp_path / UNRECORDED_FILE).write_text(json.dumps({**content, **more}))
+    left = Unrecorded.left_in(tmp_path)
+    assert (left is not None) is is_left
+    if left is not None:
+        assert left.taken_over(tmp_path).artifacts == ("a",)
+        assert Unrecorded.left_in(tmp_path) is None
 
 
 def test_only_invocations_of_dead_processes_are_closed(tmp_path: Path) -> None:
