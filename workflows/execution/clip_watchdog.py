@@ -55,6 +55,10 @@ class ClipWatchdog:
         video_id, since = min(self._begun.values(), key=lambda begun: begun[1])
         return video_id if time.monotonic() - since > seconds else None
 
+    def noted(self, task: int) -> str | None:
+        """Return the clip that a task has begun, also if its process has died since; None if it had begun none."""
+        return _text(self.folder / str(task)) or None
+
     def forget(self, task: int) -> None:
         """Stop watching a task."""
         self._begun.pop(task, None)

@@ -17,10 +17,11 @@ from cosa.data.extraction import extract_frames, remove_partial_folders
 from cosa.data.media_ids import shown
 from cosa.data.media_limits import MediaLimits
 from cosa.data.video_index import VideoIndex
-from cosa.errors import DataError
+from cosa.errors import DataError, last_line
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
+from workflows.execution.worker_loss import WorkersLostError, why_lost
 from workflows.records.outcome import StageOutcome
 from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
 
@@ -38,7 +39,9 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     kinds: of annotation files whose clips are extracted.
 
     Raises:
-        DataError: more clips are unreadable than `max_unreadable` allows, or one took longer than `seconds_per_clip`.
+        DataError: more clips are unreadable than `max_unreadable` allows, one took longer than `seconds_per_clip`, or crashed
+            its decoder.
+        WorkersLostError: a process ended before it had begun a clip.
     """
     section = context.section
     dataset = context.dataset(section.dataset, with_frames=False)
@@ -106,14 +109,31 @@ def _extract_all(context: Context, dataset: DatasetFiles, video_ids: list[str]) 
                 context.line.update("clips" if slow is None else f"clips, one of them {slow},", len(records), len(video_ids))
     finally:
         work.watchdog.close()
-    if work.hung:
-        raise DataError(
-            f"{len(work.hung)} of {len(video_ids)} clips took longer than {section.seconds_per_clip:g} s to decode "
-            f"({', '.join(map(shown, work.hung[:3]))}{', ...' if len(work.hung) > 3 else ''}); allow more with "
-            f"stages.{context.step.name}.seconds_per_clip, or convert them, or take them out of the annotations. The other "
-            "clips stay extracted."
-        )
+    _require_all_ended(context, work, len(video_ids))
     return records
+
+
+def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
+    """Raise DataError if the decoder did not come to the end of a clip."""
+    problems = []
+    if work.hung:
+        problems.append(
+            f"{len(work.hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
+            f"({_first(work.hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
+            "them out of the annotations."
+        )
+    if work.crashed:
+        problems.append(
+            f"{len(work.crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
+            f"({_first(work.crashed)}); convert them, or take them out of the annotations, or see with dmesg "
+            "whether memory ran out."
+        )
+    if problems:
+        raise DataError(" ".join([*problems, "The other clips stay extracted."]))
+
+
+def _first(video_ids: Sequence[str]) -> str:
+    return ", ".join([*map(shown, video_ids[:3]), *(["..."] if len(video_ids) > 3 else [])])
 
 
 def _waves(clips: list[_Clip]) -> Iterator[list[_Clip]]:
@@ -125,7 +145,8 @@ def _waves(clips: list[_Clip]) -> Iterator[list[_Clip]]:
 
 
 class _Extraction:
-    """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long."""
+    """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long. crashed: clips at
+    which a task's process ended again and again."""
 
     def __init__(self, context: Context, frames: Path, limits: MediaLimits):
         import ray
@@ -133,6 +154,7 @@ class _Extraction:
         section = context.section
         self.watchdog = ClipWatchdog(context.folder, section.seconds_per_clip)
         self.hung: list[str] = []
+        self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
         self._options = (
             str(frames), str(context.step.fingerprint), section.fps, section.short_side, section.jpeg_quality, limits,
@@ -150,12 +172,15 @@ class _Extraction:
         while self._pending:
             finished, _ = ray.wait(list(self._pending), num_returns=1, timeout=0.5)
             for reference in finished:
-                task, _ = self._pending.pop(reference)
+                task, clips = self._pending.pop(reference)
+                begun = self.watchdog.noted(task)
                 self.watchdog.forget(task)
                 try:
                     yield ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     raise user_error_in(error) from None
+                except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+                    self._leave_out(begun, clips, error)
             self.watchdog.look()
             self._give_up(self.watchdog.overdue())
             yield []
@@ -177,6 +202,13 @@ class _Extraction:
                 self.watchdog.forget(task)
                 self.hung.append(overdue[task])
                 self._start([clip for clip in clips if clip.video_id != overdue[task]])
+
+    def _leave_out(self, begun: str | None, clips: list[_Clip], error: Exception) -> None:
+        """Give the other clips of a task whose process ended, as often as Ray starts it again, to a new task."""
+        if begun is None:
+            raise WorkersLostError(why_lost(error, None) or last_line(error)) from error
+        self.crashed.append(begun)
+        self._start([clip for clip in clips if clip.video_id != begun])
 
 
 def _unreadable(video_id: str, error: str) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """Extraction on a real Ray, through the command line."""
 
 import json
+import os
 import struct
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cosa.data.frames import FrameFolders
 from tests.cosa.data.drawn_videos import make_video
-from tests.end_to_end.commands import Done, run, sets
-from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
+from tests.end_to_end.commands import Done, command, command_line_of, run, sets
+from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip
 from workflows.results.layout import FRAMES_TABLE
 
 SPEC = """\
@@ -72,12 +76,51 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     }
 
 
+def kill_extractors(driver: subprocess.Popen[str], folder: Path, clip: str, count: int) -> None:
+    """Kill so many processes that extract a clip, one after the other."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + 200
+    while len(killed) < count and time.monotonic() < deadline:
+        begun = [note.read_text() for note in folder.glob(f"storage/clips/frames/*.partial/{NOTES_FOLDER}/*")]
+        for process in psutil.Process(driver.pid).children(recursive=True):
+            if clip in begun and process.pid not in killed and command_line_of(process).startswith("ray::extract"):
+                process.kill()
+                killed.add(process.pid)
+        time.sleep(0.05)
+    assert len(killed) == count
+
+
+@pytest.mark.slow
+def test_a_clip_that_crashes_its_decoder_is_named_and_the_others_are_extracted(tmp_path: Path) -> None:
+    """Ray starts the task again twice: the process may have been killed by chance."""
+    clips = written(tmp_path, ["crashes", "a", "b"])
+    make_video(clips / "a.mp4", frames=20)
+    make_video(clips / "b.mp4", frames=30)
+    slow_gif(clips / "crashes.gif", 5000, 150)
+    with subprocess.Popen(
+        command("run-experiment", "spec.yaml"), cwd=tmp_path, env={**os.environ, "COLUMNS": "160"}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    ) as driver:  # fmt: skip
+        try:
+            kill_extractors(driver, tmp_path, "crashes", 3)
+            output, _ = driver.communicate(timeout=200)
+        finally:
+            driver.terminate()
+    assert driver.returncode == 1
+    assert "1 of 3 clips could not be decoded, because the decoder crashed or its process was killed (crashes)" in output
+    assert "take them out of the annotations" in output
+    assert "Traceback" not in output
+    [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
+    assert [len(FrameFolders(partial / "frames").files(clip)) for clip in ("a", "b")] == [8, 12]
+
+
 def test_the_watchdog_knows_what_a_task_works_on_and_since_when(tmp_path: Path) -> None:
     watchdog = ClipWatchdog(tmp_path, seconds=0.0)
     note_clip(watchdog.folder, 3, "café/1")
     assert watchdog.overdue() == {}
     watchdog.look()
     assert watchdog.overdue() == {3: "café/1"}
+    assert (watchdog.noted(3), watchdog.noted(4)) == ("café/1", None)
     assert watchdog.slowest(0.0) == "café/1"
     assert watchdog.slowest(60.0) is None
     watchdog.seconds = 60.0
@@ -92,8 +135,6 @@ def test_the_watchdog_knows_what_a_task_works_on_and_since_when(tmp_path: Path) 
 
 
 def test_pipes_among_clips_or_annotations_do_not_block_a_plan(tmp_path: Path) -> None:
-    import os
-
     clips = written(tmp_path, ["a"])
     make_video(clips / "a.mp4")
     os.mkfifo(clips / "pipe\x1b[31m")
