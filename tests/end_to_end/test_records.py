@@ -14,6 +14,7 @@ from cosa.checkpoints.loading import load_model
 from cosa.checksums import sha256_of
 from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, run, run_disturbed, sets
 from tests.end_to_end.conftest import SmallRun
+from tests.end_to_end.tiny import tiny_experiment
 from tests.tracking_server import TrackingServer
 from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
@@ -169,3 +170,25 @@ def test_training_outlives_its_server_and_no_step_is_missing(
     assert "checkpoint" in artifacts(client, pretrain.info.run_id)
     assert "spec.json" in artifacts(client, latest_parent(client).info.run_id)
     assert len(client.search_model_versions("name = 'demo'")) == 1
+
+
+def test_what_a_server_that_was_away_has_missed_is_sent_once(tmp_path: Path, server: TrackingServer) -> None:
+    """The same command has nothing to do meanwhile: the records wait in a file, for cosa sync."""
+    server.stop()
+    spec = tiny_experiment(tmp_path)
+    given = ("run-experiment", spec, *sets(f"storage={tmp_path}/storage", f"tracking.uri={server.uri}"))
+    assert run(*given).code == 0
+    (unsent,) = (tmp_path / "storage" / "tiny").glob("unsent-*.jsonl")
+    again = run(*given)
+    assert "Nothing to do" in again.output, again.output
+    server.start()
+    assert run("sync", str(unsent)).code == 0
+    assert "Nothing to do" in run(*given).output
+    client = client_of(server.uri)
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted((found.info.run_name == "retrieval", found.info.status) for found in runs) == [
+        (False, "FINISHED"), (True, "FINISHED"),
+    ]  # fmt: skip
+    (stage,) = (found for found in runs if found.info.run_name == "retrieval")
+    assert "checkpoint" in artifacts(client, stage.info.run_id)
