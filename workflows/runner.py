@@ -15,12 +15,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
 from cosa.errors import UserError, last_line
-from cosa.tasks.all_tasks import all_metrics
+from workflows.cluster.login_token import token_command
 from workflows.cluster.nodes import ANSWER_SECONDS, check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
@@ -30,6 +29,7 @@ from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
+from workflows.records.final_table import result_rows
 from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_artifacts, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
@@ -156,9 +156,7 @@ class _Run:
         self.git, self.versions = git_state(), package_versions()
 
     def _show_dashboard(self, address: str) -> None:
-        self.reporter.print(
-            f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(_ray_command())} get-auth-token[/]"
-        )
+        self.reporter.print(f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(token_command())}[/]")
 
     def _check_nodes(self) -> None:
         self.reporter.print(f"  [dim]every node looks for storage and data, for at most {ANSWER_SECONDS:.0f} s[/]")
@@ -350,32 +348,6 @@ def _short_error(error: BaseException, folder: Path) -> str:
     return f"{type(error).__name__}: {last_line(error)}"
 
 
-def result_rows(plan: Plan) -> list[dict[str, Any]]:
-    """Return the rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
-    labelled = [metric.name for metric in all_metrics() if metric.label is not None]
-    rows = []
-    for step in plan.steps:
-        published = kind_of(step.section).published(step.section)
-        if published is None or step.fingerprint is None or step.action == "left out":
-            continue
-        manifest = read_manifest(plan.result_of(step.name))
-        shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in labelled]
-        for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2])):
-            assert manifest is not None
-            value = manifest.metrics[name]
-            rows.append(
-                {
-                    "stage": step.name,
-                    "metric": name,
-                    "value": value,
-                    "baseline": manifest.baselines.get(name),
-                    "baseline_name": manifest.baseline_names.get(name),
-                    "published": published.get(name),
-                }
-            )
-    return rows
-
-
 def _show_metrics(plan: Plan, reporter: Reporter) -> None:
     reporter.metrics(result_rows(plan))
 
@@ -415,10 +387,3 @@ def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = 
     changes += [part for sweep in sweeps for part in ("--sweep", sweep)]
     words = [*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()]
     return shlex.join(map(Secrets.of_process().hide_in_argument, words))
-
-
-def _ray_command() -> str:
-    """Say how to call the `ray` command of this environment."""
-    program = Path(sys.executable).with_name("ray")
-    here = Path.cwd()
-    return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +48,13 @@ def protect_token(note: Callable[[str], None], *, create: bool) -> None:
             f"{path}: Ray's login token cannot be kept from other users ({error.strerror}); name a file of your own with "
             "RAY_AUTH_TOKEN_PATH"
         ) from error
+
+
+def token_command() -> str:
+    """Say how to print the token, with the `ray` command of this environment."""
+    program = Path(sys.executable).with_name("ray")
+    here = Path.cwd()
+    return f"{shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))} get-auth-token"
 
 
 def _create(path: Path) -> None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from cosa.errors import UserError
 from cosa.tasks.all_tasks import label_of
 from workflows.planning.plan import Plan
-from workflows.runner import result_rows
+from workflows.records.final_table import result_rows
 from workflows.terminal.reporter import Reporter
 
 Variant = tuple[str, ...]  # It holds overrides, each NAME=VALUE.

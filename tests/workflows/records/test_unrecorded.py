@@ -46,6 +46,7 @@ def test_a_torn_file_means_that_something_is_missing(content: str, tmp_path: Pat
         (str(ProcessMark.own()), "gone", False),
         (str(ELSEWHERE), None, False),
     ],
+    ids=["nobody", "dead", "dead, file gone", "dead, file there", "alive", "alive, file gone", "elsewhere"],
 )
 def test_only_what_nobody_holds_is_left(process: str | None, unsent: str | None, is_left: bool, tmp_path: Path) -> None:
     """process: None stands for files of earlier versions, which have none."""
