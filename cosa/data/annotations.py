@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from cosa.data.media_files import open_media
-from cosa.data.media_ids import canonical, media_id_problem, quoted, shown
+from cosa.data.media_ids import canonical, media_id_problem
 from cosa.errors import DataError
+from cosa.message_text import quoted, shown
 
 _CAPTION_FIELDS = ("desc", "caption")
 _MEDIA_FIELDS = ("video_id", "image_id")

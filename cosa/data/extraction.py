@@ -14,11 +14,11 @@ from PIL import Image
 
 from cosa.data.frame_digests import DIGESTS_FILE, FrameDigests, digest_of_frame, frame_name
 from cosa.data.frames import FRAME_NAME
-from cosa.data.media_ids import shown
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.pictures import picture_size
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 READER = "pyav"
 _PARTIAL_NAME = re.compile(r"\..+\.partial-[0-9a-f]{32}")

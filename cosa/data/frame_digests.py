@@ -11,8 +11,8 @@ from pathlib import Path
 import xxhash
 
 from cosa.data.media_files import open_media
-from cosa.data.media_ids import shown
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 DIGESTS_FILE = "digests.json"
 FRAMES_AGAIN = "make the frames again with --force and the name of the extract stage"

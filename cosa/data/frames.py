@@ -12,10 +12,11 @@ from torch import Tensor
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frame_digests import FRAMES_AGAIN, FrameDigests, frame_name
 from cosa.data.media_files import MediaFolder, absent, missing
-from cosa.data.media_ids import path_of, shown
+from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import PictureFile, read_picture
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
 PROVIDE = "provide them, or remove their annotations"

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from cosa.data.media_ids import canonical, check_media_id, path_of, shown
+from cosa.data.media_ids import canonical, check_media_id, path_of
 from cosa.errors import DataError
+from cosa.message_text import shown
 from cosa.regular_files import NotRegularError, open_regular
 
 

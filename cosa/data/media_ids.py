@@ -1,4 +1,4 @@
-"""Identifiers of clips and images: which may be used, in which form, and how any name is shown in a message.
+"""Identifiers of clips and images: which may be used, and in which form.
 
 Only the standard library is imported, because the planner checks identifiers as well.
 """
@@ -8,31 +8,18 @@ import unicodedata
 from pathlib import Path
 
 from cosa.errors import DataError
+from cosa.message_text import quoted, shown
 
 _PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes and temporary names need room
-_SHOWN = 60
 
 
 def canonical(name: str) -> str:
     """The composed form (NFC) of a name: an accented letter can be stored as one character or as two, and both look alike."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def shown(name: object) -> str:
-    """A name or path for a message: characters that a terminal would obey, or not show at all, are escaped."""
-    text = str(name)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def quoted(text: str) -> str:
-    """A short, printable rendering in quotes: control characters escaped, long texts cut."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
 def check_media_id(media_id: str) -> None:

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 
 from cosa.data.frame_digests import check_frame
 from cosa.data.media_files import open_media
-from cosa.data.media_ids import shown
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 # By content, whatever the name says. Pillow knows formats that start other programs (EPS starts Ghostscript).
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -84,7 +84,7 @@ def _picture_errors(path: Path) -> Iterator[None]:
 def _decode(path: Path, content: bytes, max_pixels: int) -> np.ndarray:
     # Pillow, as torchvision's decoders are deprecated; with these arrays it is as fast from 224 pixels on.
     if content.startswith(_JPEG_START) and content.endswith(b"\0") and not content.rstrip(b"\0").endswith(_JPEG_END):
-        raise ValueError("zeros where the picture should go on")  # an interrupted copy; Pillow would show grey
+        raise ValueError("zeros where the picture should continue")  # an interrupted copy; Pillow would show grey
     with _opened(BytesIO(content)) as opened:
         width, height = opened.size
         if width * height > max_pixels:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cosa.data.media_ids import shown as name_of
 from cosa.data.media_limits import MediaLimits
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 # In files of these kinds timestamps may begin anew, where recordings were joined byte by byte.
 _MAY_BEGIN_ANEW = frozenset({"mpeg", "mpegts", "flv", "asf", "ogg", "rm"})
@@ -90,9 +90,9 @@ def read_packets(container: Any, stream: Any, path: Path, limits: MediaLimits) -
             continue
         end = max(end, ends)
         if packet.is_corrupt:
-            raise DataError(f"{name_of(path)}: truncated or damaged near {end:.2f} s")
+            raise DataError(f"{shown(path)}: truncated or damaged near {end:.2f} s")
         if len(found) > limits.seconds * _MOST_A_SECOND:
-            raise DataError(f"{name_of(path)}: more than {len(found)} packets for {limits.seconds:.0f} s; the file is damaged")
+            raise DataError(f"{shown(path)}: more than {len(found)} packets for {limits.seconds:.0f} s; the file is damaged")
         found.append(
             Packet(
                 packet.dts, packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, repeats=packet.size == 0
@@ -112,7 +112,7 @@ def _check_complete(container: Any, stream: Any, path: Path, *, end_of_all: floa
     own = float(stream.duration * stream.time_base) if stream.duration is not None else 0.0
     for header, found in ((promised, end_of_all), (own, end)):
         if found + max(0.5, 0.02 * header) < header:
-            raise DataError(f"{name_of(path)}: truncated, the data end at {found:.2f} s of {header:.2f} s")
+            raise DataError(f"{shown(path)}: truncated, the data end at {found:.2f} s of {header:.2f} s")
 
 
 def timeline_of(packets: Sequence[Packet], container: Any, stream: Any, path: Path) -> Timeline:
@@ -125,10 +125,10 @@ def timeline_of(packets: Sequence[Packet], container: Any, stream: Any, path: Pa
     """
     name = container.format.name.split(",")[0]
     seconds = float(stream.time_base)
-    parts = [_shown(part) for part in (_parts(packets, seconds) if name in _MAY_BEGIN_ANEW else [packets])]
+    parts = [_visible(part) for part in (_parts(packets, seconds) if name in _MAY_BEGIN_ANEW else [packets])]
     parts = [part for part in parts if part]
     if not parts:
-        raise DataError(f"{name_of(path)}: the video stream has no frames")
+        raise DataError(f"{shown(path)}: the video stream has no frames")
     by_order = name == "avi" or any(packet.stamp is None for part in parts for packet in part)
     if any((packet.decode_stamp if by_order else packet.stamp) is None for part in parts for packet in part):
         count = sum(map(len, parts))  # no usable timestamps at all: count
@@ -158,7 +158,7 @@ def _parts(packets: Sequence[Packet], seconds: float) -> list[list[Packet]]:
     return parts
 
 
-def _shown(packets: Sequence[Packet]) -> list[Packet]:
+def _visible(packets: Sequence[Packet]) -> list[Packet]:
     """Without those that an edit list hides or that come before the first key frame in either order."""
     first_key = next((position for position, packet in enumerate(packets) if packet.key), 0)
     start = packets[first_key].stamp if packets else None
@@ -194,6 +194,6 @@ def _check_gaps(timeline: Timeline, container: str, codec: str, path: Path) -> N
     if len(gaps) and gaps.max() > allowed:
         begin = int(gaps.argmax())
         raise DataError(
-            f"{name_of(path)}: no frames from {timeline.times[begin]:.2f} s to {timeline.times[begin + 1]:.2f} s; data are "
+            f"{shown(path)}: no frames from {timeline.times[begin]:.2f} s to {timeline.times[begin + 1]:.2f} s; data are "
             "missing there, or files were joined: fetch it again, or convert it"
         )

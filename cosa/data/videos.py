@@ -18,10 +18,10 @@ from av.stream import Disposition
 
 from cosa.data.containers.structure import structure_problem
 from cosa.data.media_files import open_media
-from cosa.data.media_ids import shown
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.video_packets import Clock, Timeline, read_packets, timeline_of
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 # Demuxers that may be chosen. Playlists (HLS, concat) are not among them: they open other files and addresses.
 _CONTAINERS = "mov,matroska,avi,flv,gif,mpegts,mpeg,asf,ogg,rm"

@@ -14,10 +14,10 @@ from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.extraction import extract_frames, remove_partial_folders
-from cosa.data.media_ids import shown
 from cosa.data.media_limits import MediaLimits
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError, last_line
+from cosa.message_text import shown
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in

@@ -14,8 +14,8 @@ from typing import Any
 import xxhash
 
 from cosa.checksums import digest_of
-from cosa.data.media_ids import shown
 from cosa.errors import UserError
+from cosa.message_text import shown
 from cosa.regular_files import kind_of, read_regular
 from workflows.results.atomic import write_atomically
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosa.data.media_ids import canonical, check_media_id, shown
+from cosa.data.media_ids import canonical, check_media_id
 from cosa.errors import DataError
 
 
@@ -50,18 +50,6 @@ def test_accepted_media_ids_stay_inside_the_folder(video_id: str) -> None:
     target = (Path("/media/root") / video_id).resolve()
     assert target != Path("/media/root")
     assert target.is_relative_to("/media/root")
-
-
-@given(st.text())
-def test_a_shown_name_is_printable_and_plain_ones_stay(name: str) -> None:
-    assert shown(name).isprintable()
-    assert shown("frames/über 1.mp4") == "frames/über 1.mp4"
-
-
-def test_what_a_terminal_would_obey_is_escaped() -> None:
-    assert shown("a\x1b[2Jb\n") == "a\\x1b[2Jb\\n"
-    assert shown(Path("evil\u202egpj.mp4")) == "evil\\u202egpj.mp4"
-    assert shown("half\udcff") == "half\\udcff"
 
 
 def test_both_forms_of_a_letter_are_one() -> None:

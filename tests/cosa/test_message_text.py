@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cosa.message_text import quoted, shown
+
+
+@given(st.text())
+def test_a_shown_name_is_printable_and_plain_ones_stay(name: str) -> None:
+    assert shown(name).isprintable()
+    assert shown("frames/über 1.mp4") == "frames/über 1.mp4"
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert shown("a\x1b[2Jb\n") == "a\\x1b[2Jb\\n"
+    assert shown(Path("evil\u202egpj.mp4")) == "evil\\u202egpj.mp4"
+    assert shown("half\udcff") == "half\\udcff"
+
+
+def test_long_texts_are_cut_and_quoted() -> None:
+    assert quoted("a\nb") == r"'a\nb'"
+    assert quoted("x" * 500) == f"'{'x' * 57}...'"
