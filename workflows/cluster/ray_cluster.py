@@ -22,7 +22,7 @@ from workflows.cluster.ray_watch import RayLostError, RayLostInterrupt, RayWatch
 from workflows.cluster.shipping import job_brings_program, packed_program
 from workflows.spec.sections import ClusterSection
 
-LONG_SECONDS = 20.0  # After so long a person is told what is waited for.
+LONG_SECONDS = 20.0  # After so long a note says what is waited for.
 # Ray reads these variables when it starts. They are set here so that a user's shell does not change what a run does.
 RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",  # Other users of the machine cannot run code in the cluster.

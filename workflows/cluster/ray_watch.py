@@ -49,7 +49,7 @@ class RayWatch:
         is_waited_for: Callable[[], bool],
     ):
         """processes: of Ray, by their names in messages. folder: of its session. is_gone: says what else is missing.
-        is_waited_for: whether the main thread waits for Ray; other work goes on without it."""
+        is_waited_for: whether the main thread waits for Ray; other work continues without it."""
         self.processes, self.folder, self.is_gone, self.is_waited_for = processes, folder, is_gone, is_waited_for
         self.family: set[psutil.Process] = set()
         self._reason: str | None = None

@@ -141,21 +141,21 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
         raise
     on_poll()
     if "error" in outcome:
-        raise _told(outcome["error"], kills)
+        raise _explained(outcome["error"], kills)
     return outcome["result"]
 
 
-def _told(error: BaseException, kills_before: int) -> BaseException:
+def _explained(error: BaseException, kills_before: int) -> BaseException:
     """Return an error that says what happened to workers: a mistake of the user's, their loss, or what Ray raised."""
-    told = user_error_in(error)
-    reason = why_lost(error, None, kills_before) if told is error else None
+    found = user_error_in(error)
+    reason = why_lost(error, None, kills_before) if found is error else None
     if reason is not None:
-        told = WorkersLostError(f"{reason}; the workers were started again as often as allowed")
+        found = WorkersLostError(f"{reason}; the workers were started again as often as allowed")
     elif isinstance(error, SystemExit):
-        told = RuntimeError("Ray has ended its thread of this process")  # This process itself was not asked to end.
-    if told is not error:
-        told.__cause__ = error  # The log shows it.
-    return told
+        found = RuntimeError("Ray has ended its thread of this process")  # This process itself was not asked to end.
+    if found is not error:
+        found.__cause__ = error  # The log shows it.
+    return found
 
 
 def user_error_in(error: BaseException) -> BaseException:

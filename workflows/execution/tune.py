@@ -52,7 +52,7 @@ def sweep(context: Context) -> StageOutcome:
         trials = [book.add(values) for values in planned(settings, context.seed)]
         for trial in trials:
             check_batch(context.step.name, _section_of(context, trial), resources.workers)
-        source, total = PlannedTrials([trial for trial in trials if trial in book.waiting]), len(book.trials)
+        source, total = PlannedTrials([trial for trial in trials if trial.state == "waiting"]), len(book.trials)
     at_once = _trials_at_once(context, settings, resources, total)
     watch = _Watch(context, book, total)
     try:

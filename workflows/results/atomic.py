@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-MANY_FILES = 1000  # From here on one request to the whole system is faster than one for each file.
+MANY_FILES = 1000  # From here on one request for all file systems is faster than one for each file.
 
 
 def write_atomically(path: Path, text: str) -> None:

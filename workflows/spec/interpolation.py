@@ -68,7 +68,7 @@ class _Filler:
         return value
 
     def _count(self, node: YamlNode, trail: tuple[str, ...], depth: int) -> None:
-        """Refuse to go on when a spec of a few hundred bytes would fill the memory."""
+        """Stop when a spec of a few hundred bytes would fill the memory."""
         self._values += 1
         if self._values > self.most_values:
             raise SpecError([Problem(f"references bring more than {2 * MOST_VALUES} values", node.place)])

@@ -65,7 +65,7 @@ class _Numbers:
 
 
 class _Payload(NamedTuple):
-    """A part of a media object. number: of the object, None if several whole ones are packed into it."""
+    """A part of a media object. number: of the object, None if several complete ones are packed into it."""
 
     stream: int
     number: int | None

@@ -10,7 +10,7 @@ APPENDED = "a second file is appended to the first; cut it apart, or join the cl
 
 
 class BrokenError(Exception):
-    """The walk cannot go on."""
+    """The walk has come to a place that makes no sense."""
 
 
 def bytes_at(file: BinaryIO, position: int, count: int) -> bytes:
