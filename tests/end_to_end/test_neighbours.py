@@ -17,7 +17,7 @@ from tests.end_to_end.commands import ROOT
 pytestmark = pytest.mark.slow
 
 NOBODY = 65534
-# A driver that has started Ray, and two workers that talk to each other; it says where things are and ends when told.
+# A driver that has started Ray, and two workers that talk to each other; it says where things are, and ends at a line of input.
 DRIVER = """
 import os, sys
 from workflows.cluster.ray_cluster import Cluster

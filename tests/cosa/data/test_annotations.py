@@ -1,5 +1,6 @@
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,34 +204,30 @@ def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
             load_captions(path)
 
 
+OF_ANY_KIND = (load_captions, load_references, load_video_ids)
+
+
 @pytest.mark.parametrize(
-    ("content", "line", "field"),
+    ("content", "line", "field", "loads"),
     [
-        ('[{"video_id": "a", "desc": "x"},\n {"video_id": "b", "desc": "y", "desc": "z"}]', 2, "desc"),
-        ('[{"video_id": "a", "video_id": "b", "desc": "x"}]', 1, "video_id"),
-        ('{"video_id": "a", "desc": "x"}\n{"video_id": "b", "desc": "y", "desc": "y"}\n', 2, "desc"),
-        ('{"video_id": "a", "desc": "x", "desc": "x"}\n', 1, "desc"),
-        ('[{"video_id": "a", "desc": "x", "more": {"k": 1,\n "k": 1}}]', 1, "k"),
+        ('[{"video_id": "a", "desc": "x"},\n {"video_id": "b", "desc": "y", "desc": "z"}]', 2, "desc", OF_ANY_KIND),
+        ('[{"video_id": "a", "video_id": "b", "desc": "x"}]', 1, "video_id", OF_ANY_KIND),
+        ('{"video_id": "a", "desc": "x"}\n{"video_id": "b", "desc": "y", "desc": "y"}\n', 2, "desc", OF_ANY_KIND),
+        ('{"video_id": "a", "desc": "x", "desc": "x"}\n', 1, "desc", OF_ANY_KIND),
+        ('[{"video_id": "a", "desc": "x", "more": {"k": 1,\n "k": 1}}]', 1, "k", OF_ANY_KIND),
+        ('{"annotations": [],\n "annotations": [{"image_id": 1, "caption": "x"}]}', 1, "annotations", (load_references,)),
+        ('\n{"info": {}, "info": {}, "annotations": [{"image_id": 1, "caption": "x"}]}', 2, "info", (load_references,)),
+        (
+            '{"annotations": [{"image_id": 1, "caption": "x"},\n{"image_id": 2, "caption": "x", "caption": "y"}]}',
+            2, "caption", (load_references,),
+        ),
     ],
-)
-def test_field_that_appears_twice(content: str, line: int, field: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_field_that_appears_twice(
+    content: str, line: int, field: str, loads: tuple[Callable[[Path], object], ...], tmp_path: Path
+) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)
-    for load in (load_captions, load_references, load_video_ids):
+    for load in loads:
         with pytest.raises(DataError, match=rf"a\.json, line {line}: field '{field}' appears twice; keep one"):
             load(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "line", "field"),
-    [
-        ('{"annotations": [],\n "annotations": [{"image_id": 1, "caption": "x"}]}', 1, "annotations"),
-        ('\n{"info": {}, "info": {}, "annotations": [{"image_id": 1, "caption": "x"}]}', 2, "info"),
-        ('{"annotations": [{"image_id": 1, "caption": "x"},\n{"image_id": 2, "caption": "x", "caption": "y"}]}', 2, "caption"),
-    ],
-)
-def test_field_that_appears_twice_in_coco_files(content: str, line: int, field: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(content)
-    with pytest.raises(DataError, match=rf"a\.json, line {line}: field '{field}' appears twice; keep one"):
-        load_references(path)

@@ -60,9 +60,9 @@ GPU_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 G
 def test_a_gpu_that_is_too_small_is_a_mistake_in_the_values(error: Exception, tmp_path: Path) -> None:
     """PyTorch's class has the same short name as that of Ray's memory monitor."""
     assert why_lost(error, tmp_path) is None
-    told = user_error_in(error)
-    assert isinstance(told, UserError)
-    assert str(told).startswith("the GPU ran out of memory; use a smaller batch_size")
+    found = user_error_in(error)
+    assert isinstance(found, UserError)
+    assert str(found).startswith("the GPU ran out of memory; use a smaller batch_size")
 
 
 def test_rays_memory_monitor_is_no_mistake(tmp_path: Path) -> None:

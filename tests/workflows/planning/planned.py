@@ -104,3 +104,11 @@ def publish(made: Plan, step: Step) -> None:
         data=step.data,
     )
     made.storage.publish(step.name, step.fingerprint, manifest)
+
+
+def reasons(made: Plan) -> dict[str, str]:
+    return {step.name: step.reason for step in made.to_run}
+
+
+def fingerprints(made: Plan) -> dict[str, str | None]:
+    return {step.name: step.fingerprint for step in made.steps}

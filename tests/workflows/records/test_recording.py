@@ -66,7 +66,7 @@ class Sweep:
         return record
 
     def work(self, record: Any) -> tuple[RunRecorder, StageOutcome]:
-        """Do the work; publish the result."""
+        """Do the stage's work in the partial folder."""
         self.partial.mkdir(parents=True)
         run = record._run_of(self.step, self.partial)
         others = []
@@ -86,6 +86,13 @@ class Sweep:
         self.manifest.write(self.partial)
         self.partial.rename(self.result)
         return files
+
+    def run(self, one: Tracker) -> Any:
+        """Do all of an invocation's work, and give the tracker what is to be recorded; return the record."""
+        record = self.record(one)
+        run, outcome = self.work(record)
+        record.published(self.step, run, self.manifest, self.publish(outcome), outcome.other_checkpoints)
+        return record
 
 
 def recorded(store: TrackingStore) -> dict[str, list[str]]:  # noqa: F811
@@ -117,10 +124,7 @@ def test_checkpoints_go_to_their_trials_though_the_server_was_away(
 ) -> None:  # fmt: skip
     sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
     is_away.set()
-    record = sweep.record(one)
-    run, outcome = sweep.work(record)
-    files = sweep.publish(outcome)
-    record.published(sweep.step, run, sweep.manifest, files, outcome.other_checkpoints)
+    sweep.run(one)
     is_away.clear()
     one.close()
     assert recorded(store) == IN_THEIR_OWN
@@ -169,10 +173,7 @@ def test_what_waits_in_an_unsent_file_is_not_recorded_by_the_next_invocation(
 ) -> None:  # fmt: skip
     sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
     is_away.set()
-    record = sweep.record(one)
-    run, outcome = sweep.work(record)
-    files = sweep.publish(outcome)
-    record.published(sweep.step, run, sweep.manifest, files, outcome.other_checkpoints)
+    record = sweep.run(one)
     invocation = open_invocation(tmp_path, "one")
     record.parent.forget(invocation)
     one.close()

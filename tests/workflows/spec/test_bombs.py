@@ -118,33 +118,32 @@ def test_many_large_files(tmp_path: Path) -> None:
     assert "spec.yaml:1:56: extends: all files together have more than 50000 values" in said
 
 
-def test_matrix_that_multiplies(tmp_path: Path) -> None:
-    axes = ", ".join(f"{name}: [{', '.join(map(str, range(1, 40)))}]" for name in ("epochs", "batch_size", "seed_x", "y", "z"))
-    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{{axes}}}"))
-    assert "stages.test.matrix: 90224199 stages; at most 256" in said
+def _numbers(end: int) -> str:
+    return f"[{', '.join(map(str, range(1, end)))}]"
 
 
-def test_matrix_of_a_long_list(tmp_path: Path) -> None:
-    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{epochs: [{', '.join(map(str, range(1, 5000)))}]}}"))
-    assert "4999 stages; at most 256" in said
-
-
-def test_matrix_of_many_keys(tmp_path: Path) -> None:
-    keys = ", ".join(f"k{i}: [1]" for i in range(4000))
-    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{{keys}}}"))
-    assert "spec.yaml:4:66: stages.test.matrix: 4000 keys; at most 31, because each is part of stage names" in said
-
-
-def test_matrix_of_long_texts(tmp_path: Path) -> None:
-    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{description: ['{'-' * 9999}', b]}}"))
-    assert "a value is longer than 64 characters" in said
-
-
-def test_matrix_of_a_large_stage(tmp_path: Path) -> None:
-    values = ", ".join(map(str, range(1, 200)))
-    large = f"published: {{{', '.join(f'm{i}: 1' for i in range(1000))}}}"
-    said = refused(tmp_path, SPEC.replace("epochs: 1", f"matrix: {{epochs: [{values}]}}, {large}"))
-    assert "199 stages hold more than 50000 values" in said
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (
+            f"matrix: {{{', '.join(f'{name}: {_numbers(40)}' for name in ('epochs', 'batch_size', 'seed_x', 'y', 'z'))}}}",
+            "stages.test.matrix: 90224199 stages; at most 256",
+        ),
+        (f"matrix: {{epochs: {_numbers(5000)}}}", "4999 stages; at most 256"),
+        (
+            f"matrix: {{{', '.join(f'k{i}: [1]' for i in range(4000))}}}",
+            "spec.yaml:4:66: stages.test.matrix: 4000 keys; at most 31, because each is part of stage names",
+        ),
+        (f"matrix: {{description: ['{'-' * 9999}', b]}}", "a value is longer than 64 characters"),
+        (
+            f"matrix: {{epochs: {_numbers(200)}}}, published: {{{', '.join(f'm{i}: 1' for i in range(1000))}}}",
+            "199 stages hold more than 50000 values",
+        ),
+    ],
+    ids=["multiplies", "long list", "many keys", "long texts", "large stage"],
+)
+def test_matrix(fields: str, says: str, tmp_path: Path) -> None:
+    assert says in refused(tmp_path, SPEC.replace("epochs: 1", fields))
 
 
 def test_many_matrices(tmp_path: Path) -> None:

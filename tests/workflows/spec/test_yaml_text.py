@@ -277,3 +277,16 @@ def test_paths_that_are_no_specs(path: str, says: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SpecError, match=says):
         read_yaml(tmp_path / path)
+
+
+def test_a_spec_without_permission(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("name: x")
+    (tmp_path / "spec.yaml").chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # Root may read everything, nobody may not.
+    try:
+        with pytest.raises(SpecError, match="cannot be read: Permission denied"):
+            read_yaml(tmp_path / "spec.yaml")
+    finally:
+        os.seteuid(user)

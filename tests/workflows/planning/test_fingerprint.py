@@ -1,0 +1,122 @@
+"""What changes a fingerprint, and what does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, plan
+from workflows.planning.fingerprint import result_fields
+from workflows.stages.finetune import FinetuneSection
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "description=x",
+        "cluster={workers: 3, cpus: 2}",
+        "cluster.checkpoint_storage=s3://team/unfinished",
+        "tracking={uri: http://localhost:1, checkpoints: all}",
+        "stages.retrieval.register_as=some-name",
+        "stages.retrieval.description=x",
+        "stages.retrieval.log_every=1",
+        "stages.retrieval.loader_workers=2",
+        "stages.retrieval.sharding=fsdp",
+        "stages.retrieval.workers=2",
+        "stages.retrieval.eval_batch_size=3",
+        "stages.retrieval.sweep.max_concurrent=1",
+        "stages.test.eval_batch_size=3",
+        "stages.test.published={text_to_video_r1: 50}",
+        "datasets.unused={media: image, root: x, splits: {}}",
+        "datasets.pictures.splits.unused=x.json",
+        "datasets.pictures.max_pixels=1000",
+        "stages.own-frames.seconds_per_clip=5",
+    ],
+)
+def test_fields_without_effect_run_nothing_again(override: str, here: Path) -> None:
+    finish(plan())
+    assert plan(override).to_run == ()
+
+
+def test_what_saves_memory_only_has_no_effect() -> None:
+    """A mean of the weights has."""
+    plain, saving, averaged = (
+        FinetuneSection.model_validate({"kind": "finetune", "task": "captioning", "dataset": "own", "epochs": 1, **fields})
+        for fields in ({}, {"accumulate": 4, "sharding": "fsdp"}, {"ema_decay": 0.9})
+    )
+    assert result_fields(plain) == result_fields(saving) != result_fields(averaged)
+
+
+def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:
+    before, after = fingerprints(plan()), fingerprints(plan("datasets.made.splits.spare=y.json"))
+    assert {name for name in before if before[name] != after[name]} == {
+        "made-frames", "pretrain", "retrieval", "test", "captions",
+    }  # fmt: skip
+    own = {name for name in before if before[name] != fingerprints(plan("datasets.pictures.splits.spare=y.json"))[name]}
+    assert own == set()
+
+
+def shuffled(value: Any, draw: st.DrawFn) -> Any:
+    if isinstance(value, dict):
+        keys = draw(st.permutations(list(value)))
+        return {key: shuffled(value[key], draw) for key in keys}
+    return value
+
+
+@st.composite
+def reordered(draw: st.DrawFn) -> dict[str, Any]:
+    """The same spec with the keys of all mappings in another order."""
+    result: dict[str, Any] = shuffled(SPEC, draw)
+    return result
+
+
+@given(reordered())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_of_keys_does_not_matter(here: Path, spec: dict[str, Any]) -> None:
+    Path("spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    expected = fingerprints(plan())
+    Path("spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    assert fingerprints(plan()) == expected
+
+
+def test_writing_out_a_default_does_not_matter(here: Path) -> None:
+    assert fingerprints(plan("stages.retrieval.max_text_tokens=40", "seed=50", "model.vision.resolution=224")) == fingerprints(
+        plan()
+    )
+
+
+EFFECTS = {
+    "stages.corpus.options.seed": "corpus",
+    "stages.own-frames.fps": "own-frames",
+    "stages.own-frames.jpeg_quality": "own-frames",
+    "stages.pretrain.concatenate": "pretrain",
+    "stages.pretrain.corpora.0.steps": "pretrain",
+    "stages.retrieval.batch_size": "retrieval",
+    "stages.retrieval.train_frames": "retrieval",
+    "stages.test.beam_size": "test",
+}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(EFFECTS)), st.integers(5, 9), min_size=1, max_size=3))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_change_concerns_its_stage_and_those_after_it(here: Path, values: dict[str, int]) -> None:
+    before = plan()
+    after = plan("stages.pretrain.corpora.0.batch_size=9", "stages.pretrain.corpora.1.batch_size=9",
+                 *(f"{name}={value}" for name, value in values.items()))  # fmt: skip
+    expected = {EFFECTS[name] for name in values} | {"pretrain"}
+    while True:
+        after_them = {name for name, inputs in before.experiment.inputs.items() if expected & set(inputs)}
+        if after_them <= expected:
+            break
+        expected |= after_them
+    old, new = fingerprints(before), fingerprints(after)
+    # A stage that inherits fields from another changes with it, although its own section stays the same.
+    assert {name for name in old if old[name] != new[name]} == expected
