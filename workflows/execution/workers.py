@@ -30,6 +30,7 @@ def switch_threads_less_often() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
+# What code raises that is wrong: the same code fails again, so workers are not started once more if an extension raised it.
 PROGRAMMING_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError,
     TypeError, ValueError,
