@@ -1,7 +1,5 @@
 """What a training checkpoint holds: the model in native form, and what is needed to resume exactly where training stopped."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,18 +9,13 @@ import torch
 from torch import Tensor
 
 from cosa.checkpoints.native import load_checkpoint, save_checkpoint
-from cosa.checksums import sha256_of
+from cosa.checksums import DamagedFolderError, check_checksums, write_checksums
 from cosa.errors import UserError
 from cosa.training.loop import Trainer
 from cosa.training.sharding import full, full_weights, load_full, sharded_like
 
 STATE = "training_state.pt"
 PARTS = {"step", "total_steps", "trained_weights", "optimizer", "scaler", "skipped_steps"}
-CHECKSUMS = "checksums.json"  # written last: a folder that has it is complete
-
-
-class DamagedStateError(UserError):
-    """Files of a checkpoint are missing or not as they were written."""
 
 
 def save_state(trainer: Trainer, folder: Path | None, also: Mapping[str, bytes] | None = None) -> None:
@@ -61,8 +54,7 @@ def save_state(trainer: Trainer, folder: Path | None, also: Mapping[str, bytes] 
     _save(state, folder / STATE)
     for name, content in (also or {}).items():
         (folder / name).write_bytes(content)
-    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+    write_checksums(folder)  # It comes last: a folder that has them is complete.
 
 
 def _save(state: dict[str, Any], path: Path) -> None:
@@ -91,34 +83,18 @@ def _on_host(values: Iterable[tuple[str, Any]], writes: bool) -> dict[str, Any]:
     return found
 
 
-def check_state(folder: Path) -> None:
-    """Read a saved state through.
-
-    Raises:
-        DamagedStateError: something is missing or differs from what was written.
-    """
-    try:
-        sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        bad = [name for name, expected in sums.items() if sha256_of(folder / name) != expected]
-    except (OSError, ValueError, AttributeError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise DamagedStateError(f"checkpoint {folder} is incomplete ({reason})") from error
-    if bad:
-        raise DamagedStateError(f"checkpoint {folder} is damaged: {', '.join(bad)} differs from what was written")
-
-
 def restore_state(trainer: Trainer, folder: Path) -> None:
     """Put a saved state into a trainer that was built in the same way.
 
     Raises:
-        DamagedStateError: files are missing or not as they were written.
+        DamagedFolderError: files are missing or not as they were written.
         UserError: the state belongs to a run of another length, or was made by another version.
     """
-    check_state(folder)
+    check_checksums(folder)
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise DamagedStateError(f"{folder / STATE} cannot be read ({type(error).__name__})") from error
+        raise DamagedFolderError(f"{folder / STATE} cannot be read ({type(error).__name__})") from error
     if not isinstance(state, dict) or not set(state) >= PARTS:
         raise UserError(f"{folder / STATE} is no training state of this version; start again by --force")
     if state["total_steps"] != trainer.total_steps:

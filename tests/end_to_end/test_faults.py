@@ -14,7 +14,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from cosa.training.state import CHECKSUMS
+from cosa.checksums import CHECKSUMS
 from tests.end_to_end.commands import (
     ROOT,
     SMALL_CORPUS,
@@ -31,7 +31,7 @@ from tests.end_to_end.commands import (
 )
 from tests.end_to_end.tiny import results_of, tiny_experiment
 from tests.tracking_server import TrackingServer
-from workflows.execution.checkpoints import saved_checkpoints
+from workflows.execution.checkpoints import SNAPSHOT, saved_checkpoints
 from workflows.execution.progress import read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.results.locks import exclusive, holder_of
@@ -100,7 +100,8 @@ def truncate_latest_checkpoint(storage: Path) -> Path:
     assert folder is not None
     (run_folder,) = (folder / "ray").iterdir()
     saved = [run_folder / name for _, name in sorted(saved_checkpoints(RunFolder.at(run_folder)).items())]
-    newest = [path for path in saved if (path / CHECKSUMS).exists()][-1]  # The kill may have left a part of the next one.
+    known = (run_folder / SNAPSHOT).read_text()  # The kill may have left one that was not reported, or a part of one.
+    newest = [path for path in saved if path.name in known and (path / CHECKSUMS).exists()][-1]
     state = newest / "training_state.pt"
     os.truncate(state, state.stat().st_size // 2)
     return newest
@@ -116,7 +117,11 @@ def workers_ended(storage: Path, seconds: float = 60) -> None:
 def kill_a_worker(storage: Path) -> Callable[[object], None]:
     def kill(_: object) -> None:
         time.sleep(2)  # into the middle of its work
-        training_workers(storage)[0].kill()
+        worker = training_workers(storage)[0]
+        parent = worker.parent()
+        assert parent is not None
+        assert "fork_server.py" in command_line_of(parent)
+        worker.kill()
 
     return kill
 

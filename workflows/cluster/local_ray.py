@@ -10,8 +10,10 @@ from typing import Any
 import psutil
 
 from cosa.errors import UserError, last_line
+from workflows.cluster.fork_server import SOCKET_FILE, START_WORKER, ForkServer
 from workflows.cluster.ray_private import init_ray
 from workflows.cluster.session_folder import SessionFolder
+from workflows.cluster.start_worker import SOCKET
 from workflows.spec.sections import ClusterSection
 
 # Ray's own processes share the cores with the workers, so they look less often.
@@ -51,15 +53,18 @@ class LocalRay:
             "RAY_TMPDIR": str(self.folder.path),
             "RAY_GCS_SERVER_PORT": port,
             "RAY_ADDRESS": f"127.0.0.1:{port}",
+            SOCKET: str(self.folder.path / SOCKET_FILE),
         }
         self._before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
+        self._fork_server = ForkServer(self.folder.path)
 
     def start(self, name: str) -> Any:
         """Start Ray for a job of a name; return what `ray.init` returns."""
         port = self.section.dashboard_port
         return init_ray(
             name,
+            worker_program=START_WORKER,
             address="local",
             num_cpus=self.section.cpus,
             include_dashboard=True,  # Tune frees the resources of stopped trials only with it.
@@ -89,6 +94,7 @@ class LocalRay:
 
     def abandon(self) -> None:
         """Forget a Ray that has ended by itself, but leave its logs."""
+        self._fork_server.stop()
         self._restore()
         self.folder.release()
 
@@ -96,6 +102,7 @@ class LocalRay:
         import ray
 
         ray.shutdown()
+        self._fork_server.stop()
         for process in psutil.process_iter(["cmdline"]):
             if any(str(self.folder.path) in word for word in process.info["cmdline"] or ()):
                 with suppress(psutil.Error):  # It may have ended just now, or be another user's who reads the logs.

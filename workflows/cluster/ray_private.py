@@ -10,28 +10,32 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psutil
 
+from workflows.cluster.start_worker import RAYS_PROGRAM
 from workflows.records.provenance import command_line
 
 _LOG = logging.getLogger(__name__)
 _CHANGED = (ImportError, AttributeError, TypeError, ValueError, LookupError)  # how a changed interface shows
 
 
-def init_ray(name: str, **arguments: Any) -> Any:
-    """Call `ray.init` for a job of a name.
+def init_ray(name: str, worker_program: Path | None = None, **arguments: Any) -> Any:
+    """Call `ray.init` for a job of a name. worker_program: starts the workers in place of Ray's own, whose path it finds
+    in the variable RAYS_PROGRAM.
 
     Ray shows a driver's command line to all who see the dashboard, so it gets one without passwords.
     """
     import ray
     from ray.job_config import JobConfig
 
-    with shown_as(command_line()):
+    with shown_as(command_line()), workers_started_by(worker_program):
         return ray.init(
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -56,6 +60,39 @@ def shown_as(command_line: str) -> Iterator[None]:
             _warn(error, "the command line is hidden from all of Ray while it starts")
             replaced.enter_context(_hidden_words(command_line))
         yield
+
+
+@contextmanager
+def workers_started_by(program: Path | None) -> Iterator[None]:
+    """While the block starts Ray, it is told that its workers are started by a program; otherwise it starts them itself."""
+    with ExitStack() as replaced:
+        try:
+            if program is not None:
+                services = import_module("ray._private.services")
+                replaced.enter_context(
+                    _replaced(services, "start_raylet", _with_worker_program(services.start_raylet, program))
+                )
+        except _CHANGED as error:
+            _warn(error, "every worker imports torch again, which takes seconds")
+        yield
+
+
+def _with_worker_program(start_raylet: Any, program: Path) -> Any:
+    parameters = signature(start_raylet)
+    if "setup_worker_path" not in parameters.parameters:
+        raise TypeError("start_raylet takes no setup_worker_path")
+
+    @wraps(start_raylet)
+    def start(*arguments: Any, **keywords: Any) -> Any:
+        bound = parameters.bind(*arguments, **keywords)
+        os.environ[RAYS_PROGRAM] = bound.arguments["setup_worker_path"]
+        bound.arguments["setup_worker_path"] = str(program)
+        try:
+            return start_raylet(*bound.args, **bound.kwargs)
+        finally:
+            del os.environ[RAYS_PROGRAM]
+
+    return start
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from cosa.checkpoints.settings import SETTINGS
+from cosa.checksums import DamagedFolderError, check_checksums
 from workflows.execution.run_folder import RunFolder
 
 OTHERS_FOLDER = "checkpoints"
@@ -75,11 +76,9 @@ def damage_of(run: RunFolder, name: str) -> str | None:
 
 def _damage(folder: Path, address: str) -> str | None:
     """Say what is wrong with the files of a checkpoint, which is at `address`."""
-    from cosa.training.state import DamagedStateError, check_state
-
     try:
-        check_state(folder)
-    except DamagedStateError as error:
+        check_checksums(folder)
+    except DamagedFolderError as error:
         return str(error).replace(str(folder), address)
     return None
 

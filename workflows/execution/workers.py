@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import posixpath
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,15 @@ def switch_threads_less_often() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
+def compute_on_own_cores() -> None:
+    """Let torch use as many threads as Ray says in OMP_NUM_THREADS, also where torch was imported before Ray said it."""
+    import torch
+
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal():
+        torch.set_num_threads(int(threads))
+
+
 # What code raises that is wrong: the same code fails again, so workers are not started once more if an extension raised it.
 PROGRAMMING_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError,
@@ -54,6 +64,7 @@ def training_worker(config: dict[str, Any]) -> None:
     from workflows.execution.worker_loss import gpu_memory_mistake
 
     switch_threads_less_often()
+    compute_on_own_cores()
     mistake = Path(config["job"]["folder"]) / MISTAKE_FILE
     if mistake.is_file():
         return
@@ -309,6 +320,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         import ray.train.torch
 
         device = ray.train.torch.get_device()
+        compute_on_own_cores()
     else:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.set_num_threads(config["threads"])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from cosa.checkpoints.native import CONFIG, WEIGHTS
+from cosa.checksums import CHECKSUMS, DamagedFolderError
 from cosa.errors import UserError
-from cosa.training.state import CHECKSUMS, STATE, DamagedStateError, restore_state, save_state
+from cosa.training.state import STATE, restore_state, save_state
 from tests.cosa.training.test_loop import make_trainer, train
 
 
@@ -58,7 +59,7 @@ def test_a_damaged_state_is_reported(saved: Path, name: str, damage: str) -> Non
         path.write_bytes({"empty": b"", "truncated": content[:middle], "one byte": flipped}[damage])
     trainer = make_trainer(steps=1)
     before = {n: v.clone() for n, v in trainer.losses.model.state_dict().items()}
-    with pytest.raises(DamagedStateError, match=r"is incomplete|differs from what was written"):
+    with pytest.raises(DamagedFolderError, match=r"is incomplete|differs from what was written"):
         restore_state(trainer, saved)
     assert trainer.step == 0
     assert all(torch.equal(value, before[n]) for n, value in trainer.losses.model.state_dict().items())

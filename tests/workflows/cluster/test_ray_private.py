@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
-from ray._private import utils
+from ray._private import services, utils
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -31,7 +32,9 @@ from workflows.cluster.ray_private import (
     session_folder,
     shown_as,
     trainer_class,
+    workers_started_by,
 )
+from workflows.cluster.start_worker import RAYS_PROGRAM
 
 ROOT = Path(__file__).parents[3]
 SHOWN = "cosa run-experiment e.yaml --set tracking.uri=***"
@@ -90,6 +93,42 @@ def test_a_command_line_is_hidden_from_a_ray_that_reads_it_otherwise(
     assert SECRET not in shlex.join(read)
     assert (psutil.Process().cmdline(), sys.argv) == (typed, typed)
     assert "hidden" in the_only(caplog)
+
+
+# -- the start of workers -----------------------------------------------------------------------------------------------
+
+
+def test_ray_is_told_who_starts_its_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def start_raylet(address: str, setup_worker_path: str, *, is_head: bool = False) -> tuple[str, str, bool, str | None]:
+        return address, setup_worker_path, is_head, os.environ.get(RAYS_PROGRAM)
+
+    monkeypatch.setattr(services, "start_raylet", start_raylet)
+    with workers_started_by(Path("/ours.py")):
+        assert services.start_raylet("a", "/rays.py", is_head=True) == ("a", "/ours.py", True, "/rays.py")
+    with workers_started_by(None):
+        assert services.start_raylet("a", "/rays.py") == ("a", "/rays.py", False, None)
+    assert services.start_raylet is start_raylet
+    assert not warnings(caplog)
+
+
+def test_the_real_ray_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    own = services.start_raylet
+    with workers_started_by(Path("/ours.py")):
+        assert services.start_raylet is not own
+    assert not warnings(caplog)
+
+
+@pytest.mark.parametrize("changed", [None, "no function", lambda address: address])
+def test_a_ray_that_cannot_be_told_starts_them_itself(
+    changed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if changed is None:
+        monkeypatch.delattr(services, "start_raylet")
+    else:
+        monkeypatch.setattr(services, "start_raylet", changed)
+    with workers_started_by(Path("/ours.py")):
+        assert getattr(services, "start_raylet", None) is changed
+    assert "every worker imports torch again" in the_only(caplog)
 
 
 # -- the session's folder -----------------------------------------------------------------------------------------------

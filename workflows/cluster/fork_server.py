@@ -1,0 +1,159 @@
+"""Starts Ray's workers by forking a process that has imported what they need, as `multiprocessing`'s fork server does.
+
+A worker that Ray starts by itself imports Ray twice and torch once, which takes longer than most evaluations; a forked one is
+there at once, and shares the memory of its libraries with the others. It serves one Ray on this machine, of one driver.
+
+The server runs this file. `ForkServer` starts and ends it, and Ray runs `start_worker.py` to ask it for a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+SOCKET_FILE = "fork_server.sock"
+START_WORKER = Path(__file__).with_name("start_worker.py")
+LOG_FILE = "fork_server.log"
+ANSWER_SECONDS = 10.0
+ACCEPTED = b"forked"
+CHUNK = 1 << 16  # bytes
+# What workers need, without Ray. Nothing of it may start threads or a GPU, which a fork loses.
+MODULES = ("pandas", "pyarrow.fs", "cosa.training.building", "cosa.tasks.evaluator")
+# Ray reads the environment of its workers while it is imported. All have the same but for the job, and there is only one job.
+RAY_MODULES = ("ray.train.torch", "workflows.execution.workers")
+JOB = "RAY_JOB_ID"
+MEMORY_SCORE = "RAY_worker_oom_score_adjustment"
+
+
+class ForkServer:
+    """The server, as seen by the driver that starts it."""
+
+    def __init__(self, folder: Path):
+        """Start it. Whoever asks at once is answered when it has imported everything. folder: of its socket and log."""
+        with socket.socket(socket.AF_UNIX) as listener, (folder / LOG_FILE).open("wb") as log:
+            listener.bind(str(folder / SOCKET_FILE))
+            listener.listen(128)
+            self._process = subprocess.Popen(  # noqa: S603 -- It is this file.
+                [sys.executable, "-P", __file__, str(listener.fileno()), json.dumps(sys.path)],
+                stdin=subprocess.PIPE,  # The server ends when this end of the pipe does, however the driver ended.
+                stdout=log,
+                stderr=log,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for the driver.
+            )
+
+    def stop(self) -> None:
+        """End it and the workers that are left."""
+        import psutil
+
+        with suppress(psutil.NoSuchProcess):
+            for worker in psutil.Process(self._process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+        self._process.kill()
+        self._process.communicate()
+
+
+def serve(descriptor: int) -> None:
+    """Answer requests for workers until the driver ends. descriptor: of the socket at which they arrive."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The kernel then removes workers that have ended: Ray looks for them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # Asking whether there is a GPU does not start it then.
+    with socket.socket(fileno=descriptor) as listener:
+        for module in MODULES:
+            importlib.import_module(module)
+        known: dict[str, str] | None = None
+        while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
+            assert ready
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(ANSWER_SECONDS)
+                known = _answer(connection, known, listener)
+
+
+def _answer(connection: socket.socket, known: dict[str, str] | None, listener: socket.socket) -> dict[str, str] | None:
+    """Answer one request: fork, unless its environment differs from that of `known`, with which Ray was imported."""
+    descriptors: list[int] = []
+    try:
+        request, descriptors = _received(connection)
+        settings = _ray_settings(request["environment"])
+        if known is None:
+            os.environ.update(request["environment"])
+            for module in RAY_MODULES:
+                importlib.import_module(module)
+            gc.collect()
+            gc.freeze()  # A later collection would copy the pages of all these objects into every worker.
+            known = settings
+        if settings != known:
+            print(f"refused: its environment differs in {set(settings.items()) ^ set(known.items())}", flush=True)
+        elif os.fork() == 0:
+            listener.close()
+            _become(request, descriptors, connection)
+    except (OSError, ValueError, LookupError) as error:
+        print(f"a request failed: {error!r}", flush=True)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return known  # Whoever gets no answer starts the worker without the server.
+
+
+def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Receive a request, and what shall be the worker's standard input, output and error."""
+    text, descriptors, _, _ = socket.recv_fds(connection, CHUNK, 3)
+    while more := connection.recv(CHUNK):
+        text += more
+    return json.loads(text), descriptors
+
+
+def _ray_settings(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("RAY_") and name != JOB}
+
+
+def _become(request: dict[str, Any], descriptors: list[int], connection: socket.socket) -> None:
+    """Turn this process into the worker that was asked for. It does not return."""
+    import numpy
+
+    code = 1
+    try:
+        connection.sendall(ACCEPTED)
+        connection.close()
+        os.setsid()  # When a worker ends, Ray ends its group.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"] | request["variables"])
+        _offer_to_the_kernel(os.environ.get(MEMORY_SCORE, "1000"))
+        numpy.random.seed()
+        sys.argv = request["words"]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _offer_to_the_kernel(score: str) -> None:
+    """When memory runs out, the kernel shall end workers first. Ray says so of the process that it has started itself."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(score, encoding="ascii")
+
+
+if __name__ == "__main__":
+    sys.path[:] = json.loads(sys.argv[2])
+    serve(int(sys.argv[1]))
