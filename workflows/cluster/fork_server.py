@@ -29,9 +29,9 @@ ANSWER_SECONDS = 10.0
 ACCEPTED = b"forked"
 CHUNK = 1 << 16  # bytes
 # What workers need, without Ray. Nothing of it may start threads or a GPU, which a fork loses.
-MODULES = ("pandas", "pyarrow.fs", "cosa.training.building", "cosa.tasks.evaluator")
+MODULES = ("timm", "cosa.training.building", "cosa.training.state", "cosa.tasks.evaluator", "cosa.evaluation.video_ranking")
 # Ray reads the environment of its workers while it is imported. All have the same but for the job, and there is only one job.
-RAY_MODULES = ("ray.train.torch", "workflows.execution.workers")
+RAY_MODULES = ("ray.train.torch", "ray.data", "ray.tune", "workflows.execution.tune", "workflows.execution.workers")
 JOB = "RAY_JOB_ID"
 MEMORY_SCORE = "RAY_worker_oom_score_adjustment"
 

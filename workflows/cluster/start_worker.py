@@ -16,7 +16,8 @@ RAYS_PROGRAM = "COSA_RAYS_PROGRAM"  # This one names the file that Ray runs othe
 CONTEXT = "--serialized-runtime-env-context="
 LANGUAGE = "--language="
 KIND = "--worker-type="
-READ_WHEN_USED = ("RAY_TRAIN_", "RAY_WARN_")  # Other variables may change what the modules are that the server has imported.
+# Other variables may change what the modules are that the server has imported. (PyTorch Lightning is not among them.)
+READ_WHEN_USED = ("RAY_TRAIN_", "RAY_WARN_", "PL_DISABLE_FORK")
 
 
 def request_for(words: list[str], environment: dict[str, str]) -> dict[str, Any] | None:
@@ -35,7 +36,7 @@ def request_for(words: list[str], environment: dict[str, str]) -> dict[str, Any]
         or any(word.startswith(KIND) for word in words)  # It spills objects to the disk.
         or executable != sys.executable
         or any(context.values())
-        or not all(name.startswith(READ_WHEN_USED) for name in variables)
+        or not all(name.startswith(READ_WHEN_USED) for name in variables if variables[name] != environment.get(name))
     ):
         return None
     return {"words": own, "environment": environment, "variables": variables, "folder": os.getcwd()}  # noqa: PTH109
