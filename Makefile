@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: quickstart test lint ui clean setup benchmark
+.PHONY: quickstart test coverage lint ui clean setup benchmark
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,9 +23,15 @@ setup: $(STAMP)  ## install everything into .venv
 quickstart: $(STAMP)  ## run the whole chain on a generated corpus (3 to 5 minutes after installation)
 	@$(BIN)/python cli.py run-experiment experiments/quickstart.yaml
 
-test: $(STAMP)  ## run all tests, with coverage
+# The order is that of tests/conftest.py: the longest first.
+PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 12
+
+test: $(STAMP)  ## run all tests (about 20 minutes)
+	@$(BIN)/python $(PYTEST)
+
+coverage: $(STAMP)  ## run all tests, and show which lines they miss
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 12 --cov --cov-report=term:skip-covered
+	@$(BIN)/python $(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## ruff, mypy, import contracts
 	@$(BIN)/ruff check .
