@@ -1,6 +1,6 @@
 """Starts Ray's workers by forking a process that has imported what they need, as `multiprocessing`'s fork server does.
 
-A worker that Ray starts by itself imports Ray twice and torch once, which takes longer than most evaluations; a forked one is
+A worker that Ray starts by itself imports torch and Ray, which takes longer than most evaluations; a forked one is
 there at once, and shares the memory of its libraries with the others. It serves one Ray on this machine, of one driver.
 
 The server runs this file. `ForkServer` starts and ends it, and Ray runs `start_worker.py` to ask it for a worker.
@@ -28,11 +28,12 @@ LOG_FILE = "fork_server.log"
 ANSWER_SECONDS = 10.0
 ACCEPTED = b"forked"
 CHUNK = 1 << 16  # bytes
-# What workers need, without Ray. Nothing of it may start threads or a GPU, which a fork loses.
-MODULES = ("timm", "cosa.training.building", "cosa.training.state", "cosa.tasks.evaluator", "cosa.evaluation.video_ranking")
-# Ray reads the environment of its workers while it is imported. All have the same but for the job, and there is only one job.
-RAY_MODULES = ("ray.train.torch", "ray.data", "ray.tune", "workflows.execution.tune", "workflows.execution.workers")
-JOB = "RAY_JOB_ID"
+# What workers need. Nothing of it may start threads or a GPU, which a fork loses, nor import Ray: it reads its settings and
+# seeds its random numbers while it is imported, and workers with the same numbers would give different things one name.
+MODULES = (
+    "timm", "pandas", "pyarrow.fs", "torch.distributed", "cosa.training.building", "cosa.training.state",
+    "cosa.tasks.evaluator", "cosa.evaluation.video_ranking", "workflows.execution.workers",
+)  # fmt: skip
 MEMORY_SCORE = "RAY_worker_oom_score_adjustment"
 
 
@@ -73,38 +74,28 @@ def serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as listener:
         for module in MODULES:
             importlib.import_module(module)
-        known: dict[str, str] | None = None
-        while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
-            assert ready
+        assert "ray" not in sys.modules
+        gc.collect()
+        gc.freeze()  # A later collection would copy the pages of all these objects into every worker.
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             with connection:
                 connection.settimeout(ANSWER_SECONDS)
-                known = _answer(connection, known, listener)
+                _answer(connection, listener)
 
 
-def _answer(connection: socket.socket, known: dict[str, str] | None, listener: socket.socket) -> dict[str, str] | None:
-    """Answer one request: fork, unless its environment differs from that of `known`, with which Ray was imported."""
+def _answer(connection: socket.socket, listener: socket.socket) -> None:
+    """Answer one request by a fork."""
     descriptors: list[int] = []
     try:
         request, descriptors = _received(connection)
-        settings = _ray_settings(request["environment"])
-        if known is None:
-            os.environ.update(request["environment"])
-            for module in RAY_MODULES:
-                importlib.import_module(module)
-            gc.collect()
-            gc.freeze()  # A later collection would copy the pages of all these objects into every worker.
-            known = settings
-        if settings != known:
-            print(f"refused: its environment differs in {set(settings.items()) ^ set(known.items())}", flush=True)
-        elif os.fork() == 0:
+        if os.fork() == 0:
             listener.close()
             _become(request, descriptors, connection)
     except (OSError, ValueError, LookupError) as error:
-        print(f"a request failed: {error!r}", flush=True)
+        print(f"a request failed: {error!r}", flush=True)  # Whoever gets no answer starts the worker without the server.
     for descriptor in descriptors:
         os.close(descriptor)
-    return known  # Whoever gets no answer starts the worker without the server.
 
 
 def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -113,10 +104,6 @@ def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     while more := connection.recv(CHUNK):
         text += more
     return json.loads(text), descriptors
-
-
-def _ray_settings(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith("RAY_") and name != JOB}
 
 
 def _become(request: dict[str, Any], descriptors: list[int], connection: socket.socket) -> None:

@@ -26,6 +26,8 @@ found = {
     "folder": os.getcwd(), "memory": open("/proc/self/oom_score_adj").read().strip(), "draw": numpy.random.rand(),
     "children": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
 }
+import ray
+found["id"] = ray._raylet.UniqueID.from_random().hex()
 path = sys.argv[1].removeprefix("--out=")
 with open(path + ".new", "w") as file:
     json.dump(found, file)
@@ -84,7 +86,7 @@ def test_a_worker_has_its_own_words_and_variables_and_the_servers_modules(server
     assert found["folder"] == str(server.folder)
     assert found["memory"] == "1000"
     assert found["children"]
-    assert {"torch", "ray.train.torch", "cosa.training.building", "workflows.execution.workers"} <= set(found["modules"])
+    assert {"torch", "cosa.training.building", "workflows.execution.workers"} <= set(found["modules"])
 
 
 def test_workers_differ_in_their_job_and_in_what_they_draw(server: Server) -> None:
@@ -94,14 +96,7 @@ def test_workers_differ_in_their_job_and_in_what_they_draw(server: Server) -> No
     assert (one["job"], two["job"]) == ("ffffffff", "01000000")
     assert one["parent"] == two["parent"]
     assert one["draw"] != two["draw"]
-
-
-def test_a_worker_with_other_settings_of_ray_is_left_to_ray(server: Server) -> None:
-    server.ask("first")
-    server.found("first")
-    words = [str(server.program), f"--out={server.folder / 'other'}", "--language=PYTHON"]
-    assert server.ask("other", RAY_event_stats="1").stdout == f"{words}\n"
-    assert "'RAY_event_stats', '1'" in server.log
+    assert one["id"] != two["id"]  # Ray would take two groups of workers for the same.
 
 
 def test_workers_that_have_ended_are_gone(server: Server) -> None:
