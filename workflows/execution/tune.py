@@ -209,8 +209,10 @@ class _Watch:
         if is_asked_to_stop(self.book.folder_of(trial)):
             return  # The trial resumes with the sweep.
         evaluations = [record for record in self._records(trial) if record.kind == "evaluation"]
-        is_complete = bool(evaluations) and evaluations[-1].step >= evaluations[-1].total
-        self.book.set(trial, "finished" if is_complete else "stopped")
+        if not evaluations:  # A scheduler stops a trial only after one.
+            self.failed(name, "it ended without a validation, and Ray does not say why")
+            return
+        self.book.set(trial, "finished" if evaluations[-1].step >= evaluations[-1].total else "stopped")
 
     def failed(self, name: str, reason: str) -> None:
         """Note that a trial raised an error, and why."""
