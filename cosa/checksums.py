@@ -37,13 +37,17 @@ def digest_of(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Write checksums of a folder's files into it."""
+    """Write SHA-256 checksums of a folder's files into it, by name.
+
+    Raises:
+        OSError: a file cannot be read, or the disk is full.
+    """
     sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def check_checksums(folder: Path) -> None:
-    """Read a checkpoint's folder through.
+    """Read all files of a checkpoint's folder, and compare them with its checksums.
 
     Raises:
         DamagedFolderError: something is missing or differs from what was written.

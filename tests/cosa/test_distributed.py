@@ -1,4 +1,4 @@
-"""Two processes: data parallelism equals one process with the whole batch."""
+"""Two processes: data parallelism equals one process with the global batch."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def test_a_single_process_gathers_itself() -> None:
 
 
 def negatives_of_global_rows(batch: EncodedBatch, rows: int, generator: Any) -> tuple[Tensor, Tensor]:
-    """In place of random ones: the next video and the one after of the whole batch, for this worker's rows."""
+    """In place of random ones: the next video and the one after of the global batch, for this worker's rows."""
     own = torch.arange(rows) + rank() * len(batch.ids)
     total = len(batch.all_identities)
     return (own + 1) % total, (own + 2) % total

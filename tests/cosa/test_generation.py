@@ -1,4 +1,4 @@
-"""The decoder that keeps keys and values against a naive one that runs the whole text again at every step."""
+"""The decoder that keeps keys and values against a naive one that runs the full text again at every step."""
 
 import math
 from functools import lru_cache

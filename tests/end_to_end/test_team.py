@@ -209,8 +209,8 @@ def kill_all(driver: subprocess.Popen[str], storage: Path) -> None:
 
 
 def damage_newest(store: Bucket, folder: RunFolder) -> tuple[str, int]:
-    whole = known(store)  # The kill may have left a part of the next one.
-    step, newest = max((step, name) for step, name in saved_checkpoints(folder).items() if name in whole)
+    complete = known(store)  # The kill may have left a part of the next one.
+    step, newest = max((step, name) for step, name in saved_checkpoints(folder).items() if name in complete)
     where = {"Bucket": BUCKET, "Key": f"{folder.path.removeprefix(BUCKET)}/{newest}/training_state.pt".lstrip("/")}
     content = store.client.get_object(**where)["Body"].read()
     store.client.put_object(**where, Body=content[: len(content) // 2])

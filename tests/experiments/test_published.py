@@ -218,7 +218,7 @@ def _parents(file: Path) -> YamlNode | None:
 
 
 def _repeated(child: YamlNode, parents: YamlNode, path: str = "") -> list[str]:
-    """Names of values in the child that are the parents' already; a list is one value, as it is replaced whole."""
+    """Names of values in the child that are the parents' already; a list is one value, as it is replaced as one."""
     if child.children is None or parents.children is None:
         return [path] if child.plain() == parents.plain() else []
     return [

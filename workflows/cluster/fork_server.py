@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import select
@@ -22,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+_LOG = logging.getLogger(__name__)
 SOCKET_FILE = "fork_server.sock"
 START_WORKER = Path(__file__).with_name("start_worker.py")
 LOG_FILE = "fork_server.log"
@@ -42,7 +44,8 @@ class ForkServer:
 
     def __init__(self, folder: Path):
         """Start it. Whoever asks at once is answered when it has imported everything. folder: of its socket and log."""
-        with socket.socket(socket.AF_UNIX) as listener, (folder / LOG_FILE).open("wb") as log:
+        self._log = folder / LOG_FILE
+        with socket.socket(socket.AF_UNIX) as listener, self._log.open("wb") as log:
             listener.bind(str(folder / SOCKET_FILE))
             listener.listen(128)
             self._process = subprocess.Popen(  # noqa: S603 -- It is this file.
@@ -55,9 +58,12 @@ class ForkServer:
             )
 
     def stop(self) -> None:
-        """End it and the workers that are left."""
+        """End it and the workers that are left. If it has ended before, the log says so: Ray then started workers itself."""
         import psutil
 
+        if self._process.poll() is not None:
+            text = self._log.read_text(encoding="utf-8", errors="replace").strip()
+            _LOG.warning("workers took longer to start, because the fork server had ended: %s", text.rpartition("\n")[2])
         with suppress(psutil.NoSuchProcess):
             for worker in psutil.Process(self._process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):

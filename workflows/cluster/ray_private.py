@@ -64,7 +64,7 @@ def shown_as(command_line: str) -> Iterator[None]:
 
 @contextmanager
 def workers_started_by(program: Path | None) -> Iterator[None]:
-    """While the block starts Ray, it is told that its workers are started by a program; otherwise it starts them itself."""
+    """While the block starts Ray, it takes a program for the one that starts its workers; None: its own."""
     with ExitStack() as replaced:
         try:
             if program is not None:

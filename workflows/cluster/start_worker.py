@@ -16,8 +16,8 @@ RAYS_PROGRAM = "COSA_RAYS_PROGRAM"  # This one names the file that Ray runs othe
 CONTEXT = "--serialized-runtime-env-context="
 LANGUAGE = "--language="
 KIND = "--worker-type="
-# Other variables may change what the modules are that the server has imported. (PyTorch Lightning is not among them.)
-READ_WHEN_USED = ("RAY_TRAIN_", "RAY_WARN_", "PL_DISABLE_FORK")
+# Ray is imported after the fork, and PyTorch Lightning never; other variables may be read by what the server has imported.
+READ_AFTER_THE_FORK = ("RAY_", "PL_DISABLE_FORK")
 
 
 def request_for(words: list[str], environment: dict[str, str]) -> dict[str, Any] | None:
@@ -26,6 +26,9 @@ def request_for(words: list[str], environment: dict[str, str]) -> dict[str, Any]
     Args:
         words: the command line that Ray gives to its own program.
         environment: variables that it starts with.
+
+    Raises:
+        ValueError: the words hold no JSON where Ray puts some.
     """
     own = [word for word in words if not word.startswith((CONTEXT, LANGUAGE))]
     context: dict[str, Any] = next((json.loads(word.removeprefix(CONTEXT)) for word in words if word.startswith(CONTEXT)), {})
@@ -36,7 +39,7 @@ def request_for(words: list[str], environment: dict[str, str]) -> dict[str, Any]
         or any(word.startswith(KIND) for word in words)  # It spills objects to the disk.
         or executable != sys.executable
         or any(context.values())
-        or not all(name.startswith(READ_WHEN_USED) for name in variables if variables[name] != environment.get(name))
+        or not all(name.startswith(READ_AFTER_THE_FORK) for name in variables)
     ):
         return None
     return {"words": own, "environment": environment, "variables": variables, "folder": os.getcwd()}  # noqa: PTH109

@@ -78,13 +78,13 @@ def test_workers_together_hold_the_batch_of_a_single_worker(workers: int, seed: 
     alone = batches(corpora, seed=seed)
     together = [batches(corpora, seed=seed, rank=rank, workers=workers) for rank in range(workers)]
     for step in range(len(alone)):
-        whole, parts = alone[step], [part[step] for part in together]
+        full, parts = alone[step], [part[step] for part in together]
         assert len({(part.corpus, part.objectives) for part in parts}) == 1
-        assert whole.media_ids == sum((part.media_ids for part in parts), ())
+        assert full.media_ids == sum((part.media_ids for part in parts), ())
         for name in ("frames", "identities", "members"):
-            assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
+            assert torch.equal(getattr(full, name), torch.cat([getattr(part, name) for part in parts]))
         for name in ("ids", "concatenated_ids"):
-            assert unpadded(getattr(whole, name)) == [row for part in parts for row in unpadded(getattr(part, name))]
+            assert unpadded(getattr(full, name)) == [row for part in parts for row in unpadded(getattr(part, name))]
 
 
 @settings(max_examples=25, deadline=None)

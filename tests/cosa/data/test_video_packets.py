@@ -96,7 +96,7 @@ def test_other_containers_survive_a_time_scale_of_zero(tmp_path: Path, name: str
 def test_frames_that_are_missing_in_the_middle_are_an_error(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mpg", "mpeg1video", rate=25, frames=250, size=(320, 240))
     content, pack = path.read_bytes(), 2048
-    path.write_bytes(content[: 18 * pack] + content[26 * pack :])  # packs are lost as a whole: every remaining one is right
+    path.write_bytes(content[: 18 * pack] + content[26 * pack :])  # complete packs are lost: every remaining one is right
     with pytest.raises(DataError, match=r"a\.mpg: no frames from 3\.16 s to 4\.64 s; data are missing there"):
         list(read_video(path, 25))
 

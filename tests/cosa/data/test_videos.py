@@ -84,8 +84,8 @@ def test_short_and_sparse_sampling(tmp_path: Path) -> None:
 
 def test_cut_by_edit_list_begins_at_the_cut(tmp_path: Path) -> None:
     """A stream copy keeps the frames before the cut but hides them."""
-    whole, cut = make_video(tmp_path / "whole.mp4", options={"bf": "3"}), tmp_path / "cut.mp4"
-    with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
+    complete, cut = make_video(tmp_path / "complete.mp4", options={"bf": "3"}), tmp_path / "cut.mp4"
+    with av.open(str(complete)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         offset = int(Fraction(7, 10) / (stream.time_base or 1))

@@ -58,11 +58,11 @@ def test_selected_memory_is_that_of_the_selected_videos(model: COSA) -> None:
 def test_going_on_from_the_past_equals_one_pass(model: COSA, ids: Tensor, cut: int) -> None:
     encoder, visible = model.multimodal, model.not_padding(ids)
     mask, memory = model.causal_mask(visible), encoder.video_memory(VIDEO)
-    whole, keys_values = encoder(ids, mask, memory)
+    full, keys_values = encoder(ids, mask, memory)
     first, past = encoder(ids[:, :cut], mask[:, :cut, :cut], memory)
     cache = KVCache(ids.shape[1] + 3, past)
     rest, new = encoder(ids[:, cut:], mask[:, cut:], memory, positions=torch.arange(cut, ids.shape[1]), cache=cache)
-    torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat([first, rest], 1), full, atol=1e-5, rtol=0)
     for (keys, values), (k1, v1), (k2, v2) in zip(keys_values, past, new, strict=True):
         torch.testing.assert_close(torch.cat([k1, k2], 2), keys, atol=1e-5, rtol=0)
         torch.testing.assert_close(torch.cat([v1, v2], 2), values, atol=1e-5, rtol=0)

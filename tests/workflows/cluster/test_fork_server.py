@@ -109,6 +109,15 @@ def test_workers_that_have_ended_are_gone(server: Server) -> None:
         time.sleep(0.02)
 
 
+def test_a_server_that_has_ended_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = ForkServer(tmp_path)
+    server._process.kill()
+    server._process.wait(10)
+    (tmp_path / LOG_FILE).write_text("Traceback ...\nImportError: no timm\n")
+    server.stop()
+    assert "because the fork server had ended: ImportError: no timm" in caplog.text
+
+
 def test_the_server_ends_with_its_driver(tmp_path: Path) -> None:
     program = f"import time; from pathlib import Path; from workflows.cluster.fork_server import ForkServer; " \
               f"ForkServer(Path({str(tmp_path)!r})); print('started', flush=True); time.sleep(100)"  # fmt: skip

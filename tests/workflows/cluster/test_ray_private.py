@@ -98,7 +98,7 @@ def test_a_command_line_is_hidden_from_a_ray_that_reads_it_otherwise(
 # -- the start of workers -----------------------------------------------------------------------------------------------
 
 
-def test_ray_is_told_who_starts_its_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_program_starts_the_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def start_raylet(address: str, setup_worker_path: str, *, is_head: bool = False) -> tuple[str, str, bool, str | None]:
         return address, setup_worker_path, is_head, os.environ.get(RAYS_PROGRAM)
 
@@ -111,7 +111,7 @@ def test_ray_is_told_who_starts_its_workers(monkeypatch: pytest.MonkeyPatch, cap
     assert not warnings(caplog)
 
 
-def test_the_real_ray_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_installed_ray_takes_a_program(caplog: pytest.LogCaptureFixture) -> None:
     own = services.start_raylet
     with workers_started_by(Path("/ours.py")):
         assert services.start_raylet is not own
@@ -119,7 +119,7 @@ def test_the_real_ray_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("changed", [None, "no function", lambda address: address])
-def test_a_ray_that_cannot_be_told_starts_them_itself(
+def test_a_ray_that_takes_none_starts_them_itself(
     changed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if changed is None:

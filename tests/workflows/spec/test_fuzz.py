@@ -106,7 +106,7 @@ OVERRIDES = st.lists(st.builds("{}={}".format, NAMES, TEXTS) | st.text(max_size=
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working folder for the whole file, because hypothesis calls a test many times."""
+    """A working folder for all tests of the file, because hypothesis calls a test many times."""
     made, before = tmp_path_factory.mktemp("fuzz"), Path.cwd()
     for name in ("data", "clips"):
         (made / name).mkdir()
