@@ -32,7 +32,7 @@ from tests.end_to_end.commands import (
 from tests.end_to_end.tiny import results_of, tiny_experiment
 from tests.tracking_server import TrackingServer
 from workflows.execution.checkpoints import SNAPSHOT, saved_checkpoints
-from workflows.execution.progress import read_records
+from workflows.execution.progress import PROGRESS_FILE, read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.results.locks import exclusive, holder_of
 from workflows.results.storage import Storage
@@ -43,15 +43,15 @@ WITHOUT_FINETUNING = (
     *(f"stages.{name}=" for name in ("retrieval", "captioning", "answers")),
     *(f"stages.test-{name}=" for name in ("retrieval", "captioning", "answers")),
 )
-# Only the corpus, its frames and pretraining, in twelve steps with six checkpoints.
+# Only the corpus, its frames and pretraining, in twenty-four steps with twelve checkpoints.
 PRETRAIN_ONLY = (
     *SMALL_CORPUS,
     *SMALL_TRAINING,
     *WITHOUT_FINETUNING,
     "stages.zero-shot=",
-    "stages.pretrain.corpora.0.steps=4",
-    "stages.pretrain.corpora.1.steps=4",
-    "stages.pretrain.corpora.2.steps=4",
+    "stages.pretrain.corpora.0.steps=8",
+    "stages.pretrain.corpora.1.steps=8",
+    "stages.pretrain.corpora.2.steps=8",
     "stages.pretrain.evaluations_per_run=3",
     "stages.pretrain.checkpoint_every=2",
 )
@@ -114,10 +114,16 @@ def workers_ended(storage: Path, seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
+def goes_on(storage: Path) -> Callable[[], bool]:
+    """The condition that training writes records again, and not only those of an earlier run are there."""
+    folder, now = partial(storage), time.time()
+    assert folder is not None
+    return lambda: bool(training_workers(storage)) and (folder / PROGRESS_FILE).stat().st_mtime > now
+
+
 def kill_a_worker(storage: Path) -> Callable[[object], None]:
     def kill(_: object) -> None:
-        time.sleep(2)  # into the middle of its work
-        worker = training_workers(storage)[0]
+        (worker, *_others) = training_workers(storage)
         parent = worker.parent()
         assert parent is not None
         assert "fork_server.py" in command_line_of(parent)
@@ -143,9 +149,11 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     assert "interrupted: resumes where it stopped" in killed.output
     workers_ended(prepared)  # one of the killed run must not be taken for one of the next
     damaged = truncate_latest_checkpoint(prepared)
-    resumed = run_disturbed(lambda: bool(training_workers(prepared)), kill_a_worker(prepared), *arguments(prepared))
+    resumed = run_disturbed(goes_on(prepared), kill_a_worker(prepared), *arguments(prepared))
     assert f"{damaged.name} is damaged: training_state.pt differs" in resumed.output
     assert "no checkpoint is intact" not in resumed.output
+    assert "a worker was killed from outside" in resumed.output
+    assert "The workers start again from their latest checkpoint" in resumed.output
     assert resumed.code == 0, resumed.output
     assert losses(result(prepared)) == losses(undisturbed)
     ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (result(prepared), undisturbed))

@@ -41,6 +41,7 @@ def trainer_of(
     mode: str = "max",
     retain_all: bool = False,
     callbacks: list[Any] | None = None,
+    notices: Path | None = None,
     can_be_orphaned: bool = True,
     warn: Callable[[str], None] = _LOG.warning,
 ) -> Any:
@@ -56,6 +57,7 @@ def trainer_of(
         mode: max or min, of the score.
         retain_all: whether no checkpoint is deleted.
         callbacks: of Ray Train.
+        notices: the folder of a training, in whose progress file it is written that workers ended and start again.
         warn: is called if Ray's list of the run's checkpoints is damaged.
         can_be_orphaned: whether the cluster can outlive the driver of this run, in which case the run must free its resources.
     """
@@ -64,6 +66,8 @@ def trainer_of(
         warn(damage)
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig
+
+    from workflows.execution.restarts import RestartNotices
 
     is_elastic = resources.minimum is not None
     restarts = MAX_RESTARTS_ELASTIC if is_elastic else MAX_RESTARTS
@@ -83,7 +87,7 @@ def trainer_of(
         run_config=RunConfig(
             name=name,
             storage_path=str(storage),
-            callbacks=callbacks or [],
+            callbacks=[*(callbacks or []), *([] if notices is None else [RestartNotices(notices, restarts)])],
             failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=restarts),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=None if retain_all else 2,

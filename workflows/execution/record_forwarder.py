@@ -13,11 +13,13 @@ class RecordForwarder:
     """Sends records of a training to the live line and to MLflow.
 
     Warnings of earlier invocations are left out. Their metrics are sent again, because MLflow stores equal points once.
-    run: that of a trial in MLflow; None for that of the stage.
+    trial: the name of a trial; None without a sweep.
+    run: that of the trial in MLflow; None for that of the stage.
     """
 
-    def __init__(self, context: StageContext[Any], run: Any = None):
+    def __init__(self, context: StageContext[Any], trial: str | None = None, run: Any = None):
         self.context, self.run = context, run or context.run
+        self.name = context.step.name if trial is None else f"trial {trial} of {context.step.name}"
         self.latest: Record | None = None
         self.since = time.time()  # Earlier invocations reported older warnings.
 
@@ -31,7 +33,7 @@ class RecordForwarder:
         if record.kind == "warning":
             if record.seconds < self.since:
                 return
-            self.context.run.tracker.reporter.warn(f"{self.context.step.name}: {record.text}")
+            self.context.run.tracker.reporter.warn(f"{self.name}: {record.text}")
             return
         self.latest = record
         if record.kind == "evaluation":

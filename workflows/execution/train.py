@@ -59,6 +59,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
         score=selected_by.name if selected_by is not None else None,
         mode=selected_by.mode if selected_by is not None else "max",
         retain_all=uploaded_checkpoints(context) == "all",
+        notices=context.folder,
         can_be_orphaned=context.cluster.is_shared,
         warn=warn,
     )

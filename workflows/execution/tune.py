@@ -179,6 +179,7 @@ def run_trial(config: dict[str, Any], same_for_all: dict[str, Any]) -> None:
         mode=shared["mode"],
         retain_all=shared["retain_all"],
         callbacks=[ReportEvaluations()],
+        notices=folder,
     )
     kills = memory_kills()
     try:
@@ -255,7 +256,7 @@ class _Watch:
                 continue
             if trial.name not in self.runs:
                 self.runs[trial.name] = self._run_of(trial)
-                self.forwarders[trial.name] = RecordForwarder(self.context, run=self.runs[trial.name])
+                self.forwarders[trial.name] = RecordForwarder(self.context, trial.name, self.runs[trial.name])
                 self.followers[trial.name] = Follower(self.book.folder_of(trial))
             self.forwarders[trial.name].all(self.followers[trial.name])
         self._show()
