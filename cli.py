@@ -14,7 +14,7 @@ import os
 import sys
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -309,10 +309,10 @@ def _main() -> None:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        _leave_broken_output()
+        _leave_broken(sys.stdout)
         raise SystemExit(1) from None
     except OSError as error:
-        _leave_broken_output()
+        _leave_broken(sys.stdout)
         _say(f"error: {_of_the_system(error)}")
         raise SystemExit(1) from None
     except Exception as error:
@@ -330,17 +330,19 @@ def _say(text: str) -> None:
     from workflows.spec.secrets import Secrets
     from workflows.terminal.plain_text import printable
 
-    with suppress(OSError):
-        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
-
-
-def _leave_broken_output() -> None:
-    """Send the rest of standard output nowhere if it cannot be written, or Python fails once more when it ends."""
     try:
-        sys.stdout.flush()
+        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
+    except OSError:
+        _leave_broken(sys.stderr)
+
+
+def _leave_broken(output: TextIO) -> None:
+    """Send the rest of standard output or error nowhere if it cannot be written, or Python fails once more when it ends."""
+    try:
+        output.flush()
     except OSError:
         with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _of_the_system(error: OSError) -> str:

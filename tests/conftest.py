@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.tracking_server import TrackingServer
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # Users have none: what a program forgets to flush must be missing here, too.
 os.environ["RAY_AUTH_MODE"] = "token"  # Ray reads it when it is imported, by whichever test comes first
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")

@@ -138,6 +138,9 @@ def _become(request: dict[str, Any], descriptors: list[int], connection: socket.
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        for output in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # Nobody may listen any more.
+                output.flush()
         os._exit(code)
 
 
