@@ -124,7 +124,7 @@ def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> Non
     found = {key: why for key, why in found.items() if plan.storage.result(*key) not in forced_before}
     with ExitStack() as locks:
         for (name, fingerprint), why in found.items():
-            locks.enter_context(exclusive(plan.storage.lock_file(name, fingerprint), f"{why}: the result of {name}"))
+            locks.enter_context(exclusive(plan.storage.lock_file(fingerprint), f"{why}: the result of {name}"))
         for name, fingerprint in found:
             remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
             plan.storage.start_over(name, fingerprint)
@@ -207,8 +207,11 @@ class _Run:
         try:
             with ExitStack() as locks:
                 self._lock(step, locks)
-                if read_manifest(self.plan.result_of(step.name)) is not None:
-                    self._skip(step, "done meanwhile by another run")
+                found = self.plan.result_of(step.name)
+                if read_manifest(found) is not None:
+                    own = found == self.plan.storage.result(step.name, str(step.fingerprint))
+                    where = "by another run" if own else f"as {found.parent.relative_to(self.plan.storage.root)}"
+                    self._skip(step, f"done meanwhile {where}")
                     return
                 with self.reporter.stage(step.name, self.width) as line:
                     outcome = self._run_stage(step, line, started)
@@ -231,8 +234,8 @@ class _Run:
         """Lock a stage's result for this run, and its inputs against removal; wait while another run works on the result."""
         storage, reported = self.plan.storage, ""
         for name, fingerprint in step.inputs.items():
-            locks.enter_context(shared(storage.lock_file(name, fingerprint), f"the result of {name}"))
-        path = storage.lock_file(step.name, str(step.fingerprint))
+            locks.enter_context(shared(storage.lock_file(fingerprint), f"the result of {name}"))
+        path = storage.lock_file(str(step.fingerprint))
         while True:
             try:
                 dead = locks.enter_context(exclusive(path, f"the result of {step.name}"))

@@ -22,10 +22,9 @@ from cosa.errors import DataError, UserError
 class DatasetFiles:
     """A dataset with absolute paths, plain enough to be sent to workers.
 
-    frames: folder of extracted frames (video). root: folder of clips or images. splits: annotation files by split and kind.
-    unreadable: ids of clips that extraction could not read; they are left out. linked_folders: where links out of the media
-    folder may lead. max_pixels: of a picture or a frame. extraction: the one that made the frames; "" if they are a person's
-    own, or made before extraction wrote digests.
+    root: folder of clips or images. frames: folder of a person's own frames (video). stored_frames: or the list that says where
+    extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
+    they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
     """
 
     name: str
@@ -36,7 +35,7 @@ class DatasetFiles:
     unreadable: frozenset[str] = frozenset()
     linked_folders: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
-    extraction: str = ""
+    stored_frames: str | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):

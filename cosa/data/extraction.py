@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
@@ -12,10 +12,8 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
-from cosa.data.frame_digests import DIGESTS_FILE, FrameDigests, digest_of_frame, frame_name
-from cosa.data.frames import FRAME_NAME
+from cosa.data.frame_digests import DIGESTS_FILE, FRAME_NAME, FrameDigests, digest_of_frame, frame_name
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
-from cosa.data.pictures import picture_size
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -28,8 +26,8 @@ _PARTIAL_NAME = re.compile(r"\..+\.partial-[0-9a-f]{32}")
 class ExtractionRecord:
     """What became of one clip: frames on disk, or the reason why there are none.
 
-    `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is
-    "pyav" or, for a folder that was there before, "existing" (its duration is that of its frames).
+    `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is what
+    decoded the clip.
     """
 
     video_id: str
@@ -50,15 +48,14 @@ def extract_frames(
     jpeg_quality: int = 95,
     *,
     video_id: str | None = None,
+    clip: str = "",
     extraction: str = "",
-    reuse: bool = False,
     limits: MediaLimits = DEFAULT_LIMITS,
 ) -> ExtractionRecord:
     """Write the frames of a clip as `folder/frame_0001.jpg` and so on, and their digests as `folder/digests.json`.
 
-    The frames appear complete by one rename, or not at all. Older ones are replaced, or kept with `reuse` if each is what was
-    written (a loss of power can empty them). Folders beside them belong to clips below this one ("yoga" and "yoga/1") and stay;
-    nothing may write to these meanwhile. Frames are never enlarged.
+    The frames appear complete by one rename, or not at all; older ones are replaced. Folders beside them belong to clips below
+    this one ("yoga" and "yoga/1") and stay; nothing may write to these meanwhile. Frames are never enlarged.
 
     Args:
         video: The file.
@@ -67,8 +64,8 @@ def extract_frames(
         short_side: Pixels of the shorter side of the frames; None keeps their size.
         jpeg_quality: JPEG quality, 1 to 95.
         video_id: The record's identifier; the folder's name if None.
-        extraction: What names this extraction in the digests: readers of frames compare it.
-        reuse: Keep an existing folder of the same extraction's frames.
+        clip: Digest of the file's content, by which readers know the frames; the identifier if it is empty.
+        extraction: What names this way of extraction: readers of frames compare it, too.
         limits: How large the clip may be.
 
     Returns:
@@ -81,25 +78,23 @@ def extract_frames(
     video_id = folder.name if video_id is None else video_id
     if _is_reserved(video_id):
         return ExtractionRecord(video_id, error=f"clip {video_id!r} has the name of a frame or of unfinished work; rename it")
-    existing = _existing_frames(folder)
-    if existing and reuse and _are_intact(folder, video_id, extraction):
-        return _record_of_existing(video_id, existing, frames_per_second)
+    _check_replaceable(folder)
     unfinished = folder.parent / f".{folder.name}.partial-{uuid4().hex}"
     try:
         unfinished.mkdir(parents=True)
         try:
-            clip = open_video(video, limits)
+            opened = open_video(video, limits)
             digests, size, written = _write_frames(
-                sample_video(clip, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
+                sample_video(opened, frames_per_second), unfinished, short_side=short_side, jpeg_quality=jpeg_quality
             )
-            FrameDigests(video_id, extraction, digests).write(unfinished)
+            record = ExtractionRecord(video_id, len(digests), opened.info.duration, size[0], size[1], written, READER)
+            FrameDigests(clip or video_id, extraction, digests, asdict(record)).write(unfinished)
         except DataError as error:
             return ExtractionRecord(video_id, error=str(error))
         _publish(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    info = clip.info
-    return ExtractionRecord(video_id, len(digests), info.duration, size[0], size[1], written, READER)
+    return record
 
 
 def remove_partial_folders(root: Path) -> int:
@@ -147,30 +142,14 @@ def _is_reserved(video_id: str) -> bool:
     )
 
 
-def _existing_frames(folder: Path) -> list[Path]:
-    """Frames in a folder, in the order of their names."""
+def _check_replaceable(folder: Path) -> None:
+    """Raise DataError if a folder holds files that no extraction wrote."""
     if not folder.exists():
-        return []
-    files = sorted(path for path in folder.iterdir() if path.name != DIGESTS_FILE and (path.is_symlink() or not path.is_dir()))
-    strangers = [path.name for path in files if not FRAME_NAME.fullmatch(path.name)]
-    if strangers:
-        raise DataError(f"{shown(folder)} holds {strangers[0]!r} beside frames; choose another folder or clear it")
-    return files
-
-
-def _are_intact(folder: Path, video_id: str, extraction: str) -> bool:
-    """Whether the frames in a folder are those that the same extraction wrote."""
-    try:
-        FrameDigests.read(folder, video_id, extraction).check_all(folder)
-    except DataError:
-        return False
-    return True
-
-
-def _record_of_existing(video_id: str, frames: list[Path], frames_per_second: float) -> ExtractionRecord:
-    width, height = picture_size(frames[0])
-    size = sum(path.stat().st_size for path in frames)
-    return ExtractionRecord(video_id, len(frames), len(frames) / frames_per_second, width, height, size, "existing")
+        return
+    for path in sorted(folder.iterdir()):
+        is_file = path.is_symlink() or not path.is_dir()
+        if is_file and path.name != DIGESTS_FILE and not FRAME_NAME.fullmatch(path.name):
+            raise DataError(f"{shown(folder)} holds {path.name!r} beside frames; choose another folder or clear it")
 
 
 def _publish(unfinished: Path, folder: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -15,6 +16,7 @@ from cosa.errors import DataError
 from cosa.message_text import shown
 
 DIGESTS_FILE = "digests.json"
+FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
 FRAMES_AGAIN = "make the frames again with --force and the name of the extract stage"
 
 
@@ -22,18 +24,18 @@ FRAMES_AGAIN = "make the frames again with --force and the name of the extract s
 class FrameDigests:
     """Digests of a clip's frames, in the order of time.
 
-    clip: its id. extraction: what names the extraction that made them, such as its fingerprint. digests: of the files, XXH3
-    of 64 bits, hexadecimal.
+    clip: digest of its content. extraction: what names the way in which they were extracted. digests: of the files, XXH3 of
+    64 bits, hexadecimal. record: what else is known of the clip.
     """
 
     clip: str
     extraction: str
     digests: Sequence[str]
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write the list beside the frames."""
-        content = {"clip": self.clip, "extraction": self.extraction, "digests": self.digests}
-        (folder / DIGESTS_FILE).write_text(json.dumps(content), encoding="utf-8")
+        (folder / DIGESTS_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, clip: str, extraction: str) -> FrameDigests:
@@ -49,7 +51,7 @@ class FrameDigests:
             content = file.read()
         try:
             found = cls(**json.loads(content))
-            digests = [str(digest) for digest in found.digests]
+            digests, record = [str(digest) for digest in found.digests], dict(found.record)
         except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{shown(path)} is damaged; {FRAMES_AGAIN}") from error
         if (found.clip, found.extraction) != (clip, extraction):
@@ -57,7 +59,7 @@ class FrameDigests:
                 f"{shown(folder)} holds frames of clip {shown(found.clip)} that extraction {shown(found.extraction)} made, "
                 f"expected clip {shown(clip)} and extraction {extraction}; {FRAMES_AGAIN}"
             )
-        return cls(clip, extraction, digests)
+        return cls(clip, extraction, digests, record)
 
     def check_all(self, folder: Path) -> None:
         """Read all frames through.
@@ -89,17 +91,3 @@ def check_frame(path: Path, content: bytes, digest: str) -> None:
     """
     if digest_of_frame(content) != digest:
         raise DataError(f"{shown(path)} is not the frame that extraction wrote; {FRAMES_AGAIN}")
-
-
-def damage_of_frames(root: Path, clips: Iterable[str], extraction: str) -> str | None:
-    """Read all frames of some clips through, and say what is wrong with the first that is damaged; None if none is.
-
-    root: folder of all clips' frames.
-    """
-    for clip in clips:
-        folder = root / clip
-        try:
-            FrameDigests.read(folder, clip, extraction).check_all(folder)
-        except (DataError, OSError) as error:
-            return str(error).removesuffix(f"; {FRAMES_AGAIN}").replace(f"{root}{os.sep}", "")
-    return None

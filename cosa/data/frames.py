@@ -1,7 +1,6 @@
 """Frames of a clip and images on disk, and how they become tensors."""
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,49 +9,42 @@ import torch
 from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frame_digests import FRAMES_AGAIN, FrameDigests, frame_name
-from cosa.data.media_files import MediaFolder, absent, missing
+from cosa.data.frame_digests import FRAME_NAME
+from cosa.data.frame_store import StoredFrames
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent, missing
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.pictures import PictureFile, read_picture
+from cosa.data.pictures import read_picture
 from cosa.errors import DataError
 from cosa.message_text import shown
 
-IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
 PROVIDE = "provide them, or remove their annotations"
-FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
 
 
 class FrameFolders:
-    """Clips as folders of frames: `<root>/<video_id>/frame_0001.jpg` and so on.
+    """A person's own frames of clips, in folders: `<root>/<video_id>/frame_0001.jpg` and so on.
 
-    extraction: the one that made the frames, of which only those are used that it wrote; "" for a person's own frames. what
-    and mend: how a message names what is missing, and what to do then.
+    what and mend: how a message names what is missing, and what to do then.
     """
 
     what = "folders of frames"
+    mend = PROVIDE
 
-    def __init__(self, root: Path, linked_folders: Sequence[Path | str] = (), extraction: str = "") -> None:
+    def __init__(self, root: Path, linked_folders: Sequence[Path | str] = ()) -> None:
         self.root = root
-        self.extraction = extraction
-        self.mend = FRAMES_AGAIN if extraction else PROVIDE
         self._media = MediaFolder(root, linked_folders)
 
     def files(self, video_id: str) -> list[PictureFile]:
         """Frames of a clip in the order of time.
 
         Raises:
-            DataError: unusable identifier, no such folder, no frame in it, a link that leads where it may not, or frames of
-                another clip or extraction.
+            DataError: unusable identifier, no such folder, no frame in it, or a link that leads where it may not.
         """
         folder = self._media.folder(video_id)
         if folder is None:
             raise DataError(
                 f"{path_of(self.root, video_id)} is missing: clip {video_id!r} has no extracted frames; extract them"
             )
-        if self.extraction:
-            listed = FrameDigests.read(folder, video_id, self.extraction).digests
-            return [PictureFile(folder / frame_name(number), digest) for number, digest in enumerate(listed, start=1)]
         with os.scandir(folder) as entries:  # one system call: this runs for every sample
             numbered = sorted(
                 (int(match[1]), entry.name, entry.is_symlink())
@@ -94,11 +86,17 @@ class ImageFolder:
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
 
 
-def pictures_of(dataset: DatasetFiles) -> FrameFolders | ImageFolder:
-    """The frames or images of a dataset."""
-    if dataset.media == "video":
-        return FrameFolders(Path(dataset.pictures), dataset.linked_folders, dataset.extraction)
-    return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
+def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder:
+    """The frames or images of a dataset.
+
+    Raises:
+        DataError: the list of extracted frames is damaged.
+    """
+    if dataset.media == "image":
+        return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
+    if dataset.stored_frames is not None:
+        return StoredFrames.read(Path(dataset.stored_frames))
+    return FrameFolders(Path(dataset.pictures), dataset.linked_folders)
 
 
 def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:

@@ -7,12 +7,21 @@ the dataset names. Names match in either Unicode form. Only regular files are op
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from cosa.data.media_ids import canonical, check_media_id, path_of
 from cosa.errors import DataError
 from cosa.message_text import shown
 from cosa.regular_files import NotRegularError, open_regular
+
+IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
+
+
+class PictureFile(NamedTuple):
+    """A picture on disk, and the digest that its content must have; "" if none is known."""
+
+    path: Path
+    digest: str = ""
 
 
 def open_media(path: Path, expected: str) -> BinaryIO:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,13 +25,6 @@ _OTHER_CONTENT = 2**24  # bytes of a file that are no pixels: previews, colour p
 
 # Our own bound takes the place of Pillow's, which a spec could not raise. It too is checked before pixels are decoded.
 Image.MAX_IMAGE_PIXELS = None
-
-
-class PictureFile(NamedTuple):
-    """A picture on disk, and the digest that its content must have; "" if none is known."""
-
-    path: Path
-    digest: str = ""
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS, digest: str = "") -> np.ndarray:

@@ -1,6 +1,7 @@
 """Running the command line as a user does, in a process of its own, and looking at what it leaves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from workflows.execution.progress import read_records
+from workflows.results.layout import FRAME_STORE
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "COSA_TEST_STORAGE"  # environment variable that all processes of a run inherit
@@ -134,6 +136,14 @@ def processes_of(storage: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):  # it has ended, or belongs to somebody else
             continue
     return found
+
+
+def copy_results(storage: Path, other: Path, experiment: str, *stages: str) -> None:
+    """Copy results of stages, and the frames that they lead to, into another storage folder."""
+    for stage in stages:
+        shutil.copytree(storage / experiment / stage, other / experiment / stage, symlinks=True)
+    if (storage / FRAME_STORE).is_dir():
+        shutil.copytree(storage / FRAME_STORE, other / FRAME_STORE)
 
 
 def losses(folder: Path) -> dict[int, float]:

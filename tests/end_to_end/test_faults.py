@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from tests.end_to_end.commands import (
     SMALL_TRAINING,
     command,
     command_line_of,
+    copy_results,
     losses,
     none_left,
     processes_of,
@@ -64,8 +64,7 @@ def arguments(storage: Path, *more: str) -> tuple[str, ...]:
 @pytest.fixture
 def prepared(tmp_path: Path, undisturbed: Path) -> Path:
     """A storage folder in which corpus and frames are there already, so that tests of training start with it."""
-    for stage in ("corpus", "frames"):
-        shutil.copytree(undisturbed.parents[1] / stage, tmp_path / "quickstart" / stage)
+    copy_results(undisturbed.parents[2], tmp_path, "quickstart", "corpus", "frames")
     return tmp_path
 
 
@@ -176,7 +175,7 @@ def test_a_missing_image_ends_training_before_its_first_step(tmp_path: Path) -> 
     (tmp_path / "images" / "v3.png").unlink()
     refused = run("run-experiment", spec)
     assert refused.code == 1
-    assert "1 images missing in" in refused.output
+    assert "1 of 8 images that the annotations name cannot be found in" in refused.output
     assert "'v3'" in refused.output
     assert not list(results_of(tmp_path).rglob("progress.jsonl"))
 
@@ -249,7 +248,7 @@ def test_the_second_of_two_runs_waits_and_finds_the_result(tmp_path: Path) -> No
     corpus_only = arguments(tmp_path, "stages.pretrain=", "stages.frames=")
     corpus = next(step for step in _plan_of(corpus_only) if step["name"] == "corpus")
     storage = Storage(tmp_path, "quickstart")
-    lock = storage.lock_file("corpus", corpus["fingerprint"])
+    lock = storage.lock_file(corpus["fingerprint"])
     with exclusive(lock, "the corpus"):
         refused = run(*corpus_only, "--no-wait")
         assert refused.code == 1

@@ -2,7 +2,6 @@
 server went away in between."""
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from cosa.checkpoints.loading import load_model
 from cosa.checksums import sha256_of
-from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, run, run_disturbed, sets
+from tests.end_to_end.commands import SMALL_CORPUS, SMALL_TRAINING, copy_results, run, run_disturbed, sets
 from tests.end_to_end.conftest import SmallRun
 from tests.end_to_end.tiny import tiny_experiment
 from tests.tracking_server import TrackingServer
@@ -134,8 +133,7 @@ def test_training_outlives_its_server_and_no_step_is_missing(
     tmp_path: Path, small_run: SmallRun, server: TrackingServer
 ) -> None:
     storage = tmp_path / "storage"
-    for stage in ("corpus", "frames"):
-        shutil.copytree(small_run.folder / stage, storage / "quickstart" / stage)
+    copy_results(small_run.storage, storage, "quickstart", "corpus", "frames")
 
     def has_step(step: int) -> bool:
         folders = list((storage / "quickstart" / "pretrain").glob("*"))

@@ -1,7 +1,6 @@
 """A cluster of two nodes that have no checkout: code and spec travel, workers are spread, runs are submitted as jobs."""
 
 import json
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.commands import ROOT, losses, none_left, run, run_until, sets
+from tests.end_to_end.commands import ROOT, copy_results, losses, none_left, run, run_until, sets
 from tests.end_to_end.nodes import Nodes
 
 pytestmark = pytest.mark.slow
@@ -115,8 +114,7 @@ def test_a_submitted_run_resumes_with_another_number_of_workers(
     Each step has the same global batch: losses differ by rounding only, with no dropout and no draws in this objective.
     """
     storage = tmp_path / "storage"
-    for stage in ("corpus", "frames"):
-        shutil.copytree(spread / "spread" / stage, storage / "spread" / stage)
+    copy_results(spread, storage, "spread", "corpus", "frames")
     spec, secret = str(written(tmp_path)), "hidden-in-the-address"
     common = ("--until", "pretrain", "--storage", str(storage), *sets(f"tracking.uri=http://me:{secret}@127.0.0.1:9"))
     for name, value in nodes.environment.items():

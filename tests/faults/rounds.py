@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, losses, none_left, processes_of, sets
+from tests.end_to_end.commands import MARK, ROOT, SMALL_CORPUS, command, copy_results, losses, none_left, processes_of, sets
 from tests.faults.disks import Disk
 from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
@@ -190,5 +189,4 @@ def prepare(storage: Path, undisturbed: Path | None) -> None:
     """A new storage folder; with the corpus and frames of another one, so that the round begins with training."""
     storage.mkdir(parents=True, exist_ok=True)
     if undisturbed is not None:
-        for stage in ("corpus", "frames"):
-            shutil.copytree(undisturbed.parents[1] / stage, storage / "quickstart" / stage)
+        copy_results(undisturbed.parents[2], storage, "quickstart", "corpus", "frames")

@@ -58,7 +58,7 @@ def _results(storage: Path) -> Table:
     table = _table("experiment", "stage", "made", "took", "main metrics", "folder")
     for folder in complete(sorted(storage.glob("*/*/*"))):
         experiment, stage = folder.parts[-3:-1]
-        damage = Storage(storage, experiment).damage_of(stage, folder.name)
+        damage = Storage(storage, experiment).damage_of(stage, folder)
         manifest = read_manifest(folder) if damage is None else None
         if manifest is None:
             table.add_row(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from cosa.data.frame_digests import damage_of_frames
+from cosa.data.frame_store import StoredFrames
 from cosa.errors import UserError
-from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE
+from workflows.results.layout import CLIPS_LIST
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.results.storage import Storage, complete
 from workflows.terminal.console import PlainConsole
@@ -39,7 +39,7 @@ def verify(storage: Path) -> None:
 def _state(storage: Path, folder: Path) -> str | None:
     """Return what is to be said about a result; None if it is what was made."""
     experiment, stage = folder.parts[-3:-1]
-    damage = Storage(storage, experiment).damage_of(stage, folder.name, read_all=True)
+    damage = Storage(storage, experiment).damage_of(stage, folder, read_all=True)
     if damage is not None:
         return f"[red]{escape(damage)}[/]"
     try:
@@ -50,14 +50,6 @@ def _state(storage: Path, folder: Path) -> str | None:
         return None
     if not manifest.contents:
         return "[dim]made before contents were listed; not verified[/]"
-    damage = _damage_of_frames(folder) if FRAMES_TABLE in manifest.outputs.values() else None
+    listed = folder / CLIPS_LIST  # Frames have digests beside them, because they are read one by one.
+    damage = StoredFrames.read(listed).damage() if listed.exists() else None
     return f"[red]{escape(damage)}[/]" if damage is not None else None
-
-
-def _damage_of_frames(extracted: Path) -> str | None:
-    """Read all frames through, which have digests beside them because they are read one by one."""
-    import pandas as pd
-
-    table = pd.read_parquet(extracted / FRAMES_TABLE, columns=["video_id", "error"])
-    clips = table[table["error"].isna()]["video_id"]
-    return damage_of_frames(extracted / FRAMES_FOLDER, clips, extracted.name)

@@ -11,8 +11,8 @@ from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import FRAMES_FOLDER, UNREADABLE_FILE
-from workflows.results.manifest import DamagedResultError, read_manifest
+from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
+from workflows.results.manifest import DamagedResultError
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.reporter import StageLine
@@ -53,7 +53,7 @@ class StageContext(Generic[S]):
             raise UserError(self._not_listed(f"the result of {stage}"))
         folder = self.plan.result_of(stage)
         if stage not in self._verified:
-            damaged = self.plan.storage.damage_of(stage, folder.name, read_all=True)
+            damaged = self.plan.storage.damage_of(folder.parent.name, folder, read_all=True)
             if damaged is not None:
                 raise DamagedResultError(f"{folder} is not what {stage} made: {damaged}; make it again with --force {stage}")
             self._verified.add(stage)
@@ -84,15 +84,14 @@ class StageContext(Generic[S]):
         section = self.plan.experiment.section.datasets[name]
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
+        stored: str | None = None
         unreadable: frozenset[str] = frozenset()
-        extraction = ""
         if section.media == "video" and with_frames:
             if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
-                frames, unreadable = str(extracted / FRAMES_FOLDER), _unreadable(extracted)
-                extraction = _extraction(extracted)
+                stored, unreadable = str(extracted / CLIPS_LIST), _unreadable(extracted)
         splits = {
             split: {
                 kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
@@ -102,19 +101,13 @@ class StageContext(Generic[S]):
         }
         root = str(base / Path(section.root).expanduser())
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, extraction)
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored)
 
     def _not_listed(self, what: str) -> str:
         return (
             f"stage {self.step.name} uses {what}, which `reads` of the kind {self.section.kind!r} does not list; list it, so "
             "that the stage runs again when it changes"
         )
-
-
-def _extraction(extracted: Path) -> str:
-    """Return what the digests of frames name their extraction by: its fingerprint. Results from before have no digests."""
-    manifest = read_manifest(extracted)
-    return extracted.name if manifest is not None and manifest.contents else ""
 
 
 def _unreadable(extracted: Path) -> frozenset[str]:

@@ -4,6 +4,7 @@ one clip."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,32 @@ import pandas as pd
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.extraction import extract_frames, remove_partial_folders
+from cosa.data.frame_store import StoredFrames
 from cosa.data.media_limits import MediaLimits
-from cosa.data.video_index import VideoIndex
+from cosa.data.media_lookup import Clips
 from cosa.errors import DataError, last_line
 from cosa.message_text import shown
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
+from workflows.execution.frame_store import FrameStore, Sampling, link_frames
 from workflows.execution.worker_loss import WorkersLostError, why_lost
+from workflows.planning.fingerprint import extraction_name
+from workflows.planning.plan import digests_in
 from workflows.records.outcome import StageOutcome
-from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
+from workflows.results.layout import CLIPS_LIST, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
+from workflows.results.locks import shared
 
 CLIPS_PER_TASK = 16
+READERS = 8  # threads that look for frames in the store
 LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 
 
 def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
-    """Write frames/<video_id>/frame_%04d.jpg of every clip that the dataset's annotations name, and a table, frames.parquet.
+    """Extract the frames of every clip that the dataset's annotations name into the store, and list where they are.
 
-    Frames of a clip appear complete or not at all, so an interrupted stage resumes with the clips that are missing or, after a
-    loss of power, damaged.
+    A clip that the store has already, for whatever experiment or interrupted stage, is not decoded again.
 
     kinds: of annotation files whose clips are extracted.
 
@@ -43,73 +48,119 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
             its decoder.
         WorkersLostError: a process ended before it had begun a clip.
     """
-    section = context.section
-    dataset = context.dataset(section.dataset, with_frames=False)
+    dataset = context.dataset(context.section.dataset, with_frames=False)
     files = {file for split in dataset.splits.values() for kind in kinds if (file := split[kind])}
     video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
-    records = _extract_all(context, dataset, video_ids)
+    records, frames = _frames_of(context, dataset, video_ids)
+    frames.write(context.folder / CLIPS_LIST)
+    link_frames(context.folder / FRAMES_FOLDER, frames)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
     table.to_parquet(context.folder / FRAMES_TABLE, index=False)
     bad = table[table["error"].notna()]
     (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
-    if len(bad) > section.max_unreadable:
+    if len(bad) > context.section.max_unreadable:
         first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
         raise DataError(
             f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
             f"repair them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
             "the dataset. The other clips stay extracted."
         )
-    good = table[table["error"].isna()]
+    return _outcome(context, table[table["error"].isna()], len(bad))
+
+
+def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutcome:
+    """Return what is said of the clips that were extracted."""
     counts = {
         "clips": len(good),
         "frames": int(good["frames"].sum()),
         "video_seconds": float(good["duration"].sum()),
         "megabytes": float(good["bytes"].sum()) / 1e6,
-        "unreadable": len(bad),
+        "unreadable": unreadable,
     }
-    left_out = f", {len(bad)} unreadable left out" if len(bad) else ""
+    known = int((good["reader"] == "").sum())
+    reused = f", {'all' if known == len(good) else known} extracted before" if known else ""
+    left_out = f", {unreadable} unreadable left out" if unreadable else ""
     return StageOutcome(
-        f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{left_out}",
+        f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{reused}{left_out}",
         metrics={name: float(value) for name, value in counts.items()},
         artifacts=[context.folder / FRAMES_TABLE],
-        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE},
+        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE, "clips": CLIPS_LIST},
         details={"counts": counts},
     )
 
 
+def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[dict[str, Any]], StoredFrames]:
+    """Return a record of every clip, and where the frames of those are that can be read."""
+    sampling = sampling_of(context, dataset)
+    clips, records = _found(context, dataset, video_ids)
+    store = FrameStore(context.plan.storage.root.absolute() / FRAME_STORE)
+    store.remove_leftovers()
+    with shared(store.lock_file, "the store of frames"):
+        known = {} if context.step.starts_over else _known(context, clips, sampling, store)
+        left = [clip for clip in clips if clip.video_id not in known]
+        records += known.values()
+        if left:
+            records += _extract_all(context, left, sampling, store, len(records))
+    extracted = {record["video_id"] for record in records if record["error"] is None}
+    contents = {clip.video_id: clip.content for clip in clips if clip.video_id in extracted}
+    return records, StoredFrames(store.root, sampling.name, contents)
+
+
 @dataclass(frozen=True)
 class _Clip:
-    """A clip and its file."""
+    """A clip, its file, and the digest of the file's content."""
 
     video_id: str
     path: str
+    content: str
 
 
-def _extract_all(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> list[dict[str, Any]]:
+def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
+    """Return how the stage extracts frames."""
+    section = context.section
+    limits = MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames)
+    name = extraction_name(section, context.plan.experiment.section.datasets[section.dataset])
+    return Sampling(name, section.fps, section.short_side, section.jpeg_quality, limits)
+
+
+def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[_Clip], list[dict[str, Any]]]:
+    """Return the clips that have a file, and the records of the others."""
+    context.line.update("reading clips")
+    digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
+    media = Clips(Path(dataset.root), dataset.linked_folders)
+    files, problems = media.find(video_ids)
+    contents, _ = digests.contents_of(media, files)
+    digests.save()
+    found = [_Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
+    return found, [_unreadable(video_id, problem) for video_id, problem in problems.items()]
+
+
+def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
+    """Return the records of the clips whose frames the store has, by identifier."""
+    context.line.update("looking for frames that were extracted before")
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda clip: store.known(clip.video_id, clip.content, sampling), clips)
+        return {record.video_id: asdict(record) for record in found if record is not None}
+
+
+def _extract_all(
+    context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore, done: int
+) -> list[dict[str, Any]]:
+    """Extract clips, and return their records. done: how many others are."""
     context.line.update("starting Ray")
     context.cluster.start()
-    frames = context.folder / FRAMES_FOLDER
-    frames.mkdir(exist_ok=True)
-    remove_partial_folders(frames)
     records: list[dict[str, Any]] = []
-    found: list[_Clip] = []
-    index = VideoIndex(Path(dataset.root), dataset.linked_folders)
-    for video_id in video_ids:
-        try:
-            found.append(_Clip(video_id, str(index.find(video_id))))
-        except DataError as error:
-            records.append(_unreadable(video_id, str(error)))
-    section = context.section
-    work = _Extraction(context, frames, MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames))
+    work = _Extraction(context, store, sampling)
+    # Clips of the same content are given to the same task, one after the other: only the first is decoded.
+    in_order, count = sorted(clips, key=lambda clip: clip.content), done + len(clips)
     try:
-        for wave in _waves(found):
-            for finished in work.run(wave):
-                records += finished
-                slow = work.watchdog.slowest(LONG_SECONDS)
-                context.line.update("clips" if slow is None else f"clips, one of them {slow},", len(records), len(video_ids))
+        for finished in work.run(in_order):
+            records += finished
+            slow = work.watchdog.slowest(LONG_SECONDS)
+            context.line.update("clips" if slow is None else f"clips, one of them {slow},", done + len(records), count)
     finally:
         work.watchdog.close()
-    _require_all_ended(context, work, len(video_ids))
+    _require_all_ended(context, work, count)
     return records
 
 
@@ -136,19 +187,11 @@ def _first(video_ids: Sequence[str]) -> str:
     return ", ".join([*map(shown, video_ids[:3]), *(["..."] if len(video_ids) > 3 else [])])
 
 
-def _waves(clips: list[_Clip]) -> Iterator[list[_Clip]]:
-    """Yield clips in groups: one whose frames hold the folders of others ("yoga" and "yoga/1") comes in an earlier group."""
-    names = {clip.video_id for clip in clips}
-    above = [sum(clip.video_id[:at] in names for at, c in enumerate(clip.video_id) if c == "/") for clip in clips]
-    for depth in range(max(above, default=-1) + 1):
-        yield [clip for clip, count in zip(clips, above, strict=True) if count == depth]
-
-
 class _Extraction:
     """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long. crashed: clips at
     which a task's process ended again and again."""
 
-    def __init__(self, context: Context, frames: Path, limits: MediaLimits):
+    def __init__(self, context: Context, store: FrameStore, sampling: Sampling):
         import ray
 
         section = context.section
@@ -156,10 +199,7 @@ class _Extraction:
         self.hung: list[str] = []
         self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
-        self._options = (
-            str(frames), str(context.step.fingerprint), section.fps, section.short_side, section.jpeg_quality, limits,
-            str(self.watchdog.folder),
-        )  # fmt: skip
+        self._options = (store, sampling, context.step.starts_over, self.watchdog.folder)
         self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
         self._started = 0
 
@@ -187,7 +227,7 @@ class _Extraction:
 
     def _start(self, clips: list[_Clip]) -> None:
         if clips:
-            reference = self._remote.remote([(clip.video_id, clip.path) for clip in clips], *self._options, self._started)
+            reference = self._remote.remote(clips, *self._options, self._started)
             self._pending[reference] = (self._started, clips)
             self._started += 1
 
@@ -225,26 +265,15 @@ def _unreadable(video_id: str, error: str) -> dict[str, Any]:
 
 
 def extract_clips(
-    clips: list[tuple[str, str]],
-    frames: str,
-    extraction: str,
-    fps: float,
-    short_side: int | None,
-    jpeg_quality: int,
-    limits: MediaLimits,
-    notes: str,
-    task: int,
+    clips: list[_Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
 ) -> list[dict[str, Any]]:
-    """Extract some clips, given as (video id, path), in a Ray worker.
+    """Extract some clips in a Ray worker.
 
     Args:
         clips: which.
-        frames: folder of all frames.
-        extraction: the stage's fingerprint, which binds the frames to it.
-        fps: frames a second.
-        short_side: of frames, pixels.
-        jpeg_quality: of frames.
-        limits: how large a clip may be.
+        store: where their frames go.
+        sampling: how frames are extracted.
+        read_all: whether frames that the store has are read through.
         notes: folder where the task writes down what it does.
         task: its number.
 
@@ -252,19 +281,9 @@ def extract_clips(
         one record for each clip, also for those that cannot be read.
     """
     records = []
-    for video_id, path in clips:
-        note_clip(Path(notes), task, video_id)
-        record = extract_frames(
-            Path(path),
-            Path(frames) / video_id,
-            fps,
-            short_side,
-            jpeg_quality,
-            video_id=video_id,
-            extraction=extraction,
-            reuse=True,
-            limits=limits,
-        )
+    for clip in clips:
+        note_clip(notes, task, clip.video_id)
+        record = store.add(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
         records.append(asdict(record))
-    forget_task(Path(notes), task)
+    forget_task(notes, task)
     return records

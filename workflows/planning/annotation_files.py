@@ -9,11 +9,10 @@ from pathlib import Path
 
 import xxhash
 
-from cosa.data import annotations as reading
-from cosa.data import media_ids
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.annotations import QuestionEntry, captions_in, each_once, load_references, load_video_ids, questions_in
 from cosa.errors import DataError, UserError
+from workflows.planning.annotation_digests import code_of_reading
 from workflows.planning.digests import FileDigests
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import AnnotationsRead
@@ -43,9 +42,9 @@ class AnnotationFile:
         others = [self.covers] if self.covers is not None and self.covers.is_file() else []
         of = [_code(), *(digests.of_file(path) for path in (self.path, *others))]
         check = f"{self.path.absolute()} for {replace(self.use, split='')}"
-        if not digests.has_passed(check, of):
+        if digests.remembered(check, of) is None:
             self.check()
-            digests.note_passed(check, of)
+            digests.remember(check, of, "passed")
 
     def check(self) -> None:
         """Read the file.
@@ -122,8 +121,7 @@ class AnnotationFile:
 @cache
 def _code() -> str:
     """Return a digest of the code that checks: what an older one let pass may have a mistake."""
-    files = (reading.__file__, media_ids.__file__, __file__)
-    return xxhash.xxh3_64_hexdigest(b"".join(Path(file).read_bytes() for file in files))
+    return xxhash.xxh3_64_hexdigest(Path(__file__).read_bytes()) + code_of_reading()
 
 
 def _can_be_read(entries: Iterator[object]) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cosa.data.annotations import first_texts, load_video_ids
+from cosa.data.annotation_use import AnnotationKind
+from cosa.data.annotations import first_texts
 from cosa.errors import DataError
 from cosa.word_pieces import unknown_share
-from workflows.planning.plan import Plan, Step
+from workflows.planning.digests import FileDigests
+from workflows.planning.plan import Plan, Step, digests_in
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import AnnotationsRead
 from workflows.spec.stage_kinds import kind_of
@@ -25,8 +27,10 @@ Split = tuple[str, str]  # names of a dataset and of a split of it
 
 def annotation_notes(plan: Plan) -> tuple[str, ...]:
     """Return notes about the annotations of the stages that will run; those that a prepare stage makes cannot be read yet."""
-    files = _Splits(plan.experiment)
+    digests = digests_in(plan.storage)
+    files = _Splits(plan.experiment, digests)
     notes = [note for step in plan.to_run for note in _notes(step, plan.experiment, files)]
+    digests.save()
     return tuple(dict.fromkeys(notes))
 
 
@@ -93,7 +97,8 @@ def _trained_on(stage: str, experiment: Experiment) -> dict[Split, list[str]]:
 class _Splits:
     """Reads what is asked of splits, each file once. A file that cannot be read gives no note."""
 
-    def __init__(self, experiment: Experiment):
+    def __init__(self, experiment: Experiment, digests: FileDigests):
+        self.digests = digests
         self.datasets = experiment.section.datasets
         self._paths = _files_of_splits(experiment)
         self.vocabulary_size = experiment.section.model.text.vocabulary_size
@@ -105,7 +110,7 @@ class _Splits:
         if split not in self._clips:
             found: set[str] = set()
             with suppress(DataError):
-                found = {video_id for file in self._files(split) for video_id in load_video_ids(file)}
+                found = {clip for file, kind in self._files(split) for clip in self.digests.media_ids(file, kind)}
             self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in found)
         return self._clips[split]
 
@@ -114,7 +119,7 @@ class _Splits:
         if split not in self._shares:
             texts: list[str] = []
             with suppress(DataError):
-                texts = [text for file in self._files(split) for text in first_texts(file, TEXTS)]
+                texts = [text for file, _ in self._files(split) for text in first_texts(file, TEXTS)]
             # In English and the full vocabulary nothing is unknown, and loading the tokenizer takes a while.
             letters = "".join(texts)
             plain = letters.isascii() and self.vocabulary_size >= BERT_VOCABULARY
@@ -125,16 +130,16 @@ class _Splits:
         section = self.datasets[dataset]
         return Path(section.frames or section.root).expanduser().absolute()
 
-    def _files(self, split: Split) -> list[Path]:
-        """Return the files that stages read of a split and that can be read now."""
+    def _files(self, split: Split) -> list[tuple[Path, AnnotationKind]]:
+        """Return the files that stages read of a split and that can be read now, with what they hold."""
         paths = self._paths.get(split, ())
-        return [path for path in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
+        return [(path, kind) for path, kind in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
 
 
-def _files_of_splits(experiment: Experiment) -> dict[Split, list[Path]]:
+def _files_of_splits(experiment: Experiment) -> dict[Split, list[tuple[Path, AnnotationKind]]]:
     """Return the user's own files of captions and questions that stages read, by split."""
     datasets = experiment.section.datasets
-    found: dict[Split, list[Path]] = {}
+    found: dict[Split, list[tuple[Path, AnnotationKind]]] = {}
     for stage in experiment.stages.values():
         for read in kind_of(stage).reads(stage, datasets):
             if not isinstance(read, AnnotationsRead) or read.use.only_ids or read.use.kind == "references":
@@ -142,5 +147,5 @@ def _files_of_splits(experiment: Experiment) -> dict[Split, list[Path]]:
             section = datasets[read.dataset]
             file = read.file(section)
             if section.made_by is None and file is not None:
-                found.setdefault((read.dataset, read.use.split), []).append(Path(file).expanduser())
+                found.setdefault((read.dataset, read.use.split), []).append((Path(file).expanduser(), read.use.kind))
     return {split: list(dict.fromkeys(paths)) for split, paths in found.items()}

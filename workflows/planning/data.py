@@ -11,6 +11,8 @@ from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Digests, Missing
 from workflows.spec.stage_kinds import kind_of
 
+EXTENSION = "extension"  # how the names of extensions begin, among those of data
+
 
 class ChangedDataError(UserError):
     """What a stage reads is not what its fingerprint says."""
@@ -30,7 +32,7 @@ def data_of(stage: str, experiment: Experiment, digests: Digests) -> tuple[dict[
                 data[_distinct_name(data, *found)] = found[1]
     if kind.uses_extensions(section) or is_from_extension(kind):
         names = _file_names(experiment.extensions)
-        data |= {f"extension {n}": e.digest for n, e in zip(names, experiment.extensions, strict=True)}
+        data |= {f"{EXTENSION} {n}": e.digest for n, e in zip(names, experiment.extensions, strict=True)}
     return data, missing
 
 

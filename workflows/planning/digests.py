@@ -6,18 +6,25 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from cosa.checksums import digest_of
-from cosa.errors import UserError
+from cosa.data.annotation_use import AnnotationKind
+from cosa.data.annotations import load_video_ids
+from cosa.data.media_lookup import Media
+from cosa.errors import DataError, UserError
 from cosa.message_text import shown
 from cosa.regular_files import kind_of, read_regular
+from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
 from workflows.results.atomic import write_atomically
+from workflows.spec.reads import MissingMedia
 
 READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
@@ -37,6 +44,8 @@ class FileDigests:
         """cache: a folder. on_read: called with a folder, the bytes of it that have been read, and all that are to be read."""
         self.cache, self.on_read = cache, on_read
         self._files = _Cache(cache / "files.json")
+        self._folders: dict[Path, _Folder] = {}
+        self._of_files: dict[Path, _Ids] = {}
 
     def of_file(self, path: Path) -> str:
         """Digest a file's content.
@@ -60,58 +69,176 @@ class FileDigests:
         Raises:
             UserError: one cannot be read.
         """
-        try:
-            return self._of_folder(folder)
-        except OSError as error:
-            raise _unreadable(Path(error.filename or folder), error) from error
+        with _told(folder):
+            return self._folder(folder).digest
 
-    def of_pictures(self, folder: Path) -> str:
-        """Digest a folder of images or frames, in the same way."""
-        return self.of_folder(folder)
+    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
+        """Digest what an annotation file says, in their order. One that cannot be used has the digest of its content.
 
-    def has_passed(self, check: str, of: Sequence[str]) -> bool:
-        """Return whether a check of some contents was passed before. of: their digests, and that of the code that checks."""
-        return self._files.get(f"check {check}", _state_of_check(of)) is not None
+        Raises:
+            UserError: the file cannot be read.
+        """
+        what, of = f"{kind} of {path.absolute()}", [self.of_file(path), code_of_reading()]
+        known = self.remembered(what, of)
+        if known is None:
+            try:
+                known, media_ids = digest_of_annotations(path, kind)
+            except DataError:  # What is wrong is said by the check of annotations, for the stages that run.
+                return of[0]
+            self.remember(what, of, known)
+            self._ids(path).write(of, media_ids)
+        return known
 
-    def note_passed(self, check: str, of: Sequence[str]) -> None:
-        """Note that a check was passed, instead of what was noted of it about other contents."""
-        self._files.put(f"check {check}", _state_of_check(of), "passed")
+    def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
+        """Return the identifiers of clips or images that an annotation file names, each once.
+
+        Raises:
+            DataError: the file names none.
+            UserError: it cannot be read.
+        """
+        self.of_annotations(path, kind)
+        of = [self.of_file(path), code_of_reading()]
+        known = self._ids(path).read(of)
+        if known is None:  # It is of another kind.
+            known = load_video_ids(path)
+            self._ids(path).write(of, known)
+        return known
+
+    def _ids(self, path: Path) -> _Ids:
+        if path not in self._of_files:
+            self._of_files[path] = _Ids(self.cache / f"ids-{_name_of(path)}.json")
+        return self._of_files[path]
+
+    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
+        """Digest the contents of the clips or images that some files name, by their identifiers.
+
+        Args:
+            media: where they are.
+            named_by: the files, and what each holds. Nothing is computed again unless one of them or the folder was changed.
+
+        Returns:
+            the digest, in which a clip or image without a file counts as such; or, if there are more of these than
+            `media.allowed`, what is missing.
+
+        Raises:
+            DataError: an annotation file names none.
+            UserError: a file cannot be read.
+        """
+        with _told(media.root):
+            folder = self._folder(media.root)
+            files = dict(named_by)
+            what = _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
+            state = [folder.summary, *(self.of_file(path) for path in files), code_of_reading()]
+            known = None if folder.has_links else self.remembered(what, state)
+            if known is not None:
+                return known
+            media_ids = (media_id for path, kind in named_by for media_id in self.media_ids(path, kind))
+            contents, problems = self.contents_of(media, media_ids)
+            if len(problems) > media.allowed:
+                return MissingMedia(len(contents) + len(problems), problems)
+            digest = _digest_of({**contents, **dict.fromkeys(problems)})
+            self.remember(what, state, digest)
+            return digest
+
+    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
+        with _told(media.root):
+            folder = self._folder(media.root)
+            found, problems = media.find(media_ids)
+            contents = {}
+            for media_id, paths in found.items():
+                digests = [folder.files.get(path) or self.of_file(media.root / path) for path in paths]
+                contents[media_id] = digests[0] if len(digests) == 1 else _digest_of({"files": digests})
+            return contents, problems
+
+    def remembered(self, what: str, of: Sequence[str]) -> str | None:
+        """Return what was computed from some contents; None if nothing was, or from others. of: their digests."""
+        return self._files.get(f"about {what}", _state_of(of))
+
+    def remember(self, what: str, of: Sequence[str], value: str) -> None:
+        """Keep what was computed from some contents, instead of what was computed from others."""
+        self._files.put(f"about {what}", _state_of(of), value)
 
     def save(self) -> None:
         """Write what was learned about single files."""
         self._files.save()
 
-    def _of_folder(self, folder: Path) -> str:
+    def _folder(self, folder: Path) -> _Folder:
+        if folder not in self._folders:
+            self._folders[folder] = _Folder(folder, self._files, self.cache, self.on_read)
+        return self._folders[folder]
+
+
+class _Folder:
+    """All files below a folder as they are at one moment. They are read when their digests are asked for."""
+
+    def __init__(self, folder: Path, known: _Cache, cache: Path, on_read: OnRead | None):
+        self.folder, self._known, self._on_read = folder, known, on_read
         start = len(str(folder / "_")) - 1
-        states: dict[str, Entry] = {}
-        links: dict[str, str] = {}
+        self._states: dict[str, Entry] = {}
+        self._links: dict[str, str] = {}
         for entry in sorted(_below(str(folder)), key=lambda entry: entry.path):
             if entry.is_dir():
-                links[entry.path[start:]] = str(Path(entry.path).readlink())
+                self._links[entry.path[start:]] = str(Path(entry.path).readlink())
             else:
-                states[entry.path[start:]] = _state(_status(entry))
-        cache = _Cache(self.cache / f"folder-{xxhash.xxh3_64_hexdigest(os.fsencode(folder.absolute()))}.json")
+                self._states[entry.path[start:]] = _state(_status(entry))
         # The digest of all states is enough to know that nothing has changed, without the list of a million files.
-        summary = [0, 0, 0, xxhash.xxh3_128_hexdigest(json.dumps({**states, **links}).encode())]
-        known = self._files.get(str(folder.absolute()), summary)
-        if known is not None:
-            return known
-        found = {name: cache.get(name, state) for name, state in states.items()}
+        self.summary = _digest_of({**self._states, **self._links})
+        self._cache = _Cache(cache / f"folder-{_name_of(folder)}.json")
+
+    @property
+    def has_links(self) -> bool:
+        """Whether links lead to other folders, whose files are not below this one."""
+        return bool(self._links)
+
+    @property
+    def digest(self) -> str:
+        """The digest of all names and contents, and of where links to folders lead."""
+        name, state = str(self.folder.absolute()), [0, 0, 0, self.summary]
+        known = self._known.get(name, state)
+        if known is None:
+            known = _digest_of({**self.files, **self._links})
+            self._known.put(name, state, known)
+        return known
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Digests of the contents by path below the folder."""
+        found = {name: self._cache.get(name, state) for name, state in self._states.items()}
         unread = [name for name, digest in found.items() if digest is None]
-        done, total = 0, sum(states[name][0] for name in unread)
+        done, total = 0, sum(self._states[name][0] for name in unread)
         try:
-            for name, digest in _digests_of(folder, unread):
+            for name, digest in _digests_of(self.folder, unread):
                 found[name] = digest
-                cache.put(name, states[name], digest)
-                done += states[name][0]
-                if self.on_read is not None:
-                    self.on_read(folder, done, total)
+                self._cache.put(name, self._states[name], digest)
+                done += self._states[name][0]
+                if self._on_read is not None:
+                    self._on_read(self.folder, done, total)
         finally:  # Whoever interrupts the reading of a terabyte does not lose what was read.
-            cache.forget_all_but(states)
-            cache.save()
-        digest = xxhash.xxh3_128_hexdigest(json.dumps({**found, **links}).encode())
-        self._files.put(str(folder.absolute()), summary, digest)
-        return digest
+            self._cache.forget_all_but(self._states)
+            self._cache.save()
+        return {name: str(digest) for name, digest in found.items()}
+
+
+class _Ids:
+    """Identifiers that one annotation file names, in a JSON file, valid for one content of it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._known: dict[str, Any] | None = None
+
+    def read(self, of: Sequence[str]) -> list[str] | None:
+        if self._known is None:
+            try:
+                found = json.loads(read_regular(self.path))
+                self._known = found if isinstance(found, dict) else {}
+            except (OSError, ValueError):
+                self._known = {}
+        return self._known.get("ids") if self._known.get("of") == of else None
+
+    def write(self, of: Sequence[str], ids: list[str]) -> None:
+        self._known = {"of": of, "ids": ids}
+        _write_cache(self.path, self._known)
 
 
 class _Cache:
@@ -141,14 +268,24 @@ class _Cache:
 
     def save(self) -> None:
         """Write the file if it can be written, and if the storage folder exists, since planning must not create one."""
-        if not self._changed or not self.path.parent.parent.is_dir():
-            return
-        try:
-            self.path.parent.mkdir(exist_ok=True)
-            write_atomically(self.path, json.dumps(self._known))
-        except OSError:
-            return  # Planning must also work on a read-only storage; the digests are merely computed again.
-        self._changed = False
+        if self._changed and _write_cache(self.path, self._known):
+            self._changed = False
+
+
+def _write_cache(path: Path, content: Mapping[str, Any]) -> bool:
+    """Write a file if it can be written, and if the storage folder exists, since planning must not create one."""
+    if not path.parent.parent.is_dir():
+        return False
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, json.dumps(content))
+    except OSError:
+        return False  # Planning must also work on a read-only storage; it is merely computed again.
+    return True
+
+
+def _name_of(path: Path) -> str:
+    return xxhash.xxh3_64_hexdigest(os.fsencode(path.absolute()))
 
 
 def _read_cache(path: Path) -> dict[str, Entry]:
@@ -161,8 +298,21 @@ def _read_cache(path: Path) -> dict[str, Entry]:
     return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == ENTRY_LENGTH}
 
 
-def _state_of_check(of: Sequence[str]) -> Entry:
+def _state_of(of: Sequence[str]) -> Entry:
     return [0, 0, 0, " ".join(of)]
+
+
+def _digest_of(what: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True).encode())
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Report a file or folder that cannot be read as a mistake of the user's."""
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(Path(error.filename or folder), error) from error
 
 
 def _state(status: os.stat_result) -> Entry:

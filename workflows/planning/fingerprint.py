@@ -4,34 +4,80 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import xxhash
 from pydantic import BaseModel
 
+from workflows.planning.data import EXTENSION
 from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import dataset_facts
+from workflows.spec.reads import Digests
 from workflows.spec.secrets import Secrets
-from workflows.spec.sections import StageSection
+from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kinds import kind_of
 
 
-def fingerprint_of(step: Step, experiment: Experiment) -> str:
-    """Return the digest of everything that decides the result of a stage."""
-    datasets = experiment.section.datasets
+@dataclass(frozen=True)
+class Basis:
+    """What the identity of a stage's result is made of. results: fingerprints of the stages before it."""
+
+    spec: Experiment
+    digests: Digests
+    results: Mapping[str, str | None]
+
+    @property
+    def experiment(self) -> ExperimentSection:
+        """Return the top of the spec."""
+        return self.spec.section
+
+    def result(self, stage: str) -> str:
+        """Return the fingerprint of another stage's result."""
+        return str(self.results[stage])
+
+    def extraction(self, dataset: str) -> str:
+        """Return what names the way in which frames of a dataset's clips are extracted."""
+        section = self.spec.stages[self.spec.frames_stage(dataset)]
+        return extraction_name(section, self.experiment.datasets[dataset])
+
+
+def extraction_name(section: StageSection, dataset: DatasetSection) -> str:
+    """Return a name for everything that decides, besides a clip's content, which frames are extracted of it."""
+    identity = {**kind_of(section).extraction(section), "max_pixels": dataset.max_pixels}
+    return xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
+
+
+def fingerprint_of(step: Step, basis: Basis) -> str:
+    """Return the digest of everything that decides the result of a stage.
+
+    What it reads counts by content: the names of datasets, splits, files and other stages do not.
+    """
+    kind, section = kind_of(step.section), step.section
+    reads = list(kind.reads(section, basis.experiment.datasets))
+    fields = result_fields(section)
+    for path in {path for read in reads for path in read.named_in()}:
+        _remove(fields, path)
     identity = {
         "kind": step.kind,
         "version": step.version,
-        "section": result_fields(step.section),
+        "section": fields,
         "model": step.model,
         "seed": step.seed,
-        "datasets": dataset_facts(kind_of(step.section).reads(step.section, datasets), datasets),
-        "inputs": sorted(step.inputs.values()),
-        "data": step.data,
+        "reads": sorted({json.dumps(found, sort_keys=True) for read in reads if (found := read.identity(basis)) is not None}),
+        "extensions": {name: digest for name, digest in step.data.items() if name.startswith(EXTENSION)},
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _remove(fields: Any, path: Sequence[str | int]) -> None:
+    """Remove a field of a section inside of it."""
+    *parents, last = path
+    for key in parents:
+        fields = fields[key]
+    fields.pop(last, None)
 
 
 def changes(step: Step, previous: Manifest) -> Iterator[str]:

@@ -16,9 +16,9 @@ _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
 
 def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str, ...]:
     """Return one line for each thing that is missing, or for each dataset whose entire folder is absent."""
-    by_path: dict[Path, Missing] = {}
+    by_path: dict[tuple[Path, str], Missing] = {}
     for item in found:
-        by_path.setdefault(item.path.absolute(), item)
+        by_path.setdefault((item.path.absolute(), item.detail), item)
     groups: dict[str, list[Missing]] = {}
     for item in by_path.values():
         groups.setdefault(item.dataset if item.dataset is not None else f"{item.field}", []).append(item)
@@ -38,6 +38,8 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
 
 
 def _line(item: Missing, experiment: Experiment) -> str:
+    if item.detail:
+        return f"{item.field}: {item.detail}"
     line = f"{item.field}: no {item.wanted} {item.path.absolute()}"
     if item.wanted != "checkpoint":
         return line

@@ -10,13 +10,11 @@ from cosa.errors import UserError
 from workflows.planning.annotation_files import annotation_files
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
-from workflows.planning.fingerprint import changes, fingerprint_of
+from workflows.planning.fingerprint import Basis, changes, fingerprint_of
 from workflows.planning.missing import missing_lines
-from workflows.planning.old_digests import OldDigests
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
-from workflows.results.manifest import read_manifest
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Missing, datasets_read
@@ -44,11 +42,12 @@ class Plan:
         return datasets_read(kind_of(section).reads(section, self.experiment.section.datasets))
 
     def result_of(self, stage: str) -> Path:
-        """Return where the result of a stage is, or will be."""
+        """Return where the result of a stage is, or will be: another experiment may have made it."""
         step = next(step for step in self.steps if step.name == stage)
         if step.fingerprint is None:
             raise UserError(f"stage {stage} has no result: {step.reason}")
-        return self.storage.result(stage, step.fingerprint)
+        own = self.storage.result(stage, step.fingerprint)
+        return own if step.forced else self.storage.existing(stage, step.fingerprint, step.kind) or own
 
 
 def make_plan(
@@ -128,9 +127,14 @@ class _Planner:
 
     def _has_result(self, step: Step) -> bool:
         """Return whether a step has a result that is intact at a glance."""
-        if step.fingerprint is None or self.storage.damage_of(step.name, step.fingerprint) is not None:
-            return False
-        return read_manifest(self.storage.result(step.name, step.fingerprint)) is not None
+        return step.fingerprint is not None and self._intact(step, step.fingerprint) is not None
+
+    def _intact(self, step: Step, fingerprint: str) -> Path | None:
+        """Return the result that a step uses instead of running, its own or another's; None if there is none, or a damaged."""
+        own = self.storage.result(step.name, fingerprint)
+        if self.storage.damage_of(step.name, own) is not None:
+            return None
+        return self.storage.existing(step.name, fingerprint, step.kind)
 
     def _check_inputs(self, step: Step) -> None:
         lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
@@ -162,39 +166,28 @@ class _Planner:
             seed=self.experiment.section.seed if kind.is_seeded else 0,
             version=kind.version_of(section),
         )
-        fingerprint = fingerprint_of(step, self.experiment)
+        fingerprint = fingerprint_of(step, Basis(self.experiment, self.digests, inputs))
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
             if self.storage.result(name, fingerprint) in self.forced_before:  # What builds on it is still forced.
                 return replace(self._decide(step, fingerprint), fingerprint=fingerprint, forced=True)
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
-        old = self._made_before(step, fingerprint)
-        return old if old is not None else replace(self._decide(step, fingerprint), fingerprint=fingerprint)
-
-    def _made_before(self, step: Step, fingerprint: str) -> Step | None:
-        """Return the step as it is done by a result from before media were read in full, if there is no newer one."""
-        if self.storage.result(step.name, fingerprint).exists() or not (self.storage.folder / step.name).is_dir():
-            return None
-        data, _ = data_of(step.name, self.experiment, OldDigests(self.digests))
-        if data == step.data:
-            return None
-        step = replace(step, data=data)
-        step = replace(step, fingerprint=fingerprint_of(step, self.experiment))
-        if not self._has_result(step):
-            return None
-        return replace(step, action="skip", reason="done (when clips were compared by samples of them)")
+        return replace(self._decide(step, fingerprint), fingerprint=fingerprint)
 
     def _decide(self, step: Step, fingerprint: str) -> Step:
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
-        damaged = self.storage.damage_of(step.name, fingerprint)
+        own = self.storage.result(step.name, fingerprint)
+        damaged = self.storage.damage_of(step.name, own)
         if damaged is not None:
             return replace(step, action="run", reason=f"its result is damaged: {damaged}", damaged=damaged)
-        if read_manifest(self.storage.result(step.name, fingerprint)) is not None:
+        found = self._intact(step, fingerprint)
+        if found is not None:
+            where = "" if found == own else f" as {found.parent.relative_to(self.storage.root)}"
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
-            reason = "done" if not rerun else f"done (its input {rerun[0]} gives the same result)"
-            return replace(step, action="skip", reason=reason)
-        holder = holder_of(self.storage.lock_file(step.name, fingerprint))
+            same = f" (its input {rerun[0]} gives the same result)" if rerun else ""
+            return replace(step, action="skip", reason=f"done{where}{same}")
+        holder = holder_of(self.storage.lock_file(fingerprint))
         if holder is not None:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
@@ -202,10 +195,10 @@ class _Planner:
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
-        found = tuple(changes(step, previous)) or ("spec changed: datasets",)
-        fields = [change for change in found if change.startswith(f"spec changed: stages.{step.name}.")]
+        differing = tuple(changes(step, previous)) or ("spec changed: datasets",)
+        fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
-        return replace(step, reason=found[0] + more, changes=found)
+        return replace(step, reason=differing[0] + more, changes=differing)
 
 
 def check_inputs(plan: Plan) -> None:

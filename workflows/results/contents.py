@@ -12,9 +12,11 @@ from pathlib import Path
 import xxhash
 
 from cosa.checksums import digest_of
+from cosa.data.frame_store import StoredFrames
+from cosa.errors import DataError
 from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import FRAMES_FOLDER, FRAMES_TABLE, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
+from workflows.results.layout import CLIPS_LIST, FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
 
 CONTENTS = "contents.json"
 # Frames have digests of their own, and the others change after a result is published.
@@ -59,8 +61,8 @@ def damage_at_a_glance(folder: Path, expected: str) -> str | None:
     found = _read(folder, expected)
     if isinstance(found, str):
         return found
-    if FRAMES_TABLE in found.files and not (folder / FRAMES_FOLDER).is_dir():
-        return f"{FRAMES_FOLDER} is gone"
+    if CLIPS_LIST in found.files and (gone := _lost_frames(folder / CLIPS_LIST)) is not None:
+        return gone
     for name, (size, _) in found.files.items():
         try:
             status = (folder / name).stat()
@@ -71,6 +73,16 @@ def damage_at_a_glance(folder: Path, expected: str) -> str | None:
         if status.st_size != size:
             return f"{name} has {status.st_size} bytes, not {size}"
     return None
+
+
+def _lost_frames(listed: Path) -> str | None:
+    """Say how many of the clips in a list have no frames in the store any more; None if none."""
+    try:
+        frames = StoredFrames.read(listed)
+    except (DataError, OSError) as error:
+        return str(error)
+    lost = frames.missing(frames.clips)
+    return f"the frames of {len(lost)} of {len(frames.clips)} clips are gone" if lost else None
 
 
 def damage(folder: Path, expected: str) -> str | None:

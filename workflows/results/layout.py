@@ -3,7 +3,9 @@
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"  # how the folder of unfinished work ends
 CHECKPOINT_FOLDER = "checkpoint"
-FRAMES_FOLDER = "frames"
+FRAME_STORE = ".frames"  # in the storage folder, the frames of all clips by the clips' contents
+CLIPS_LIST = "clips.json"  # says where the frames of a dataset's clips are in the store
+FRAMES_FOLDER = "frames"  # links to them by the clips' names, for people and other programs
 FRAMES_TABLE = "frames.parquet"  # what became of each clip
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
 RAY_FOLDER = "ray"  # what Ray saves of an unfinished training; removed when the result is published

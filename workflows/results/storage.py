@@ -41,6 +41,22 @@ class Storage:
         """Return where the complete result of a stage is."""
         return self.folder / stage / fingerprint
 
+    def existing(self, stage: str, fingerprint: str, kind: str) -> Path | None:
+        """Find a result: that of the stage itself, or else one that another stage or experiment of this storage made.
+
+        A fingerprint covers everything that decides a result, so both are the same. Only one that is whole at a glance is used
+        of another's; None if there is none.
+        """
+        own = self.result(stage, fingerprint)
+        if own.exists():
+            return own
+        for folder in sorted(complete(self.root.glob(f"[!.]*/[!.]*/{fingerprint}"))):
+            with suppress(UserError):
+                found = read_manifest(folder)
+                if found is not None and found.kind == kind and damage_at_a_glance(folder, found.contents) is None:
+                    return folder
+        return None
+
     def partial(self, stage: str, fingerprint: str) -> Path:
         """Return where a stage works until it is complete."""
         return self.folder / stage / f"{fingerprint}{PARTIAL}"
@@ -89,12 +105,12 @@ class Storage:
         shutil.rmtree(self._set_aside(result), ignore_errors=True)
         return result
 
-    def damage_of(self, stage: str, fingerprint: str, *, read_all: bool = False) -> str | None:
+    def damage_of(self, stage: str, folder: Path, *, read_all: bool = False) -> str | None:
         """Say what is wrong with a result; None if nothing is, or if there is none.
 
-        read_all: whether to compare the content of all files, not only which there are and how large they are.
+        stage: that made it. read_all: whether to compare the content of all files, not only which there are and how large they
+        are.
         """
-        folder = self.result(stage, fingerprint)
         try:
             manifest = read_manifest(folder)
         except DamagedResultError as error:
@@ -127,6 +143,6 @@ class Storage:
     def _set_aside(result: Path) -> Path:
         return result.with_name(f".{result.name}.replaced")
 
-    def lock_file(self, stage: str, fingerprint: str) -> Path:
-        """Return the file by which a stage's result is locked."""
-        return self.folder / ".locks" / f"{stage}-{fingerprint}"
+    def lock_file(self, fingerprint: str) -> Path:
+        """Return the file by which a result is locked, for all experiments of the storage: none makes what another makes."""
+        return self.root / ".locks" / fingerprint

@@ -3,27 +3,32 @@ run first, what its fingerprint covers, what is missing, and which files are che
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from cosa.checkpoints.locate import locate
-from cosa.data.annotation_use import AnnotationUse
-from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.media_lookup import Clips, FrameSets, Images, Media
+from cosa.errors import DataError
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
+
+SHOWN = 3  # missing clips or images that are named
 
 
 @dataclass(frozen=True)
 class Missing:
     """A file or folder that does not exist.
 
-    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder' or 'checkpoint'. dataset and
-    part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
+    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder', 'checkpoint', 'clips' or 'images'.
+    dataset and part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
+    detail: what exactly is missing, if it is not all of that.
     """
 
     field: str
@@ -31,10 +36,13 @@ class Missing:
     wanted: str
     dataset: str | None = None
     part: str = ""
+    detail: str = ""
 
     @property
     def short(self) -> str:
         """Say in a few words what is missing."""
+        if self.detail:
+            return f"{self.wanted} of {self.dataset}"
         return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
@@ -64,6 +72,15 @@ class Connections(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class MissingMedia:
+    """Clips or images that annotations name and that have no usable file. count: of all that they name. problems: by
+    identifier, what is wrong."""
+
+    count: int
+    problems: Mapping[str, str]
+
+
 class Digests(Protocol):
     """Computes digests of the user's own files."""
 
@@ -75,8 +92,34 @@ class Digests(Protocol):
         """Return the digest of all files below a folder."""
         ...
 
-    def of_pictures(self, folder: Path) -> str:
-        """Return the digest of a folder of images or frames."""
+    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
+        """Return the digest of the clips or images that some files name, or those that are missing."""
+        ...
+
+    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
+        """Return the digest of what an annotation file says, however it is written."""
+        ...
+
+
+class Basis(Protocol):
+    """What the identity of a stage's result is made of."""
+
+    @property
+    def experiment(self) -> ExperimentSection:
+        """The top of the spec."""
+        ...
+
+    @property
+    def digests(self) -> Digests:
+        """Digests of the user's own files."""
+        ...
+
+    def result(self, stage: str) -> str:
+        """Return the fingerprint of another stage's result."""
+        ...
+
+    def extraction(self, dataset: str) -> str:
+        """Return what names the way in which frames of a dataset's clips are extracted."""
         ...
 
 
@@ -100,19 +143,29 @@ class Read(ABC):
         """Yield the fields of the stage that hold paths."""
         yield from ()
 
-    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
-        """Return a dataset and the part of its section that decides the result; None where digests cover everything."""
-        del datasets
-        return None
+    @abstractmethod
+    def identity(self, basis: Basis) -> Any:
+        """Return what it reads, as data that JSON can hold: by content and not by name, so that what is only renamed is the
+        same. None if others cover it."""
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield the fields of the stage that only name what is read: its identity counts in fingerprints, and they do not."""
+        yield from ()
 
 
 @dataclass(frozen=True)
 class MediaRead(Read):
-    """The clips or images of a dataset. of: 'clips' are video files, 'pictures' images or extracted frames."""
+    """The clips or images of a dataset.
 
-    field: FieldPath  # of the dataset's name, below the stage
+    field: of the dataset's name, below the stage. of: 'clips' are video files, 'pictures' images or frames. named_by: the
+    annotation files that name them; all files of the folder count if there are none. may_lack: how many clips may have no file.
+    """
+
+    field: FieldPath
     dataset: str
     of: Literal["clips", "pictures"] = "pictures"
+    named_by: tuple[AnnotationUse, ...] = ()
+    may_lack: int = 0
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
         """Yield the stage that makes the dataset, and the one that extracts its frames."""
@@ -124,29 +177,30 @@ class MediaRead(Read):
             connections.report(message, "stages", stage, *self.field)
         if dataset.made_by is not None and connections.has_stage(dataset.made_by):
             yield dataset.made_by
-        if self.of == "pictures" and dataset.media == "video" and dataset.frames is None:
+        if self._extracted(dataset):
             yield from connections.frames_stages(self.dataset)
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Digest all clips, images or frames below the folder."""
+        """Digest the clips, images or frames."""
         del stage
         dataset = experiment.datasets[self.dataset]
-        needs_frames = self.of == "pictures" and dataset.media == "video"
-        if dataset.made_by is not None or (needs_frames and dataset.frames is None):
-            return  # The fingerprint of the stage that makes them covers them.
-        part, folder = ("frames", dataset.frames) if needs_frames else ("root", dataset.root)
-        path = Path(str(folder)).expanduser()
-        if not path.is_dir():
-            yield Missing(f"datasets.{self.dataset}.{part}", path, "folder", self.dataset, part)
+        if dataset.made_by is not None or self._extracted(dataset):
+            return  # The identity of the stage that makes them covers them.
+        part = "frames" if self.of == "pictures" and dataset.media == "video" else "root"
+        where = f"datasets.{self.dataset}"
+        media = self._media(dataset)
+        if not media.root.is_dir():
+            yield Missing(f"{where}.{part}", media.root, "folder", self.dataset, part)
             return
-        name = f"{self.dataset}/{'clips' if self.of == 'clips' else part}"
-        yield name, digests.of_folder(path) if self.of == "clips" else digests.of_pictures(path)
-        for linked in dataset.linked_folders:  # A walk through the folder does not follow links to other folders.
-            outside = Path(linked).expanduser()
-            if outside.is_dir():
-                yield f"{name} in {linked}", digests.of_folder(outside)
-            else:
-                yield Missing(f"datasets.{self.dataset}.linked_folders", outside, "folder", self.dataset, "linked_folders")
+        for linked in media.linked_folders:
+            if not Path(linked).is_dir():
+                yield Missing(f"{where}.linked_folders", Path(linked), "folder", self.dataset, "linked_folders")
+                return
+        found = self._digest(dataset, media, digests)
+        if isinstance(found, MissingMedia):
+            yield Missing(f"{where}.{part}", media.root, media.plural, self.dataset, part, _detail(media, found))
+        elif found is not None:
+            yield f"{self.dataset}/{'clips' if self.of == 'clips' else part}", found
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the folders of clips or images, and of frames."""
@@ -155,15 +209,64 @@ class MediaRead(Read):
             folders = (dataset.root, dataset.frames, *dataset.linked_folders)
             yield from (Path(path) for path in folders if path is not None)
 
-    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]]:
-        """Return the names inside a dataset that a stage makes; the user's own files are covered by their digests."""
-        dataset = datasets[self.dataset]
-        facts: dict[str, Any] = {"media": dataset.media}
-        if self.of == "clips" and dataset.max_pixels != MAX_PIXELS:  # It may decide which clips are left out.
-            facts["max_pixels"] = dataset.max_pixels
-        if dataset.made_by is None:
-            return self.dataset, facts
-        return self.dataset, {**facts, "root": dataset.root, "frames": dataset.frames, "files": {}}
+    def identity(self, basis: Basis) -> Any:
+        """Return the contents, or which stage makes them, and how frames are extracted."""
+        dataset = basis.experiment.datasets[self.dataset]
+        found: dict[str, Any] = {"media": dataset.media, "field": self.field}
+        if self._extracted(dataset) or self.of == "clips":
+            found["extraction"] = basis.extraction(self.dataset)
+        if dataset.made_by is not None:
+            return {**found, "made": basis.result(dataset.made_by), "root": dataset.root, "frames": dataset.frames}
+        content = self._digest(dataset, replace(self._media(dataset), allowed=sys.maxsize), basis.digests)
+        return {**found, "content": content}
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield the field of the dataset's name."""
+        yield self.field
+
+    def _extracted(self, dataset: DatasetSection) -> bool:
+        """Return whether it reads frames that a stage extracts."""
+        return self.of == "pictures" and dataset.media == "video" and dataset.frames is None
+
+    def _media(self, dataset: DatasetSection) -> Media:
+        linked = tuple(str(Path(folder).expanduser()) for folder in dataset.linked_folders)
+        if dataset.media == "image":
+            return Images(Path(dataset.root).expanduser(), linked)
+        if self.of == "pictures" and dataset.frames is not None:
+            return FrameSets(Path(dataset.frames).expanduser(), linked)
+        return Clips(Path(dataset.root).expanduser(), linked, self.may_lack)
+
+    def _digest(self, dataset: DatasetSection, media: Media, digests: Digests) -> str | MissingMedia | None:
+        """Digest what the annotations name; None if one of these cannot be read, which is reported where it is read."""
+        if not self.named_by:
+            return digests.of_folder(media.root)
+        uses = [use for use in self.named_by if use.split in dataset.splits]
+        written = {(getattr(dataset.splits[use.split], use.kind), use.kind) for use in uses}
+        files = sorted((Path(file).expanduser(), kind) for file, kind in written if file is not None)
+        if not all(path.is_file() for path, _ in files):
+            return None
+        try:
+            return digests.of_media(media, files)
+        except DataError:
+            return None
+
+
+def naming_clips(*uses: AnnotationUse) -> tuple[AnnotationUse, ...]:
+    """Return those of some annotation files that say which clips are read: references may be of more."""
+    return tuple(use for use in uses if use.kind != "references")
+
+
+def _detail(media: Media, missing: MissingMedia) -> str:
+    """Say which clips or images are missing, and what they may be called instead."""
+    shown = []
+    for media_id, problem in list(missing.problems.items())[:SHOWN]:
+        near = media.near(media_id)
+        shown.append(f"{media_id!r} ({f'is it {near!r}?' if near is not None else problem})")
+    more = ", ..." if len(missing.problems) > SHOWN else ""
+    return (
+        f"{len(missing.problems)} of {missing.count} {media.plural} that the annotations name cannot be found in "
+        f"{media.root.absolute()}: {', '.join(shown)}{more}"
+    )
 
 
 @dataclass(frozen=True)
@@ -195,7 +298,8 @@ class AnnotationsRead(Read):
             return
         path = Path(file).expanduser()
         if path.is_file():
-            yield f"{self.dataset}/{self.use.split}/{self.use.kind}", digests.of_file(path)
+            if not self.use.only_ids:
+                yield f"{self.dataset}/{self.use.split}/{self.use.kind}", digests.of_annotations(path, self.use.kind)
         else:
             split = dataset.splits[self.use.split]
             field = f"datasets.{self.dataset}.splits.{self.use.split}"
@@ -209,12 +313,21 @@ class AnnotationsRead(Read):
         if dataset.made_by is None and file is not None:
             yield Path(file)
 
-    def facts(self, datasets: Mapping[str, DatasetSection]) -> tuple[str, dict[str, Any]] | None:
-        """Return the file's name inside a dataset that a stage makes."""
-        dataset = datasets[self.dataset]
-        if dataset.made_by is None:
+    def identity(self, basis: Basis) -> Any:
+        """Return what the file says, or its name in the dataset that a stage makes; None if it only names clips."""
+        dataset = basis.experiment.datasets[self.dataset]
+        file = self.file(dataset)
+        if file is None:
             return None
-        return self.dataset, {"files": {f"{self.use.split}/{self.use.kind}": self.file(dataset)}}
+        found: dict[str, Any] = {"field": self.field, "kind": self.use.kind}
+        if dataset.made_by is not None:
+            return {**found, "made": basis.result(dataset.made_by), "file": file}
+        path = Path(file).expanduser()
+        return None if self.use.only_ids else {**found, "content": basis.digests.of_annotations(path, self.use.kind)}
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield the field of the split's name."""
+        yield self.field
 
     def file(self, dataset: DatasetSection) -> str | None:
         """Return the file's path, as the spec writes it."""
@@ -248,6 +361,17 @@ class CheckpointRead(Read):
         else:
             yield f"checkpoint {self.reference}", digests.of_file(found.weights)
 
+    def identity(self, basis: Basis) -> Any:
+        """Return the stage's result, or the weights' content."""
+        if not is_path(self.reference):
+            return {"field": self.field, "result": basis.result(self.reference)}
+        found = locate(Path(self.reference).expanduser())
+        return {"field": self.field, "content": None if found is None else basis.digests.of_file(found.weights)}
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield its field."""
+        yield (self.field,)
+
     def path_fields(self) -> Iterator[FieldPath]:
         """Yield its field."""
         if is_path(self.reference):
@@ -278,6 +402,10 @@ class PretrainedRead(Read):
             field = ("model", "text", "pretrained")
             yield from FileRead(field, text, "folder", in_full=True).digests(experiment, stage, digests)
 
+    def identity(self, basis: Basis) -> Any:
+        """Return the content of local files."""
+        return [found for found in self.digests(basis.experiment, "", basis.digests) if not isinstance(found, Missing)]
+
 
 @dataclass(frozen=True)
 class FileRead(Read):
@@ -301,6 +429,15 @@ class FileRead(Read):
             yield Missing(field if self.in_full else f"stages.{stage}.{field}", path, self.wanted)
         else:
             yield field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path)
+
+    def identity(self, basis: Basis) -> Any:
+        """Return its content."""
+        return [found for found in self.digests(basis.experiment, "", basis.digests) if not isinstance(found, Missing)]
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield its field."""
+        if not self.in_full:
+            yield self.field
 
     def path_fields(self) -> Iterator[FieldPath]:
         """Yield its field."""
@@ -330,22 +467,15 @@ class ResultRead(Read):
         del experiment, stage, digests
         yield from ()
 
+    def identity(self, basis: Basis) -> Any:
+        """Return the stage's result."""
+        return {"field": self.field, "result": basis.result(self.stage)}
+
+    def named_in(self) -> Iterator[FieldPath]:
+        """Yield the field of the stage's name."""
+        yield self.field
+
 
 def datasets_read(reads: Iterable[Read]) -> list[str]:
     """Return names of the datasets of which pictures or annotations are read, each once."""
     return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead)))
-
-
-def dataset_facts(reads: Iterable[Read], datasets: Mapping[str, DatasetSection]) -> dict[str, dict[str, Any]]:
-    """Return by dataset the parts of its section that decide a stage's result."""
-    facts: dict[str, dict[str, Any]] = {}
-    for read in reads:
-        found = read.facts(datasets)
-        if found is not None:
-            dataset, more = found
-            known = facts.setdefault(dataset, {})
-            files = {**known.get("files", {}), **more.get("files", {})}
-            known.update(more)
-            if "files" in known:
-                known["files"] = files
-    return facts

@@ -154,6 +154,11 @@ class StageKind(ABC, Generic[S]):
         del section
         return None
 
+    def extraction(self, section: S) -> Mapping[str, Any]:
+        """Return everything that decides which frames it extracts of a clip; nothing if it extracts none."""
+        del section
+        return {}
+
     def lineage(self, section: S) -> Lineage | None:
         """Return the lineage of the model that it trains or uses; None if there is none."""
         del section

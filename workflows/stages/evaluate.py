@@ -16,7 +16,7 @@ from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, 
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read
+from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read, naming_clips
 from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind
@@ -83,7 +83,8 @@ class Evaluate(StageKind[EvaluateSection]):
 
     def reads(self, section: EvaluateSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield pictures and annotations of the split, annotations of the baseline's split, and the checkpoint."""
-        yield MediaRead(("dataset",), section.dataset)
+        evaluated = (use for task in section.tasks for use in TASKS[task].evaluated_annotations(section, section.split))
+        yield MediaRead(("dataset",), section.dataset, named_by=naming_clips(*evaluated))
         splits = datasets[section.dataset].splits if section.dataset in datasets else {}
         for name in section.tasks:
             for use in TASKS[name].evaluated_annotations(section, section.split):

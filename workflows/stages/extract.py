@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -23,7 +23,7 @@ NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # The clips that
 
 
 class ExtractSection(StageSection):
-    """Decode a dataset's clips to frames/<video_id>/frame_%04d.jpg."""
+    """Decode a dataset's clips to frames/<video_id>/frame_%04d.jpg. Each clip is decoded once for all experiments."""
 
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
@@ -65,14 +65,23 @@ class Extract(StageKind[ExtractSection]):
         """Return its dataset."""
         return section.dataset
 
+    def extraction(self, section: ExtractSection) -> Mapping[str, Any]:
+        """Return how frames are sampled and stored, and which clips are too large."""
+        names = ("fps", "short_side", "jpeg_quality", "max_seconds", "max_frames")
+        return {"version": self.version, **{name: getattr(section, name) for name in names}}
+
     def reads(self, section: ExtractSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield the clips, and the ids of clips in all annotation files."""
-        yield MediaRead(("dataset",), section.dataset, of="clips")
         splits = datasets[section.dataset].splits if section.dataset in datasets else {}
-        for split, files in splits.items():
-            for kind in NAMING:
-                if getattr(files, kind) is not None:
-                    yield AnnotationsRead(("dataset",), section.dataset, AnnotationUse(split, kind, only_ids=True))
+        uses = tuple(
+            AnnotationUse(split, kind, only_ids=True)
+            for split, files in splits.items()
+            for kind in NAMING
+            if getattr(files, kind) is not None
+        )
+        yield MediaRead(("dataset",), section.dataset, of="clips", named_by=uses, may_lack=section.max_unreadable)
+        for use in uses:
+            yield AnnotationsRead(("dataset",), section.dataset, use)
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""

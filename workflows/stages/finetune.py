@@ -13,7 +13,7 @@ from cosa.section import OneOf, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
-from workflows.spec.reads import AnnotationsRead, MediaRead, Read
+from workflows.spec.reads import AnnotationsRead, MediaRead, Read, naming_clips
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kind import GlobalBatch, Lineage, Report
 
@@ -114,13 +114,13 @@ class Finetune(TrainingKind[FinetuneSection]):
 
     def data_reads(self, section: FinetuneSection) -> Iterable[Read]:
         """Yield pictures, and annotations of the training and the validation split."""
-        task = TASKS[section.task]
-        yield MediaRead(("dataset",), section.dataset)
-        use = task.trained_annotations(section.train_split, section.batch_size)
-        yield AnnotationsRead(("train_split",), section.dataset, use)
-        if section.validation_split is not None:
-            for use in task.evaluated_annotations(section, section.validation_split):
-                yield AnnotationsRead(("validation_split",), section.dataset, use)
+        task, split = TASKS[section.task], section.validation_split
+        trained = task.trained_annotations(section.train_split, section.batch_size)
+        validated = task.evaluated_annotations(section, split) if split is not None else ()
+        yield MediaRead(("dataset",), section.dataset, named_by=naming_clips(trained, *validated))
+        yield AnnotationsRead(("train_split",), section.dataset, trained)
+        for use in validated:
+            yield AnnotationsRead(("validation_split",), section.dataset, use)
 
     def validation(self, section: FinetuneSection) -> Validation | None:
         """Validate the task on the validation split, if there is one."""

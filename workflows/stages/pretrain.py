@@ -128,8 +128,8 @@ class Pretrain(TrainingKind[PretrainSection]):
         """Yield pictures and captions of every corpus."""
         for index, corpus in enumerate(section.corpora):
             where = ("corpora", index)
-            yield MediaRead((*where, "dataset"), corpus.dataset)
             use = AnnotationUse(corpus.split, "captions", fewest_samples=corpus.batch_size)
+            yield MediaRead((*where, "dataset"), corpus.dataset, named_by=(use,))
             yield AnnotationsRead((*where, "split"), corpus.dataset, use)
 
     def validation(self, section: PretrainSection) -> Validation | None:

@@ -8,7 +8,7 @@ from PIL import Image
 from cosa.data import clips
 from cosa.data.clips import ClipReader
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
-from cosa.data.pictures import PictureFile
+from cosa.data.media_files import PictureFile
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError

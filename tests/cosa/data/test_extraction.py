@@ -33,11 +33,9 @@ def test_short_side_shrinks_but_never_enlarges(tmp_path: Path) -> None:
     assert extract_frames(video, tmp_path / "large", 2, short_side=500).width == 128
 
 
-def test_existing_frames_are_replaced_or_reused_on_request(tmp_path: Path) -> None:
+def test_existing_frames_are_replaced(tmp_path: Path) -> None:
     video, folder = make_video(tmp_path / "a.mp4"), tmp_path / "clip"
-    first = extract_frames(video, folder, 4)
-    kept = extract_frames(tmp_path / "gone.mp4", folder, 4, reuse=True)
-    assert (kept.frames, kept.bytes, kept.width, kept.reader) == (first.frames, first.bytes, first.width, "existing")
+    extract_frames(video, folder, 4)
     assert extract_frames(video, folder, 2).frames == 8
     assert len(list(folder.glob("*.jpg"))) == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "clip"]
@@ -58,11 +56,10 @@ def test_a_clip_and_clips_in_a_folder_of_its_name(tmp_path: Path, order: tuple[s
     for video_id in order:
         video = make_video(tmp_path / "a.mp4", frames=lengths[video_id])
         assert extract_frames(video, tmp_path / "frames" / video_id, 2, video_id=video_id).error is None
-    for again in (True, False):  # with and without reuse
-        for video_id, count in lengths.items():
-            video = make_video(tmp_path / "a.mp4", frames=count)
-            record = extract_frames(video, tmp_path / "frames" / video_id, 2, video_id=video_id, reuse=again)
-            assert record.frames == count // 5 == len(FrameFolders(tmp_path / "frames").files(video_id))
+    for video_id, count in lengths.items():
+        video = make_video(tmp_path / "a.mp4", frames=count)
+        record = extract_frames(video, tmp_path / "frames" / video_id, 2, video_id=video_id)
+        assert record.frames == count // 5 == len(FrameFolders(tmp_path / "frames").files(video_id))
     assert remove_partial_folders(tmp_path) == 0
 
 

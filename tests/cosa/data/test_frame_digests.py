@@ -9,115 +9,114 @@ import pytest
 
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
-from cosa.data.frame_digests import DIGESTS_FILE, damage_of_frames
-from cosa.data.frames import FrameFolders
+from cosa.data.frame_digests import DIGESTS_FILE
+from cosa.data.frame_store import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
 
-CLIPS = ("a", "b", "b/c")
+CLIPS = {"one": "aa11", "two": "bb22", "two/more": "bb33"}
+
+
+def extract(store: Path, number: int, clip: str, extraction: str = "1234") -> None:
+    video = make_video(store.parent / f"{number}.mp4", size=(64 + 16 * number, 64))
+    record = extract_frames(video, entry_of(store, clip, extraction), 4, clip=clip, extraction=extraction)
+    assert record.error is None
 
 
 @pytest.fixture
-def frames(tmp_path: Path) -> Path:
+def store(tmp_path: Path) -> Path:
     """Frames of three clips of equal length."""
-    for count, clip in enumerate(CLIPS):
-        video = make_video(tmp_path / f"{count}.mp4", size=(64 + 16 * count, 64))
-        assert extract_frames(video, tmp_path / "frames" / clip, 4, video_id=clip, extraction="1234").error is None
-    return tmp_path / "frames"
+    for number, clip in enumerate(CLIPS.values()):
+        extract(tmp_path / "store", number, clip)
+    return tmp_path / "store"
 
 
-def read_all(frames: Path) -> None:
-    read = ClipReader(FrameFolders(frames, extraction="1234"), frames=16, resolution=16, transforms="none", training=False)
-    for clip in CLIPS:
-        read(clip, None)
+def read_all(store: Path) -> None:
+    frames = StoredFrames(store, "1234", CLIPS)
+    read = ClipReader(frames, frames=16, resolution=16, transforms="none", training=False)
+    for video_id in CLIPS:
+        read(video_id, None)
 
 
-def swap_folders(frames: Path) -> None:
-    (frames / "a").rename(frames / "x")
-    (frames / "b/c").rename(frames / "a")
-    (frames / "x").rename(frames / "b/c")
+A, B, C = "aa/aa11-1234", "bb/bb22-1234", "bb/bb33-1234"  # entries of the store
 
 
-def swap_frames(frames: Path) -> None:
-    for clip, other in (("a", "b"), ("b", "a")):
-        for path in (frames / clip).glob("*.jpg"):
-            path.rename(frames / f"{other}-{path.name}")
-    for path in frames.glob("*-*.jpg"):
-        path.rename(frames / path.name.replace("-", "/", 1))
+def swap_folders(store: Path) -> None:
+    (store / A).rename(store / "x")
+    (store / C).rename(store / A)
+    (store / "x").rename(store / C)
 
 
-def flip_a_bit(frames: Path) -> None:
-    path = frames / "b" / "frame_0005.jpg"
+def swap_frames(store: Path) -> None:
+    for entry in (A, B):
+        for path in (store / entry).glob("*.jpg"):
+            path.rename(store / f"{entry.replace('/', ' ')} {path.name}")
+    for entry, other in ((A, B), (B, A)):
+        for path in store.glob(f"{entry.replace('/', ' ')} *.jpg"):
+            path.rename(store / other / path.name.split()[-1])
+
+
+def flip_a_bit(store: Path) -> None:
+    path = store / B / "frame_0005.jpg"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def repeat_a_frame(frames: Path) -> None:
-    shutil.copy(frames / "b/c/frame_0001.jpg", frames / "b/c/frame_0002.jpg")
+def repeat_a_frame(store: Path) -> None:
+    shutil.copy(store / C / "frame_0001.jpg", store / C / "frame_0002.jpg")
 
 
-def empty_the_list(frames: Path) -> None:
-    (frames / "a" / DIGESTS_FILE).write_bytes(b"")
+def empty_the_list(store: Path) -> None:
+    (store / A / DIGESTS_FILE).write_bytes(b"")
 
 
-def change_the_list(frames: Path) -> None:
-    path = frames / "a" / DIGESTS_FILE
+def change_the_list(store: Path) -> None:
+    path = store / A / DIGESTS_FILE
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "digests": content["digests"][::-1]}))
 
 
-def take_them_from_another_extraction(frames: Path) -> None:
-    shutil.rmtree(frames / "a")
-    video = make_video(frames.parent / "0.mp4", size=(64, 64))
-    extract_frames(video, frames / "a", 4, video_id="a", extraction="5678")
+def take_them_from_another_extraction(store: Path) -> None:
+    shutil.rmtree(store / A)
+    extract(store, 0, "aa11", "5678")
+    entry_of(store, "aa11", "5678").rename(store / A)
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "folders swapped": (swap_folders, "a holds frames of clip b/c that extraction 1234 made, expected clip a and"),
-    "frames swapped": (swap_frames, r"a/frame_00\d\d\.jpg is not the frame that extraction wrote"),
-    "one bit": (flip_a_bit, r"b/frame_0005\.jpg is not the frame that extraction wrote"),
-    "one frame twice": (repeat_a_frame, r"b/c/frame_0002\.jpg is not the frame that extraction wrote"),
-    "frame gone": (lambda frames: (frames / "a/frame_0016.jpg").unlink(), r"a/frame_0016\.jpg is missing"),
-    "frame empty": (lambda frames: (frames / "a/frame_0002.jpg").write_bytes(b""), r"a/frame_0002\.jpg is not the frame"),
-    "list gone": (lambda frames: (frames / "b" / DIGESTS_FILE).unlink(), "b has no digests.json, which extraction wrote"),
-    "list empty": (empty_the_list, r"a/digests\.json is damaged"),
-    "list changed": (change_the_list, r"a/frame_0001\.jpg is not the frame that extraction wrote"),
-    "list too deep": (lambda frames: (frames / "a" / DIGESTS_FILE).write_text("[" * 100_000), r"digests\.json is damaged"),
-    "of another extraction": (take_them_from_another_extraction, "a holds frames of clip a that extraction 5678 made"),
-    "clip gone": (lambda frames: shutil.rmtree(frames / "a"), "a"),
+    "folders swapped": (swap_folders, "aa11-1234 holds frames of clip bb33 that extraction 1234 made, expected clip aa11 and"),
+    "frames swapped": (swap_frames, r"aa11-1234/frame_00\d\d\.jpg is not the frame that extraction wrote"),
+    "one bit": (flip_a_bit, r"bb22-1234/frame_0005\.jpg is not the frame that extraction wrote"),
+    "one frame twice": (repeat_a_frame, r"bb33-1234/frame_0002\.jpg is not the frame that extraction wrote"),
+    "frame gone": (lambda store: (store / A / "frame_0016.jpg").unlink(), r"aa11-1234/frame_0016\.jpg is missing"),
+    "frame empty": (
+        lambda store: (store / A / "frame_0002.jpg").write_bytes(b""),
+        r"aa11-1234/frame_0002\.jpg is not the frame",
+    ),
+    "list gone": (lambda store: (store / B / DIGESTS_FILE).unlink(), "bb22-1234 has no digests.json, which extraction wrote"),
+    "list empty": (empty_the_list, r"aa11-1234/digests\.json is damaged"),
+    "list changed": (change_the_list, r"aa11-1234/frame_0001\.jpg is not the frame that extraction wrote"),
+    "list too deep": (lambda store: (store / A / DIGESTS_FILE).write_text("[" * 100_000), r"digests\.json is damaged"),
+    "of another extraction": (
+        take_them_from_another_extraction,
+        "aa11-1234 holds frames of clip aa11 that extraction 5678 made",
+    ),
+    "clip gone": (lambda store: shutil.rmtree(store / A), "aa11-1234 has no digests.json"),
 }
 
 
-def test_intact_frames_are_read(frames: Path) -> None:
-    read_all(frames)
-    assert damage_of_frames(frames, CLIPS, "1234") is None
+def test_intact_frames_are_read(store: Path) -> None:
+    read_all(store)
+    assert StoredFrames(store, "1234", CLIPS).damage() is None
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_other_frames_are_noticed_by_readers_and_when_all_is_verified(frames: Path, name: str) -> None:
+def test_other_frames_are_noticed_by_readers_and_when_all_is_verified(store: Path, name: str) -> None:
     damage, message = DAMAGES[name]
-    damage(frames)
+    damage(store)
     with pytest.raises(DataError, match=message):
-        read_all(frames)
-    found = damage_of_frames(frames, CLIPS, "1234")
+        read_all(store)
+    found = StoredFrames(store, "1234", CLIPS).damage()
     assert found is not None
-    assert str(frames) not in found
-
-
-@pytest.mark.parametrize("name", [name for name in DAMAGES if name != "clip gone"])
-def test_an_extraction_that_goes_on_repeats_damaged_clips_only(frames: Path, name: str) -> None:
-    before = {path: path.stat().st_mtime_ns for path in frames.rglob("frame_*.jpg")}
-    DAMAGES[name][0](frames)
-    records = [
-        extract_frames(frames.parent / f"{i}.mp4", frames / clip, 4, video_id=clip, extraction="1234", reuse=True)
-        for i, clip in enumerate(CLIPS)
-    ]
-    assert {record.reader for record in records} == {"pyav", "existing"} or "swapped" in name
-    read_all(frames)
-    assert len(list(frames.rglob("frame_*.jpg"))) == len(before)
-
-
-def test_frames_without_a_list_are_a_persons_own(frames: Path) -> None:
-    (frames / "a" / DIGESTS_FILE).unlink()
-    assert len(FrameFolders(frames).files("a")) == 16
+    assert found.startswith("clip ")
+    assert str(store) not in found

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
-from cosa.data.pictures import PictureFile
+from cosa.data.media_files import PictureFile
 from cosa.errors import DataError
 
 

@@ -108,7 +108,7 @@ def test_nothing_is_forced_if_somebody_holds_a_part_of_it(here: Path) -> None:
     results = {step.name: made.result_of(step.name) for step in made.steps if step.forced}
     assert list(results) == ["retrieval", "test"]
     with (
-        exclusive(made.storage.lock_file("test", results["test"].name), "test"),
+        exclusive(made.storage.lock_file(results["test"].name), "test"),
         pytest.raises(UserError, match="--force: the result of test is in use by process"),
     ):
         _start_over(made, set(), Reporter(Console(quiet=True)))

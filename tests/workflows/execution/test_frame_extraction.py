@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cosa.data.frames import FrameFolders
+from cosa.data.frame_store import StoredFrames
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, command, command_line_of, run, sets
 from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip
@@ -56,18 +56,22 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     assert "stages.frames.seconds_per_clip" in first.output
     assert "Traceback" not in first.output
     [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
-    folders = FrameFolders(partial / "frames")
-    assert [len(folders.files(clip)) for clip in ("yoga", "yoga/1")] == [8, 12]
-    written_before = {path: path.stat().st_mtime_ns for path in (partial / "frames" / "yoga").rglob("*.jpg")}
+    assert partial.is_dir()
+    written_before = {path: path.stat().st_mtime_ns for path in (tmp_path / "storage" / ".frames").glob("*/[!.]*/*.jpg")}
+    assert len(written_before) == 8 + 12
     # The limit is no part of the fingerprint: the same work continues.
     slow_gif(clips / "hangs.gif", 5000, 150)
     second = extracted(tmp_path, "stages.frames.seconds_per_clip=300")
     assert second.code == 0, second.output
     [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
-    kept = {path: path.stat().st_mtime_ns for path in (result / "frames" / "yoga").rglob("*.jpg")}
-    assert sorted(kept.values()) == sorted(written_before.values())
-    assert len(FrameFolders(result / "frames").files("hangs")) == 60
+    assert {path: path.stat().st_mtime_ns for path in written_before} == written_before
+    assert "2 extracted before" in second.output
+    frames = StoredFrames.read(result / "clips.json")
+    counts = {"yoga": 8, "yoga/1": 12, "hangs": 60}
+    assert {clip: len(frames.files(clip)) for clip in counts} == counts
+    assert {clip: len(list((result / "frames" / clip).glob("*.jpg"))) for clip in counts} == counts
     assert {path.name for path in result.iterdir()} == {
+        "clips.json",
         "contents.json",
         "frames",
         FRAMES_TABLE,
@@ -110,8 +114,8 @@ def test_a_clip_that_crashes_its_decoder_is_named_and_the_others_are_extracted(t
     assert "1 of 3 clips could not be decoded, because the decoder crashed or its process was killed (crashes)" in output
     assert "take them out of the annotations" in output
     assert "Traceback" not in output
-    [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
-    assert [len(FrameFolders(partial / "frames").files(clip)) for clip in ("a", "b")] == [8, 12]
+    entries = [path for path in (tmp_path / "storage" / ".frames").glob("*/[!.]*") if path.is_dir()]
+    assert sorted(len(list(entry.glob("*.jpg"))) for entry in entries) == [8, 12]
 
 
 def test_the_watchdog_knows_what_a_task_works_on_and_since_when(tmp_path: Path) -> None:

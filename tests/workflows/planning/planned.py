@@ -64,7 +64,9 @@ def lay_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     for name in ("own/clips", "pictures"):
         Path(name).mkdir(parents=True)
-    Path("own/clips/v0.mp4").write_text("clip")
+    for entry in CAPTIONS:
+        Path(f"own/clips/{entry['video_id']}.mp4").write_text(f"clip {entry['video_id']}")
+        Path(f"pictures/{entry['video_id']}.jpg").write_text(f"picture {entry['video_id']}")
     for name in ("train", "val", "spare"):
         Path(f"own/{name}.json").write_text(json.dumps(CAPTIONS))
     Path("spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))

@@ -11,9 +11,6 @@ import workflows.planning.digests
 from cosa import checksums
 from cosa.errors import UserError
 from workflows.planning.digests import FileDigests
-from workflows.planning.old_digests import SAMPLE, OldDigests
-
-OLD = "b6d38372f35f5608955ec11381beff8abf5917e427749dbfd96dad6a1e94e826"  # of six samples of a letter
 
 
 @pytest.fixture
@@ -79,22 +76,6 @@ def test_damaged_cache_only_costs_time(content: str, tmp_path: Path, cache: Path
     assert digests.of_file(tmp_path / "file") == expected
     digests.save()
     assert str(tmp_path / "file") in json.loads((cache / "files.json").read_text())
-
-
-def test_old_digests_are_those_of_then(tmp_path: Path, cache: Path) -> None:
-    """Of clips sizes, ends and middles; of pictures nothing. Results of then have them in their fingerprints."""
-    clips, size = tmp_path / "clips", 6 * SAMPLE
-    clips.mkdir()
-    (clips / "a.mp4").write_bytes(b"a" * size)
-    old = OldDigests(FileDigests(cache))
-    assert old.of_folder(clips) == OLD
-    assert old.of_pictures(clips) == f"folder {clips}"
-    before = old.of_folder(clips), FileDigests(cache).of_folder(clips)
-    hole = bytearray(b"a" * size)
-    hole[int(1.5 * SAMPLE)] ^= 1  # between two samples
-    (clips / "a.mp4").write_bytes(hole)
-    assert old.of_folder(clips) == before[0]
-    assert FileDigests(cache).of_folder(clips) != before[1]
 
 
 def test_a_folder_is_read_once_and_then_only_what_is_new(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,9 +57,7 @@ def test_what_saves_memory_only_has_no_effect() -> None:
 
 def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:
     before, after = fingerprints(plan()), fingerprints(plan("datasets.made.splits.spare=y.json"))
-    assert {name for name in before if before[name] != after[name]} == {
-        "made-frames", "pretrain", "retrieval", "test", "captions",
-    }  # fmt: skip
+    assert {name for name in before if before[name] != after[name]} == {"made-frames"}
     own = {name for name in before if before[name] != fingerprints(plan("datasets.pictures.splits.spare=y.json"))[name]}
     assert own == set()
 

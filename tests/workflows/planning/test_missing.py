@@ -57,3 +57,30 @@ stages:
     Path("start/model.safetensors").touch()
     assert plan().missing == ()
     assert plan("stages.test.tasks=[captioning]").missing == (f"datasets.own.splits.train: no file {here}/nowhere.json",)
+
+
+def test_clips_that_annotations_name_and_nobody_has(here: Path) -> None:
+    Path("own/clips/v1.mp4").rename("own/clips/V_1.mp4")
+    Path("own/clips/v2.mp4").unlink()
+    made = plan()
+    (line,) = made.missing
+    assert line.startswith(f"datasets.own.root: 2 of 3 clips that the annotations name cannot be found in {here}/own/clips: ")
+    assert "'v1' (is it 'V_1.mp4'?), 'v2' (own/clips/v2 is missing; tried " in line
+    assert {step.name: step.reason for step in made.steps if step.action == "blocked"} == {
+        "own-frames": "missing: clips of own",
+        "retrieval": "needs own-frames",
+        "test": "needs own-frames, retrieval",
+    }
+    assert plan("stages.own-frames.max_unreadable=2").missing == ()
+
+
+def test_images_and_own_frames_that_annotations_name_and_nobody_has(here: Path) -> None:
+    Path("pictures/v1.jpg").unlink()
+    frames = ("datasets.own.frames=own/frames", "stages.own-frames=")
+    for clip in ("v0", "v2"):
+        Path("own/frames", clip).mkdir(parents=True)
+        Path("own/frames", clip, "frame_0001.jpg").touch()
+    pictures, own = plan(*frames).missing
+    assert f"1 of 3 images that the annotations name cannot be found in {here}/pictures: 'v1' (" in pictures
+    assert own.startswith("datasets.own.frames: 1 of 3 clips that")
+    assert own.endswith("'v1' (it has no folder of frames)")

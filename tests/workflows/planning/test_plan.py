@@ -81,13 +81,7 @@ def test_only_what_is_left_runs(here: Path) -> None:
         ("seed=1", dict.fromkeys(("pretrain", "retrieval", "test", "captions"), "spec changed: seed 50 -> 1")),
         (
             "datasets.made.splits.test.captions=c.json",
-            {
-                "made-frames": "spec changed: datasets",
-                "pretrain": "input changed: made-frames",
-                "retrieval": "input changed: pretrain",
-                "test": "input changed: retrieval",
-                "captions": "input changed: made-frames, pretrain",
-            },
+            {"made-frames": "spec changed: datasets", "captions": "input changed: made-frames"},
         ),
         ("datasets.made.splits.test.references=c.json", {"captions": "spec changed: datasets"}),
     ],
@@ -100,34 +94,103 @@ def test_change_of_the_spec(override: str, changed: dict[str, str], here: Path) 
 
 def test_change_of_the_kind(here: Path) -> None:
     finish(plan())
-    Path("spec.yaml").write_text(yaml.safe_dump({**SPEC, "stages": {**SPEC["stages"], "test": SPEC["stages"]["own-frames"]}}))
+    extract = {**SPEC["stages"]["own-frames"], "fps": 2}
+    Path("spec.yaml").write_text(yaml.safe_dump({**SPEC, "stages": {**SPEC["stages"], "test": extract}}))
     second = plan("stages.own-frames=", "stages.retrieval=")
     assert reasons(second)["test"] == "spec changed: stages.test.kind evaluate -> extract"
 
 
 def test_change_of_annotations(here: Path) -> None:
     finish(plan())
-    Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))
-    changed = reasons(plan())
-    assert changed["own-frames"] == "data changed: own/val/captions, own/val/questions"
-    assert changed["retrieval"] == "input changed: own-frames"
-    assert set(changed) == {"own-frames", "retrieval", "test"}
+    Path("own/val.json").write_text(json.dumps([*CAPTIONS[:2], {**CAPTIONS[2], "desc": "another"}]))
+    changed = {"retrieval": "data changed: own/val/captions", "test": "input changed: retrieval"}
+    assert reasons(plan()) == changed
+    Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))  # The clip is still named by other splits.
+    assert reasons(plan()) == changed
+    Path("own/val.json").write_text(json.dumps([{**entry, "source": "a note"} for entry in CAPTIONS], indent=4))
+    assert reasons(plan()) == {}
+
+
+# Everything of an own dataset and of stages under other names.
+RENAMED = """
+name: another
+model: {contrastive_dim: 64}
+datasets:
+  films: {media: video, root: moved/films, splits: {learn: moved/learn.json, check: moved/check.json, rest: moved/rest.json}}
+  stills: {media: image, root: moved/stills, splits: {all: moved/learn.json}}
+  drawn:
+    {media: video, made_by: made, root: clips, splits: {train: a.json, test: {captions: b.json, references: r.json}, x: x.json}}
+stages:
+  made: {kind: prepare, converter: demo}
+  drawn-frames: {kind: extract, dataset: drawn}
+  films-frames: {kind: extract, dataset: films}
+  start:
+    kind: pretrain
+    corpora:
+      - {dataset: stills, split: all, objectives: [itc], steps: 3, batch_size: 2}
+      - {dataset: drawn, objectives: [cap], steps: 3, batch_size: 2}
+  search:
+    {kind: finetune, task: retrieval, init_from: start, dataset: films, train_split: learn, validation_split: check, epochs: 2,
+     batch_size: 2, sweep: {learning_rate: [1.0e-4, 1.0e-3]}}
+  judged: {kind: evaluate, checkpoint: search, dataset: films, split: check, tasks: [retrieval]}
+  described: {kind: evaluate, checkpoint: start, dataset: drawn, tasks: [captioning]}
+"""
+
+
+def test_what_is_only_renamed_is_done(here: Path) -> None:
+    """The experiment, its datasets, splits, files and stages; the plan says whose results are used."""
+    first = plan()
+    finish(first)
+    Path("moved").mkdir()
+    for old, new in {"own/clips": "films", "pictures": "stills", "own/train.json": "learn.json", "own/val.json": "check.json",
+                     "own/spare.json": "rest.json"}.items():  # fmt: skip
+        Path(old).rename(Path("moved", new))
+    Path("spec.yaml").write_text(RENAMED)
+    second = plan()
+    assert reasons(second) == {}
+    used = {step.reason.removeprefix("done as demo/") for step in second.steps}
+    assert used == set(STAGES)
+    assert {str(second.result_of(step.name)) for step in second.steps} == {str(first.result_of(name)) for name in STAGES}
+    assert {step.action for step in plan(force=("search",)).steps if step.name in ("search", "judged")} == {"run"}
+    shutil.rmtree("storage/demo/retrieval")
+    assert reasons(plan()) == {"search": "new"}
+
+
+def test_a_damaged_result_of_another_experiment_is_not_used(here: Path) -> None:
+    first = plan()
+    finish(first)
+    (first.result_of("test") / "contents.json").unlink()
+    assert reasons(plan("name=another")) == {"test": "new"}
+
+
+def test_a_clip_is_added(here: Path) -> None:
+    finish(plan())
+    Path("own/clips/v3.mp4").write_text("one more")
+    assert reasons(plan()) == {}
+    Path("own/spare.json").write_text(json.dumps([*CAPTIONS, {"video_id": "v3", "desc": "one more"}]))
+    assert reasons(plan()) == {"own-frames": "data changed: own/clips"}
+    done = {step.name: step.reason for step in plan().steps if step.action == "skip"}
+    assert done["retrieval"] == "done (its input own-frames gives the same result)"
 
 
 def test_change_of_clips(here: Path) -> None:
     finish(plan())
     Path("own/clips/v1.mp4").write_text("another")
-    assert reasons(plan())["own-frames"] == "data changed: own/clips"
+    changed = reasons(plan())
+    assert changed["own-frames"] == "data changed: own/clips"
+    assert changed["retrieval"] == "input changed: own-frames"
+    assert set(changed) == {"own-frames", "retrieval", "test"}
 
 
 def test_change_of_clips_that_links_lead_to(here: Path) -> None:
     Path("archive").mkdir()
     Path("archive/v9.mp4").write_text("one")
     Path("own/clips/archive").symlink_to(Path("archive").absolute())
+    Path("own/spare.json").write_text(json.dumps([{"video_id": "archive/v9", "desc": "far away"}]))
     linked = "datasets.own.linked_folders=[archive]"
     finish(plan(linked))
     Path("archive/v9.mp4").write_text("another")
-    assert reasons(plan(linked))["own-frames"] == "data changed: own/clips in archive"
+    assert reasons(plan(linked))["own-frames"] == "data changed: own/clips"
 
 
 def test_change_of_pictures_that_links_lead_to(here: Path) -> None:
@@ -136,10 +199,13 @@ def test_change_of_pictures_that_links_lead_to(here: Path) -> None:
         Path(folder, "v9.jpg").write_text(folder)
     link = Path("pictures/archive")
     link.symlink_to(Path("archive").absolute())
+    Path("own/train.json").write_text(json.dumps([*CAPTIONS, {"video_id": "archive/v9", "desc": "far away"}]))
+    Path("own/clips/archive").mkdir()
+    Path("own/clips/archive/v9.mp4").touch()
     linked = "datasets.pictures.linked_folders=[archive, other]"
     finish(plan(linked))
     Path("archive/v9.jpg").write_text("another")
-    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root in archive"
+    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root"
     finish(plan(linked))
     link.unlink()
     link.symlink_to(Path("other").absolute())

@@ -47,7 +47,7 @@ def test_a_published_result_is_there_whatever_the_moment(disk: Disk) -> None:
         disk.come_back_with(disk.blocks_now())
         for earlier in ("abc", "def", "ghi")[: number + 1]:
             assert storage.result("tune", earlier).is_dir()
-            assert storage.damage_of("tune", earlier, read_all=True) is None
+            assert storage.damage_of("tune", storage.result("tune", earlier), read_all=True) is None
 
 
 def test_a_forced_result_is_the_old_one_or_the_new_one(disk: Disk) -> None:
@@ -56,7 +56,7 @@ def test_a_forced_result_is_the_old_one_or_the_new_one(disk: Disk) -> None:
     storage.start_over("tune", "abc")
     made(storage, "tune", "abc", content=b"new")
     disk.come_back_with(disk.blocks_now())
-    assert storage.damage_of("tune", "abc", read_all=True) is None
+    assert storage.damage_of("tune", storage.result("tune", "abc"), read_all=True) is None
     assert (storage.result("tune", "abc") / "checkpoint" / "model.safetensors").read_bytes() == b"new"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cosa.data.frame_store import StoredFrames
 from workflows.results.contents import CONTENTS
 from workflows.results.layout import MANIFEST, RAY_FOLDER
 from workflows.results.manifest import Manifest, read_manifest
@@ -41,11 +42,11 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def glance(storage: Storage) -> str | None:
-    return storage.damage_of("tune", "abc")
+    return storage.damage_of("tune", storage.result("tune", "abc"))
 
 
 def read(storage: Storage) -> str | None:
-    return storage.damage_of("tune", "abc", read_all=True)
+    return storage.damage_of("tune", storage.result("tune", "abc"), read_all=True)
 
 
 def test_a_sound_result_stays_sound_when_the_training_is_removed(storage: Storage) -> None:
@@ -61,12 +62,17 @@ def test_frames_are_not_listed_but_missed(storage: Storage) -> None:
     """Each has a digest beside it, because they are read one by one."""
     partial = storage.partial("tune", "abc")
     (partial / "frames" / "a").mkdir(parents=True)
-    (partial / "frames.parquet").write_bytes(b"table")
+    frames = StoredFrames(storage.root / ".frames", "fps4", {"a": "aa11", "b": "bb22"})
+    for video_id in frames.clips:
+        frames.entry(video_id).mkdir(parents=True)
+    frames.write(partial / "clips.json")
     folder = made(storage, "tune", "abc")
-    shutil.rmtree(folder / "frames" / "a")
+    shutil.rmtree(folder / "frames")  # They are only links.
     assert glance(storage) is None
-    shutil.rmtree(folder / "frames")
-    assert (glance(storage), read(storage)) == ("frames is gone", "frames is gone")
+    shutil.rmtree(frames.entry("b"))
+    assert (glance(storage), read(storage)) == ("the frames of 1 of 2 clips are gone",) * 2
+    (folder / "clips.json").write_text("x")
+    assert str(glance(storage)).endswith("clips.json has 1 bytes, not 95") or "clips.json is damaged" in str(glance(storage))
 
 
 def flip(folder: Path) -> None:
@@ -149,7 +155,7 @@ def test_a_result_of_another_stage_is_no_result_of_this_one(storage: Storage) ->
     assert found is not None
     assert found.endswith("manifest.json belongs to another result, other def")
     shutil.copytree(other, storage.result("tune", "def"))
-    assert storage.damage_of("tune", "def") == "manifest.json is that of stage other"
+    assert storage.damage_of("tune", storage.result("tune", "def")) == "manifest.json is that of stage other"
 
 
 def test_results_from_before_lists_were_made_are_found(storage: Storage) -> None:

@@ -1,0 +1,49 @@
+"""The list of a dataset's clips in a store of frames."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cosa.data.extraction import extract_frames
+from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.errors import DataError
+from tests.cosa.data.drawn_videos import make_video
+
+
+def filled(folder: Path) -> StoredFrames:
+    video = make_video(folder / "a.mp4", frames=20)
+    extract_frames(video, entry_of(folder / ".frames", "aa11", "fps4"), 4, clip="aa11", extraction="fps4")
+    return StoredFrames(folder / ".frames", "fps4", {"first": "aa11", "again": "aa11", "gone": "bb22"})
+
+
+def test_two_clips_of_the_same_content_have_the_same_frames(tmp_path: Path) -> None:
+    frames = filled(tmp_path)
+    assert frames.files("first") == frames.files("again")
+    assert [file.path.name for file in frames.files("first")] == [f"frame_{number:04d}.jpg" for number in range(1, 9)]
+    assert frames.missing(["first", "gone", "again", "unknown"]) == ["gone", "unknown"]
+    with pytest.raises(DataError, match="clip 'unknown' has no extracted frames"):
+        frames.files("unknown")
+
+
+def test_a_list_and_its_store_can_be_moved_together(tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    frames = filled(tmp_path / "storage")
+    path = tmp_path / "storage" / "experiment" / "frames" / "clips.json"
+    path.parent.mkdir(parents=True)
+    frames.write(path)
+    shutil.move(tmp_path / "storage", tmp_path / "elsewhere")
+    moved = StoredFrames.read(tmp_path / "elsewhere" / "experiment" / "frames" / "clips.json")
+    assert (moved.extraction, moved.clips) == (frames.extraction, frames.clips)
+    assert len(moved.files("first")) == 8
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"clips": [], "store": "", "extraction": ""}', "[" * 100_000, "\x00"])
+def test_a_damaged_list_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "clips.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"clips\.json is damaged; make the frames again"):
+        StoredFrames.read(path)
+    path.write_text(json.dumps({"clips": {}, "store": ".", "extraction": "x"}))
+    assert StoredFrames.read(path).clips == {}

@@ -1,0 +1,80 @@
+"""Finding many clips, images or folders of frames at once."""
+
+from pathlib import Path
+
+import pytest
+
+from cosa.data.frames import FrameFolders, ImageFolder
+from cosa.data.media_lookup import Clips, FrameSets, Images, Media
+from cosa.data.video_index import VideoIndex
+from cosa.errors import DataError
+
+NAMES = (
+    "a.mp4",
+    "a.gif",
+    "b/c.webm",
+    "café.mkv",
+    "b.jpg",
+    "d",
+    "d.png",
+    "e.JPEG",
+    "g/frame_0001.jpg",
+    "g/notes.txt",
+    "h/x.txt",
+)
+IDS = ("a", "a.gif", "b/c", "cafe\u0301", "b", "d", "e", "g", "h", "../a", "nowhere", "", "b/c/d")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in NAMES:
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "root" / "away").symlink_to(tmp_path)
+    (tmp_path / "k.mp4").touch()
+    return tmp_path / "root"
+
+
+def read_one_by_one(media: Media, media_id: str) -> list[Path]:
+    """What readers of clips find."""
+    if isinstance(media, Clips):
+        return [VideoIndex(media.root, media.linked_folders).find(media_id)]
+    source = ImageFolder(media.root) if isinstance(media, Images) else FrameFolders(media.root)
+    return [file.path for file in source.files(media_id)]
+
+
+@pytest.mark.parametrize("kind", [Clips, Images, FrameSets])
+def test_it_finds_what_readers_find(root: Path, kind: type[Media]) -> None:
+    media = kind(root)
+    found, problems = media.find(IDS)
+    for media_id in IDS:
+        try:
+            expected = read_one_by_one(media, media_id)
+        except DataError:
+            assert media_id in problems
+        else:
+            assert [root / name for name in found[media_id]] == expected
+    assert len(found) >= 1
+    assert len(problems) >= 4
+
+
+def test_links_lead_only_where_they_may(root: Path) -> None:
+    assert "outside the media folder" in Clips(root).find(["away/k"])[1]["away/k"]
+    assert Clips(root, (str(root.parent),)).find(["away/k"])[0] == {"away/k": ["away/k.mp4"]}
+
+
+@pytest.mark.parametrize(
+    ("media_id", "near"),
+    [
+        ("A", "a.mp4"),
+        ("b/C", "b/c.webm"),
+        ("c", "b/c.webm"),
+        ("CAFÉ", "café.mkv"),
+        ("e_", "e.JPEG"),
+        ("cafe", "café.mkv"),
+        ("zzzzzz", None),
+    ],
+)
+def test_similar_names(root: Path, media_id: str, near: str | None) -> None:
+    assert Clips(root).near(media_id) in ({"a.mp4", "a.gif"} if near == "a.mp4" else {near})

@@ -1,0 +1,88 @@
+"""The store of frames that all experiments of a storage share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cosa.data.frame_digests import DIGESTS_FILE
+from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.data.media_limits import DEFAULT_LIMITS
+from tests.cosa.data.drawn_videos import make_video
+from workflows.execution.frame_store import FrameStore, Sampling, link_frames
+from workflows.results.locks import shared
+
+SAMPLING = Sampling("fps4", 4, None, 95, DEFAULT_LIMITS)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_clip_is_decoded_once_whatever_it_is_called(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    first = store.add(video, "a", "aa11", SAMPLING)
+    again = store.add(tmp_path / "gone.mp4", "b", "aa11", SAMPLING)
+    assert (first.reader, again.reader) == ("pyav", "")
+    assert (again.video_id, again.frames, again.bytes, again.duration, again.width) == (
+        "b", first.frames, first.bytes, first.duration, first.width,
+    )  # fmt: skip
+    other = store.add(video, "a", "aa11", Sampling("fps2", 2, None, 95, DEFAULT_LIMITS))
+    assert (other.reader, other.frames) == ("pyav", first.frames // 2)
+    assert sorted(path.name for path in (store.root / "aa").iterdir()) == ["aa11-fps2", "aa11-fps4"]
+
+
+def test_a_clip_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), tmp_path / "a.mp4"
+    video.write_bytes(b"no video")
+    assert store.add(video, "a", "aa11", SAMPLING).error
+    assert list(store.root.rglob("*")) == [store.root / "aa"] or not store.root.exists()
+
+
+@pytest.mark.parametrize("name", ["frame_0003.jpg", DIGESTS_FILE])
+@pytest.mark.parametrize("damage", [os.unlink, empty, flip_a_bit])
+def test_damaged_frames_are_made_again(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+    """A changed bit needs all to be read, which --force asks for."""
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    store.add(video, "a", "aa11", SAMPLING)
+    frames = StoredFrames(store.root, "fps4", {"a": "aa11"})
+    damage(entry_of(store.root, "aa11", "fps4") / name)
+    assert frames.damage() is not None or name == DIGESTS_FILE
+    made = store.add(video, "a", "aa11", SAMPLING, read_all=damage is flip_a_bit)
+    assert made.reader == "pyav" or frames.damage() is None
+    assert frames.damage() is None
+    assert [path.name for path in (store.root / "aa").iterdir()] == ["aa11-fps4"]
+
+
+def test_left_over_work_goes_unless_somebody_works(tmp_path: Path) -> None:
+    store = FrameStore(tmp_path / ".frames")
+    store.remove_leftovers()
+    left = store.root / "aa" / f".aa11-fps4.partial-{'0' * 32}"
+    left.mkdir(parents=True)
+    with shared(store.lock_file, "frames"):
+        store.remove_leftovers()
+        assert left.exists()
+    store.remove_leftovers()
+    assert not left.exists()
+
+
+def test_links_lead_to_frames_by_the_names_of_clips(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4", frames=20)
+    clips = {"yoga": "aa11", "yoga/1": "bb22", "run/1": "cc33"}
+    for clip in clips.values():
+        store.add(video, "a", clip, SAMPLING)
+    folder = tmp_path / "experiment" / "frames"
+    for _ in range(2):  # It may be there from an interrupted run.
+        link_frames(folder, StoredFrames(store.root, "fps4", clips))
+    for video_id in clips:
+        assert len(list((folder / video_id).glob("frame_*.jpg"))) == 8
+        assert (folder / video_id / "frame_0001.jpg").is_file()
+    assert (folder / "run" / "1").is_symlink()
+    assert not Path((folder / "run" / "1").readlink()).is_absolute()

@@ -1,0 +1,133 @@
+"""Adds clips to the store of extracted frames, which all experiments of a storage share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+from cosa.data.extraction import ExtractionRecord, extract_frames, remove_partial_folders
+from cosa.data.frame_digests import FrameDigests, frame_name
+from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.data.media_limits import MediaLimits
+from cosa.errors import DataError
+from workflows.results.atomic import flush, flush_tree
+from workflows.results.locks import HeldError, exclusive
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How frames of clips are extracted. name: stands for all of it, in the names of entries."""
+
+    name: str
+    fps: float
+    short_side: int | None
+    jpeg_quality: int
+    limits: MediaLimits
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """A folder of frames. An entry appears by one rename when all of it is on the disk; nothing changes it afterwards."""
+
+    root: Path
+
+    def remove_leftovers(self) -> None:
+        """Delete what killed extractions left, unless another extraction works here."""
+        if not self.root.is_dir():
+            return
+        with suppress(HeldError), exclusive(self.lock_file, "the store of frames"):
+            remove_partial_folders(self.root)
+
+    @property
+    def lock_file(self) -> Path:
+        """Return the file that every extraction has locked, together with others, while it works."""
+        return self.root / ".lock"
+
+    def known(self, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord | None:
+        """Return the record of a clip whose frames the store has; None if not. Arguments as of `add`."""
+        found = _known(entry_of(self.root, clip, sampling.name), clip, sampling.name, read_all)
+        return None if found is None else replace(found, video_id=video_id, reader="")
+
+    def add(self, video: Path, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord:
+        """Extract a clip's frames, unless the store has them.
+
+        Args:
+            video: the file.
+            video_id: for the record.
+            clip: digest of the file's content.
+            sampling: how frames are extracted.
+            read_all: whether to read frames that the store has through, and to extract them again if any is damaged.
+
+        Returns:
+            the record; `reader` is empty if the store had the frames.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        known = self.known(video_id, clip, sampling, read_all=read_all)
+        if known is not None:
+            return known
+        entry = entry_of(self.root, clip, sampling.name)
+        unfinished = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
+        try:
+            record = extract_frames(
+                video, unfinished, sampling.fps, sampling.short_side, sampling.jpeg_quality,
+                video_id=video_id, clip=clip, extraction=sampling.name, limits=sampling.limits,
+            )  # fmt: skip
+            if record.error is None:
+                flush_tree(unfinished)
+                _publish(unfinished, entry)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return record
+
+
+def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> ExtractionRecord | None:
+    """Return the record of an entry whose frames are intact: as far as their sizes tell, or all that is in them."""
+    try:
+        digests = FrameDigests.read(entry, clip, extraction)
+        record = ExtractionRecord(**digests.record)
+        if read_all:
+            digests.check_all(entry)
+        sizes = sum((entry / frame_name(number)).stat().st_size for number in range(1, record.frames + 1))
+    except (DataError, OSError, TypeError):
+        return None
+    return record if sizes == record.bytes and len(digests.digests) == record.frames else None
+
+
+def _publish(unfinished: Path, entry: Path) -> None:
+    """Give an entry its name, in place of a damaged one, or of an equal one that another process has made meanwhile."""
+    if entry.exists():
+        old = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
+        entry.rename(old)
+        unfinished.rename(entry)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        unfinished.rename(entry)
+    flush(entry.parent)
+
+
+def link_frames(folder: Path, frames: StoredFrames) -> None:
+    """Make `folder/<video_id>/frame_0001.jpg` and so on lead to the store, for people and other programs.
+
+    A clip's folder is a link; that of a clip whose name is also a folder of others ("yoga" and "yoga/1") holds links.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    above = {video_id[:at] for video_id in frames.clips for at, letter in enumerate(video_id) if letter == "/"}
+    for video_id in frames.clips:
+        entry = frames.entry(video_id)
+        if video_id in above:
+            _link_all(folder / video_id, {path.name: path for path in entry.iterdir()})
+        else:
+            _link_all((folder / video_id).parent, {(folder / video_id).name: entry})
+
+
+def _link_all(folder: Path, targets: Mapping[str, Path]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in targets.items():
+        (folder / name).symlink_to(os.path.relpath(target, folder))
