@@ -5,8 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
-from tests.end_to_end.commands import SMALL_CORPUS, none_left, run, run_until, sets
+from tests.end_to_end.commands import SMALL_CORPUS, Done, none_left, run, run_until, sets
+from tests.end_to_end.tiny import tiny_experiment
 from workflows.execution.progress import read_records
 from workflows.execution.whereabouts import noted_workers
 
@@ -110,3 +112,58 @@ def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last
     assert manifest["metrics"]["mean_loss"] == min(row["mean_loss"] for row in table)
     assert manifest["details"]["selected_mode"] == "min"
     assert none_left(tmp_path) == []
+
+
+def test_a_widened_sweep_runs_new_values_only(tmp_path: Path) -> None:
+    """From a finished sweep and from one that was interrupted; the result is that of a sweep over all values at once."""
+    spec = tiny_experiment(tmp_path)
+
+    def swept(values: str, storage: str = "storage") -> Done:
+        sweep = f"stages.retrieval.sweep={{learning_rate: [{values}], max_concurrent: 1}}"
+        done = run("run-experiment", spec, *sets(f"storage={tmp_path / storage}", sweep))
+        assert done.code == 0, done.output
+        return done
+
+    def results(storage: str = "storage") -> list[Path]:
+        folders = (tmp_path / storage / "tiny" / "retrieval").glob("[!.]*")
+        return sorted((folder for folder in folders if folder.suffix != ".partial"), key=lambda path: path.stat().st_mtime_ns)
+
+    swept("1e-3, 1e-5")
+    widened = swept("1e-4, 1e-3, 1e-5")
+    first, second = results()
+    assert f"2 of 3 trials were run before (as tiny/retrieval/{first.name})" in widened.output
+    for name in ("lr-0.001", "lr-1e-05"):
+        assert read_records(second / "trials" / name) == read_records(first / "trials" / name)
+        assert len(noted_workers(second / "trials" / name)) == 1
+    swept("1e-4, 1e-3, 1e-5", "at-once")
+    (expected,) = results("at-once")
+    tables = [json.loads((folder / "trials.json").read_text()) for folder in (second, expected)]
+    assert tables[0] == tables[1]
+    ours, theirs = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (second, expected))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    best = {json.loads((folder / "trials.json").read_text())[0]["learning_rate"] for folder in (first, second)}
+    worse = next(value for value in (1e-3, 1e-4, 1e-5) if value not in best)
+    assert "run before" not in swept(str(worse)).output, "of the worse ones no checkpoint was kept"
+    assert "1 of 1 trial was run before" in swept(f"{tables[0][0]['learning_rate']}").output
+
+
+def test_a_sweep_that_was_changed_after_an_interruption_repeats_no_trial(tmp_path: Path) -> None:
+    spec = tiny_experiment(tmp_path)
+
+    def given(values: str) -> tuple[str, ...]:
+        sweep = f"stages.retrieval.sweep={{learning_rate: [{values}], max_concurrent: 1}}"
+        return ("run-experiment", spec, *sets(f"storage={tmp_path / 'storage'}", sweep))
+
+    def states() -> dict[str, str]:
+        found = (tmp_path / "storage" / "tiny" / "retrieval").glob("*.partial/trials/*/trial.json")
+        return {path.parent.name: json.loads(path.read_text())["state"] for path in found}
+
+    run_until(lambda: "finished" in states().values(), signal.SIGTERM, *given("1e-3, 1e-5"))
+    (partial,) = (tmp_path / "storage" / "tiny" / "retrieval").glob("*.partial")
+    changed = run(*given("1e-4, 1e-3"))
+    assert changed.code == 0, changed.output
+    assert "1 of 2 trials was run before" in changed.output
+    (result,) = (path for path in partial.parent.glob("[!.]*") if path != partial)
+    assert read_records(result / "trials" / "lr-0.001") == read_records(partial / "trials" / "lr-0.001")
+    assert len(noted_workers(result / "trials" / "lr-0.001")) == 1
+    assert run(*given("1e-3, 1e-5")).code == 0, "the interrupted sweep lost nothing"

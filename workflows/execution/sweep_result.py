@@ -25,7 +25,7 @@ from workflows.execution.trials import Trial, TrialBook, is_logarithmic
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.layout import CHECKPOINT_FOLDER, TRIALS_TABLE
 from workflows.spec.sweep import SweepSection
 
 Context = StageContext[TrainSection]
@@ -57,7 +57,7 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     if not ranked:
         raise UserError(f"no trial left an intact checkpoint; start again with --force {context.step.name}")
     sign = -1 if metric.lower_is_better else 1
-    winner = max(ranked.values(), key=lambda one: sign * one.best.values[metric.name])
+    winner = max(ranked.values(), key=lambda one: (sign * one.best.values[metric.name], bool(one.saved)))
     runs[winner.trial.name].tags({"cosa.best_trial": "yes"})
     table = _write_tables(context, book, ranked, metric, winner)
     _draw(context, settings, ranked, metric, winner)
@@ -82,14 +82,28 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
 def _ranked_trials(context: Context, book: TrialBook, metric: Metric) -> dict[str, RankedTrial]:
     """Return by name all trials that ended and left an intact checkpoint."""
     storage, warn = storage_of(context), context.run.tracker.reporter.warn
-    ranked = {}
+    ranked: dict[str, RankedTrial] = {}
     for trial in book.done:
+        records = read_records(book.folder_of(trial))
+        if trial.taken_from:
+            ranked |= _taken_trial(book, trial, records, metric)
+            continue
         run = RunFolder.at(storage, f"{run_name(context)}-{trial.name}")
-        records, saved = read_records(book.folder_of(trial)), intact_checkpoints(run, warn)
+        saved = intact_checkpoints(run, warn)
         best = best_evaluation(records, metric, saved)
         if best is not None:
             ranked[trial.name] = RankedTrial(trial, records, best, run, saved)
     return ranked
+
+
+def _taken_trial(book: TrialBook, trial: Trial, records: Sequence[Record], metric: Metric) -> dict[str, RankedTrial]:
+    """Return, by name, a trial of an earlier sweep. Its checkpoint is here if it was the best, and otherwise was not kept."""
+    best = best_evaluation(records, metric, {record.step for record in records})
+    if best is None:
+        return {}
+    folder = book.folder_of(trial).absolute()
+    saved = {best.step: CHECKPOINT_FOLDER} if (folder / CHECKPOINT_FOLDER).is_dir() else {}
+    return {trial.name: RankedTrial(trial, records, best, RunFolder.at(folder), saved)}
 
 
 def _end_run(run: RunRecorder, ranked: RankedTrial | None, records: Sequence[Record]) -> None:
@@ -112,7 +126,7 @@ def _write_tables(
     ]  # fmt: skip
     others = [trial for trial in book.trials if trial.name not in ranked]
     table += [{"trial": trial.name, **trial.parameters, "state": trial.state} for trial in others]
-    (context.folder / "trials.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    (context.folder / TRIALS_TABLE).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     with (context.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in table for name in row)))
         writer.writeheader()

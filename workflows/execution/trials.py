@@ -29,7 +29,8 @@ class Trial:
     """One trial.
 
     parameters: values of fields of the stage. state: 'stopped' if a scheduler ended it early, 'failed' by a mistake of its own,
-    which it would make again, 'lost' by anything else. reason: why it failed or was lost. number: in Optuna's study.
+    which it would make again, 'lost' by anything else. reason: why it failed or was lost. number: in Optuna's study. identity:
+    digest of everything that decides its result. taken_from: the folder of an earlier sweep's result, which ran it.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Trial:
     state: State = "waiting"
     reason: str = ""
     number: int | None = None
+    identity: str = ""
+    taken_from: str = ""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from workflows.cluster.nodes import alive_nodes
 from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
 from workflows.execution.context import StageContext
+from workflows.execution.earlier_trials import identify, take_over_trials
 from workflows.execution.fit import fit_in_background, trainer_of
 from workflows.execution.progress import Follower, Record, read_records
 from workflows.execution.record_forwarder import RecordForwarder
@@ -27,11 +28,10 @@ from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_wo
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
 from workflows.records.tracking import STAGE_KIND, RunRecorder
-from workflows.results.layout import RAY_FOLDER, RUN_NOTE
+from workflows.results.layout import RAY_FOLDER, RUN_NOTE, TRIALS_FOLDER
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
 
-TRIALS_FOLDER = "trials"
 Context = StageContext[TrainSection]
 
 
@@ -52,6 +52,7 @@ def sweep(context: Context) -> StageOutcome:
         trials = [book.add(values) for values in planned(settings, context.seed)]
         for trial in trials:
             check_batch(context.step.name, _section_of(context, trial), resources.workers)
+        _take_over(context, book, trials)
         source, total = PlannedTrials([trial for trial in trials if trial.state == "waiting"]), len(book.trials)
     at_once = _trials_at_once(context, settings, resources, total)
     watch = _Watch(context, book, total)
@@ -74,6 +75,20 @@ def sweep(context: Context) -> StageOutcome:
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     return best_trial(context, book, watch.runs)
+
+
+def _take_over(context: Context, book: TrialBook, trials: list[Trial]) -> None:
+    """Use what earlier sweeps have done of these trials, and say so."""
+    identify(context, trials)
+    for trial in trials:
+        book.write(trial)
+    count = take_over_trials(context, book)
+    if count:
+        sources = sorted({trial.taken_from for trial in trials if trial.taken_from})
+        where = f" (as {', '.join(sources)})" if sources else ""
+        all_trials = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
+        text = f"{context.step.name}: {count} of {all_trials} {'were' if count > 1 else 'was'} run before{where}"
+        context.run.tracker.reporter.print(f"  [dim]{text}[/]")
 
 
 def _sweep_of(context: Context) -> SweepSection:

@@ -51,7 +51,17 @@ def extraction_name(section: StageSection, dataset: DatasetSection) -> str:
 
 
 def fingerprint_of(step: Step, basis: Basis) -> str:
-    """Return the digest of everything that decides the result of a stage.
+    """Return the digest of everything that decides the result of a stage."""
+    return digest_of_identity(identity_of(step, basis))
+
+
+def digest_of_identity(identity: Mapping[str, Any]) -> str:
+    """Return the digest by which a result is found."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
+    """Return everything that decides the result of a stage, as data that JSON can hold.
 
     What it reads counts by content: the names of datasets, splits, files and other stages do not.
     """
@@ -60,7 +70,7 @@ def fingerprint_of(step: Step, basis: Basis) -> str:
     fields = result_fields(section)
     for path in {path for read in reads for path in read.named_in()}:
         _remove(fields, path)
-    identity = {
+    return {
         "kind": step.kind,
         "version": step.version,
         "section": fields,
@@ -69,7 +79,6 @@ def fingerprint_of(step: Step, basis: Basis) -> str:
         "reads": sorted({json.dumps(found, sort_keys=True) for read in reads if (found := read.identity(basis)) is not None}),
         "extensions": {name: digest for name, digest in step.data.items() if name.startswith(EXTENSION)},
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _remove(fields: Any, path: Sequence[str | int]) -> None:
