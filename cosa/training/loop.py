@@ -1,6 +1,7 @@
 """The one training loop: pretraining and every finetuning task run through here."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from cosa.training.optimizer import set_learning_rate
 from cosa.training.sharding import full, full_copy, is_sharded
 from cosa.training.shared_memory import PREFETCH, in_shared_memory
 from cosa.training.training_settings import TrainingSettings
+
+CHECKPOINT_SECONDS = 600.0  # between checkpoints, where a run does not say after how many steps
 
 
 class _StepsFrom(Sampler[int]):
@@ -119,7 +122,7 @@ class Trainer:
         return [math.ceil(self.total_steps * (i + 1) / count) for i in range(count)]
 
     def checkpoint_steps(self) -> set[int]:
-        """Numbers of steps done at which the run saves without validating."""
+        """Numbers of steps done at which the run saves without validating, if these are given."""
         every = self.settings.checkpoint_every
         return set(range(every, self.total_steps, every)) - set(self.evaluation_steps()) if every else set()
 
@@ -136,13 +139,14 @@ class Trainer:
             on_log: called on worker 0 with the number of steps done and a record of losses, rate and speed. Every stop has
                 one, so that a run that resumes from there makes the same records.
             on_evaluation: called on all workers at `evaluation_steps`.
-            on_checkpoint: called on all workers at `checkpoint_steps`.
+            on_checkpoint: called on all workers at `checkpoint_steps`, or else at the first record ten minutes after the last
+                stop.
             should_stop: asked on worker 0 at every record, the only place where workers agree anyway. If so, all save by
                 `on_checkpoint` and end.
         """
         evaluations, checkpoints = set(self.evaluation_steps()), self.checkpoint_steps()
         stops = evaluations | checkpoints
-        meter = Meter(self.device)
+        meter, saved = Meter(self.device), time.monotonic()
         self.losses.train()
         for batch in self._loader():
             if isinstance(batch, UserError):
@@ -150,21 +154,22 @@ class Trainer:
             meter.waited()
             meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
             self.step += 1
-            stopping = False
+            stopping = is_due = False
             if self.step % self.settings.log_every == 0 or self.step in stops:
-                record = self._record(meter, should_stop)
-                stopping = record.pop("asked_to_stop") > 0
+                record = self._record(meter, should_stop, time.monotonic() - saved)
+                stopping, is_due = record.pop("asked_to_stop") > 0, record.pop("checkpoint_is_due") > 0
                 if rank() == 0:
                     on_log(self.step, record)
             if self.step in evaluations:
                 on_evaluation(self.step)
                 self.losses.train()
-            elif (stopping or self.step in checkpoints) and on_checkpoint is not None:
+            elif (stopping or is_due or self.step in checkpoints) and on_checkpoint is not None:
                 on_checkpoint(self.step)
             if stopping:
                 return
-            if self.step in stops:
+            if is_due or self.step in stops:
                 meter.restart()
+                saved = time.monotonic()
 
     def _loader(self) -> DataLoader[Batch | UserError]:
         workers = self.settings.loader_workers
@@ -235,15 +240,18 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
-    def _record(self, meter: Meter, should_stop: Callable[[], bool]) -> LogRecord:
-        """Means of all workers since the last record, and `asked_to_stop`, above 0 if they were.
+    def _record(self, meter: Meter, should_stop: Callable[[], bool], seconds: float) -> LogRecord:
+        """Means of all workers since the last record; `asked_to_stop`, above 0 if they were; and `checkpoint_is_due`, above 0
+        if worker 0 finds it is. seconds: since the last checkpoint.
 
         Raises:
             NonFiniteLossError: too many steps had to be left out.
         """
         values, bad = meter.record()
         asked = float(rank() == 0 and should_stop())
-        means = mean_of_workers({**values, "skipped_steps": float(self.guard.count), "asked_to_stop": asked})
+        due = float(rank() == 0 and self.settings.checkpoint_every is None and seconds >= CHECKPOINT_SECONDS)
+        flags = {"asked_to_stop": asked, "checkpoint_is_due": due}
+        means = mean_of_workers({**values, "skipped_steps": float(self.guard.count), **flags})
         if means.pop("skipped_steps") > 0:
             skipped = self.guard.check(bad, self._samples_of, values["learning_rate"])
             means = {name: value for name, value in means.items() if math.isfinite(value)}

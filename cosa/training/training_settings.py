@@ -66,7 +66,9 @@ class LoopSettings(Section):
         1, description="how often training stops to validate and to save a checkpoint, evenly spread, the last at the end"
     )
     checkpoint_every: PositiveInt | None = no_effect(
-        None, description="steps between checkpoints to resume from, besides those of evaluations; left out: only those"
+        None,
+        description="steps between checkpoints to resume from, besides those of evaluations; left out: there is one every ten "
+        "minutes",
     )
     max_skipped_steps: NonNegativeInt = no_effect(
         0, description="updates that are left out because a loss or gradient is not finite before training stops"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -139,13 +140,15 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
         assert "interrupted; finished work is saved. Resume with:" in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
-    before = partial(prepared)  # after SIGTERM it has saved first: no step is done twice
-    assert before is not None
-    (run_folder,) = (before / "ray").iterdir()
-    assert max(saved_checkpoints(RunFolder.at(run_folder))) == max(losses(before))
+        assert "pretrain: saves what is done, and ends" in stopped.output
+        before = partial(prepared)  # It has saved first: no step is done twice.
+        assert before is not None
+        (run_folder,) = (before / "ray").iterdir()
+        saved = max(saved_checkpoints(RunFolder.at(run_folder)))
+        assert saved == max(losses(before))
 
     killed = run_until(lambda: has_step(prepared, 9), signal.SIGKILL, *arguments(prepared))
-    assert "interrupted: resumes where it stopped" in killed.output
+    assert f"interrupted: resumes at step {saved}\n" in re.sub(" +\n", "\n", killed.output)
     workers_ended(prepared)  # one of the killed run must not be taken for one of the next
     damaged = truncate_latest_checkpoint(prepared)
     resumed = run_disturbed(goes_on(prepared), kill_a_worker(prepared), *arguments(prepared))

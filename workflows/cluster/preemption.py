@@ -1,4 +1,7 @@
-"""SIGTERM: schedulers send it before they take a machine away. Training then saves where it is and ends with code 75."""
+"""Ctrl-C, and SIGTERM, which schedulers send before they take a machine away: training saves where it is, and ends.
+
+The exit code after SIGTERM is 75, by which schedulers know to start it again.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 
 EXIT_CODE = 75  # EX_TEMPFAIL: schedulers start such a job again
 GRACE_SECONDS = 60.0  # for saving; if the machine is gone before, the checkpoint before that one serves
+SAVING = "saves what is done, and ends (Ctrl-C once more: without saving)"
 STOP_FILE = "stop"  # in the folder of a training: its workers look for it at every record
 
 

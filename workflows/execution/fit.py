@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import UserError
-from workflows.cluster.preemption import GRACE_SECONDS, Preempted
+from workflows.cluster.preemption import GRACE_SECONDS
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.cluster.ray_private import trainer_class
 from workflows.cluster.ray_watch import RayLostInterrupt
@@ -105,14 +105,15 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
     Args:
         trainer: of Ray Train, or a tuner of Ray Tune.
         on_poll: called several times a second.
-        ask_to_stop: is called when the process is asked to end, and makes what runs save and end; without it nothing is saved.
+        ask_to_stop: is called when the process is asked to end, by Ctrl-C or SIGTERM, and makes what runs save and end; a
+            second Ctrl-C does not wait for that. Without it nothing is saved.
 
     Returns:
         fit's result.
 
     Raises:
         UserError: a worker raised one.
-        Preempted: the process was asked to end; what could be saved is saved.
+        KeyboardInterrupt: the process was asked to end; what could be saved is saved.
     """
     outcome: dict[str, Any] = {}
     kills = memory_kills()
@@ -137,8 +138,8 @@ def fit_in_background(trainer: Any, on_poll: Callable[[], Any], ask_to_stop: Cal
 
     try:
         wait()
-    except Preempted:
-        if ask_to_stop is not None:
+    except KeyboardInterrupt as asked:
+        if ask_to_stop is not None and not isinstance(asked, RayLostInterrupt):
             with suppress(RayLostInterrupt):  # Whoever ended this process may have ended Ray, too.
                 ask_to_stop()
                 wait(GRACE_SECONDS)

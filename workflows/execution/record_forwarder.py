@@ -12,7 +12,7 @@ from workflows.execution.progress import MEAN_LOSS, Follower, Record
 class RecordForwarder:
     """Sends records of a training to the live line and to MLflow.
 
-    Warnings of earlier invocations are left out. Their metrics are sent again, because MLflow stores equal points once.
+    Of earlier invocations nothing is shown, but their metrics are sent again, because MLflow stores equal points once.
     trial: the name of a trial; None without a sweep.
     run: that of the trial in MLflow; None for that of the stage.
     """
@@ -30,8 +30,9 @@ class RecordForwarder:
 
     def __call__(self, record: Record) -> None:
         """Forward one record."""
+        is_new = record.seconds >= self.since
         if record.kind == "warning":
-            if record.seconds < self.since:
+            if not is_new:
                 return
             self.context.run.tracker.reporter.warn(f"{self.name}: {record.text}")
             return
@@ -44,5 +45,6 @@ class RecordForwarder:
             values = {f"train/{name}": value for name, value in record.values.items()}
         if values:
             self.run.metrics(values, record.step, record.seconds)
-        figures = record.values if record.kind == "train" else self.context.line.figures
-        self.context.line.update("step", record.step, record.total, figures)
+        if is_new:
+            figures = record.values if record.kind == "train" else self.context.line.figures
+            self.context.line.update("step", record.step, record.total, figures)

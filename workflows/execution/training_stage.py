@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, model_validator
 
+from cosa.checksums import CHECKSUMS
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.section import no_effect
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
+from workflows.execution.trials import TrialBook
+from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE, TRIALS_FOLDER
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
 from workflows.spec.reads import CheckpointRead, PretrainedRead, Read, datasets_read
@@ -204,6 +209,17 @@ class TrainingKind(StageKind[T]):
     def swept(self, section: T) -> Collection[str]:
         """Return the fields of its sweep."""
         return section.sweep.fields if section.sweep is not None else ()
+
+    def how_it_resumes(self, section: T, unfinished: Path) -> str:
+        """Say from which step on training goes on, or how many trials of a sweep are done."""
+        if section.sweep is not None:
+            done = len(TrialBook.read(unfinished / TRIALS_FOLDER).done)
+            return f"goes on after {done} trial{'s' if done != 1 else ''}" if done else "goes on with its trials"
+        if (unfinished / STORAGE_NOTE).is_file():
+            return "resumes from its last checkpoint"
+        saved = [path.parent.name for path in unfinished.glob(f"{RAY_FOLDER}/*/checkpoint_*/{CHECKSUMS}")]
+        steps = [int(found[0]) for name in saved if (found := re.findall(r"^checkpoint_(\d+)", name))]
+        return f"resumes at step {max(steps)}" if steps else "starts over, because it had saved no checkpoint yet"
 
     def registers_as(self, section: T) -> str | None:
         """Return the name in its section."""

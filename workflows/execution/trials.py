@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cosa.data.batches import random_stream
 from workflows.results.atomic import write_atomically
 from workflows.spec.sweep import Draw, SweepSection, Values
 
@@ -130,6 +129,8 @@ def planned(sweep: SweepSection, seed: int) -> Iterator[dict[str, Any]]:
         for combination in itertools.product(*sweep.fields.values()):
             yield dict(zip(sweep.fields, combination, strict=True))
         return
+    from cosa.data.batches import random_stream
+
     assert sweep.search == "random"
     assert sweep.trials is not None
     for index in range(sweep.trials):

@@ -10,7 +10,7 @@ from typing import Any
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
-from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop
+from workflows.cluster.preemption import SAVING, ask_to_stop, forget, is_asked_to_stop
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
 from workflows.execution.context import StageContext
 from workflows.execution.earlier_trials import identify, take_over_trials
@@ -64,6 +64,7 @@ def sweep(context: Context) -> StageOutcome:
 
             def ask() -> None:
                 search.is_ending = True
+                context.run.tracker.reporter.print(f"  {context.step.name}: {SAVING}")
                 watch.ask_to_stop()
 
             with context.cluster.watched():

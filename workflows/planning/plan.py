@@ -191,7 +191,8 @@ class _Planner:
         if holder is not None:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
-            return replace(step, reason="interrupted: resumes where it stopped", resumes=True)
+            how = kind_of(step.section).how_it_resumes(step.section, self.storage.partial(step.name, fingerprint))
+            return replace(step, reason=f"interrupted: {how}", resumes=True)
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")

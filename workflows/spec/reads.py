@@ -253,7 +253,7 @@ class MediaRead(Read):
 
 def naming_clips(*uses: AnnotationUse) -> tuple[AnnotationUse, ...]:
     """Return those of some annotation files that say which clips are read: references may be of more."""
-    return tuple(use for use in uses if use.kind != "references")
+    return tuple(AnnotationUse(use.split, use.kind, only_ids=True) for use in uses if use.kind != "references")
 
 
 def _detail(media: Media, missing: MissingMedia) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from cosa.evaluation.metric import Metric
@@ -158,6 +159,11 @@ class StageKind(ABC, Generic[S]):
         """Return everything that decides which frames it extracts of a clip; nothing if it extracts none."""
         del section
         return {}
+
+    def how_it_resumes(self, section: S, unfinished: Path) -> str:
+        """Say what becomes of the work that an interrupted stage has left in a folder."""
+        del section, unfinished
+        return "starts over"
 
     def lineage(self, section: S) -> Lineage | None:
         """Return the lineage of the model that it trains or uses; None if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -82,6 +83,11 @@ class Extract(StageKind[ExtractSection]):
         yield MediaRead(("dataset",), section.dataset, of="clips", named_by=uses, may_lack=section.max_unreadable)
         for use in uses:
             yield AnnotationsRead(("dataset",), section.dataset, use)
+
+    def how_it_resumes(self, section: ExtractSection, unfinished: Path) -> str:
+        """Say that nothing is done twice."""
+        del section, unfinished
+        return "goes on with the clips that are left"
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""

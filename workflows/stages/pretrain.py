@@ -15,7 +15,7 @@ from cosa.section import OneOf, Section, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
-from workflows.spec.reads import AnnotationsRead, MediaRead, Read
+from workflows.spec.reads import AnnotationsRead, MediaRead, Read, naming_clips
 from workflows.spec.stage_kind import GlobalBatch, Lineage
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Pretrain(TrainingKind[PretrainSection]):
         for index, corpus in enumerate(section.corpora):
             where = ("corpora", index)
             use = AnnotationUse(corpus.split, "captions", fewest_samples=corpus.batch_size)
-            yield MediaRead((*where, "dataset"), corpus.dataset, named_by=(use,))
+            yield MediaRead((*where, "dataset"), corpus.dataset, named_by=naming_clips(use))
             yield AnnotationsRead((*where, "split"), corpus.dataset, use)
 
     def validation(self, section: PretrainSection) -> Validation | None:

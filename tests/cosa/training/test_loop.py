@@ -13,6 +13,7 @@ from cosa.data.sample import Sample
 from cosa.draws import Draws
 from cosa.errors import DataError, UserError
 from cosa.objectives.all_objectives import batch_needs
+from cosa.training import loop
 from cosa.training.building import build_trainer
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
 from cosa.training.loop import Trainer, resolved_precision, seed_step
@@ -154,6 +155,21 @@ def test_checkpoints_between_evaluations() -> None:
     assert without_speed(records)[8]["learning_rate"] == without_speed(expected)[8]["learning_rate"]
     for ours, theirs in zip(trainer.losses.model.parameters(), plain.losses.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_checkpoints_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made at records, and the records stay the same."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    trainer, saved, records = make_trainer(log_every=3), [], {}
+    trainer.run(records.__setitem__, lambda step: None, saved.append)
+    assert saved == [3, 6]
+    assert without_speed(records) == without_speed(train(make_trainer(log_every=3)))
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e9)
+    make_trainer(log_every=3).run(on_checkpoint=saved.append)
+    assert saved == [3, 6]
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    make_trainer(log_every=3, checkpoint_every=4).run(on_checkpoint=saved.append)
+    assert saved == [3, 6, 4]
 
 
 def test_asked_to_stop_it_saves_at_the_next_record_and_ends() -> None:

@@ -323,9 +323,16 @@ def test_interrupted(here: Path) -> None:
     first = plan()
     finish(first, "corpus", "made-frames")
     step = next(step for step in first.steps if step.name == "pretrain")
-    first.storage.partial("pretrain", str(step.fingerprint)).mkdir(parents=True)
+    partial = first.storage.partial("pretrain", str(step.fingerprint))
+    partial.mkdir(parents=True)
     again = next(step for step in plan().steps if step.name == "pretrain")
-    assert (again.action, again.reason, again.resumes) == ("run", "interrupted: resumes where it stopped", True)
+    reason = "interrupted: starts over, because it had saved no checkpoint yet"
+    assert (again.action, again.reason, again.resumes) == ("run", reason, True)
+    for name in ("checkpoint_00000008", "checkpoint_00000012_2", "checkpoint_00000016"):
+        (partial / "ray" / "demo-pretrain" / name).mkdir(parents=True)
+        if not name.endswith("16"):  # It was being written.
+            (partial / "ray" / "demo-pretrain" / name / "checksums.json").touch()
+    assert reasons(plan())["pretrain"] == "interrupted: resumes at step 12"
     other = next(step for step in plan("seed=3").steps if step.name == "pretrain")
     assert (other.reason, other.resumes) == ("new", False)
 

@@ -1,5 +1,6 @@
 """`matrix:`: which stages it makes, what their fields are, and what of it makes no sense."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,9 @@ def test_a_single_stage_keeps_its_fingerprint(tmp_path: Path, monkeypatch: pytes
     for name in ("a", "b"):
         Path(name).mkdir()
     for name in ("a.json", "b.json", "c.json", "d.json"):
-        Path(name).write_text("[]")
+        Path(name).write_text(json.dumps([{"video_id": "x", "desc": f"of {name}"}]))
+    for name in ("a", "b"):
+        Path(name, "x.jpg").touch()
     written = "  tuned: {kind: finetune, task: retrieval, epochs: 1, dataset: two, learning_rate: 0.1}\n"
     plain = load(tmp_path, text=SPEC.partition("  tuned:")[0] + written)
     made = make_plan(load(tmp_path, text=SPEC))
