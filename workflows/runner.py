@@ -46,7 +46,6 @@ from workflows.terminal.reporter import Reporter, StageLine, duration
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
-SERVERS = ("http:", "https:", "databricks:")  # These store artifacts themselves.
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def tracking_place(experiment: Experiment) -> TrackingStore:
     """Return where the experiment's runs are recorded."""
     storage = Path(experiment.section.storage).expanduser().absolute()
     uri = experiment.section.tracking.uri
-    if uri is not None and uri.startswith(SERVERS):
+    if uri is not None and experiment.section.tracking.is_server:
         return TrackingStore(uri, experiment.name, None)
     # A database holds no files, and by default MLflow would put them into the working directory.
     return TrackingStore(uri or local_store(storage), experiment.name, f"{local_artifacts(storage)}/{experiment.name}")

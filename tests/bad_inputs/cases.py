@@ -38,8 +38,8 @@ CAPTIONS = json.dumps([{"video_id": f"v{i}", "desc": f"caption {i}"} for i in ra
 ANSWERS = json.dumps([{"video_id": f"v{i}", "question": "what", "answer": f"thing {i}"} for i in range(4)])
 FILES = {
     "spec.yaml": SPEC,
-    "images/v0.jpg": "",
-    "clips/v0.mp4": "",
+    **{f"images/v{i}.jpg": "" for i in range(4)},
+    **{f"clips/v{i}.mp4": "" for i in range(4)},
     "train.json": CAPTIONS,
     "val.json": CAPTIONS,
     "questions.json": ANSWERS,

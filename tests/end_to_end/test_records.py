@@ -129,6 +129,10 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     assert first.count("| run |") == 10
 
 
+def uploading(uri: str) -> tuple[str, str]:
+    return f"tracking.uri={uri}", "tracking.checkpoints=upload"
+
+
 def test_training_outlives_its_server_and_no_step_is_missing(
     tmp_path: Path, small_run: SmallRun, server: TrackingServer
 ) -> None:
@@ -150,7 +154,7 @@ def test_training_outlives_its_server_and_no_step_is_missing(
         lambda: has_step(STEPS // 10),
         away_for_a_while,
         *("run-experiment", "experiments/quickstart.yaml", "--only", "pretrain"),
-        *sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING, f"tracking.uri={server.uri}"),
+        *sets(f"storage={storage}", *SMALL_CORPUS, *SMALL_TRAINING, *uploading(server.uri)),
         *sets(*(f"stages.pretrain.corpora.{i}.steps={STEPS // 3}" for i in range(3)), "stages.pretrain.register_as=demo"),
     )
     assert done.code == 0, done.output
@@ -174,7 +178,7 @@ def test_what_a_server_that_was_away_has_missed_is_sent_once(tmp_path: Path, ser
     """The same command has nothing to do meanwhile: the records wait in a file, for cosa sync."""
     server.stop()
     spec = tiny_experiment(tmp_path)
-    given = ("run-experiment", spec, *sets(f"storage={tmp_path}/storage", f"tracking.uri={server.uri}"))
+    given = ("run-experiment", spec, *sets(f"storage={tmp_path}/storage", *uploading(server.uri)))
     assert run(*given).code == 0
     (unsent,) = (tmp_path / "storage" / "tiny").glob("unsent-*.jsonl")
     again = run(*given)

@@ -116,7 +116,9 @@ def through_server(tmp_path_factory: pytest.TempPathFactory, spec: Path, store: 
     """The undisturbed run, recorded by `mlflow server`; what the server has is looked at while it is there."""
     storage = tmp_path_factory.mktemp("through-server")
     with mlflow_server(database, store, storage.with_suffix(".log")) as server:
-        done = run("run-experiment", str(spec), *sets(f"storage={storage}", f"tracking.uri={server}"))
+        done = run(
+            "run-experiment", str(spec), *sets(f"storage={storage}", f"tracking.uri={server}", "tracking.checkpoints=upload")
+        )
         assert done.code == 0, done.output
         assert f"MLflow:    {server}/#/experiments/" in done.output
         _look_at_server(MlflowClient(tracking_uri=server), storage, store)

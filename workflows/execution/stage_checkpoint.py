@@ -21,7 +21,7 @@ def checkpoint_folder(context: StageContext[Any], reference: str | None) -> str 
 
 
 def uploaded_checkpoints(context: StageContext[Any]) -> str:
-    """Return which checkpoints MLflow should have: best, last, all or none."""
+    """Return which checkpoints MLflow should have: see `TrackingSection`."""
     return context.plan.experiment.section.tracking.checkpoints
 
 

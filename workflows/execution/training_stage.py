@@ -185,9 +185,11 @@ class TrainingKind(StageKind[T]):
 
     def check_with_others(self, name: str, section: T, experiment: Experiment, report: Report) -> None:
         """Report a model to be registered that MLflow would not get."""
-        if section.register_as is not None and experiment.section.tracking.checkpoints == "none":
+        tracking = experiment.section.tracking
+        if section.register_as is not None and not tracking.has_checkpoints:
             report(
-                "a registered model has to be in MLflow, but tracking.checkpoints: none keeps it out; write best",
+                f"a registered model has to be in MLflow, but tracking.checkpoints: {tracking.checkpoints} keeps it out; write "
+                "upload",
                 "stages", name, "register_as",
             )  # fmt: skip
 

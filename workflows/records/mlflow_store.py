@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from workflows.records.artifact_links import log_folder
 from workflows.records.model_registry import NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
 from workflows.results.atomic import write_atomically
@@ -196,7 +197,7 @@ class Sender:
         path, folder = Path(operation["path"]), operation["folder"] or None
         with _patience():
             if path.is_dir():
-                client.log_artifacts(self.mlflow_ids[operation["run"]], str(path), folder)
+                log_folder(client, self.mlflow_ids[operation["run"]], path, folder or "")
             else:
                 client.log_artifact(self.mlflow_ids[operation["run"]], str(path), folder)
 

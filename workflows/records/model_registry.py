@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workflows.records.artifact_links import log_folder
+
 CHAMPION = "champion"
 FINGERPRINT, SHA256 = "cosa.fingerprint", "cosa.checkpoint_sha256"
 METRIC_NAME, METRIC_VALUE, METRIC_MODE = "cosa.metric_name", "cosa.metric_value", "cosa.metric_mode"
@@ -38,7 +40,7 @@ def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags:
         NotComparableError: see there.
     """
     if not _is_uploaded(client, run_id, folder, path):
-        client.log_artifacts(run_id, str(path), folder)
+        log_folder(client, run_id, path, folder)
     _make_model(client, name)
     version = _version_of(client, name, tags)
     if version is None:

@@ -169,7 +169,7 @@ class InvocationRecord:
         if files.checkpoint is not None:
             checkpoint = result / files.checkpoint
             run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)})
-            if self.experiment.section.tracking.checkpoints != "none":
+            if self.experiment.section.tracking.has_checkpoints:
                 run.artifact(checkpoint, CHECKPOINT_FOLDER)
             for (folder, _), owner in zip(files.others, behind, strict=True):
                 if owner is not None:

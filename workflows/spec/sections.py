@@ -17,6 +17,7 @@ from workflows.spec.secrets import mask_passwords
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -134,11 +135,22 @@ class TrackingSection(Section):
     uri: str | None = Field(
         None, description="http(s)://SERVER or a database's URI; left out: an sqlite file in the storage folder"
     )
-    checkpoints: Literal["best", "last", "all", "none"] = Field(
-        "best",
-        description="which go to MLflow. best: the one that a stage selects; last: that of the last step, too; all: those of "
-        "all evaluations (none is deleted before the stage ends: mind the disk); none: only path and sha256",
+    checkpoints: Literal["auto", "upload", "last", "all", "none"] = Field(
+        "auto",
+        description="which go to MLflow. auto: the one that a stage selects, without a second copy of it; a server gets its "
+        "path and sha256; upload: a server gets it, too; last: also that of the last step; all: those of all evaluations (none "
+        "is deleted before the stage ends: mind the disk); none: only path and sha256",
     )
+
+    @property
+    def is_server(self) -> bool:
+        """Whether runs are recorded by a server, which stores artifacts itself."""
+        return self.uri is not None and self.uri.startswith(SERVERS)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether the checkpoint that a stage selects goes to MLflow."""
+        return self.checkpoints != "none" and not (self.checkpoints == "auto" and self.is_server)
 
     @field_validator("uri")
     @classmethod

@@ -20,6 +20,7 @@ from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_un
 from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
+from workflows.spec.sections import TrackingSection
 from workflows.stages.finetune import FinetuneSection
 from workflows.terminal.reporter import Reporter
 
@@ -59,7 +60,7 @@ class Sweep:
     def record(self, one: Tracker) -> Any:
         """What an invocation has to record with, without the files of its parent run."""
         record: Any = InvocationRecord.__new__(InvocationRecord)
-        section = SimpleNamespace(tracking=SimpleNamespace(checkpoints="all"), seed=1)
+        section = SimpleNamespace(tracking=TrackingSection(checkpoints="all"), seed=1)
         record.plan = SimpleNamespace(result_of=lambda _: self.result)
         record.experiment = SimpleNamespace(name="demo", section=section)
         record.tracker, record.parent, record.rows, record._source = one, one.new_run("invocation"), {}, {}
