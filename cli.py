@@ -146,8 +146,9 @@ def plan(
     storage: OtherStorage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known, for programs.")] = False,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a diagram that GitHub and editors draw.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if anything would run.")] = False,
 ) -> None:
-    """Show which stages would run, which are done, and why. Runs nothing."""
+    """Show which stages would run, which are done, and why. Runs nothing. Ends with 1 if something is missing."""
     from workflows.planning.annotation_notes import annotation_notes
     from workflows.planning.drawing import as_json as json_of
     from workflows.planning.drawing import mermaid
@@ -162,12 +163,12 @@ def plan(
     check_inputs(made)
     if as_mermaid and not as_json:
         print(mermaid(made))
-        return
-    notes = annotation_notes(made)
-    if as_json:
-        print(json_of(made, notes))
+    elif as_json:
+        print(json_of(made, annotation_notes(made)))
     else:
-        Reporter().plan(made, notes)
+        Reporter().plan(made, annotation_notes(made))
+    if made.missing or (check and made.to_run):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -42,6 +43,12 @@ def run(
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "images").mkdir()
+    for name in ("t", "v"):
+        entries = [{"video_id": f"{name}{number}", "desc": "a picture"} for number in range(2)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
+        for entry in entries:
+            (tmp_path / "images" / f"{entry['video_id']}.jpg").touch()
     return tmp_path
 
 

@@ -1,11 +1,11 @@
 """The image encoder: every frame becomes a grid of tokens, independently of the other frames."""
 
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cosa.encoders.vision_checks import indivisible, unknown_encoder
 from cosa.encoders.vision_config import VisionConfig
 from cosa.errors import UserError
 
@@ -63,12 +63,9 @@ def _build_backbone(config: VisionConfig) -> Any:
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model.vision: timm cannot build {config.encoder!r} of these sizes: {error}") from error
-    patch = backbone.patch_embed.patch_size[0]
-    if config.resolution % patch:
-        raise UserError(
-            f"model.vision.resolution: {config.resolution} is not a multiple of {patch}, the patches of {config.encoder!r}; "
-            f"give {config.resolution // patch * patch or patch} or {(config.resolution // patch + 1) * patch}"
-        )
+    problem = indivisible(config.resolution, backbone.patch_embed.patch_size[0], config.encoder)
+    if problem is not None:
+        raise UserError(f"model.vision.resolution: {problem}")
     config.family.improve(backbone, config)
     return backbone
 
@@ -76,15 +73,10 @@ def _build_backbone(config: VisionConfig) -> Any:
 def _check_name(config: VisionConfig) -> None:
     import timm
 
+    problem = unknown_encoder(config, timm.list_models())
+    if problem is not None:
+        raise UserError(f"model.vision.encoder: {problem}")
     name, _, tag = config.encoder.partition(".")
-    if not timm.is_model(name):
-        patterns = list(config.family.names)
-        near = get_close_matches(name, timm.list_models(patterns))
-        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-        raise UserError(
-            f"model.vision.encoder: timm has no model {name!r}{meant} All {config.family.title} encoders: "
-            f'`python -c "import timm; print(timm.list_models({patterns}))"`'
-        )
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
         available = f"its tags are {', '.join(tags)}" if tags else "timm has no weights for it: leave the tag out"

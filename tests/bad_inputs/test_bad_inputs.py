@@ -113,7 +113,7 @@ def test_a_plan_with_missing_data_is_still_shown(
 ) -> None:
     monkeypatch.setenv("COSA_DATA", str(here / "data"))
     code, output = _run(["plan", str(ROOT / "experiments" / "retrieval" / "msrvtt.yaml")], capsys, monkeypatch)
-    assert code == 0
+    assert code == 1
     missing = [line for line in output.splitlines() if line.startswith("missing:")]
     assert len(missing) == 2
     assert missing[0] == (

@@ -73,8 +73,8 @@ def here(prepared: Path, output: str) -> Path:
 def actions(here: Path) -> dict[str, tuple[str, str]]:
     """What the plan does with every stage, and why."""
     done = run("plan", "spec.yaml", "--json", cwd=here)
-    assert done.code == 0, done.output
     stages: list[dict[str, Any]] = json.loads(done.output)["stages"]
+    assert done.code == int(any(stage["action"] == "blocked" for stage in stages))
     return {stage["name"]: (stage["action"], stage["reason"]) for stage in stages}
 
 

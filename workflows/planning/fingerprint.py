@@ -82,11 +82,14 @@ def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
 
 
 def _remove(fields: Any, path: Sequence[str | int]) -> None:
-    """Remove a field of a section inside of it."""
+    """Remove a field, or empty an entry of a list, inside of a section."""
     *parents, last = path
     for key in parents:
         fields = fields[key]
-    fields.pop(last, None)
+    if isinstance(fields, list):
+        fields[int(last)] = None
+    else:
+        fields.pop(last, None)
 
 
 def changes(step: Step, previous: Manifest) -> Iterator[str]:

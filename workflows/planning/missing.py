@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cosa.checkpoints.locate import locate
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import Missing
 
+FOLDERS = 100  # folders in which a checkpoint is looked for
 _VARIABLE = re.compile(r"\$\{env:(\w+)")
 _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
 
@@ -43,8 +45,17 @@ def _line(item: Missing, experiment: Experiment) -> str:
     line = f"{item.field}: no {item.wanted} {item.path.absolute()}"
     if item.wanted != "checkpoint":
         return line
+    near = _checkpoint_near(item.path.expanduser())
+    if near is not None:
+        return f"{line}; is it {near}?"
     fix = _ways_to_move(item.path, experiment)
     return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {fix}" if fix else "")
+
+
+def _checkpoint_near(path: Path) -> Path | None:
+    """Return a checkpoint one level above or below a path, or in the checkpoint folder of a result; None if there is none."""
+    below = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
+    return next((folder for folder in (*below[:FOLDERS], path.parent) if locate(folder) is not None), None)
 
 
 def _list(names: Sequence[str]) -> str:

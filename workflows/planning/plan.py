@@ -12,6 +12,7 @@ from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, changes, fingerprint_of
 from workflows.planning.missing import missing_lines
+from workflows.planning.room import lacking_room
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
@@ -113,7 +114,9 @@ class _Planner:
             self.steps[name] = step
             self._check_inputs(step)
         self.digests.save()
-        missing = missing_lines(self.missing, self.experiment)
+        running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
+        lacking = lacking_room(self.experiment.section.cluster, running)
+        missing = (*missing_lines(self.missing, self.experiment), *lacking)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
 
     def _left_out(self, step: Step) -> Step:

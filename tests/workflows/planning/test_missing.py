@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
-from tests.workflows.planning.planned import lay_out, plan
+from tests.workflows.planning.planned import finish, lay_out, plan
 from workflows.planning.plan import check_annotations
 
 
@@ -84,3 +84,29 @@ def test_images_and_own_frames_that_annotations_name_and_nobody_has(here: Path) 
     assert f"1 of 3 images that the annotations name cannot be found in {here}/pictures: 'v1' (" in pictures
     assert own.startswith("datasets.own.frames: 1 of 3 clips that")
     assert own.endswith("'v1' (it has no folder of frames)")
+
+
+@pytest.mark.parametrize("given", ["run", "run/checkpoint/ckpt", "run/checkpoint/model"])
+def test_a_checkpoint_one_level_off(here: Path, given: str) -> None:
+    Path("run/checkpoint").mkdir(parents=True)
+    Path("run/checkpoint/model.safetensors").touch()
+    (line,) = plan(f"stages.pretrain.init_from=./{given}").missing
+    assert line == f"stages.pretrain.init_from: no checkpoint {here}/{given}; is it run/checkpoint?"
+
+
+def test_more_workers_than_cores(here: Path) -> None:
+    local = (
+        "cluster.cpus=2",
+        "stages.retrieval.batch_size=6",
+        *(f"stages.pretrain.corpora.{i}.batch_size=6" for i in range(2)),
+    )
+    assert plan(*local, "cluster.workers=2").missing == ()
+    assert plan(*local, "cluster.workers=3").missing == (
+        "cluster.workers: 3 workers x 1 CPU need 3 cores, but cluster.cpus is 2; lower it to 2, or leave it out",
+    )
+    assert plan(*local, "stages.test.workers=2", "cluster.cpus_per_worker=2").missing == (
+        "stages.test.workers: 2 workers x 2 CPU need 4 cores, but cluster.cpus is 2; lower it to 1, or leave it out",
+    )
+    assert plan(*local, "cluster.workers=3", "cluster.address=auto").missing == ()
+    finish(plan(*local))
+    assert plan(*local, "cluster.workers=3").missing == (), "nothing is left to run"

@@ -1,0 +1,61 @@
+"""What can be known to be wrong with a configuration of an image encoder before timm is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from cosa.encoders.vision_config import VisionConfig
+
+_REGISTERED = re.compile(r"@register_model\s+def (\w+)\(")
+_PATCH = re.compile(r"patch(\d+)")
+
+
+@cache
+def _installed_names() -> frozenset[str]:
+    """Names of the models in timm's source; none if it is not where it usually is."""
+    found = find_spec("timm")
+    folders = found.submodule_search_locations if found is not None else None
+    files = [file for folder in folders or () for file in Path(folder, "models").glob("*.py")]
+    return frozenset(name for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8")))
+
+
+def encoder_names() -> Iterable[str]:
+    """Names of the models that timm knows, without tags; those of extensions too, which have imported it."""
+    timm = sys.modules.get("timm")
+    return _installed_names() if timm is None else timm.list_models()
+
+
+def unknown_encoder(config: VisionConfig, known: Iterable[str]) -> str | None:
+    """Say that timm has no such model, and which are similar; None if it has."""
+    known, name = set(known), config.encoder.partition(".")[0]
+    if name in known or not known:
+        return None
+    patterns = list(config.family.names)
+    near = get_close_matches(name, sorted(one for one in known if any(fnmatchcase(one, pattern) for pattern in patterns)))
+    meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    return (
+        f"timm has no model {name!r}{meant} All {config.family.title} encoders: "
+        f'`python -c "import timm; print(timm.list_models({patterns}))"`'
+    )
+
+
+def patch_of(config: VisionConfig) -> int | None:
+    """The side of one patch, pixels; None where the encoder's name does not tell."""
+    named = _PATCH.search(config.encoder)
+    return config.patch_size or (int(named[1]) if named else None)
+
+
+def indivisible(resolution: int, patch: int, encoder: str) -> str | None:
+    """Say that an image cannot be split into patches, and which sizes can; None if it can."""
+    if resolution % patch == 0:
+        return None
+    above = (resolution // patch + 1) * patch
+    fitting = " or ".join(str(size) for size in (above - patch, above) if size)
+    return f"{resolution} is not a multiple of {patch}, the patches of {encoder!r}; give {fitting}"
