@@ -50,15 +50,19 @@ def test_clips_that_change_after_planning_are_not_used(tmp_path: Path, monkeypat
     spec = Path(tiny_experiment(tmp_path))
     experiment = load_spec(spec)
     [step] = make_plan(experiment).steps
-    digests = digests_in(Storage(tmp_path / "storage", "tiny"))
-    check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+
+    def check() -> None:
+        digests = digests_in(Storage(tmp_path / "storage", "tiny"))
+        check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+
+    check()
     picture = tmp_path / "images" / "v3.png"
     content = picture.read_bytes()
     picture.write_bytes(content[:-1] + b"x")
     with pytest.raises(ChangedDataError, match=r"pictures/root changed since the plan was made; run the same command again"):
-        check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+        check()
     picture.write_bytes(content)
-    check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+    check()
     picture.unlink()
     with pytest.raises(ChangedDataError):
-        check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+        check()

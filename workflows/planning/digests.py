@@ -37,7 +37,7 @@ class FileDigests:
     """Digests with a folder of caches. Losing or damaging one only costs time.
 
     Files have their SHA-256. Folders have one digest of the names and contents of all files below them, and of where links to
-    folders lead; each file's is XXH3, because media are large.
+    folders lead; each file's is XXH3, because media are large. A folder is walked once: what changes later only others see.
     """
 
     def __init__(self, cache: Path, on_read: OnRead | None = None):
