@@ -25,9 +25,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C
 
 app = typer.Typer(
     name="cosa",
-    help="COSA experiments: a YAML spec says what to run; finished stages are skipped.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # Importing rich for the help would cost a third of the time.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,6 +52,23 @@ Sweep = Annotated[
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from workflows.commands.version import version
+
+        print(version())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """COSA experiments: a YAML spec says what to run; finished stages are skipped."""
 
 
 @app.command("run-experiment")
@@ -178,12 +193,16 @@ def validate(
     """Check specs: fields, types, names of stages and datasets. Touches no data."""
     from rich.markup import escape
 
+    from workflows.spec.fragments import is_fragment
     from workflows.spec.load import load_spec
     from workflows.spec.problems import SpecError
     from workflows.terminal.reporter import Reporter
 
     reporter, problems = Reporter(), []
     for spec in specs:
+        if is_fragment(spec):
+            reporter.print(f"[dim]skipped {escape(str(spec))}: a fragment, which specs extend[/]")
+            continue
         try:
             experiment = load_spec(spec, overrides or [])
         except SpecError as error:
@@ -199,11 +218,12 @@ def validate(
 def list_(
     storage: StorageFolder = Path("storage"),
     folder: Annotated[Path, typer.Option("--experiments", help="Folder of specs.")] = Path("experiments"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
 ) -> None:
-    """List specs, dataset converters, and results that exist."""
+    """List specs, dataset converters, and results that exist, with what tells results apart. In a pipe: tab-separated."""
     from workflows.commands.listing import show_listing
 
-    show_listing(folder, storage)
+    show_listing(folder, storage, as_json=as_json)
 
 
 @app.command()
@@ -262,7 +282,7 @@ def doctor(storage: StorageFolder = Path("storage")) -> None:
 
 @app.command()
 def schema(
-    section: Annotated[str | None, typer.Argument(help="A stage kind or section; all when left out.")] = None,
+    section: Annotated[str | None, typer.Argument(help="A stage kind, a section or a field; all when left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON schema, for editors.")] = False,
 ) -> None:
     """Explain every field of a spec."""

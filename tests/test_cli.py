@@ -143,3 +143,30 @@ def test_control_characters_are_escaped(here: Path) -> None:
     done = run(here, "plan", "--bo\x1b[2Jgus")
     assert rb"--bo\x1b[2Jgus" in done.stderr
     assert b"\x1b" not in done.stderr
+
+
+def test_version_and_what_was_meant(here: Path) -> None:
+    done = run(here, "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"cosa 0.1.0")
+    assert b"Did you mean 'plan'?" in run(here, "pln").stderr
+    assert b"--set" in run(here, "plan", "--sett", "a=1").stderr
+    assert b"did you mean 'learning_rate'?" in run(here, "plan", "spec.yaml", "--set", "stages.a.sweep={lr: [1e-3]}").stderr
+
+
+def test_a_plan_says_by_its_code_whether_anything_would_run_or_is_missing(here: Path) -> None:
+    assert run(here, "plan", "spec.yaml").returncode == 0
+    assert run(here, "plan", "--check", "spec.yaml").returncode == 1
+    (here / "v.json").unlink()
+    assert run(here, "plan", "spec.yaml").returncode == 1
+
+
+def test_a_fragment_is_skipped_by_validation_and_cannot_run(here: Path) -> None:
+    (here / "part.yaml").write_text("x-fragment: true\nseed: 3\n")
+    done = run(here, "validate", "part.yaml", "spec.yaml")
+    assert done.returncode == 0
+    assert b"skipped part.yaml" in done.stdout
+    assert b"ok spec.yaml" in done.stdout
+    refused = run(here, "run-experiment", "part.yaml")
+    assert refused.returncode == 2
+    assert b"part.yaml is a fragment" in refused.stderr

@@ -224,7 +224,8 @@ class _Run:
         self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
 
     def _skip(self, step: Step, reason: str) -> None:
-        self.reporter.skipped(step.name, self.width, reason)
+        if step.name in self.plan.selected:
+            self.reporter.skipped(step.name, self.width, reason)
         result = self.plan.result_of(step.name)
         self.record.reused(step, read_manifest(result))
         remove_checkpoints(result, self.reporter.warn)  # A run that was killed right after publishing left them.

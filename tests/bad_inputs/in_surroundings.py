@@ -83,7 +83,8 @@ SURROUNDINGS = [
     Case(
         "media folder missing",
         (
-            "missing: datasets.pictures.root: no folder {tmp}/pictures\nerror: 1 thing is missing; nothing was run",
+            "missing: datasets.pictures.root: no folder {tmp}/pictures, given relative to the working directory"
+            "\nerror: 1 thing is missing; nothing was run",
             "blocked  missing: data of pictures",
         ),
         overrides=("datasets.pictures.root=pictures",),
@@ -92,7 +93,10 @@ SURROUNDINGS = [
     ),
     Case(
         "annotation file missing, reported once although two stages read it",
-        ("missing: datasets.pictures.splits.val: no file {tmp}/val.json\nerror: 1 thing is missing; nothing was run",),
+        (
+            "missing: datasets.pictures.splits.val: no file {tmp}/val.json, given relative to the working directory"
+            "\nerror: 1 thing is missing; nothing was run",
+        ),
         files={"val.json": None},
         arguments=RUN,
         code=1,
@@ -100,7 +104,8 @@ SURROUNDINGS = [
     Case(
         "full dataset missing: one line",
         (
-            "missing: datasets.pictures: no folder data/p (root, train and val annotations); put the data there or set "
+            "missing: datasets.pictures: no folder {tmp}/data/p, given relative to the working directory"
+            " (root, train and val annotations); put the data there or set "
             "COSA_TEST_UNSET / --set paths.data=FOLDER\nerror: 1 thing is missing; nothing was run",
         ),
         spec=ELSEWHERE,
@@ -110,7 +115,8 @@ SURROUNDINGS = [
     Case(
         "checkpoint missing",
         (
-            "missing: stages.retrieval.init_from: no checkpoint {tmp}/nowhere (expected model.safetensors in it, or a "
+            "missing: stages.retrieval.init_from: no checkpoint {tmp}/nowhere, given relative to the working directory"
+            " (expected model.safetensors in it, or a "
             "published checkpoint)",
         ),
         overrides=("stages.retrieval.init_from=./nowhere",),
@@ -119,7 +125,7 @@ SURROUNDINGS = [
     ),
     Case(
         "file of weights missing",
-        ("missing: model.vision.pretrained: no file {tmp}/swin.pth",),
+        ("missing: model.vision.pretrained: no file {tmp}/swin.pth, given relative to the working directory",),
         overrides=("model.vision.pretrained=swin.pth",),
         arguments=RUN,
         code=1,
@@ -147,7 +153,10 @@ SURROUNDINGS = [
         code=1,
     ),
     Case(
-        "no such section", ("error: no section 'finetun'; did you mean 'finetune'?",), arguments=("schema", "finetun"), code=1
+        "no such section",
+        ("error: no section or field 'finetun'; did you mean 'finetune'?",),
+        arguments=("schema", "finetun"),
+        code=1,
     ),
     Case("unknown command", ("No such command 'run'.",), arguments=("run", "spec.yaml")),
     Case("unknown option", ("No such option: --sett",), arguments=("plan", "spec.yaml", "--sett", "a=1")),

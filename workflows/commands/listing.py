@@ -1,43 +1,107 @@
-"""`cosa list` shows specs with a line about each, converters, and results."""
+"""`cosa list` shows specs with a line about each, converters, and results: for people, for other programs, or as JSON."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.regular_files import read_regular
+from workflows.planning.fingerprint import differences
 from workflows.records.headline import headline
-from workflows.results.manifest import read_manifest
+from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import Storage, complete
-from workflows.terminal.console import PlainConsole
+from workflows.spec.fragments import is_fragment
+from workflows.spec.secrets import Secrets
+from workflows.terminal.console import PlainConsole, table
+from workflows.terminal.plain_text import printable
 from workflows.terminal.reporter import duration
 
 
-def show_listing(experiments: Path, storage: Path) -> None:
-    """Print specs below a folder, converters, and the results in a storage folder."""
+@dataclass(frozen=True)
+class ListedResult:
+    """A result. differs: the fields by which it differs from other results of its stage. damage: what is wrong with it."""
+
+    experiment: str
+    stage: str
+    folder: str
+    kind: str = ""
+    made: str = ""
+    seconds: float = 0.0
+    metrics: str = ""
+    differs: str = ""
+    damage: str = ""
+
+
+def show_listing(experiments: Path, storage: Path, *, as_json: bool = False) -> None:
+    """Print specs below a folder, converters, and the results in a storage folder.
+
+    In a file or a pipe each is a line of fields that tabs separate: what it is (spec, converter or result), its name, and more.
+    """
+    specs = [(str(path), _header(path)) for path in sorted(experiments.rglob("*.yaml")) if not is_fragment(path)]
+    converters = [(name, converter.description) for name, converter in CONVERTERS.items()]
+    results = list(listed_results(storage))
     console = PlainConsole()
+    if as_json:
+        print(json.dumps(_as_json(specs, converters, results), indent=2))
+    elif console.is_terminal:
+        _show(console, experiments, storage, specs, converters, results)
+    else:
+        for line in _lines(specs, converters, results):
+            print("\t".join(printable(Secrets.of_process().hide(part)).replace("\t", " ") for part in line))
+
+
+def _as_json(specs: Sequence[tuple[str, str]], converters: Sequence[tuple[str, str]], results: Sequence[ListedResult]) -> Any:
+    return {
+        "specs": [{"spec": path, "about": about} for path, about in specs],
+        "converters": [{"converter": name, "about": about} for name, about in converters],
+        "results": [asdict(result) for result in results],
+    }
+
+
+def _lines(
+    specs: Sequence[tuple[str, str]], converters: Sequence[tuple[str, str]], results: Sequence[ListedResult]
+) -> Iterator[tuple[str, ...]]:
+    yield from (("spec", *spec) for spec in specs)
+    yield from (("converter", *converter) for converter in converters)
+    for one in results:
+        yield (
+            "result", one.folder, one.experiment, one.stage, one.kind, one.made, f"{one.seconds:g}", one.metrics, one.differs,
+            one.damage,
+        )  # fmt: skip
+
+
+def _show(
+    console: PlainConsole,
+    experiments: Path,
+    storage: Path,
+    specs: Sequence[tuple[str, str]],
+    converters: Sequence[tuple[str, str]],
+    results: Sequence[ListedResult],
+) -> None:
     console.print("[bold]Specs[/]")
-    table = _table("spec", "paper or purpose")
-    for path in sorted(experiments.rglob("*.yaml")):
-        if path.parent.name != "base":
-            table.add_row(f"  {escape(str(path))}", escape(_header(path)))
-    console.print(table if table.row_count else f"  none in {escape(str(experiments.absolute()))}")
+    shown = table("  spec", "paper or purpose")
+    for path, about in specs:
+        shown.add_row(f"  {escape(path)}", escape(about))
+    console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}")
     console.print("\n[bold]Converters[/] (stages of kind prepare)")
-    for name, converter in CONVERTERS.items():
-        console.print(f"  {escape(f'{name:<12} {converter.description}')}")
+    for name, about in converters:
+        console.print(f"  {escape(f'{name:<12} {about}')}")
     console.print(f"\n[bold]Results[/] in {escape(str(storage))}")
-    results = _results(storage)
-    console.print(results if results.row_count else "  none yet")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for index, column in enumerate(columns):
-        table.add_column(column if index else f"  {column}")
-    return table
+    for one in results:
+        what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.metrics)
+        took = f"  {duration(one.seconds)}" if one.seconds else ""
+        console.print(Padding.indent(f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]  {one.made}{took}  {what}", 2))
+        console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]  {escape(one.differs)}", 6))
+    if not results:
+        console.print("  none yet")
 
 
 def _header(path: Path) -> str:
@@ -54,23 +118,35 @@ def _header(path: Path) -> str:
     return ""
 
 
-def _results(storage: Path) -> Table:
-    table = _table("experiment", "stage", "made", "took", "main metrics", "folder")
-    for folder in complete(sorted(storage.glob("*/*/*"))):
-        experiment, stage = folder.parts[-3:-1]
-        damage = Storage(storage, experiment).damage_of(stage, folder)
-        manifest = read_manifest(folder) if damage is None else None
-        if manifest is None:
-            table.add_row(
-                f"  {escape(experiment)}", escape(stage), "", "", f"[red]{escape(str(damage))}[/]", escape(folder.name)
-            )
-            continue
-        table.add_row(
-            f"  {escape(experiment)}",
-            escape(stage),
-            escape(manifest.started.replace("T", " ")[:16]),
-            duration(manifest.seconds),
-            escape(headline(manifest.kind, manifest.metrics)),
-            escape(folder.name),
-        )
-    return table
+def listed_results(storage: Path) -> Iterator[ListedResult]:
+    """Yield all results of a storage folder, by experiment and stage, the oldest first."""
+    folders = complete(sorted(storage.glob("[!.]*/[!.]*/*")))
+    for (experiment, stage), group in groupby(folders, key=lambda folder: folder.parts[-3:-1]):
+        found = [(folder, *_read(storage, experiment, stage, folder)) for folder in group]
+        found.sort(key=lambda one: one[1].started if one[1] is not None else "")
+        known = [manifest for _, manifest, _ in found if manifest is not None]
+        for folder, manifest, damage in found:
+            if manifest is None:
+                yield ListedResult(experiment, stage, str(folder), damage=damage)
+            else:
+                yield ListedResult(
+                    experiment, stage, str(folder), manifest.kind, manifest.started.replace("T", " ")[:16], manifest.seconds,
+                    headline(manifest.kind, manifest.metrics), _differs(manifest, known),
+                )  # fmt: skip
+
+
+def _read(storage: Path, experiment: str, stage: str, folder: Path) -> tuple[Manifest | None, str]:
+    damage = Storage(storage, experiment).damage_of(stage, folder)
+    return (read_manifest(folder), "") if damage is None else (None, damage)
+
+
+def _differs(manifest: Manifest, others: Sequence[Manifest]) -> str:
+    """Say which fields of a result have other values than those of other results of its stage."""
+    own = {**manifest.section, "seed": manifest.seed, "model": manifest.model or {}}
+    fields: dict[str, Any] = {}
+    for other in others:
+        theirs = {**other.section, "seed": other.seed, "model": other.model or {}}
+        fields |= {name: value for name, _, value in differences(theirs, own)}
+    if fields or len(others) == 1:
+        return "  ".join(f"{name}={json.dumps(value)}" for name, value in sorted(fields.items()))
+    return "by what it read"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
@@ -17,6 +17,7 @@ from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf
+from workflows.spec.fragments import MARK
 from workflows.spec.problems import did_you_mean
 from workflows.spec.sections import (
     ClusterSection,
@@ -28,6 +29,9 @@ from workflows.spec.sections import (
 from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.spec.sweep import SweepSection
 from workflows.terminal.console import PlainConsole
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_ID = "urn:cosa-experiments:spec"
 
 
 def sections() -> dict[str, type[BaseModel]]:
@@ -49,33 +53,54 @@ def sections() -> dict[str, type[BaseModel]]:
     }
 
 
-def show_schema(section: str | None, *, as_json: bool) -> None:
-    """Print one section, or all of them.
+def show_schema(wanted: str | None, *, as_json: bool) -> None:
+    """Print one section, a field wherever it is, or all sections.
 
     Raises:
-        UserError: there is no such section.
+        UserError: there is no such section or field.
     """
     known = sections()
-    if section is not None and section not in known:
-        raise UserError(f"no section {section!r}{did_you_mean(section, known)}")
-    chosen = known if section is None else {section: known[section]}
-    console = PlainConsole()
     if as_json:
-        print(json.dumps(json_schema() if section is None else known[section].model_json_schema(), indent=2))
+        if wanted is not None and wanted not in known:
+            raise UserError(f"no section {wanted!r}{did_you_mean(wanted, known)}")
+        print(json.dumps(json_schema() if wanted is None else known[wanted].model_json_schema(), indent=2))
         return
-    for name, model in chosen.items():
-        kind = f"  (stages.NAME with kind: {name})" if name in STAGE_KINDS else ""
-        console.print(f"[bold]{name}[/]{kind}: {escape((model.__doc__ or '').strip().splitlines()[0])}")
-        console.print(_fields(model))
-        if name == "corpus":
-            console.print("  objectives:")
-            for objective in PRETRAINING:
-                console.print(f"    {objective:<5} {OBJECTIVES[objective].title}")
-        console.print()
+    console = PlainConsole()
+    if wanted is None or wanted in known:
+        for name in known if wanted is None else [wanted]:
+            _show_section(console, name, known[name])
+        return
+    field = wanted.rpartition(".")[2]
+    having = {name: model for name, model in known.items() if field in model.model_fields}
+    if not having:
+        fields = {name for model in known.values() for name in model.model_fields}
+        raise UserError(f"no section or field {wanted!r}{did_you_mean(field, [*known, *fields])}")
+    meanings: dict[tuple[str, str], list[str]] = {}
+    for name, model in having.items():
+        meanings.setdefault(_field(field, model.model_fields[field]), []).append(name)
+    for (head, meaning), names in meanings.items():
+        console.print(f"in {', '.join(names)}:")
+        _print_field(console, head, meaning)
+
+
+def _show_section(console: PlainConsole, name: str, model: type[BaseModel]) -> None:
+    kind = f"  (stages.NAME with kind: {name})" if name in STAGE_KINDS else ""
+    console.print(f"[bold]{name}[/]{kind}: {escape((model.__doc__ or '').strip().splitlines()[0])}")
+    own = [field for field in model.__annotations__ if field in model.model_fields]  # Inherited fields follow its own.
+    for field in dict.fromkeys([*own, *model.model_fields]):
+        _print_field(console, *_field(field, model.model_fields[field]))
+    if name == "corpus":
+        console.print("  objectives:")
+        for objective in PRETRAINING:
+            console.print(f"    {objective:<5} {OBJECTIVES[objective].title}")
+    console.print()
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a full spec."""
+    """Return the JSON schema of a spec, for editors.
+
+    Fields are not required, because a spec may extend others, and every field takes a reference, `${...}`.
+    """
     schema = ExperimentSection.model_json_schema(ref_template="#/$defs/{model}")
     definitions = schema.setdefault("$defs", {})
     kinds = []
@@ -84,28 +109,54 @@ def json_schema() -> dict[str, Any]:
         stage = model.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(stage.pop("$defs", {}))
         definitions[model.__name__] = stage
-        kinds.append({"if": {"properties": {"kind": {"const": name}}}, "then": {"$ref": f"#/$defs/{model.__name__}"}})
-    schema["properties"]["stages"] = {"type": "object", "additionalProperties": {"required": ["kind"], "allOf": kinds}}
-    schema["properties"]["extends"] = {"type": ["string", "array"], "items": {"type": "string"}}
+        of_kind = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+        kinds.append({"if": of_kind, "then": {"$ref": f"#/$defs/{model.__name__}"}})
     schema["patternProperties"] = {"^x-": {"description": "may hold anchors; means nothing by itself"}}
-    schema["required"] = [*schema.get("required", []), "stages"]
-    return schema
+    for section in (schema, *definitions.values()):
+        _loosen(section)
+    schema["properties"]["stages"] = {"type": "object", "additionalProperties": {"type": ["object", "null"], "allOf": kinds}}
+    schema["properties"]["extends"] = {"type": ["string", "array"], "items": {"type": "string"}}
+    inherits: dict[str, Any] = {"anyOf": [{"required": ["extends"]}, {"required": [MARK]}]}
+    complete = {"if": {"not": inherits}, "then": {"required": ["name", "stages"]}}
+    return {"$schema": DIALECT, "$id": SCHEMA_ID, **schema, **complete}
 
 
-def _fields(model: type[BaseModel]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, min_width=2 + max(map(len, model.model_fields)))
-    own = [name for name in model.__annotations__ if name in model.model_fields]  # Inherited fields follow its own.
-    for name in dict.fromkeys([*own, *model.model_fields]):
-        field = model.model_fields[name]
-        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-        table.add_row(
-            f"  {name}",
-            f"[dim]{escape(_type(field))}[/]",
-            f"[cyan]{escape(default)}[/]",
-            escape(field.description or ""),
-        )
-    return table
+def _loosen(schema: Any) -> None:
+    """Require no field of a section or of one inside of it, and allow a reference for every value."""
+    if isinstance(schema, list):
+        for one in schema:
+            _loosen(one)
+    if not isinstance(schema, dict) or "if" in schema:
+        return
+    schema.pop("required", None)
+    for one in list(schema.values()):
+        _loosen(one)
+    for key in ("properties", "patternProperties"):
+        if isinstance(schema.get(key), dict):
+            schema[key] = {name: _or_reference(field) for name, field in schema[key].items()}
+    if isinstance(schema.get("additionalProperties"), dict):
+        schema["additionalProperties"] = _or_reference(schema["additionalProperties"])
+
+
+def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
+    """Allow a reference in place of a field's value, and null, which takes back what an extended spec says."""
+    if "const" in field:  # It tells a stage's kind.
+        return field
+    described: dict[str, Any] = {name: field[name] for name in ("description", "title", "default") if name in field}
+    return {**described, "anyOf": [field, {"type": "string", "pattern": r"\$\{"}, {"type": "null"}]}
+
+
+def _field(name: str, field: FieldInfo) -> tuple[str, str]:
+    """Return a field's name, type and default, and what it means, in rich's markup."""
+    default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+    head = f"[bold]{name}[/]  [dim]{escape(_type(field))}[/]" + (f"  [cyan]{escape(default)}[/]" if default else "")
+    return head, escape(field.description or "")
+
+
+def _print_field(console: PlainConsole, head: str, meaning: str) -> None:
+    console.print(Padding.indent(head, 2))
+    if meaning:
+        console.print(Padding.indent(meaning, 6))
 
 
 def _default(value: Any) -> str:

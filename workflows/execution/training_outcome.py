@@ -11,6 +11,7 @@ from workflows.execution.training_stage import TrainSection
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
 from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.terminal.reporter import rate
 
 
 def training_outcome(context: StageContext[TrainSection], records: list[Record], best: Record, extra: str) -> StageOutcome:
@@ -29,9 +30,10 @@ def training_outcome(context: StageContext[TrainSection], records: list[Record],
         where = f" (step {best.step})" if best.step != best.total else ""
         parts.append(f"best {metric.name} {metric.format(best.values[metric.name])}{data}{where}")
     elif trained:
-        parts.append(f"loss {trained[0].values['loss']:.2f} to {trained[-1].values['loss']:.2f}")
+        first = f"{trained[0].values['loss']:.2f} to " if len(trained) > 1 else ""
+        parts.append(f"loss {first}{trained[-1].values['loss']:.2f}")
     if trained:
-        parts.append(f"{metrics['samples_per_second']:.0f} samples/s")
+        parts.append(rate(metrics["samples_per_second"]))
     artifacts = [
         context.folder / name
         for name in ("curves.png", "sweep.png", "sweep-curves.png", "trials.json", "trials.csv")

@@ -98,9 +98,9 @@ def changes(step: Step, previous: Manifest) -> Iterator[str]:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
     hidden = Secrets.of_process().hide_in  # Manifests hold no secrets.
     fields = hidden(result_fields(step.section))
-    for field_name, old, new in _differences(_without_no_effect(step.section, hidden(previous.section)), fields):
+    for field_name, old, new in differences(_without_no_effect(step.section, hidden(previous.section)), fields):
         yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
-    for field_name, old, new in _differences(hidden(previous.model or {}), hidden(step.model or {})):
+    for field_name, old, new in differences(hidden(previous.model or {}), hidden(step.model or {})):
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
         yield f"spec changed: seed {previous.seed} -> {step.seed}"
@@ -113,15 +113,16 @@ def changes(step: Step, previous: Manifest) -> Iterator[str]:
             yield f"{what} changed: {', '.join(names)}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
-    for field_name, _, _ in _differences(fields, result_fields(step.section)):
+    for field_name, _, _ in differences(fields, result_fields(step.section)):
         yield f"spec changed: stages.{step.name}.{field_name} may differ (it is hidden in records)"
 
 
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields in which two sections differ, by their dotted names, with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if old.get(key) != new.get(key):
-                yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+                yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
     elif old != new:
         yield path, old, new
 

@@ -36,13 +36,13 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
     contents = ", ".join([*folders, *([f"{_list(splits)} annotations"] if splits else [])])
     name = group[0].dataset
     fix = _ways_to_move(folder, experiment) or f"correct datasets.{name}"
-    return [f"datasets.{name}: no folder {folder} ({contents}); put the data there or {fix}"]
+    return [f"datasets.{name}: no folder {_place(folder)} ({contents}); put the data there or {fix}"]
 
 
 def _line(item: Missing, experiment: Experiment) -> str:
     if item.detail:
         return f"{item.field}: {item.detail}"
-    line = f"{item.field}: no {item.wanted} {item.path.absolute()}"
+    line = f"{item.field}: no {item.wanted} {_place(item.path)}"
     if item.wanted != "checkpoint":
         return line
     near = _checkpoint_near(item.path.expanduser())
@@ -50,6 +50,11 @@ def _line(item: Missing, experiment: Experiment) -> str:
         return f"{line}; is it {near}?"
     fix = _ways_to_move(item.path, experiment)
     return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {fix}" if fix else "")
+
+
+def _place(path: Path) -> str:
+    """Say where a path leads, and that it is relative, if it is."""
+    return str(path) if path.is_absolute() else f"{path.absolute()}, given relative to the working directory"
 
 
 def _checkpoint_near(path: Path) -> Path | None:

@@ -25,12 +25,17 @@ from workflows.spec.stage_kinds import kind_of
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps in order. missing: what has to be provided before the experiment can run, one line each."""
+    """All steps in order.
+
+    missing: what has to be provided before the experiment can run, one line each. selected: names of the stages that were asked
+    for; results of others may be used.
+    """
 
     experiment: Experiment
     storage: Storage
     steps: tuple[Step, ...]
     missing: tuple[str, ...]
+    selected: frozenset[str]
 
     @property
     def to_run(self) -> tuple[Step, ...]:
@@ -117,7 +122,7 @@ class _Planner:
         running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
         lacking = lacking_room(self.experiment.section.cluster, running)
         missing = (*missing_lines(self.missing, self.experiment), *lacking)
-        return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing)
+        return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen)
 
     def _left_out(self, step: Step) -> Step:
         """Change a step that was not selected: its result is used, if it has one."""

@@ -16,7 +16,7 @@ def result_rows(plan: Plan) -> list[dict[str, Any]]:
     rows = []
     for step in plan.steps:
         published = kind_of(step.section).published(step.section)
-        if published is None or step.fingerprint is None or step.action == "left out":
+        if published is None or step.fingerprint is None or step.name not in plan.selected:
             continue
         manifest = read_manifest(plan.result_of(step.name))
         shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in labelled]

@@ -17,6 +17,7 @@ from cosa.errors import UserError
 from cosa.extensions import Extension, add_extension, load_extensions
 from workflows.spec.connections import Names
 from workflows.spec.experiment import Experiment
+from workflows.spec.fragments import MARK, is_fragment
 from workflows.spec.graph import connect
 from workflows.spec.inheritance import read_spec
 from workflows.spec.interpolation import interpolate
@@ -51,6 +52,8 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     Raises:
         SpecError: it lists everything that is wrong.
     """
+    if is_fragment(path):
+        raise SpecError([Problem(f"{path} is a fragment ({MARK}: true), which specs extend; give one of these", None)])
     node = read_spec(path)
     apply_overrides(node, overrides)
     extensions = _load_extensions(node)

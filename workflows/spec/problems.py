@@ -69,6 +69,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return '; did you mean 'x'?' for the nearest known word, otherwise '; known: a, b, c'."""
     known = sorted(known)
     comparable = len(word) <= LONGEST_WORD and len(known) <= MOST_COMPARED
+    by_initials = [name for name in known if "_" in name and word.lower() == "".join(part[:1] for part in name.split("_"))]
+    if len(by_initials) == 1:  # lr is learning_rate.
+        return f"; did you mean {by_initials[0]!r}?"
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) if comparable else []
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -6,7 +6,8 @@ Sections of components (model, optimizer, evaluation, ...) belong to those compo
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
 from cosa.data.media_limits import MAX_PIXELS
@@ -27,6 +28,11 @@ class SplitSection(Section):
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
     references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Allow a plain path, too."""
+        return {"anyOf": [handler(core_schema), {"type": "string"}]}
 
 
 class DatasetSection(Section):

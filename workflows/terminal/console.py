@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from workflows.spec.secrets import Secrets
 from workflows.terminal.plain_text import printable
+
+WIDE = 100_000  # characters of a line in a file or a pipe, where nobody needs it to be wrapped
+
+
+def table(*columns: str, right: Collection[str] = (), header: bool = True) -> Table:
+    """Make a table in which nothing is cut: what does not fit into its column goes on in the next line.
+
+    right: columns of numbers.
+    """
+    made = Table(box=None, pad_edge=False, header_style="dim", show_header=header)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
 
 
 class PlainConsole(Console):
@@ -16,6 +32,8 @@ class PlainConsole(Console):
 
     def __init__(self, file: TextIO | None = None, **options: Any):
         super().__init__(file=file, highlight=False, emoji=False, **options)  # A path may hold :fire: as it is.
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = WIDE
         self._secrets = Secrets.of_process()
 
     def render_str(self, text: str, **options: Any) -> Text:

@@ -11,14 +11,13 @@ from typing import Any, TextIO
 
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from cosa.evaluation.metric import Metric
 from cosa.tasks.all_tasks import label_of
 from workflows.planning.drawing import tree
 from workflows.planning.plan import Plan
-from workflows.terminal.console import PlainConsole
+from workflows.terminal.console import PlainConsole, table
 from workflows.terminal.plain_text import printable
 
 SYMBOLS = {
@@ -35,6 +34,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def rate(samples_per_second: float) -> str:
+    """Write a speed with two digits, or with all before the point: 0.35, 4.2 or 128 samples/s."""
+    return f"{samples_per_second:.0f} samples/s" if samples_per_second >= 10 else f"{samples_per_second:.2g} samples/s"
 
 
 def _as_in_yaml(value: Any) -> str:
@@ -75,7 +79,7 @@ class StageLine:
         if "loss" in self.figures:
             parts.append(f"loss {self.figures['loss']:.3f}")
         if "samples_per_second" in self.figures:
-            parts.append(f"{self.figures['samples_per_second']:.0f} samples/s")
+            parts.append(rate(self.figures["samples_per_second"]))
         left = self._left()
         if left is not None:
             parts.append(f"{duration(left)} left")
@@ -112,18 +116,16 @@ class Reporter:
 
     def plan(self, plan: Plan, notes: Iterable[str] = ()) -> None:
         """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed; then notes."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("  stage", "kind", "", "why"):
-            table.add_column(column)
+        shown = table("  stage", "kind", "", "why")
         for branches, step in tree(plan):
-            table.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+            shown.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
             further = step.changes[1:] if step.action == "run" else ()
             for change in further[: CHANGES_SHOWN - 1]:
-                table.add_row("", "", "", f"[dim]{escape(change)}[/]")
+                shown.add_row("", "", "", f"[dim]{escape(change)}[/]")
             if len(further) >= CHANGES_SHOWN:
-                table.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
-        self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})")
-        self.console.print(table)
+                shown.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
+        self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
+        self.console.print(shown)
         for warning in (*plan.experiment.warnings, *notes):
             self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
         for line in plan.missing:
@@ -176,33 +178,26 @@ class Reporter:
 
     def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print the trials of a sweep, the best first: values of the swept fields, the best deciding metric, and its step."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("  trial", *fields, metric.label or metric.name, "at step", ""):
-            table.add_column(
-                escape(column), justify="left" if column in ("  trial", "") else "right", no_wrap=column == "  trial"
-            )
+        numbers = [*map(escape, fields), escape(metric.label or metric.name), "at step"]
+        shown = table("  trial", *numbers, "", right=numbers)
         for row in rows:
             reached = row.get(metric.name)
-            shown = ["", ""] if reached is None else [metric.format(reached), f"{row['step']}/{row['steps']}"]
-            table.add_row(
-                f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *shown, row["state"]
+            figures = ["", ""] if reached is None else [metric.format(reached), f"{row['step']}/{row['steps']}"]
+            shown.add_row(
+                f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *figures, row["state"]
             )
-        self.console.print(table)
+        self.console.print(shown)
 
     def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
         """Print metrics of several variants side by side. rows: stage, metric, and a value (or None) for each variant."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("  stage", "metric"):
-            table.add_column(column)
-        for variant in variants:
-            table.add_column(escape(variant), justify="right")
-        previous = None
+        names = list(map(escape, variants))
+        shown, previous = table("  stage", "metric", *names, right=names), None
         for stage, metric, values in rows:
-            shown = ["" if value is None else f"{value:.1f}" for value in values]
-            table.add_row(f"  {stage}" if stage != previous else "", metric, *shown)
+            figures = ["" if value is None else f"{value:.1f}" for value in values]
+            shown.add_row(f"  {stage}" if stage != previous else "", metric, *figures)
             previous = stage
         self.console.print()
-        self.console.print(table)
+        self.console.print(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
@@ -210,14 +205,8 @@ class Reporter:
         if not rows:
             return
         published = any(row.get("published") is not None for row in rows)
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("  stage")
-        table.add_column("metric")
-        table.add_column("value", justify="right")
-        table.add_column("baseline", justify="right")
-        table.add_column("")
-        if published:
-            table.add_column("published", justify="right")
+        numbers = ("value", "baseline", "published")
+        shown = table("  stage", "metric", "value", "baseline", "", *(("published",) if published else ()), right=numbers)
         previous = None
         for row in rows:
             baseline = row.get("baseline")
@@ -230,7 +219,7 @@ class Reporter:
             ]
             if published:
                 cells.append("" if row.get("published") is None else f"{row['published']:.1f}")
-            table.add_row(*cells)
+            shown.add_row(*cells)
             previous = row["stage"]
         self.console.print()
-        self.console.print(table)
+        self.console.print(shown)

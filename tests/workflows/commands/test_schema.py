@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
@@ -62,7 +64,7 @@ def test_names_of_a_table_are_shown_as_the_choices_of_a_field(
 
 
 def test_unknown_section() -> None:
-    with pytest.raises(UserError, match="no section 'evalute'; did you mean 'evaluate'"):
+    with pytest.raises(UserError, match="no section or field 'evalute'; did you mean 'evaluate'"):
         show_schema("evalute", as_json=False)
 
 
@@ -70,12 +72,50 @@ def test_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     show_schema(None, as_json=True)
     schema = json.loads(capsys.readouterr().out)
     assert schema == json.loads(json.dumps(json_schema()))
-    assert {"name", "stages"} <= set(schema["required"])
     kinds = [
         branch["if"]["properties"]["kind"]["const"]
         for branch in schema["properties"]["stages"]["additionalProperties"]["allOf"]
     ]
     assert kinds == list(STAGE_KINDS)
+
+
+def test_an_editor_accepts_the_specs_and_marks_mistakes() -> None:
+    schema = json.loads((EXPERIMENTS / "spec.schema.json").read_text())
+    assert schema == json.loads(json.dumps(json_schema())), "run: cosa schema --json > experiments/spec.schema.json"
+    Draft202012Validator.check_schema(schema)
+    editor = Draft202012Validator(schema)
+    for file in sorted(EXPERIMENTS.rglob("*.yaml")):
+        first = file.read_text(encoding="utf-8").splitlines()[0]
+        assert (file.parent / first.removeprefix("# yaml-language-server: $schema=")).samefile(EXPERIMENTS / "spec.schema.json")
+        assert list(editor.iter_errors(yaml.safe_load(file.read_text(encoding="utf-8")))) == [], file
+    good = {"name": "a", "stages": {"b": {"kind": "extract", "dataset": "c", "fps": "${env:FPS}"}}}
+    assert editor.is_valid(good)
+    for field, value in (("fsp", 4), ("fps", "four"), ("jpeg_quality", 101)):
+        assert not editor.is_valid({"name": "a", "stages": {"b": {**good["stages"]["b"], field: value}}})
+    assert not editor.is_valid({"nam": "a", "stages": {}})
+    assert not editor.is_valid({"stages": {}})
+    assert editor.is_valid({"extends": "other.yaml"})
+
+
+def test_a_field_is_found_wherever_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show_schema("learning_rate", as_json=False)
+    shown = capsys.readouterr().out
+    assert "in pretrain, finetune:\n  learning_rate  float  0.0001\n      peak learning rate\n" in shown
+    show_schema("stages.test.rerank", as_json=False)
+    assert "rerank  int  50" in capsys.readouterr().out
+    with pytest.raises(UserError, match="did you mean 'learning_rate'"):
+        show_schema("lr", as_json=False)
+
+
+@pytest.mark.parametrize("name", sections())
+def test_nothing_is_cut_in_a_narrow_terminal(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_schema(name, as_json=False)
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_json_schema_names_every_definition_that_it_uses() -> None:

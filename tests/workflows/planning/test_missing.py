@@ -8,6 +8,8 @@ from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, plan
 from workflows.planning.plan import check_annotations
 
+RELATIVE = ", given relative to the working directory"
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -17,7 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_missing_files_block_what_needs_them(here: Path) -> None:
     Path("own/val.json").unlink()
     made = plan()
-    assert made.missing == (f"datasets.own.splits.val: no file {here}/own/val.json",)
+    assert made.missing == (f"datasets.own.splits.val: no file {here}/own/val.json{RELATIVE}",)
     blocked = {step.name: step.reason for step in made.steps if step.action == "blocked"}
     assert blocked == {
         "own-frames": "missing: data of own",
@@ -36,8 +38,8 @@ def test_a_dataset_whose_folder_is_absent_is_one_line(here: Path) -> None:
         *(f"datasets.own.splits.{split}=${{paths.data}}/own/{split}.json" for split in ("train", "val", "spare")),
     ]
     assert plan(*moved).missing == (
-        "datasets.own: no folder nowhere/own (root, train, val and spare annotations); put the data there or --set "
-        "paths.data=FOLDER",
+        f"datasets.own: no folder {here}/nowhere/own{RELATIVE} (root, train, val and spare annotations); put the data there or "
+        "--set paths.data=FOLDER",
     )
     Path("nowhere/own").mkdir(parents=True)
     assert len(plan(*moved).missing) == 4
@@ -56,7 +58,9 @@ stages:
     Path("start").mkdir()
     Path("start/model.safetensors").touch()
     assert plan().missing == ()
-    assert plan("stages.test.tasks=[captioning]").missing == (f"datasets.own.splits.train: no file {here}/nowhere.json",)
+    assert plan("stages.test.tasks=[captioning]").missing == (
+        f"datasets.own.splits.train: no file {here}/nowhere.json{RELATIVE}",
+    )
 
 
 def test_clips_that_annotations_name_and_nobody_has(here: Path) -> None:
@@ -91,7 +95,7 @@ def test_a_checkpoint_one_level_off(here: Path, given: str) -> None:
     Path("run/checkpoint").mkdir(parents=True)
     Path("run/checkpoint/model.safetensors").touch()
     (line,) = plan(f"stages.pretrain.init_from=./{given}").missing
-    assert line == f"stages.pretrain.init_from: no checkpoint {here}/{given}; is it run/checkpoint?"
+    assert line == f"stages.pretrain.init_from: no checkpoint {here}/{given}{RELATIVE}; is it run/checkpoint?"
 
 
 def test_more_workers_than_cores(here: Path) -> None:

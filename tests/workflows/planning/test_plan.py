@@ -232,8 +232,8 @@ def test_change_of_weights(here: Path) -> None:
 def test_change_of_pretrained_encoders(here: Path) -> None:
     files = ("model.vision.pretrained=swin.pth", "model.text.pretrained=bert")
     assert plan(*files).missing == (
-        f"model.vision.pretrained: no file {here}/swin.pth",
-        f"model.text.pretrained: no folder {here}/bert",
+        f"model.vision.pretrained: no file {here}/swin.pth, given relative to the working directory",
+        f"model.text.pretrained: no folder {here}/bert, given relative to the working directory",
     )
     Path("swin.pth").write_text("one")
     Path("bert").mkdir()

@@ -1,5 +1,6 @@
 """Parts of a plan: --from, --until, --only, and what they may not leave out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from cosa.errors import UserError
 from tests.workflows.planning.planned import STAGES, finish, lay_out, load, plan
 from workflows.planning.plan import Plan, make_plan
 from workflows.planning.selection import Selection
+from workflows.records.final_table import result_rows
+from workflows.results.manifest import read_manifest
 
 
 @pytest.fixture
@@ -89,3 +92,17 @@ def test_forcing_one_stage_alone_does_not_force_those_after_it(here: Path) -> No
 
 def test_as_on_the_command_line() -> None:
     assert Selection(("a",), ("b", "c"), ("d",)).arguments() == ["--from", "a", "--until", "b", "--until", "c", "--only", "d"]
+
+
+def test_results_of_others_are_used_but_not_shown(here: Path) -> None:
+    """The final table has the metrics of selected evaluations only."""
+    finish(plan())
+    for stage, metric in (("test", "text_to_video_r1"), ("captions", "cider")):
+        folder = plan().result_of(stage)
+        manifest = read_manifest(folder)
+        assert manifest is not None
+        replace(manifest, metrics={metric: 50.0}).write(folder)
+    assert {row["stage"] for row in result_rows(plan())} == {"test", "captions"}
+    made = selected(only="test")
+    assert {row["stage"] for row in result_rows(made)} == {"test"}
+    assert {step.action for step in made.steps} == {"skip"}

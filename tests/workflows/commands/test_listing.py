@@ -1,0 +1,44 @@
+"""`cosa list`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.workflows.planning.planned import finish, lay_out, plan
+from workflows.commands.listing import listed_results, show_listing
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+def test_it_says_what_tells_results_apart(here: Path) -> None:
+    for epochs in (2, 3):
+        finish(plan(f"stages.retrieval.epochs={epochs}"))
+    Path("own/train.json").write_text(Path("own/train.json").read_text().replace("caption 1", "another"))
+    finish(plan("stages.retrieval.epochs=3"))
+    found = {(one.stage, one.differs) for one in listed_results(Path("storage"))}
+    assert {differs for stage, differs in found if stage == "retrieval"} == {"epochs=2.0", "epochs=3.0"}
+    assert ("corpus", "") in found
+    assert ("test", "by what it read") in found
+
+
+def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(plan(), "corpus", "own-frames")
+    (fingerprint,) = (path.name for path in Path("storage/demo/own-frames").iterdir())
+    Path("experiments").mkdir()
+    Path("experiments/a.yaml").write_text("# Purpose: to\ttry\nname: a\n")
+    Path("experiments/base.yaml").write_text("# Purpose: none\nx-fragment: true\n")
+    show_listing(Path("experiments"), Path("storage"))
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["spec", "experiments/a.yaml", "to try"]
+    assert {line[0] for line in lines} == {"spec", "converter", "result"}
+    results = [line for line in lines if line[0] == "result"]
+    assert [f"storage/demo/own-frames/{fingerprint}", "demo", "own-frames", "extract"] in [line[1:5] for line in results]
+    assert {len(line) for line in results} == {10}
+    show_listing(Path("experiments"), Path("storage"), as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    assert [spec["spec"] for spec in listed["specs"]] == ["experiments/a.yaml"]
+    assert {one["stage"] for one in listed["results"]} == {"corpus", "own-frames"}
