@@ -122,7 +122,7 @@ def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> Non
     }
     found = {key: why for key, why in found.items() if plan.storage.result(*key) not in forced_before}
     with ExitStack() as locks:
-        for (name, fingerprint), why in found.items():
+        for fingerprint, (name, why) in {fingerprint: (name, why) for (name, fingerprint), why in found.items()}.items():
             locks.enter_context(exclusive(plan.storage.lock_file(fingerprint), f"{why}: the result of {name}"))
         for name, fingerprint in found:
             remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
@@ -228,7 +228,8 @@ class _Run:
             self.reporter.skipped(step.name, self.width, reason)
         result = self.plan.result_of(step.name)
         self.record.reused(step, read_manifest(result))
-        remove_checkpoints(result, self.reporter.warn)  # A run that was killed right after publishing left them.
+        if result == self.plan.storage.result(step.name, str(step.fingerprint)):
+            remove_checkpoints(result, self.reporter.warn)  # A run that was killed right after publishing left them.
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
         """Lock a stage's result for this run, and its inputs against removal; wait while another run works on the result."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-NATIVE_WEIGHTS, NATIVE_CONFIG = "model.safetensors", "config.json"
+NATIVE_WEIGHTS, NATIVE_CONFIG, NATIVE_VOCABULARY = "model.safetensors", "config.json", "vocab.txt"
 PUBLISHED_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 _STEP = re.compile(r"^model_step_(\d+)\.pt$")
 EXPECTED = (
@@ -20,6 +20,11 @@ class PublishedFiles:
     weights: Path
     options: Path | None = None
 
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """All files that decide which model it is."""
+        return (self.weights,) if self.options is None else (self.weights, self.options)
+
 
 @dataclass(frozen=True)
 class NativeFolder:
@@ -31,6 +36,12 @@ class NativeFolder:
     def weights(self) -> Path:
         """The file of weights."""
         return self.folder / NATIVE_WEIGHTS
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """All files that decide which model it is."""
+        others = (self.folder / name for name in (NATIVE_CONFIG, NATIVE_VOCABULARY))
+        return (self.weights, *(path for path in others if path.is_file()))
 
 
 def locate(path: Path) -> NativeFolder | PublishedFiles | None:

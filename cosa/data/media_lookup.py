@@ -39,7 +39,7 @@ class Media(ABC):
     @property
     def identity(self) -> str:
         """A name for this way of looking, in this folder."""
-        return f"{self.plural} {self.linked_folders} {self.allowed}"
+        return f"{type(self).__name__} {self.linked_folders} {self.allowed}"
 
     def find(self, media_ids: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
         """The files of each, as paths below the root, by identifier; and by identifier why the others have none."""
@@ -124,7 +124,7 @@ class FrameSets(Media):
             names = [] if real is None else [name for name in names_in(self.root / real) if FRAME_NAME.fullmatch(name)]
             if not names:
                 raise DataError("it has no folder of frames")
-            return [f"{real}/{name}" for name in sorted(names)]
+            return [f"{real}/{name}" for _, name in sorted((int(str(FRAME_NAME.sub(r"\1", name))), name) for name in names)]
 
         return files
 

@@ -73,10 +73,10 @@ def _build_backbone(config: VisionConfig) -> Any:
 def _check_name(config: VisionConfig) -> None:
     import timm
 
-    problem = unknown_encoder(config, timm.list_models())
+    name, _, tag = config.encoder.partition(".")
+    problem = None if timm.is_model(name) else unknown_encoder(config, timm.list_models())
     if problem is not None:
         raise UserError(f"model.vision.encoder: {problem}")
-    name, _, tag = config.encoder.partition(".")
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
         available = f"its tags are {', '.join(tags)}" if tags else "timm has no weights for it: leave the tag out"

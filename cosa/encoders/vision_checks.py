@@ -14,6 +14,8 @@ from pathlib import Path
 from cosa.encoders.vision_config import VisionConfig
 
 _REGISTERED = re.compile(r"@register_model\s+def (\w+)\(")
+_FORMER = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.DOTALL)  # names that still work
+_KEY = re.compile(r"""['"](\w+)['"]\s*:""")
 _PATCH = re.compile(r"patch(\d+)")
 
 
@@ -23,13 +25,15 @@ def _installed_names() -> frozenset[str]:
     found = find_spec("timm")
     folders = found.submodule_search_locations if found is not None else None
     files = [file for folder in folders or () for file in Path(folder, "models").glob("*.py")]
-    return frozenset(name for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8")))
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    former = [name for text in texts for names in _FORMER.findall(text) for name in _KEY.findall(names)]
+    return frozenset(name for text in texts for name in _REGISTERED.findall(text)) | frozenset(former)
 
 
 def encoder_names() -> Iterable[str]:
     """Names of the models that timm knows, without tags; those of extensions too, which have imported it."""
     timm = sys.modules.get("timm")
-    return _installed_names() if timm is None else timm.list_models()
+    return _installed_names() if timm is None else {*timm.list_models(), *_installed_names()}
 
 
 def unknown_encoder(config: VisionConfig, known: Iterable[str]) -> str | None:

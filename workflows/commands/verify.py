@@ -21,7 +21,7 @@ def verify(storage: Path) -> None:
         UserError: there is no result, or some are damaged.
     """
     console = PlainConsole(soft_wrap=True)
-    results = list(complete(sorted(storage.glob("*/*/*"))))
+    results = list(complete(sorted(storage.glob("[!.]*/[!.]*/*"))))
     if not results:
         raise UserError(f"{storage.absolute()} holds no results; name another folder with --storage")
     damaged = 0

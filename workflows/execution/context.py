@@ -12,7 +12,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
 from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
-from workflows.results.manifest import DamagedResultError
+from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.reporter import StageLine
@@ -54,6 +54,8 @@ class StageContext(Generic[S]):
         folder = self.plan.result_of(stage)
         if stage not in self._verified:
             damaged = self.plan.storage.damage_of(folder.parent.name, folder, read_all=True)
+            if damaged is None and read_manifest(folder) is None:
+                damaged = "it is gone"
             if damaged is not None:
                 raise DamagedResultError(f"{folder} is not what {stage} made: {damaged}; make it again with --force {stage}")
             self._verified.add(stage)

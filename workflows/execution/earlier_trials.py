@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from workflows.execution.trials import DONE, Trial, TrialBook
 from workflows.execution.whereabouts import WORKERS_FILE
 from workflows.planning.fingerprint import Basis, digest_of_identity, identity_of, result_fields
 from workflows.planning.plan import digests_in
-from workflows.results.layout import CHECKPOINT_FOLDER, PARTIAL, RAY_FOLDER, RUN_NOTE, TRIALS_FOLDER, TRIALS_TABLE
-from workflows.results.locks import HeldError, exclusive
+from workflows.results.layout import CHECKPOINT_FOLDER, PARTIAL, RAY_FOLDER, TRIALS_FOLDER, TRIALS_TABLE
+from workflows.results.locks import HeldError, exclusive, shared
 from workflows.results.storage import complete
 
-KEPT = (PROGRESS_FILE, WORKERS_FILE, RUN_NOTE)  # of a trial's folder
+KEPT = (PROGRESS_FILE, WORKERS_FILE)  # of a trial's folder; in MLflow it gets a run of its own
 Context = StageContext[TrainSection]
 
 
@@ -48,32 +48,41 @@ def take_over_trials(context: Context, book: TrialBook) -> int:
     """Take over those waiting trials of a book that an earlier sweep has run, or begun; return how many are done by that."""
     done = len(book.done)
     for take in (_from_results, _from_unfinished):
-        wanted = {trial.identity: trial for trial in book.waiting if not (book.folder_of(trial) / PROGRESS_FILE).exists()}
+        wanted = {trial.identity: trial for trial in book.waiting if not _has_begun(context, trial)}
         if wanted:
             take(context, book, wanted)
     return len(book.done) - done
 
 
+def _has_begun(context: Context, trial: Trial) -> bool:
+    """Return whether a waiting trial has checkpoints of its own to go on from."""
+    return bool(saved_checkpoints(RunFolder.at(storage_of(context), f"{run_name(context)}-{trial.name}")))
+
+
 def _from_results(context: Context, book: TrialBook, wanted: Mapping[str, Trial]) -> None:
     """Take over trials from results. Of all its trials a result keeps only the checkpoint of the best: the others are known to
     be worse, so they are taken over with it, and never without."""
-    taken: set[str] = set()
     for result in complete(context.plan.storage.root.glob("[!.]*/[!.]*/*")):
         if not (result / TRIALS_TABLE).is_file() or context.plan.storage.damage_of(result.parent.name, result) is not None:
             continue
         ran = {trial.identity: trial for trial in TrialBook.read(result / TRIALS_FOLDER).done if trial.identity}
-        best = json.loads((result / TRIALS_TABLE).read_text(encoding="utf-8"))[0]["trial"]
-        found = (ran.keys() & wanted.keys()) - taken
-        if not any(ran[identity].name == best for identity in found):
+        rows = json.loads((result / TRIALS_TABLE).read_text(encoding="utf-8"))
+        steps = {row["trial"]: row["step"] for row in rows if "step" in row}  # the best trial first
+        still = {identity: trial for identity, trial in wanted.items() if trial.state == "waiting"}
+        found = sorted((i for i in ran if i in still and ran[i].name in steps), key=lambda i: list(steps).index(ran[i].name))
+        if not found or ran[found[0]].name != next(iter(steps)):
             continue
-        taken |= found
-        for identity in found:
-            source, trial = result / TRIALS_FOLDER / ran[identity].name, wanted[identity]
-            _copy(source, book.folder_of(trial))
-            if ran[identity].name == best:
-                shutil.copytree(result / CHECKPOINT_FOLDER, book.folder_of(trial) / CHECKPOINT_FOLDER, copy_function=_link)
-            trial.taken_from = str(result.relative_to(context.plan.storage.root))
-            book.set(trial, ran[identity].state)
+        with suppress(HeldError), shared(context.plan.storage.lock_file(result.name), "the result of an earlier sweep"):
+            for identity in found:
+                source, trial = result / TRIALS_FOLDER / ran[identity].name, still[identity]
+                if identity == found[0]:  # Its checkpoint comes first: without it none of them is taken over.
+                    target = book.folder_of(trial) / CHECKPOINT_FOLDER
+                    shutil.rmtree(target, ignore_errors=True)
+                    shutil.copytree(result / CHECKPOINT_FOLDER, target, copy_function=_link)
+                _copy(source, book.folder_of(trial))
+                trial.taken_from = str(result.relative_to(context.plan.storage.root))
+                trial.best_step = steps[ran[identity].name]
+                book.set(trial, ran[identity].state)
 
 
 def _from_unfinished(context: Context, book: TrialBook, wanted: Mapping[str, Trial]) -> None:
@@ -85,7 +94,12 @@ def _from_unfinished(context: Context, book: TrialBook, wanted: Mapping[str, Tri
         for old in earlier.trials:
             run = other / RAY_FOLDER / f"{run_name(context)}-{old.name}"
             trial = wanted.get(old.identity)
-            if trial is None or (book.folder_of(trial) / PROGRESS_FILE).exists() or not saved_checkpoints(RunFolder.at(run)):
+            if (
+                trial is None
+                or trial.state != "waiting"
+                or _has_begun(context, trial)
+                or not saved_checkpoints(RunFolder.at(run))
+            ):
                 continue
             _copy(earlier.folder_of(old), book.folder_of(trial))
             target = Path(mine.path) / f"{run_name(context)}-{trial.name}"

@@ -28,7 +28,6 @@ from workflows.planning.fingerprint import extraction_name
 from workflows.planning.plan import digests_in
 from workflows.records.outcome import StageOutcome
 from workflows.results.layout import CLIPS_LIST, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
-from workflows.results.locks import shared
 
 CLIPS_PER_TASK = 16
 READERS = 8  # threads that look for frames in the store
@@ -95,12 +94,11 @@ def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) ->
     clips, records = _found(context, dataset, video_ids)
     store = FrameStore(context.plan.storage.root.absolute() / FRAME_STORE)
     store.remove_leftovers()
-    with shared(store.lock_file, "the store of frames"):
-        known = {} if context.step.starts_over else _known(context, clips, sampling, store)
-        left = [clip for clip in clips if clip.video_id not in known]
-        records += known.values()
-        if left:
-            records += _extract_all(context, left, sampling, store, len(records))
+    known = {} if context.step.starts_over else _known(context, clips, sampling, store)
+    left = [clip for clip in clips if clip.video_id not in known]
+    records += known.values()
+    if left:
+        records += _extract_all(context, left, sampling, store, len(records))
     extracted = {record["video_id"] for record in records if record["error"] is None}
     contents = {clip.video_id: clip.content for clip in clips if clip.video_id in extracted}
     return records, StoredFrames(store.root, sampling.name, contents)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from cosa.data.extraction import ExtractionRecord, extract_frames, remove_partial_folders
+from cosa.checksums import digest_of
+from cosa.data.extraction import ExtractionRecord, extract_frames
 from cosa.data.frame_digests import FrameDigests, frame_name
 from cosa.data.frame_store import StoredFrames, entry_of
 from cosa.data.media_limits import MediaLimits
 from cosa.errors import DataError
+from cosa.message_text import shown
 from workflows.results.atomic import flush, flush_tree
-from workflows.results.locks import HeldError, exclusive
+
+LEFT_OVER_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,12 @@ class FrameStore:
     root: Path
 
     def remove_leftovers(self) -> None:
-        """Delete what killed extractions left, unless another extraction works here."""
-        if not self.root.is_dir():
-            return
-        with suppress(HeldError), exclusive(self.lock_file, "the store of frames"):
-            remove_partial_folders(self.root)
-
-    @property
-    def lock_file(self) -> Path:
-        """Return the file that every extraction has locked, together with others, while it works."""
-        return self.root / ".lock"
+        """Delete what killed extractions left, here or on another machine: folders in which nothing was written for a day."""
+        oldest = time.time() - LEFT_OVER_SECONDS
+        for folder in self.root.glob("??/.*.partial-*"):
+            with suppress(OSError):  # Another run may remove it, too.
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder)
 
     def known(self, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord | None:
         """Return the record of a clip whose frames the store has; None if not. Arguments as of `add`."""
@@ -67,6 +68,7 @@ class FrameStore:
             the record; `reader` is empty if the store had the frames.
 
         Raises:
+            DataError: the file's content is not that of the digest, so that it was changed meanwhile.
             OSError: the file system refuses.
         """
         known = self.known(video_id, clip, sampling, read_all=read_all)
@@ -79,12 +81,32 @@ class FrameStore:
                 video, unfinished, sampling.fps, sampling.short_side, sampling.jpeg_quality,
                 video_id=video_id, clip=clip, extraction=sampling.name, limits=sampling.limits,
             )  # fmt: skip
+            if digest_of(video) != clip:
+                raise DataError(f"clip {shown(video_id)} changed while it was read; run the same command again")
             if record.error is None:
                 flush_tree(unfinished)
-                _publish(unfinished, entry)
+                self._publish(unfinished, entry, lambda: self.known(video_id, clip, sampling, read_all=read_all) is not None)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         return record
+
+    def _publish(self, unfinished: Path, entry: Path, is_intact: Callable[[], bool]) -> None:
+        """Give an entry its name, in place of a damaged one. One that another process has made meanwhile stays."""
+        while True:
+            try:
+                unfinished.rename(entry)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            if is_intact():
+                return
+            old = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
+            with suppress(FileNotFoundError):  # Another process has moved it away.
+                entry.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        for folder in (entry.parent, self.root, self.root.parent):  # They may be new, too.
+            flush(folder)
 
 
 def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> ExtractionRecord | None:
@@ -98,18 +120,6 @@ def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> Extractio
     except (DataError, OSError, TypeError):
         return None
     return record if sizes == record.bytes and len(digests.digests) == record.frames else None
-
-
-def _publish(unfinished: Path, entry: Path) -> None:
-    """Give an entry its name, in place of a damaged one, or of an equal one that another process has made meanwhile."""
-    if entry.exists():
-        old = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
-        entry.rename(old)
-        unfinished.rename(entry)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        unfinished.rename(entry)
-    flush(entry.parent)
 
 
 def link_frames(folder: Path, frames: StoredFrames) -> None:

@@ -54,10 +54,11 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     ranked = _ranked_trials(context, book, metric)
     for name, run in runs.items():
         _end_run(run, ranked.get(name), read_records(book.folder / name))
-    if not ranked:
+    if not any(one.saved for one in ranked.values()):
         raise UserError(f"no trial left an intact checkpoint; start again with --force {context.step.name}")
     sign = -1 if metric.lower_is_better else 1
-    winner = max(ranked.values(), key=lambda one: (sign * one.best.values[metric.name], bool(one.saved)))
+    kept = [one for one in ranked.values() if one.saved]  # Of a trial that another sweep ran, only if it was the best there.
+    winner = max(kept, key=lambda one: sign * one.best.values[metric.name])
     runs[winner.trial.name].tags({"cosa.best_trial": "yes"})
     table = _write_tables(context, book, ranked, metric, winner)
     _draw(context, settings, ranked, metric, winner)
@@ -97,8 +98,11 @@ def _ranked_trials(context: Context, book: TrialBook, metric: Metric) -> dict[st
 
 
 def _taken_trial(book: TrialBook, trial: Trial, records: Sequence[Record], metric: Metric) -> dict[str, RankedTrial]:
-    """Return, by name, a trial of an earlier sweep. Its checkpoint is here if it was the best, and otherwise was not kept."""
-    best = best_evaluation(records, metric, {record.step for record in records})
+    """Return, by name, a trial of an earlier sweep, at the step that counted there.
+
+    Its checkpoint is here if it was the best of that sweep, and otherwise was not kept.
+    """
+    best = best_evaluation(records, metric, {trial.best_step})
     if best is None:
         return {}
     folder = book.folder_of(trial).absolute()

@@ -29,7 +29,8 @@ class Trial:
 
     parameters: values of fields of the stage. state: 'stopped' if a scheduler ended it early, 'failed' by a mistake of its own,
     which it would make again, 'lost' by anything else. reason: why it failed or was lost. number: in Optuna's study. identity:
-    digest of everything that decides its result. taken_from: the folder of an earlier sweep's result, which ran it.
+    digest of everything that decides its result. taken_from: the folder of an earlier sweep's result, which ran it. best_step:
+    the step that counted there.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Trial:
     number: int | None = None
     identity: str = ""
     taken_from: str = ""
+    best_step: int = 0
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 import xxhash
 
 from cosa.data import annotations as reading
-from cosa.data import media_ids
+from cosa.data import media_files, media_ids, media_lookup, video_index
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import captions_in, load_references, questions_in
 
@@ -56,5 +56,6 @@ def digest_of_annotations(path: Path, kind: AnnotationKind) -> tuple[str, list[s
 
 @cache
 def code_of_reading() -> str:
-    """Return a digest of the code that reads annotation files: another one may read something else."""
-    return xxhash.xxh3_64_hexdigest(b"".join(Path(str(module.__file__)).read_bytes() for module in (reading, media_ids)))
+    """Return a digest of the code that reads annotation files and finds clips: another one may find something else."""
+    modules = (reading, media_ids, media_lookup, media_files, video_index)
+    return xxhash.xxh3_64_hexdigest(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))

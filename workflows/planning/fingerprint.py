@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ from workflows.planning.data import EXTENSION
 from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import Digests
+from workflows.spec.reads import Digests, Read
 from workflows.spec.secrets import Secrets
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -65,11 +67,8 @@ def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
 
     What it reads counts by content: the names of datasets, splits, files and other stages do not.
     """
-    kind, section = kind_of(step.section), step.section
-    reads = list(kind.reads(section, basis.experiment.datasets))
-    fields = result_fields(section)
-    for path in {path for read in reads for path in read.named_in()}:
-        _remove(fields, path)
+    reads = list(kind_of(step.section).reads(step.section, basis.experiment.datasets))
+    fields = _without_names(result_fields(step.section), reads)
     return {
         "kind": step.kind,
         "version": step.version,
@@ -79,6 +78,15 @@ def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
         "reads": sorted({json.dumps(found, sort_keys=True) for read in reads if (found := read.identity(basis)) is not None}),
         "extensions": {name: digest for name, digest in step.data.items() if name.startswith(EXTENSION)},
     }
+
+
+def _without_names(fields: dict[str, Any], reads: Iterable[Read]) -> dict[str, Any]:
+    """Return fields of a section without those that only name what is read."""
+    left = copy.deepcopy(fields)
+    for path in {path for read in reads for path in read.named_in()}:
+        with suppress(LookupError, TypeError):  # An older section may have fewer entries in a list.
+            _remove(left, path)
+    return left
 
 
 def _remove(fields: Any, path: Sequence[str | int]) -> None:
@@ -92,13 +100,15 @@ def _remove(fields: Any, path: Sequence[str | int]) -> None:
         fields.pop(last, None)
 
 
-def changes(step: Step, previous: Manifest) -> Iterator[str]:
+def changes(step: Step, previous: Manifest, datasets: Mapping[str, DatasetSection]) -> Iterator[str]:
     """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
+    reads = list(kind_of(step.section).reads(step.section, datasets))
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
     hidden = Secrets.of_process().hide_in  # Manifests hold no secrets.
-    fields = hidden(result_fields(step.section))
-    for field_name, old, new in differences(_without_no_effect(step.section, hidden(previous.section)), fields):
+    fields = hidden(_without_names(result_fields(step.section), reads))
+    former = _without_names(_without_no_effect(step.section, hidden(previous.section)), reads)
+    for field_name, old, new in differences(former, fields):
         yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
     for field_name, old, new in differences(hidden(previous.model or {}), hidden(step.model or {})):
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
@@ -113,7 +123,7 @@ def changes(step: Step, previous: Manifest) -> Iterator[str]:
             yield f"{what} changed: {', '.join(names)}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
-    for field_name, _, _ in differences(fields, result_fields(step.section)):
+    for field_name, _, _ in differences(fields, _without_names(result_fields(step.section), reads)):
         yield f"spec changed: stages.{step.name}.{field_name} may differ (it is hidden in records)"
 
 

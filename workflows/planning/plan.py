@@ -178,20 +178,21 @@ class _Planner:
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
             if self.storage.result(name, fingerprint) in self.forced_before:  # What builds on it is still forced.
-                return replace(self._decide(step, fingerprint), fingerprint=fingerprint, forced=True)
+                return replace(self._decide(step, fingerprint, own=True), fingerprint=fingerprint, forced=True)
             reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
             return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
         return replace(self._decide(step, fingerprint), fingerprint=fingerprint)
 
-    def _decide(self, step: Step, fingerprint: str) -> Step:
+    def _decide(self, step: Step, fingerprint: str, *, own: bool = False) -> Step:
+        """Return the step with what happens to it. own: whether only a result of the stage itself counts."""
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
-        own = self.storage.result(step.name, fingerprint)
-        damaged = self.storage.damage_of(step.name, own)
+        folder = self.storage.result(step.name, fingerprint)
+        damaged = self.storage.damage_of(step.name, folder)
         if damaged is not None:
             return replace(step, action="run", reason=f"its result is damaged: {damaged}", damaged=damaged)
         found = self._intact(step, fingerprint)
-        if found is not None:
-            where = "" if found == own else f" as {found.parent.relative_to(self.storage.root)}"
+        if found is not None and (found == folder or not own):
+            where = "" if found == folder else f" as {found.parent.relative_to(self.storage.root)}"
             rerun = [name for name in step.inputs if self.steps[name].action == "run"]
             same = f" (its input {rerun[0]} gives the same result)" if rerun else ""
             return replace(step, action="skip", reason=f"done{where}{same}")
@@ -204,7 +205,7 @@ class _Planner:
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
-        differing = tuple(changes(step, previous)) or ("spec changed: datasets",)
+        differing = tuple(changes(step, previous, self.experiment.section.datasets)) or ("spec changed: datasets",)
         fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
         return replace(step, reason=differing[0] + more, changes=differing)

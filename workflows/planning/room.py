@@ -19,10 +19,10 @@ def lacking_room(cluster: ClusterSection, steps: Iterable[Step]) -> Iterator[str
         needed = workers * cluster.cpus_per_worker
         if needed > cores:
             has = f"cluster.cpus is {cores}" if cluster.cpus else f"this machine has {cores} core{'s' if cores > 1 else ''}"
-            yield (
-                f"{field}: {workers} workers x {cluster.cpus_per_worker} CPU need {needed} cores, but {has}; lower it to "
-                f"{max(1, cores // cluster.cpus_per_worker)}, or leave it out"
-            )
+            fitting = cores // cluster.cpus_per_worker
+            advice = f"lower it to {fitting}, or leave it out" if fitting else f"lower cluster.cpus_per_worker to {cores}"
+            count = f"{workers} workers" if workers > 1 else "a worker"
+            yield f"{field}: {count} x {cluster.cpus_per_worker} CPU need {needed} cores, but {has}; {advice}"
 
 
 def _workers_of(step: Step, cluster: ClusterSection) -> tuple[str, int] | None:

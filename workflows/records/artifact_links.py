@@ -19,6 +19,8 @@ def log_folder(client: Any, run_id: str, path: Path, folder: str) -> None:
     """
     place = _local(client.get_run(run_id).info.artifact_uri)
     if place is None or not _linked(path, place / folder):
+        if place is not None:
+            _unlink(path, place / folder)  # MLflow would write through what is linked already.
         client.log_artifacts(run_id, str(path), folder or None)
 
 
@@ -28,6 +30,12 @@ def _local(address: str) -> Path | None:
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None
     return Path(unquote(parts.path)) if parts.scheme else Path(address)
+
+
+def _unlink(source: Path, target: Path) -> None:
+    for file in source.rglob("*"):
+        if file.is_file():
+            (target / file.relative_to(source)).unlink(missing_ok=True)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -90,7 +90,8 @@ class InvocationRecord:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
         self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
-        left = Unrecorded.left_in(result)
+        is_own = result == self.plan.storage.result(step.name, str(step.fingerprint)).absolute()
+        left = Unrecorded.left_in(result) if is_own else None  # Another experiment records its own results.
         if left is not None:
             self._finish(step, manifest, left.taken_over(result), result)
         name = to_register(step, manifest)

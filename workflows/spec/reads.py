@@ -359,14 +359,14 @@ class CheckpointRead(Read):
         if found is None:
             yield Missing(f"stages.{stage}.{self.field}", path, "checkpoint")
         else:
-            yield f"checkpoint {self.reference}", digests.of_file(found.weights)
+            yield f"checkpoint {self.reference}", " ".join(map(digests.of_file, found.parts))
 
     def identity(self, basis: Basis) -> Any:
         """Return the stage's result, or the weights' content."""
         if not is_path(self.reference):
             return {"field": self.field, "result": basis.result(self.reference)}
         found = locate(Path(self.reference).expanduser())
-        return {"field": self.field, "content": None if found is None else basis.digests.of_file(found.weights)}
+        return {"field": self.field, "content": None if found is None else list(map(basis.digests.of_file, found.parts))}
 
     def named_in(self) -> Iterator[FieldPath]:
         """Yield its field."""

@@ -1,17 +1,20 @@
 """The store of frames that all experiments of a storage share."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cosa.checksums import digest_of
 from cosa.data.frame_digests import DIGESTS_FILE
 from cosa.data.frame_store import StoredFrames, entry_of
 from cosa.data.media_limits import DEFAULT_LIMITS
+from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
 from workflows.execution.frame_store import FrameStore, Sampling, link_frames
-from workflows.results.locks import shared
 
 SAMPLING = Sampling("fps4", 4, None, 95, DEFAULT_LIMITS)
 
@@ -28,22 +31,23 @@ def flip_a_bit(path: Path) -> None:
 
 def test_a_clip_is_decoded_once_whatever_it_is_called(tmp_path: Path) -> None:
     store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
-    first = store.add(video, "a", "aa11", SAMPLING)
-    again = store.add(tmp_path / "gone.mp4", "b", "aa11", SAMPLING)
+    content = digest_of(video)
+    first = store.add(video, "a", content, SAMPLING)
+    again = store.add(tmp_path / "gone.mp4", "b", content, SAMPLING)
     assert (first.reader, again.reader) == ("pyav", "")
     assert (again.video_id, again.frames, again.bytes, again.duration, again.width) == (
         "b", first.frames, first.bytes, first.duration, first.width,
     )  # fmt: skip
-    other = store.add(video, "a", "aa11", Sampling("fps2", 2, None, 95, DEFAULT_LIMITS))
+    other = store.add(video, "a", content, Sampling("fps2", 2, None, 95, DEFAULT_LIMITS))
     assert (other.reader, other.frames) == ("pyav", first.frames // 2)
-    assert sorted(path.name for path in (store.root / "aa").iterdir()) == ["aa11-fps2", "aa11-fps4"]
+    assert sorted(path.name for path in store.root.glob("*/*")) == [f"{content}-fps2", f"{content}-fps4"]
 
 
 def test_a_clip_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     store, video = FrameStore(tmp_path / ".frames"), tmp_path / "a.mp4"
     video.write_bytes(b"no video")
-    assert store.add(video, "a", "aa11", SAMPLING).error
-    assert list(store.root.rglob("*")) == [store.root / "aa"] or not store.root.exists()
+    assert store.add(video, "a", digest_of(video), SAMPLING).error
+    assert list(store.root.glob("*/*")) == []
 
 
 @pytest.mark.parametrize("name", ["frame_0003.jpg", DIGESTS_FILE])
@@ -51,33 +55,63 @@ def test_a_clip_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
 def test_damaged_frames_are_made_again(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
     """A changed bit needs all to be read, which --force asks for."""
     store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
-    store.add(video, "a", "aa11", SAMPLING)
-    frames = StoredFrames(store.root, "fps4", {"a": "aa11"})
-    damage(entry_of(store.root, "aa11", "fps4") / name)
+    content = digest_of(video)
+    store.add(video, "a", content, SAMPLING)
+    frames = StoredFrames(store.root, "fps4", {"a": content})
+    damage(frames.entry("a") / name)
     assert frames.damage() is not None or name == DIGESTS_FILE
-    made = store.add(video, "a", "aa11", SAMPLING, read_all=damage is flip_a_bit)
+    made = store.add(video, "a", content, SAMPLING, read_all=damage is flip_a_bit)
     assert made.reader == "pyav" or frames.damage() is None
     assert frames.damage() is None
-    assert [path.name for path in (store.root / "aa").iterdir()] == ["aa11-fps4"]
+    assert [path.name for path in store.root.glob("*/*")] == [f"{content}-fps4"]
 
 
-def test_left_over_work_goes_unless_somebody_works(tmp_path: Path) -> None:
+def test_left_over_work_goes_when_nothing_was_written_for_a_day(tmp_path: Path) -> None:
     store = FrameStore(tmp_path / ".frames")
     store.remove_leftovers()
     left = store.root / "aa" / f".aa11-fps4.partial-{'0' * 32}"
     left.mkdir(parents=True)
-    with shared(store.lock_file, "frames"):
-        store.remove_leftovers()
-        assert left.exists()
+    store.remove_leftovers()
+    assert left.exists(), "somebody may work on it"
+    day_before = time.time() - 90_000
+    os.utime(left, (day_before, day_before))
     store.remove_leftovers()
     assert not left.exists()
 
 
+def test_a_clip_that_changes_while_it_is_read_is_not_stored(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    content = digest_of(video)
+    make_video(tmp_path / "a.mp4", frames=20)
+    with pytest.raises(DataError, match="clip a changed while it was read; run the same command again"):
+        store.add(video, "a", content, SAMPLING)
+    assert not entry_of(store.root, content, "fps4").exists()
+
+
+def test_two_extractions_of_the_same_clip_leave_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    content = digest_of(video)
+    store.add(video, "a", content, SAMPLING)
+    first = entry_of(store.root, content, "fps4")
+    inode = first.stat().st_ino
+    known = FrameStore.known
+    asked: list[str] = []
+
+    def not_yet(self: FrameStore, *given: Any, **options: Any) -> Any:
+        asked.append("")
+        return None if len(asked) == 1 else known(self, *given, **options)
+
+    monkeypatch.setattr(FrameStore, "known", not_yet)  # The other finishes after this one has looked.
+    assert store.add(video, "b", content, SAMPLING).error is None
+    assert len(asked) == 2
+    assert first.stat().st_ino == inode
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
 def test_links_lead_to_frames_by_the_names_of_clips(tmp_path: Path) -> None:
     store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4", frames=20)
-    clips = {"yoga": "aa11", "yoga/1": "bb22", "run/1": "cc33"}
-    for clip in clips.values():
-        store.add(video, "a", clip, SAMPLING)
+    clips = dict.fromkeys(("yoga", "yoga/1", "run/1"), digest_of(video))
+    store.add(video, "yoga", clips["yoga"], SAMPLING)
     folder = tmp_path / "experiment" / "frames"
     for _ in range(2):  # It may be there from an interrupted run.
         link_frames(folder, StoredFrames(store.root, "fps4", clips))

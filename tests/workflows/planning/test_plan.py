@@ -227,6 +227,9 @@ def test_change_of_weights(here: Path) -> None:
     finish(plan(start))
     Path("start/model.safetensors").write_text("other")
     assert reasons(plan(start))["pretrain"] == "data changed: checkpoint ./start"
+    finish(plan(start))
+    Path("start/config.json").write_text("{}")  # The same weights of another model.
+    assert reasons(plan(start))["pretrain"] == "data changed: checkpoint ./start"
 
 
 def test_change_of_pretrained_encoders(here: Path) -> None:

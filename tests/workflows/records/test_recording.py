@@ -61,7 +61,8 @@ class Sweep:
         """What an invocation has to record with, without the files of its parent run."""
         record: Any = InvocationRecord.__new__(InvocationRecord)
         section = SimpleNamespace(tracking=TrackingSection(checkpoints="all"), seed=1)
-        record.plan = SimpleNamespace(result_of=lambda _: self.result)
+        storage = SimpleNamespace(result=lambda *_: self.result)
+        record.plan = SimpleNamespace(result_of=lambda _: self.result, storage=storage)
         record.experiment = SimpleNamespace(name="demo", section=section)
         record.tracker, record.parent, record.rows, record._source = one, one.new_run("invocation"), {}, {}
         return record
