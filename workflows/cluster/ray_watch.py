@@ -17,6 +17,7 @@ from workflows.cluster.ray_private import head_address, own_processes, session_f
 
 POLL_SECONDS = 0.25
 FAMILY_POLLS = 4  # The list of all processes is renewed every so many polls.
+REPEAT_SECONDS = 5.0  # The main thread is interrupted again if it still waits for Ray after so long.
 END_SECONDS = 5.0
 PROBE_SECONDS, AWAY_SECONDS = 5.0, 30.0  # A head on another machine is tried so often, and is lost when it was away so long.
 SIGNAL = signal.SIGUSR2  # It interrupts whatever the main thread waits for.
@@ -88,7 +89,8 @@ class RayWatch:
                 main = threading.main_thread().ident
                 assert main is not None
                 signal.pthread_kill(main, SIGNAL)
-                return
+                # Python ignores what is raised in a destructor, and a minute later Ray would end this process without a word.
+                self._ended.wait(REPEAT_SECONDS)
 
     def _interrupt(self, number: int, _: object) -> None:
         del number

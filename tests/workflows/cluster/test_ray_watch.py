@@ -61,7 +61,25 @@ def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[
     assert signal.getsignal(ray_watch.SIGNAL) is handler
 
 
-def test_other_work_goes_on(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_python_ignores_is_raised_again(
+    raylet: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WaitsAtItsEnd:
+        def __del__(self) -> None:
+            time.sleep(1)
+
+    monkeypatch.setattr(ray_watch, "REPEAT_SECONDS", 1.5)
+    watched = watch(raylet, tmp_path)
+    raylet.kill()
+    thing = WaitsAtItsEnd()
+    del thing
+    with pytest.raises(RayLostInterrupt):
+        time.sleep(10)
+    watched.end()
+
+
+def test_other_work_continues(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
     watched = watch(raylet, tmp_path, waits=False)
     raylet.terminate()
     time.sleep(4 * ray_watch.POLL_SECONDS)
