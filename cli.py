@@ -7,14 +7,12 @@ import signal
 if __name__ == "__main__":  # Ctrl-C while modules are imported would end in a traceback, or in another error of a library.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import errno
 import io
 import json
-import os
 import sys
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -307,16 +305,19 @@ def _with_storage(overrides: list[str] | None, storage: str | None) -> list[str]
 
 def main() -> None:
     """Run a command; a user's mistake is one clear message, not a traceback."""
+    from workflows.terminal.streams import say
+
     try:
         _main()
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         raise SystemExit(INTERRUPTED) from None
 
 
 def _main() -> None:
     from cosa.errors import UserError
     from workflows.terminal.plain_text import print_everywhere
+    from workflows.terminal.streams import leave_broken, refusal, say
 
     print_everywhere()
     signal.signal(signal.SIGHUP, _interrupt)
@@ -325,16 +326,16 @@ def _main() -> None:
         code = app(standalone_mode=False)  # click turns Ctrl-C and typer.Exit into a returned code.
         sys.stdout.flush()
     except UserError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         raise SystemExit(error.exit_code) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        _leave_broken(sys.stdout)
+        leave_broken(sys.stdout)
         raise SystemExit(1) from None
     except OSError as error:
-        _leave_broken(sys.stdout)
-        _say(f"error: {_of_the_system(error)}")
+        leave_broken(sys.stdout)
+        say(f"error: {refusal(error)}")
         raise SystemExit(1) from None
     except Exception as error:
         _show_mistake_in_extension(error)
@@ -344,34 +345,6 @@ def _main() -> None:
             raise KeyboardInterrupt
         if isinstance(code, int) and code:
             raise SystemExit(code)
-
-
-def _say(text: str) -> None:
-    """Print to standard error, without secrets and control characters. Where nothing can be printed, the exit code remains."""
-    from workflows.spec.secrets import Secrets
-    from workflows.terminal.plain_text import printable
-
-    try:
-        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
-    except OSError:
-        _leave_broken(sys.stderr)
-
-
-def _leave_broken(output: TextIO) -> None:
-    """Send the rest of standard output or error nowhere if it cannot be written, or Python fails once more when it ends."""
-    try:
-        output.flush()
-    except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
-
-
-def _of_the_system(error: OSError) -> str:
-    """Say what the operating system refused, and for which file."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.strerror}: {error.filename or 'the output, or a file,'} could not be written; make room"
-    where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{error.strerror or error}"
 
 
 def _clean_up_after_interrupt() -> None:
@@ -396,15 +369,18 @@ def _preempt(number: int, _: object) -> None:
 def _show_mistake_in_extension(error: Exception) -> None:
     """Show where a file of the user's own failed, and exit; return if it was none."""
     from cosa.extensions import mistake_in_extension
+    from workflows.terminal.streams import say
 
     mistake = mistake_in_extension(error)
     if mistake is not None:
-        _say(f"error: {mistake}")
+        say(f"error: {mistake}")
         raise SystemExit(mistake.exit_code) from None
 
 
 def _show_usage_error(error: Exception) -> None:
     """Show wrong arguments as typer does; raise anything else again, because it is a defect and needs its traceback."""
+    from workflows.terminal.streams import say
+
     if isinstance(error, typer.Exit):
         raise SystemExit(error.exit_code) from None
     show = getattr(error, "show", None)
@@ -412,7 +388,7 @@ def _show_usage_error(error: Exception) -> None:
         raise error
     with redirect_stderr(io.StringIO()) as shown:
         show()
-    _say(shown.getvalue().rstrip("\n"))
+    say(shown.getvalue().rstrip("\n"))
     raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 

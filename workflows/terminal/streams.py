@@ -1,0 +1,37 @@
+"""Writes to standard output and standard error where one of them may be full, closed, or cut off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+from workflows.spec.secrets import Secrets
+from workflows.terminal.plain_text import printable
+
+
+def say(text: str) -> None:
+    """Print to standard error, without secrets and control characters. Where nothing can be printed, the exit code remains."""
+    try:
+        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
+    except OSError:
+        leave_broken(sys.stderr)
+
+
+def leave_broken(output: TextIO) -> None:
+    """Send the rest of standard output or error nowhere if it cannot be written, or Python fails once more when it ends."""
+    try:
+        output.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+
+
+def refusal(error: OSError) -> str:
+    """Say what the operating system refused, and for which file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: {error.filename or 'the output, or a file,'} could not be written; make room"
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
