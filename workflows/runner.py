@@ -248,7 +248,7 @@ class _Run:
                     reported = error.holder
                     self.reporter.print(f"  {step.name}: waiting for {escape(reported)}, which works on it (Ctrl-C to leave)")
                 time.sleep(LOCK_POLL_SECONDS)
-        if dead is not None:
+        if dead is not None and storage.partial(step.name, str(step.fingerprint)).is_dir():
             self.reporter.print(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended before it was done[/]")
 
     def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:

@@ -12,11 +12,11 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frame_store import StoredFrames
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames, pictures_of
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.sampling import sample_frame_indices
+from cosa.data.stored_frames import StoredFrames
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.frame_store import StoredFrames
 from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent, missing
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
+from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.message_text import shown
 

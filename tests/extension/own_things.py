@@ -27,7 +27,8 @@ from cosa.section import Section
 from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 from workflows.records.outcome import StageOutcome
-from workflows.spec.reads import AnnotationsRead, FileRead, MediaRead, Read, ResultRead
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead, FileRead, MediaRead, ResultRead
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import StageKind
 from workflows.spec.stage_kinds import STAGE_KINDS

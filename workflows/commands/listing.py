@@ -14,7 +14,7 @@ from rich.padding import Padding
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.regular_files import read_regular
-from workflows.planning.fingerprint import differences
+from workflows.planning.changes import differences
 from workflows.records.headline import headline
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import Storage, complete

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from cosa.data.frame_store import StoredFrames
+from cosa.data.stored_frames import StoredFrames
 from cosa.errors import UserError
 from workflows.results.layout import CLIPS_LIST
 from workflows.results.manifest import DamagedResultError, read_manifest

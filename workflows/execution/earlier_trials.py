@@ -55,7 +55,7 @@ def take_over_trials(context: Context, book: TrialBook) -> int:
 
 
 def _has_begun(context: Context, trial: Trial) -> bool:
-    """Return whether a waiting trial has checkpoints of its own to go on from."""
+    """Return whether a waiting trial has checkpoints of its own to resume from."""
     return bool(saved_checkpoints(RunFolder.at(storage_of(context), f"{run_name(context)}-{trial.name}")))
 
 

@@ -14,15 +14,15 @@ import pandas as pd
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frame_store import StoredFrames
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
+from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError, last_line
 from cosa.message_text import shown
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
-from workflows.execution.frame_store import FrameStore, Sampling, link_frames
+from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem
 from workflows.execution.worker_loss import WorkersLostError, why_lost
 from workflows.planning.fingerprint import extraction_name
 from workflows.planning.plan import digests_in
@@ -127,6 +127,8 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
     media = Clips(Path(dataset.root), dataset.linked_folders)
     files, problems = media.find(video_ids)
+    problems |= {video_id: problem for video_id in video_ids if (problem := name_problem(video_id)) is not None}
+    files = {video_id: paths for video_id, paths in files.items() if video_id not in problems}
     contents, _ = digests.contents_of(media, files)
     digests.save()
     found = [_Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]

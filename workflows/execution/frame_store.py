@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from cosa.checksums import digest_of
 from cosa.data.extraction import ExtractionRecord, extract_frames
-from cosa.data.frame_digests import FrameDigests, frame_name
-from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.data.frame_digests import DIGESTS_FILE, FRAME_NAME, FrameDigests, frame_name
 from cosa.data.media_limits import MediaLimits
+from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from cosa.message_text import shown
 from workflows.results.atomic import flush, flush_tree
@@ -120,6 +120,12 @@ def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> Extractio
     except (DataError, OSError, TypeError):
         return None
     return record if sizes == record.bytes and len(digests.digests) == record.frames else None
+
+
+def name_problem(video_id: str) -> str | None:
+    """Say that the link of a clip would be taken for a frame of the clip above it ("yoga/frame_0001.jpg"); None if not."""
+    is_taken = any(part == DIGESTS_FILE or FRAME_NAME.fullmatch(part) for part in video_id.split("/"))
+    return f"clip {video_id!r} has the name of a frame; rename it" if is_taken else None
 
 
 def link_frames(folder: Path, frames: StoredFrames) -> None:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from cosa.evaluation.metric import Metric
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import AnnotationsRead, Read
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead
 from workflows.spec.sections import DatasetSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.sweep import Draw, SweepSection

@@ -22,7 +22,8 @@ from workflows.execution.trials import TrialBook
 from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE, TRIALS_FOLDER
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import CheckpointRead, PretrainedRead, Read, datasets_read
+from workflows.spec.read import Read
+from workflows.spec.reads import CheckpointRead, PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
@@ -213,10 +214,10 @@ class TrainingKind(StageKind[T]):
         return section.sweep.fields if section.sweep is not None else ()
 
     def how_it_resumes(self, section: T, unfinished: Path) -> str:
-        """Say from which step on training goes on, or how many trials of a sweep are done."""
+        """Say at which step training resumes, or how many trials of a sweep are done."""
         if section.sweep is not None:
             done = len(TrialBook.read(unfinished / TRIALS_FOLDER).done)
-            return f"goes on after {done} trial{'s' if done != 1 else ''}" if done else "goes on with its trials"
+            return f"resumes; {done} trial{'s are' if done != 1 else ' is'} done"
         if (unfinished / STORAGE_NOTE).is_file():
             return "resumes from its last checkpoint"
         saved = [path.parent.name for path in unfinished.glob(f"{RAY_FOLDER}/*/checkpoint_*/{CHECKSUMS}")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from cosa.errors import UserError
 from cosa.extensions import Extension, is_from_extension
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import Digests, Missing
+from workflows.spec.read import Digests, Missing
 from workflows.spec.stage_kinds import kind_of
 
 EXTENSION = "extension"  # how the names of extensions begin, among those of data

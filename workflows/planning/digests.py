@@ -24,7 +24,7 @@ from cosa.message_text import shown
 from cosa.regular_files import kind_of, read_regular
 from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
 from workflows.results.atomic import write_atomically
-from workflows.spec.reads import MissingMedia
+from workflows.spec.read import MissingMedia
 
 READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
@@ -69,7 +69,7 @@ class FileDigests:
         Raises:
             UserError: one cannot be read.
         """
-        with _told(folder):
+        with _errors_of(folder):
             return self._folder(folder).digest
 
     def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
@@ -124,7 +124,7 @@ class FileDigests:
             DataError: an annotation file names none.
             UserError: a file cannot be read.
         """
-        with _told(media.root):
+        with _errors_of(media.root):
             folder = self._folder(media.root)
             files = dict(named_by)
             what = _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
@@ -142,7 +142,7 @@ class FileDigests:
 
     def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
-        with _told(media.root):
+        with _errors_of(media.root):
             folder = self._folder(media.root)
             found, problems = media.find(media_ids)
             contents = {}
@@ -317,7 +317,7 @@ def _digest_of(what: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _errors_of(folder: Path) -> Iterator[None]:
     """Report a file or folder that cannot be read as a mistake of the user's."""
     try:
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cosa.checkpoints.locate import locate
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import Missing
+from workflows.spec.read import Missing
 
 FOLDERS = 100  # folders in which a checkpoint is looked for
 _VARIABLE = re.compile(r"\$\{env:(\w+)")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.planning.annotation_files import annotation_files
+from workflows.planning.changes import changes
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
-from workflows.planning.fingerprint import Basis, changes, fingerprint_of
+from workflows.planning.fingerprint import Basis, fingerprint_of
 from workflows.planning.missing import missing_lines
 from workflows.planning.room import lacking_room
 from workflows.planning.selection import EVERYTHING, Selection, check_names
@@ -18,7 +19,8 @@ from workflows.planning.step import Step
 from workflows.results.locks import holder_of
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import Missing, datasets_read
+from workflows.spec.read import Missing
+from workflows.spec.reads import datasets_read
 from workflows.spec.scaling import check_batches
 from workflows.spec.stage_kinds import kind_of
 
@@ -205,7 +207,7 @@ class _Planner:
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
-        differing = tuple(changes(step, previous, self.experiment.section.datasets)) or ("spec changed: datasets",)
+        differing = tuple(changes(step, previous, self.experiment.section)) or ("spec changed: datasets",)
         fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
         return replace(step, reason=differing[0] + more, changes=differing)

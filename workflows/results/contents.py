@@ -12,7 +12,7 @@ from pathlib import Path
 import xxhash
 
 from cosa.checksums import digest_of
-from cosa.data.frame_store import StoredFrames
+from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically

@@ -1,6 +1,7 @@
 """Names of what a stage leaves in the folder of its result, and other stages find there."""
 
 MANIFEST = "manifest.json"
+REPLACED = ".replaced"  # how the hidden folder of a result ends that was set aside until there is a new one
 PARTIAL = ".partial"  # how the folder of unfinished work ends
 CHECKPOINT_FOLDER = "checkpoint"
 FRAME_STORE = ".frames"  # in the storage folder, the frames of all clips by the clips' contents

@@ -13,7 +13,7 @@ import xxhash
 from cosa.errors import UserError
 from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.layout import MANIFEST, PARTIAL, REPLACED
 
 DIGEST = "digest"  # of the manifest itself, in its file
 
@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DamagedResultError(f"{path} cannot be read ({error.strerror or error})") from error
     if digest is not None and digest != _digest(content):  # Manifests from before have no digest.
         raise DamagedResultError(f"{path} is not as it was written")
-    if manifest.fingerprint != folder.name.removesuffix(PARTIAL):
+    if manifest.fingerprint != folder.name.removesuffix(PARTIAL).removesuffix(REPLACED).removeprefix("."):
         raise DamagedResultError(f"{path} belongs to another result, {manifest.stage} {manifest.fingerprint}")
     return manifest
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from cosa.errors import UserError
 from workflows.results.atomic import flush, flush_tree, rename_durably
 from workflows.results.contents import CONTENTS, Contents, damage, damage_at_a_glance
-from workflows.results.layout import MANIFEST, PARTIAL
+from workflows.results.layout import MANIFEST, PARTIAL, REPLACED
 from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
 
 
@@ -44,13 +44,15 @@ class Storage:
     def existing(self, stage: str, fingerprint: str, kind: str) -> Path | None:
         """Find a result: that of the stage itself, or else one that another stage or experiment of this storage made.
 
-        A fingerprint covers everything that decides a result, so both are the same. Only one that is whole at a glance is used
-        of another's; None if there is none.
+        A fingerprint covers everything that decides a result, so both are the same. Only one that is intact at a glance is used
+        of another's, also if that other has set it aside; None if there is none.
         """
         own = self.result(stage, fingerprint)
         if own.exists():
             return own
-        for folder in sorted(complete(self.root.glob(f"[!.]*/[!.]*/{fingerprint}"))):
+        published = sorted(complete(self.root.glob(f"[!.]*/[!.]*/{fingerprint}")))
+        set_aside = sorted(self.root.glob(f"[!.]*/[!.]*/{self._set_aside(own).name}"))
+        for folder in (*published, *(folder for folder in set_aside if folder.parent != own.parent)):
             with suppress(UserError):
                 found = read_manifest(folder)
                 if found is not None and found.kind == kind and damage_at_a_glance(folder, found.contents) is None:
@@ -141,7 +143,7 @@ class Storage:
 
     @staticmethod
     def _set_aside(result: Path) -> Path:
-        return result.with_name(f".{result.name}.replaced")
+        return result.with_name(f".{result.name}{REPLACED}")
 
     def lock_file(self, fingerprint: str) -> Path:
         """Return the file by which a result is locked, for all experiments of the storage: none makes what another makes."""

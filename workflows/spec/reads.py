@@ -1,156 +1,25 @@
-"""Describes what stages read. A kind of stage lists its reads, and everything else follows from the list: which stages have to
-run first, what its fingerprint covers, what is missing, and which files are checked before anything runs."""
+"""Describes what stages can read. A kind of stage lists its reads, and everything else follows from the list: which stages have
+to run first, what its fingerprint covers, what is missing, and which files are checked before anything runs."""
 
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from cosa.checkpoints.locate import locate
-from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.annotation_use import AnnotationUse
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
 from cosa.errors import DataError
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
+from workflows.spec.read import Basis, Connections, Digests, Missing, MissingMedia, Read
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
 
 SHOWN = 3  # missing clips or images that are named
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A file or folder that does not exist.
-
-    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder', 'checkpoint', 'clips' or 'images'.
-    dataset and part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
-    detail: what exactly is missing, if it is not all of that.
-    """
-
-    field: str
-    path: Path
-    wanted: str
-    dataset: str | None = None
-    part: str = ""
-    detail: str = ""
-
-    @property
-    def short(self) -> str:
-        """Say in a few words what is missing."""
-        if self.detail:
-            return f"{self.wanted} of {self.dataset}"
-        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
-
-
-class Connections(Protocol):
-    """Looks up the names in a spec. All methods but `has_stage` report names that do not exist."""
-
-    section: ExperimentSection
-
-    def report(self, message: str, *path: str | int) -> None:
-        """Report an error and the path of the field that it is about."""
-        ...
-
-    def has_stage(self, name: str) -> bool:
-        """Return whether the spec defines a stage of this name."""
-        ...
-
-    def dataset(self, name: str, path: FieldPath) -> DatasetSection | None:
-        """Look up a dataset by its name, which the spec has at a path."""
-        ...
-
-    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
-        """Return whether a name, which the spec has at a path, is that of a valid stage with a product; `what` describes it."""
-        ...
-
-    def frames_stages(self, dataset: str) -> list[str]:
-        """Find the stages that extract frames of a dataset's clips; exactly one is expected."""
-        ...
-
-
-@dataclass(frozen=True)
-class MissingMedia:
-    """Clips or images that annotations name and that have no usable file. count: of all that they name. problems: by
-    identifier, what is wrong."""
-
-    count: int
-    problems: Mapping[str, str]
-
-
-class Digests(Protocol):
-    """Computes digests of the user's own files."""
-
-    def of_file(self, path: Path) -> str:
-        """Return the digest of a file's content."""
-        ...
-
-    def of_folder(self, folder: Path) -> str:
-        """Return the digest of all files below a folder."""
-        ...
-
-    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
-        """Return the digest of the clips or images that some files name, or those that are missing."""
-        ...
-
-    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
-        """Return the digest of what an annotation file says, however it is written."""
-        ...
-
-
-class Basis(Protocol):
-    """What the identity of a stage's result is made of."""
-
-    @property
-    def experiment(self) -> ExperimentSection:
-        """The top of the spec."""
-        ...
-
-    @property
-    def digests(self) -> Digests:
-        """Digests of the user's own files."""
-        ...
-
-    def result(self, stage: str) -> str:
-        """Return the fingerprint of another stage's result."""
-        ...
-
-    def extraction(self, dataset: str) -> str:
-        """Return what names the way in which frames of a dataset's clips are extracted."""
-        ...
-
-
-class Read(ABC):
-    """One thing that a stage reads."""
-
-    @abstractmethod
-    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """Yield names of the stages whose results it needs, and report names that do not exist."""
-
-    @abstractmethod
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Yield (readable name, digest) for each of the user's own files that it reads, or `Missing` if it does not exist."""
-
-    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Yield the user's own files and folders that every machine has to see, as the spec writes them."""
-        del experiment
-        yield from ()
-
-    def path_fields(self) -> Iterator[FieldPath]:
-        """Yield the fields of the stage that hold paths."""
-        yield from ()
-
-    @abstractmethod
-    def identity(self, basis: Basis) -> Any:
-        """Return what it reads, as data that JSON can hold: by content and not by name, so that what is only renamed is the
-        same. None if others cover it."""
-
-    def named_in(self) -> Iterator[FieldPath]:
-        """Yield the fields of the stage that only name what is read: its identity counts in fingerprints, and they do not."""
-        yield from ()
 
 
 @dataclass(frozen=True)
@@ -220,9 +89,10 @@ class MediaRead(Read):
         content = self._digest(dataset, replace(self._media(dataset), allowed=sys.maxsize), basis.digests)
         return {**found, "content": content}
 
-    def named_in(self) -> Iterator[FieldPath]:
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield the field of the dataset's name."""
-        yield self.field
+        del experiment
+        yield ("section", *self.field)
 
     def _extracted(self, dataset: DatasetSection) -> bool:
         """Return whether it reads frames that a stage extracts."""
@@ -325,9 +195,10 @@ class AnnotationsRead(Read):
         path = Path(file).expanduser()
         return None if self.use.only_ids else {**found, "content": basis.digests.of_annotations(path, self.use.kind)}
 
-    def named_in(self) -> Iterator[FieldPath]:
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield the field of the split's name."""
-        yield self.field
+        del experiment
+        yield ("section", *self.field)
 
     def file(self, dataset: DatasetSection) -> str | None:
         """Return the file's path, as the spec writes it."""
@@ -368,9 +239,10 @@ class CheckpointRead(Read):
         found = locate(Path(self.reference).expanduser())
         return {"field": self.field, "content": None if found is None else list(map(basis.digests.of_file, found.parts))}
 
-    def named_in(self) -> Iterator[FieldPath]:
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield its field."""
-        yield (self.field,)
+        del experiment
+        yield ("section", self.field)
 
     def path_fields(self) -> Iterator[FieldPath]:
         """Yield its field."""
@@ -395,16 +267,24 @@ class PretrainedRead(Read):
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
         """Digest the content of local files; weights from a hub are known by their name, which the model section holds."""
-        vision, text = experiment.model.vision.pretrained, experiment.model.text.pretrained
-        if isinstance(vision, str):
-            yield from FileRead(("model", "vision", "pretrained"), vision, in_full=True).digests(experiment, stage, digests)
-        if isinstance(text, str):
-            field = ("model", "text", "pretrained")
-            yield from FileRead(field, text, "folder", in_full=True).digests(experiment, stage, digests)
+        for file in self._files(experiment):
+            yield from file.digests(experiment, stage, digests)
 
     def identity(self, basis: Basis) -> Any:
         """Return the content of local files."""
-        return [found for found in self.digests(basis.experiment, "", basis.digests) if not isinstance(found, Missing)]
+        return [file.identity(basis) for file in self._files(basis.experiment)]
+
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
+        """Yield the fields that name local files."""
+        yield from (file.field for file in self._files(experiment))
+
+    @staticmethod
+    def _files(experiment: ExperimentSection) -> Iterator[FileRead]:
+        vision, text = experiment.model.vision.pretrained, experiment.model.text.pretrained
+        if isinstance(vision, str):
+            yield FileRead(("model", "vision", "pretrained"), vision, in_full=True)
+        if isinstance(text, str):
+            yield FileRead(("model", "text", "pretrained"), text, "folder", in_full=True)
 
 
 @dataclass(frozen=True)
@@ -434,10 +314,11 @@ class FileRead(Read):
         """Return its content."""
         return [found for found in self.digests(basis.experiment, "", basis.digests) if not isinstance(found, Missing)]
 
-    def named_in(self) -> Iterator[FieldPath]:
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield its field."""
+        del experiment
         if not self.in_full:
-            yield self.field
+            yield ("section", *self.field)
 
     def path_fields(self) -> Iterator[FieldPath]:
         """Yield its field."""
@@ -471,9 +352,10 @@ class ResultRead(Read):
         """Return the stage's result."""
         return {"field": self.field, "result": basis.result(self.stage)}
 
-    def named_in(self) -> Iterator[FieldPath]:
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield the field of the stage's name."""
-        yield self.field
+        del experiment
+        yield ("section", *self.field)
 
 
 def datasets_read(reads: Iterable[Read]) -> list[str]:

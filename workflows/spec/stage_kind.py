@@ -15,7 +15,7 @@ from cosa.section import Section
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.place import FieldPath
-from workflows.spec.reads import Read
+from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 
 S = TypeVar("S", bound=StageSection)

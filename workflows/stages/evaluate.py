@@ -16,7 +16,8 @@ from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, 
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, Read, naming_clips
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, naming_clips
 from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind

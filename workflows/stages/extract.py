@@ -11,7 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
 from cosa.section import added_later, no_effect
-from workflows.spec.reads import AnnotationsRead, MediaRead, Read
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead, MediaRead
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import StageKind
 
@@ -87,7 +88,7 @@ class Extract(StageKind[ExtractSection]):
     def how_it_resumes(self, section: ExtractSection, unfinished: Path) -> str:
         """Say that nothing is done twice."""
         del section, unfinished
-        return "goes on with the clips that are left"
+        return "resumes with the clips that are left"
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""

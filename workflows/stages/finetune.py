@@ -13,7 +13,8 @@ from cosa.section import OneOf, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
-from workflows.spec.reads import AnnotationsRead, MediaRead, Read, naming_clips
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kind import GlobalBatch, Lineage, Report
 

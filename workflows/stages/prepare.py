@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 from cosa.datasets.converters import CONVERTERS
 from cosa.extensions import MODULE_PREFIX
 from workflows.spec.problems import did_you_mean
-from workflows.spec.reads import FileRead, Read
+from workflows.spec.read import Read
+from workflows.spec.reads import FileRead
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.stage_kind import Report, StageKind
 

@@ -15,7 +15,8 @@ from cosa.section import OneOf, Section, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
-from workflows.spec.reads import AnnotationsRead, MediaRead, Read, naming_clips
+from workflows.spec.read import Read
+from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.stage_kind import GlobalBatch, Lineage
 
 if TYPE_CHECKING:

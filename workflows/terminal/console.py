@@ -17,7 +17,7 @@ WIDE = 100_000  # characters of a line in a file or a pipe, where nobody needs i
 
 
 def table(*columns: str, right: Collection[str] = (), header: bool = True) -> Table:
-    """Make a table in which nothing is cut: what does not fit into its column goes on in the next line.
+    """Make a table in which nothing is cut: what does not fit into its column continues in the next line.
 
     right: columns of numbers.
     """

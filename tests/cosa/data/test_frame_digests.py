@@ -10,7 +10,7 @@ import pytest
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.frame_digests import DIGESTS_FILE
-from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
 

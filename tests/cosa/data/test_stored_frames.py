@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cosa.data.extraction import extract_frames
-from cosa.data.frame_store import StoredFrames, entry_of
+from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cosa.data.frame_store import StoredFrames
+from cosa.data.stored_frames import StoredFrames
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, command, command_line_of, run, sets
 from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip

@@ -10,11 +10,11 @@ import pytest
 
 from cosa.checksums import digest_of
 from cosa.data.frame_digests import DIGESTS_FILE
-from cosa.data.frame_store import StoredFrames, entry_of
 from cosa.data.media_limits import DEFAULT_LIMITS
+from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
-from workflows.execution.frame_store import FrameStore, Sampling, link_frames
+from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem
 
 SAMPLING = Sampling("fps4", 4, None, 95, DEFAULT_LIMITS)
 
@@ -120,3 +120,9 @@ def test_links_lead_to_frames_by_the_names_of_clips(tmp_path: Path) -> None:
         assert (folder / video_id / "frame_0001.jpg").is_file()
     assert (folder / "run" / "1").is_symlink()
     assert not Path((folder / "run" / "1").readlink()).is_absolute()
+
+
+@pytest.mark.parametrize("video_id", ["a/frame_0001.jpg", "a/digests.json", "frame_2.jpg/b"])
+def test_names_that_would_be_taken_for_frames_are_refused(video_id: str) -> None:
+    assert "has the name of a frame; rename it" in str(name_problem(video_id))
+    assert name_problem("yoga/1") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cosa.data.frame_store import StoredFrames
+from cosa.data.stored_frames import StoredFrames
 from workflows.results.contents import CONTENTS
 from workflows.results.layout import MANIFEST, RAY_FOLDER
 from workflows.results.manifest import Manifest, read_manifest

@@ -1,0 +1,79 @@
+"""Results are used again under other names, and by other experiments."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.workflows.planning.planned import STAGES, finish, lay_out, plan, reasons
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return lay_out(tmp_path, monkeypatch)
+
+
+# Everything of an own dataset and of stages under other names.
+RENAMED = """
+name: another
+model: {contrastive_dim: 64}
+datasets:
+  films: {media: video, root: moved/films, splits: {learn: moved/learn.json, check: moved/check.json, rest: moved/rest.json}}
+  stills: {media: image, root: moved/stills, splits: {all: moved/learn.json}}
+  drawn:
+    {media: video, made_by: made, root: clips, splits: {train: a.json, test: {captions: b.json, references: r.json}, x: x.json}}
+stages:
+  made: {kind: prepare, converter: demo}
+  drawn-frames: {kind: extract, dataset: drawn}
+  films-frames: {kind: extract, dataset: films}
+  start:
+    kind: pretrain
+    corpora:
+      - {dataset: stills, split: all, objectives: [itc], steps: 3, batch_size: 2}
+      - {dataset: drawn, objectives: [cap], steps: 3, batch_size: 2}
+  search:
+    {kind: finetune, task: retrieval, init_from: start, dataset: films, train_split: learn, validation_split: check, epochs: 2,
+     batch_size: 2, sweep: {learning_rate: [1.0e-4, 1.0e-3]}}
+  judged: {kind: evaluate, checkpoint: search, dataset: films, split: check, tasks: [retrieval]}
+  described: {kind: evaluate, checkpoint: start, dataset: drawn, tasks: [captioning]}
+"""
+
+
+def test_what_is_only_renamed_is_done(here: Path) -> None:
+    """The experiment, its datasets, splits, files and stages; the plan says whose results are used."""
+    first = plan()
+    finish(first)
+    Path("moved").mkdir()
+    for old, new in {"own/clips": "films", "pictures": "stills", "own/train.json": "learn.json", "own/val.json": "check.json",
+                     "own/spare.json": "rest.json"}.items():  # fmt: skip
+        Path(old).rename(Path("moved", new))
+    Path("spec.yaml").write_text(RENAMED)
+    second = plan()
+    assert reasons(second) == {}
+    used = {step.reason.removeprefix("done as demo/") for step in second.steps}
+    assert used == set(STAGES)
+    assert {str(second.result_of(step.name)) for step in second.steps} == {str(first.result_of(name)) for name in STAGES}
+    assert {step.action for step in plan(force=("search",)).steps if step.name in ("search", "judged")} == {"run"}
+    shutil.rmtree("storage/demo/retrieval")
+    assert reasons(plan()) == {"search": "new"}
+
+
+def test_a_damaged_result_of_another_experiment_is_not_used(here: Path) -> None:
+    first = plan()
+    finish(first)
+    (first.result_of("test") / "contents.json").unlink()
+    assert reasons(plan("name=another")) == {"test": "new"}
+
+
+def test_a_result_that_another_experiment_makes_anew_is_used_until_then(here: Path) -> None:
+    """Unless its own run is interrupted for ever, days of training would be repeated elsewhere."""
+    first = plan()
+    finish(first)
+    step = next(step for step in first.steps if step.name == "pretrain")
+    result = first.result_of("pretrain")
+    first.storage.start_over("pretrain", str(step.fingerprint))
+    assert set(reasons(plan())) == {"pretrain"}
+    other = plan("name=another")
+    assert reasons(other) == {}
+    assert other.result_of("pretrain") == result.with_name(f".{result.name}.replaced")
+    assert other.storage.damage_of("pretrain", other.result_of("pretrain"), read_all=True) is None

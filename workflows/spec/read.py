@@ -1,0 +1,147 @@
+"""Defines what a read is: one thing that a stage reads, and what is asked of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cosa.data.annotation_use import AnnotationKind
+from cosa.data.media_lookup import Media
+from workflows.spec.place import FieldPath
+from workflows.spec.sections import DatasetSection, ExperimentSection
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file or folder that does not exist.
+
+    field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder', 'checkpoint', 'clips' or 'images'.
+    dataset and part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
+    detail: what exactly is missing, if it is not all of that.
+    """
+
+    field: str
+    path: Path
+    wanted: str
+    dataset: str | None = None
+    part: str = ""
+    detail: str = ""
+
+    @property
+    def short(self) -> str:
+        """Say in a few words what is missing."""
+        if self.detail:
+            return f"{self.wanted} of {self.dataset}"
+        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
+
+
+class Connections(Protocol):
+    """Looks up the names in a spec. All methods but `has_stage` report names that do not exist."""
+
+    section: ExperimentSection
+
+    def report(self, message: str, *path: str | int) -> None:
+        """Report an error and the path of the field that it is about."""
+        ...
+
+    def has_stage(self, name: str) -> bool:
+        """Return whether the spec defines a stage of this name."""
+        ...
+
+    def dataset(self, name: str, path: FieldPath) -> DatasetSection | None:
+        """Look up a dataset by its name, which the spec has at a path."""
+        ...
+
+    def expect_stage(self, name: str, path: FieldPath, product: str | None, what: str) -> bool:
+        """Return whether a name, which the spec has at a path, is that of a valid stage with a product; `what` describes it."""
+        ...
+
+    def frames_stages(self, dataset: str) -> list[str]:
+        """Find the stages that extract frames of a dataset's clips; exactly one is expected."""
+        ...
+
+
+@dataclass(frozen=True)
+class MissingMedia:
+    """Clips or images that annotations name and that have no usable file. count: of all that they name. problems: by
+    identifier, what is wrong."""
+
+    count: int
+    problems: Mapping[str, str]
+
+
+class Digests(Protocol):
+    """Computes digests of the user's own files."""
+
+    def of_file(self, path: Path) -> str:
+        """Return the digest of a file's content."""
+        ...
+
+    def of_folder(self, folder: Path) -> str:
+        """Return the digest of all files below a folder."""
+        ...
+
+    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
+        """Return the digest of the clips or images that some files name, or those that are missing."""
+        ...
+
+    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
+        """Return the digest of what an annotation file says, however it is written."""
+        ...
+
+
+class Basis(Protocol):
+    """What the identity of a stage's result is made of."""
+
+    @property
+    def experiment(self) -> ExperimentSection:
+        """The top of the spec."""
+        ...
+
+    @property
+    def digests(self) -> Digests:
+        """Digests of the user's own files."""
+        ...
+
+    def result(self, stage: str) -> str:
+        """Return the fingerprint of another stage's result."""
+        ...
+
+    def extraction(self, dataset: str) -> str:
+        """Return what names the way in which frames of a dataset's clips are extracted."""
+        ...
+
+
+class Read(ABC):
+    """One thing that a stage reads."""
+
+    @abstractmethod
+    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
+        """Yield names of the stages whose results it needs, and report names that do not exist."""
+
+    @abstractmethod
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+        """Yield (readable name, digest) for each of the user's own files that it reads, or `Missing` if it does not exist."""
+
+    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
+        """Yield the user's own files and folders that every machine has to see, as the spec writes them."""
+        del experiment
+        yield from ()
+
+    def path_fields(self) -> Iterator[FieldPath]:
+        """Yield the fields of the stage that hold paths."""
+        yield from ()
+
+    @abstractmethod
+    def identity(self, basis: Basis) -> Any:
+        """Return what it reads, as data that JSON can hold: by content and not by name, so that what is only renamed is the
+        same. None if others cover it."""
+
+    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
+        """Yield the fields that only name what is read, below 'section' (of the stage) or 'model': its identity counts in
+        fingerprints, and they do not."""
+        del experiment
+        yield from ()
