@@ -82,6 +82,8 @@ def run_experiment(
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run the stages that have no result yet. They extract, pretrain, finetune and evaluate."""
+    from dataclasses import replace
+
     from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
     from workflows.planning.selection import Selection
@@ -94,13 +96,13 @@ def run_experiment(
     selection = Selection.of(first, until, only)
     reporter = Reporter()
 
-    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection, sweep or ()), wait)
+    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection, sweep or ()), wait=wait)
     variants = variants_of(sweep or ())
     # All variants are read at the start, so that editing the file meanwhile changes nothing that runs.
     experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
 
     def run_one(variant: tuple[str, ...]) -> Plan:
-        return run(experiments[variant], reporter, options)
+        return run(experiments[variant], reporter, replace(options, overrides=(*variant, *changes)))
 
     _clean_up_after_interrupt()
     try:

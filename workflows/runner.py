@@ -30,11 +30,12 @@ from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.final_table import result_rows
-from workflows.records.mlflow_store import TrackingStore, compare_url, experiment_url, local_artifacts, local_store
+from workflows.records.mlflow_store import TrackingStore, local_artifacts, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RunRecorder, Tracker
+from workflows.records.ui_pages import Comparison, comparison_url, experiment_url, start_url
 from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import HeldError, exclusive, shared
 from workflows.results.manifest import Manifest, read_manifest
@@ -52,13 +53,15 @@ LOCK_POLL_SECONDS = 1.0
 class RunOptions:
     """Choices of one invocation.
 
-    resume_command: what a person types to resume after a failure. wait: whether to wait for a result that another run works on.
-    forced_before: results that were started over; variants of one invocation share it.
+    resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. wait: whether to
+    wait for a result that another run works on. forced_before: results that were started over; variants of one invocation share
+    it.
     """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
     resume_command: str = ""
+    overrides: tuple[str, ...] = ()
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
 
@@ -106,7 +109,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
-        _show_addresses(plan, reporter, [], None)
+        _show_addresses(plan, reporter, None, None)
         return plan
     reporter.print("")
     _Run(plan, reporter, options).execute()
@@ -170,7 +173,7 @@ class _Run:
         place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(place, unsent, self.reporter)
-        self.record = InvocationRecord(self.plan, self.tracker, self.log_file.stem)
+        self.record = InvocationRecord(self.plan, self.tracker, self.log_file.stem, self.options.overrides)
         status = "FAILED"
         try:
             for step in self.plan.steps:
@@ -189,7 +192,7 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
-            _show_addresses(self.plan, self.reporter, self.tracker.comparable_runs(), self.tracker.experiment_id)
+            _show_addresses(self.plan, self.reporter, self.record.comparison(), self.tracker.experiment_id)
         finally:
             try:
                 self.cluster.stop()
@@ -356,18 +359,18 @@ def _show_metrics(plan: Plan, reporter: Reporter) -> None:
     reporter.metrics(result_rows(plan))
 
 
-def _show_addresses(plan: Plan, reporter: Reporter, runs: Sequence[str], experiment_id: str | None) -> None:
+def _show_addresses(plan: Plan, reporter: Reporter, comparison: Comparison | None, experiment_id: str | None) -> None:
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
     base = place.without_password if is_server else UI_ADDRESS
     reporter.print(f"\nResults:   {escape(str(plan.storage.folder))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:
-        reporter.print(f"MLflow:    {base}{ui}")
+        reporter.print(f"MLflow:    {start_url(base)}{ui}")
     else:
         reporter.print(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
-        if len(runs) > 1:
-            reporter.print(f"Compare:   {compare_url(base, runs, experiment_id)}")
+        if comparison is not None:
+            reporter.print(f"Compare:   {comparison_url(base, experiment_id, comparison.key)}")
 
 
 def ui_command(experiment: Experiment) -> str:

@@ -41,8 +41,10 @@ def all_metrics() -> Iterator[Metric]:
 
 
 def label_of(name: str) -> str:
-    """What people call a metric; its name, if it has no other."""
-    return next((metric.label for metric in all_metrics() if metric.name == name and metric.label is not None), name)
+    """What people call a metric; its name, if it has no other. A task before it, as in `retrieval/text_to_video_r1`, stays."""
+    task, slash, own = name.rpartition("/")
+    label = next((metric.label for metric in all_metrics() if metric.name == own and metric.label is not None), own)
+    return f"{task}{slash}{label}"
 
 
 def misplaced(settings: Section, chosen: Collection[Task[Any]], tasks: str) -> Iterator[tuple[str, str]]:

@@ -147,4 +147,5 @@ class Captioning(Task[CaptioningSettings]):
 
     def summary(self, metrics: Mapping[str, float]) -> str:
         """CIDEr and BLEU-4, as far as they were computed."""
-        return ", ".join(f"{name} {metrics[name]:.1f}" for name in ("cider", "bleu4") if name in metrics)
+        shown = {"cider": "CIDEr", "bleu4": "BLEU-4"}
+        return ", ".join(f"{label} {metrics[name]:.1f}" for name, label in shown.items() if name in metrics)

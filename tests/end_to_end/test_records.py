@@ -38,7 +38,9 @@ def runs_of(client: Any) -> list[Any]:
 
 def stage_run(client: Any, stage: str) -> Any:
     """The one run of a stage."""
-    (found,) = [r for r in runs_of(client) if r.data.tags.get("mlflow.runName") == stage]
+    (found,) = [
+        r for r in runs_of(client) if r.data.tags.get("cosa.stage") == stage and r.data.tags["cosa.stage_kind"] != "trial"
+    ]
     return found
 
 
@@ -118,7 +120,7 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     assert parent.data.tags["cosa.reused.captioning"] == captioning.run_id
     table = parent.data.tags["mlflow.note.content"]
     link = f"[{captioning.run_id[:8]}](#/experiments/{captioning.experiment_id}/runs/{captioning.run_id})"
-    assert f"| captioning | finetune | reused | cider 0.0 | {link} |" in table
+    assert f"| captioning | finetune | reused | CIDEr 0.0 | {link} |" in table
     assert table.count("| reused |") == 10
     assert len(client.search_model_versions("name = 'demo-retrieval'")) == 1
 
@@ -189,8 +191,8 @@ def test_what_a_server_that_was_away_has_missed_is_sent_once(tmp_path: Path, ser
     client = client_of(server.uri)
     experiment = client.get_experiment_by_name("tiny")
     runs = client.search_runs([experiment.experiment_id])
-    assert sorted((found.info.run_name == "retrieval", found.info.status) for found in runs) == [
+    assert sorted((found.data.tags.get("cosa.stage") == "retrieval", found.info.status) for found in runs) == [
         (False, "FINISHED"), (True, "FINISHED"),
     ]  # fmt: skip
-    (stage,) = (found for found in runs if found.info.run_name == "retrieval")
+    (stage,) = (found for found in runs if found.data.tags.get("cosa.stage") == "retrieval")
     assert "checkpoint" in artifacts(client, stage.info.run_id)

@@ -10,6 +10,7 @@ from pathlib import Path
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import require_free_port
 from workflows.records.mlflow_store import DATABASE, local_artifacts, local_store
+from workflows.records.ui_pages import start_url
 from workflows.terminal.console import PlainConsole
 
 
@@ -22,7 +23,7 @@ def serve_ui(storage: Path, port: int) -> None:
     if not (storage / DATABASE).is_file():
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
-    PlainConsole().print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
+    PlainConsole().print(f"MLflow UI: {start_url(f'http://127.0.0.1:{port}')}   (Ctrl-C ends it)")
     with subprocess.Popen(_command(port), env={**os.environ, **_settings(storage)}) as server:  # noqa: S603 - no shell
         try:
             code = server.wait()

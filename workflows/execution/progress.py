@@ -23,8 +23,8 @@ MEAN_LOSS = Metric("mean_loss", lower_is_better=True, digits=3)  # of the steps 
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the file. kind: 'train', 'evaluation' or 'warning'. step: steps done. total: steps of the full training.
-    seconds: time since the epoch. text: of a warning."""
+    """A line of the file. kind: 'train', 'evaluation', 'system' or 'warning'. step: steps done. total: steps of the full
+    training. seconds: time since the epoch. text: of a warning."""
 
     kind: str
     step: int

@@ -36,6 +36,9 @@ class RecordForwarder:
                 return
             self.context.run.tracker.reporter.warn(f"{self.name}: {record.text}")
             return
+        if record.kind == "system":
+            self.run.metrics({f"system/{name}": value for name, value in record.values.items()}, record.step, record.seconds)
+            return
         self.latest = record
         if record.kind == "evaluation":
             values = {

@@ -28,7 +28,7 @@ def training_outcome(context: StageContext[TrainSection], records: list[Record],
     if metric is not None:
         data = f" on {validation.split}" if validation is not None else ""
         where = f" (step {best.step})" if best.step != best.total else ""
-        parts.append(f"best {metric.name} {metric.format(best.values[metric.name])}{data}{where}")
+        parts.append(f"best {metric.label or metric.name} {metric.format(best.values[metric.name])}{data}{where}")
     elif trained:
         first = f"{trained[0].values['loss']:.2f} to " if len(trained) > 1 else ""
         parts.append(f"loss {first}{trained[-1].values['loss']:.2f}")

@@ -27,6 +27,7 @@ from workflows.execution.worker_loss import LOSS_FILE, WorkersLostError, memory_
 from workflows.execution.workers import MISTAKE_FILE, raise_mistake, training_worker
 from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
+from workflows.records.run_names import name_of_run
 from workflows.records.tracking import STAGE_KIND, RunRecorder
 from workflows.results.layout import RAY_FOLDER, RUN_NOTE, TRIALS_FOLDER
 from workflows.spec.scaling import check_batch
@@ -298,7 +299,7 @@ class _Watch:
         context = self.context
         tags = {"cosa.stage": context.step.name, STAGE_KIND: "trial"}
         note = self.book.folder_of(trial) / RUN_NOTE
-        run = context.run.tracker.new_run(f"{context.step.name} {trial.name}", context.run, tags, note)
+        run = context.run.tracker.new_run(name_of_run(context.step.name, trial.parameters), context.run, tags, note)
         # All parameters are recorded, so that trials can also be compared with those of other stages and experiments.
         run.params({**params_of(context.step, context.seed, "sweep"), **trial.parameters})
         return run

@@ -16,6 +16,7 @@ from workflows.cluster.preemption import is_asked_to_stop
 from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
 from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, ProgressWriter, mean_loss, read_records
 from workflows.execution.run_folder import RunFolder
+from workflows.execution.system_metrics import SystemMonitor
 from workflows.execution.whereabouts import note_workers
 
 if TYPE_CHECKING:
@@ -163,8 +164,16 @@ def _train(config: dict[str, Any]) -> None:
         evaluation = len(trainer.evaluation_steps())
         ray.train.report({"step": trainer.step, "evaluation": evaluation, **finite(last.values)})
         return
+    monitor = SystemMonitor(device)
+
+    def note(step: int, record: Mapping[str, float]) -> None:
+        progress.write("train", step, record)
+        sample = monitor.sample()
+        if sample is not None:
+            progress.write("system", step, sample)
+
     trainer.run(
-        lambda step, record: progress.write("train", step, record),
+        note,
         stop,
         lambda step: _report(trainer, {"step": step}, suffix, beside),
         lambda: is_asked_to_stop(Path(job.folder)),

@@ -6,31 +6,40 @@ from typing import Any
 
 from cosa.tasks.all_tasks import all_metrics
 from workflows.planning.plan import Plan
-from workflows.results.manifest import read_manifest
+from workflows.planning.step import Step
+from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.stage_kinds import kind_of
 
 
 def result_rows(plan: Plan) -> list[dict[str, Any]]:
     """Return the rows of the final table: metrics of all evaluation stages beside baselines and published numbers."""
-    labelled = [metric.name for metric in all_metrics() if metric.label is not None]
     rows = []
     for step in plan.steps:
-        published = kind_of(step.section).published(step.section)
-        if published is None or step.fingerprint is None or step.name not in plan.selected:
-            continue
-        manifest = read_manifest(plan.result_of(step.name))
-        shown = [name for name in (manifest.metrics if manifest else {}) if name.rpartition("/")[2] in labelled]
-        for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2])):
-            assert manifest is not None
-            value = manifest.metrics[name]
-            rows.append(
-                {
-                    "stage": step.name,
-                    "metric": name,
-                    "value": value,
-                    "baseline": manifest.baselines.get(name),
-                    "baseline_name": manifest.baseline_names.get(name),
-                    "published": published.get(name),
-                }
-            )
+        if step.fingerprint is not None and step.name in plan.selected and _is_shown(step):
+            manifest = read_manifest(plan.result_of(step.name))
+            rows += rows_of(step, manifest) if manifest is not None else []
     return rows
+
+
+def rows_of(step: Step, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the rows of one stage; none if it evaluates nothing."""
+    if not _is_shown(step):
+        return []
+    published = kind_of(step.section).published(step.section) or {}
+    labelled = [metric.name for metric in all_metrics() if metric.label is not None]
+    shown = [name for name in manifest.metrics if name.rpartition("/")[2] in labelled]
+    return [
+        {
+            "stage": step.name,
+            "metric": name,
+            "value": manifest.metrics[name],
+            "baseline": manifest.baselines.get(name),
+            "baseline_name": manifest.baseline_names.get(name),
+            "published": published.get(name),
+        }
+        for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2]))
+    ]
+
+
+def _is_shown(step: Step) -> bool:
+    return kind_of(step.section).published(step.section) is not None

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.all_tasks import TASKS, label_of
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 
-def headline(kind: str, metrics: Mapping[str, float]) -> str:
-    """Return main metrics of tasks with their values; where there is none, those that the kind of the stage names itself."""
+def main_metrics(kind: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return main metrics of tasks; where there is none, those that the kind of the stage names itself."""
     mains = {task.main_metric for task in TASKS.values()}
-    found = [f"{name} {value:.1f}" for name, value in metrics.items() if name.rpartition("/")[2] in mains]
+    found = {name: value for name, value in metrics.items() if name.rpartition("/")[2] in mains}
     own = STAGE_KINDS[kind].headline if kind in STAGE_KINDS else ()
-    return ", ".join(found or [f"{name} {metrics[name]:.4g}" for name in own if name in metrics])
+    return found or {name: metrics[name] for name in own if name in metrics}
+
+
+def headline(kind: str, metrics: Mapping[str, float]) -> str:
+    """Return the main metrics of a stage with their values, in one line."""
+    mains = {task.main_metric for task in TASKS.values()}
+    return ", ".join(
+        f"{label_of(name)} {value:.1f}" if name.rpartition("/")[2] in mains else f"{name} {value:.4g}"
+        for name, value in main_metrics(kind, metrics).items()
+    )

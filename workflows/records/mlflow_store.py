@@ -1,5 +1,5 @@
-"""The MLflow store: says where it is, makes every call to it, and knows the addresses of its pages. Besides this file, only
-`model_registry.py`, which it calls, imports mlflow."""
+"""The MLflow store: says where it is, and makes every call to it. Besides this file, only `model_registry.py` and
+`logged_models.py`, which it calls, import mlflow."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from workflows.records.artifact_links import log_folder
+from workflows.records.logged_models import log_datasets, log_figures, log_model
 from workflows.records.model_registry import NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
+from workflows.records.ui_pages import EXPERIMENT_TAGS, comparison_view, results_view
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import PARTIAL
 from workflows.spec.secrets import mask_passwords, without_password
 
 Operation = dict[str, Any]  # {"do": name, "run": local id, ...} is plain JSON, so that it can wait in a file.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # The UI then opens on runs, not on chat traces.
 PROCESS = "cosa.process"  # This tag names the process that works on a run (`ProcessMark`).
 METRICS_PER_CALL = 1000  # MLflow refuses more.
 PARAMS_PER_CALL = 100
@@ -213,8 +213,35 @@ class Sender:
             )
 
     def _table(self, client: Any, operation: Operation) -> None:
-        content = markdown(operation["rows"], self.mlflow_ids, lambda run_id: _experiment_of(client, run_id))
+        content = markdown(
+            operation["rows"], operation.get("results", ()), self.mlflow_ids, lambda run_id: _experiment_of(client, run_id)
+        )
         client.set_tag(self.mlflow_ids[operation["run"]], NOTE_TAG, content)
+
+    def _datasets(self, client: Any, operation: Operation) -> None:
+        log_datasets(client, self.mlflow_ids[operation["run"]], operation["datasets"])
+
+    def _model(self, client: Any, operation: Operation) -> None:
+        run_id, parent = (self.mlflow_ids[operation[one]] for one in ("run", "parent"))
+        params = {_param_name(name): value[:LONGEST_PARAM] for name, value in operation["params"].items()}
+        experiment = _experiment_of(client, run_id) or self.experiment_id
+        log_model(client, str(experiment), run_id, operation["name"], params, operation["tags"], (run_id, parent))
+
+    def _figures(self, client: Any, operation: Operation) -> None:
+        made_by = self.mlflow_ids[operation["parent"]]
+        experiment = _experiment_of(client, made_by)
+        if experiment is not None:
+            log_figures(
+                client, experiment, made_by, self.mlflow_ids[operation["run"]], operation["points"], operation["dataset"]
+            )
+
+    def _page(self, client: Any, operation: Operation) -> None:
+        views = [results_view(operation["metrics"], operation["time"])]
+        if operation["comparison"] is not None:
+            parent = self.mlflow_ids.get(operation["parent"] or "")
+            views.append(comparison_view(operation["comparison"], parent, operation["time"]))
+        for tag, value in views:
+            client.set_experiment_tag(self.experiment_id, tag, value)
 
     def _close(self, client: Any, operation: Operation) -> None:
         """End the runs that a killed process left open."""
@@ -312,20 +339,3 @@ def _patience() -> Iterator[None]:
         yield
     finally:
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = usual
-
-
-# -- addresses in the UI ------------------------------------------------------------------------------------------------
-
-
-def compare_url(base: str, run_ids: Iterable[str], experiment_id: str) -> str:
-    """Return the address of the UI's comparison of runs."""
-
-    def encoded(values: list[str]) -> str:
-        return quote(json.dumps(values, separators=(",", ":")))
-
-    return f"{base}/#/compare-runs?runs={encoded(list(run_ids))}&experiments={encoded([experiment_id])}"
-
-
-def experiment_url(base: str, experiment_id: str) -> str:
-    """Return the address of an experiment's table of runs in the UI."""
-    return f"{base}/#/experiments/{experiment_id}/runs"

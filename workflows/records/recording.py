@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
 from workflows.planning.plan import Plan, Step
-from workflows.records.headline import headline
+from workflows.records.datasets_used import datasets_of
+from workflows.records.final_table import rows_of
+from workflows.records.headline import headline, main_metrics
 from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
+from workflows.records.run_names import SPEC_FILE, WITHOUT_EFFECT, changed_fields, changes_of_stage, name_of_run
 from workflows.records.run_table import StageRow
 from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
+from workflows.records.ui_pages import COMPARISON_VIEW, Comparison
 from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
@@ -39,6 +44,28 @@ def to_register(step: Step, manifest: Manifest | None) -> str | None:
     return name if manifest is not None and name is not None and known != Secrets.of_process().hide(name) else None
 
 
+def set_params(plan: Plan) -> dict[str, Any]:
+    """Return what MLflow shows as parameters of an invocation's run: the fields of its spec that are not the usual ones."""
+    section = plan.experiment.section.model_dump(mode="json", exclude_defaults=True, exclude={*WITHOUT_EFFECT, "datasets"})
+    stages = {
+        step.name: {"kind": step.kind, **step.section.model_dump(mode="json", exclude_defaults=True, exclude={"description"})}
+        for step in plan.steps
+    }
+    return {**section, "stages": stages}
+
+
+def _source(plan: Plan) -> dict[str, str]:
+    """Tags that say where runs come from: ours, and MLflow's own, which its table of runs shows."""
+    git = git_state()
+    tags = {f"cosa.git_{key}": value for key, value in git.items()} | {"cosa.command": command_line()}
+    tags |= {"mlflow.source.name": str(plan.experiment.file), "mlflow.source.type": "LOCAL"}
+    if "commit" in git:
+        tags["mlflow.source.git.commit"] = git["commit"]
+    with suppress(OSError, KeyError):  # A container may run as a user without a name.
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
+
+
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
     """Tags of a stage's run for what else it reports."""
     return {f"cosa.{name}": str(value)[:500] for name, value in details.items() if name != "trials"}
@@ -47,30 +74,43 @@ def _details(details: Mapping[str, Any]) -> dict[str, str]:
 class InvocationRecord:
     """The parent run of an invocation, and what hangs on it."""
 
-    def __init__(self, plan: Plan, tracker: Tracker, name: str):
-        """name: of the files that belong to it."""
+    def __init__(self, plan: Plan, tracker: Tracker, name: str, overrides: Sequence[str] = ()):
+        """name: of the files that belong to it. overrides: of its command, which its run is named after."""
         self.plan, self.tracker = plan, tracker
         self.experiment = plan.experiment
         self.rows: dict[str, StageRow] = {}
-        self._source = {f"cosa.git_{key}": value for key, value in git_state().items()} | {"cosa.command": command_line()}
-        tags = {"cosa.spec": str(self.experiment.file), **self._source}
+        self.results: dict[str, list[dict[str, Any]]] = {}
+        self.mains: dict[str, list[str]] = {}
+        specs = plan.storage.folder / "specs"
+        spec = self._spec()
+        self.changes = changed_fields(spec, specs, overrides)
+        self.has_earlier = any(specs.glob("*"))
+        self._source = _source(plan)
+        tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: "invocation", **self._source}
         self._open = open_invocation(plan.storage.folder, name)
-        self.parent = tracker.new_run(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", tags=tags)
+        self.parent = tracker.new_run(name_of_run(self.experiment.name, self.changes), tags=tags)
+        self.parent.params(set_params(plan))
         for file, process in killed_invocations(plan.storage.folder):
             tracker.close_killed(str(process))
             self.parent.forget(file)
-        for file in self._files(plan.storage.folder / "specs" / name):
+        for file in self._files(specs / name, spec):
             self.parent.artifact(file)
 
-    def _files(self, folder: Path) -> list[Path]:
+    def _spec(self) -> dict[str, Any]:
+        """Return the resolved spec, without secrets."""
+        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
+        spec: dict[str, Any] = Secrets.of_process().hide_in(
+            {**self.experiment.section.model_dump(mode="json"), "stages": stages}
+        )
+        return spec
+
+    def _files(self, folder: Path, spec: Mapping[str, Any]) -> list[Path]:
         """What ran and where, as files: the resolved spec (editing the YAML meanwhile changes nothing), the surroundings, and
         changes of the source that no commit has."""
         folder.mkdir(parents=True, exist_ok=True)
         secrets = Secrets.of_process()
-        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
-        spec = {**self.experiment.section.model_dump(mode="json"), "stages": stages}
         texts = {
-            "spec.json": json.dumps(secrets.hide_in(spec), indent=2) + "\n",
+            SPEC_FILE: json.dumps(spec, indent=2) + "\n",
             "environment.json": json.dumps(environment_facts(self.experiment.section.seed, secrets), indent=2) + "\n",
             "source.patch": source_changes(secrets),
         }
@@ -88,6 +128,7 @@ class InvocationRecord:
         run_id = manifest.mlflow_run_id
         if run_id is not None:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
+        self._came_out(step, manifest)
         self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
         is_own = result == self.plan.storage.result(step.name, str(step.fingerprint)).absolute()
@@ -111,8 +152,10 @@ class InvocationRecord:
 
     def _run_of(self, step: Step, folder: Path) -> RunRecorder:
         tags = {"cosa.stage": step.name, STAGE_KIND: step.kind, FINGERPRINT: str(step.fingerprint), **self._source}
-        run = self.tracker.new_run(step.name, self.parent, tags, folder / RUN_NOTE)
+        name = name_of_run(step.name, changes_of_stage(self.changes, step.name))
+        run = self.tracker.new_run(name, self.parent, tags, folder / RUN_NOTE)
         run.params(params_of(step, self.experiment.section.seed))
+        run.datasets(datasets_of(self.plan, step))
         return run
 
     def figures(self, run: RunRecorder, outcome: StageOutcome) -> None:
@@ -131,7 +174,42 @@ class InvocationRecord:
         others: whose checkpoints `files.others` are, in the same order: the server may not have given their runs ids yet.
         """
         self._files_of(step, run, manifest, files, [other.run or run for other in others])
+        self._figures_of_model(step, run, manifest)
+        self._came_out(step, manifest)
         self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
+
+    def _came_out(self, step: Step, manifest: Manifest) -> None:
+        """Record the main figures of a stage with the invocation, so that its row in a table of runs says what came out."""
+        self.results[step.name] = rows = rows_of(step, manifest)
+        mains = main_metrics(step.kind, manifest.metrics)
+        shown = {row["metric"]: row["value"] for row in rows} or mains
+        if shown and kind_of(step.section).lineage(step.section) is not None:  # It trains a model or uses one.
+            self.parent.metrics({f"{step.name}/{name}": float(f"{value:.4g}") for name, value in shown.items()})
+            self.mains[step.name] = [f"{step.name}/{name}" for name in mains]
+
+    def _columns(self) -> list[str]:
+        """Return the metrics of invocations that a table shows: the main ones, those of evaluations before the others."""
+        stages = sorted(self.mains, key=lambda stage: not self.results[stage])
+        return [name for stage in stages for name in self.mains[stage]]
+
+    def _figures_of_model(self, step: Step, run: RunRecorder, manifest: Manifest) -> None:
+        """Record metrics with the model that they were measured of: the stage's own, or that of an earlier stage."""
+        lineage = kind_of(step.section).lineage(step.section)
+        source = step.name if kind_of(step.section).produces == "checkpoint" else lineage.starts_from if lineage else None
+        made_by = run if source == step.name else self._run_named(source)
+        if made_by is not None and manifest.metrics:
+            measured_on = "validation" if source == step.name else "evaluation"
+            dataset = next((data for data in datasets_of(self.plan, step) if data["context"] == measured_on), None)
+            run.figures_of(made_by, {f"final/{name}": value for name, value in manifest.metrics.items()}, dataset)
+
+    def _run_named(self, stage: str | None) -> RunRecorder | None:
+        """Return the run of an earlier stage of this invocation, or the one that its result was made by."""
+        row = self.rows.get(stage or "")
+        if row is None:
+            return None
+        if row.local_run is not None:
+            return RunRecorder(self.tracker, row.local_run)
+        return self.tracker.known_run(row.known_run) if row.known_run is not None else None
 
     def _finish(self, step: Step, manifest: Manifest, files: Unrecorded, result: Path) -> None:
         """Record the rest of a stage whose invocation was killed when the result was there already."""
@@ -169,7 +247,10 @@ class InvocationRecord:
             run.artifact(result / path)
         if files.checkpoint is not None:
             checkpoint = result / files.checkpoint
-            run.tags({"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)})
+            tags = {"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)}
+            run.tags(tags)
+            known = {"cosa.experiment": self.experiment.name, FINGERPRINT: str(step.fingerprint), **tags}
+            run.model(self.parent, step.name, params_of(step, self.experiment.section.seed), known)
             if self.experiment.section.tracking.has_checkpoints:
                 run.artifact(checkpoint, CHECKPOINT_FOLDER)
             for (folder, _), owner in zip(files.others, behind, strict=True):
@@ -184,8 +265,31 @@ class InvocationRecord:
 
     def ended(self, status: str) -> None:
         """The end of the invocation: FINISHED, FAILED or KILLED."""
+        self.parent.page(self._columns(), self.comparison())
         self.parent.end(status)
         self.parent.forget(self._open)
+
+    def comparison(self) -> Comparison | None:
+        """Return what a person would compare: the trials of the last sweep, or else the invocations; None if there is one."""
+        for step in reversed(self.plan.steps):
+            kind = kind_of(step.section)
+            run, metric, fields = self._run_named(step.name), kind.selection_metric(step.section), kind.swept(step.section)
+            if run is not None and metric is not None and fields:
+                return Comparison(
+                    f"Trials of {step.name}",
+                    f"{COMPARISON_VIEW}-{step.name}-{str(step.fingerprint)[:8]}",
+                    "tags.`mlflow.parentRunId` = '{run}' AND tags.`cosa.stage_kind` = 'trial'",
+                    finals=(f"final/{metric.name}",),
+                    curves=(f"validation/{metric.name}", "train/loss"),
+                    fields=tuple(fields),
+                    order=f"final/{metric.name}",
+                    ascending=metric.lower_is_better,
+                    parent=run.local_id,
+                )
+        if not self.has_earlier:
+            return None
+        search = f"tags.`{STAGE_KIND}` = 'invocation'"
+        return Comparison(f"Runs of {self.experiment.name}", COMPARISON_VIEW, search, finals=tuple(self._columns()))
 
     def failed(self, step: Step, run: RunRecorder, status: str) -> None:
         """A stage that did not come to its end: FAILED or KILLED."""
@@ -210,4 +314,4 @@ class InvocationRecord:
 
     def _show(self, row: StageRow) -> None:
         self.rows[row.stage] = row
-        self.parent.table(self.rows.values())
+        self.parent.table(self.rows.values(), [row for step in self.plan.steps for row in self.results.get(step.name, ())])

@@ -1,10 +1,13 @@
-"""Writes the table on the page of an invocation in MLflow: every stage, whether it ran or was reused, and where its run is."""
+"""Writes the tables on the page of an invocation in MLflow: what came out, and every stage, whether it ran or was reused, and
+where its run is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from cosa.tasks.all_tasks import label_of
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 LONGEST_NOTE = 8000  # characters. MLflow cuts longer tags wherever that is, also inside of a row.
@@ -31,16 +34,20 @@ class StageRow:
 
 
 def markdown(
-    rows: Sequence[Mapping[str, Any]], mlflow_ids: Mapping[str, str], experiment_of: Callable[[str], str | None]
+    rows: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    mlflow_ids: Mapping[str, str],
+    experiment_of: Callable[[str], str | None],
 ) -> str:
-    """Write the table in Markdown. Rows at the end that do not fit are left out, and a line says how many.
+    """Write the tables in Markdown. Stages at the end that do not fit are left out, and a line says how many.
 
     Args:
         rows: `StageRow.plain()`.
+        results: `final_table.rows_of`, of all stages.
         mlflow_ids: MLflow's ids by the Tracker's.
         experiment_of: the experiment that a run is in; None if this server does not have the run.
     """
-    text = "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
+    text = _results(results) + "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
     for done, row in enumerate(rows):
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
         result = row["result"].replace("|", "\\|").replace("\n", " ")
@@ -49,6 +56,22 @@ def markdown(
             return text + _left_out(len(rows) - done)
         text += line
     return text
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write the table of results; nothing if there are none, or too many to leave room for the stages."""
+    if not rows:
+        return ""
+    text = "| results of | metric | value | baseline | published |\n|---|---|---|---|---|\n"
+    for row in rows:
+        baseline = f"{_number(row['baseline'])} {row['baseline_name'] or ''}".strip()
+        cells = (row["stage"], label_of(row["metric"]), f"**{_number(row['value'])}**", baseline, _number(row["published"]))
+        text += f"| {' | '.join(cells)} |\n"
+    return f"{text}\n" if len(text) < LONGEST_NOTE / 2 else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def _left_out(rows: int) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from workflows.records.metric_batches import deliver, remove_from, travelling_to
 from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.process_mark import ProcessMark
 from workflows.records.run_table import StageRow
+from workflows.records.ui_pages import Comparison
 from workflows.records.unrecorded import hand_over
 from workflows.results.atomic import write_atomically
 from workflows.spec.secrets import Secrets, mask_passwords
-from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.terminal.reporter import Reporter
 
 RETRY_SECONDS = 10.0
@@ -32,7 +32,7 @@ GATHER_SECONDS = 10.0  # Metrics wait so long for more while nothing else waits:
 ENOUGH_RECORDS = 100  # So many do not wait any longer.
 # These fields of an operation hold no free text.
 AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time", "process")
-STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, or 'trial'.
+STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, 'trial' or 'invocation'.
 
 
 class RunRecorder:
@@ -64,9 +64,32 @@ class RunRecorder:
         """Record a file or folder."""
         self.tracker.put({"do": "artifact", "run": self.local_id, "path": str(path.absolute()), "folder": folder})
 
-    def table(self, rows: Iterable[StageRow]) -> None:
-        """Record the stages of an invocation, as its description."""
-        self.tracker.put({"do": "table", "run": self.local_id, "rows": [row.plain() for row in rows]})
+    def table(self, rows: Iterable[StageRow], results: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Record the results and the stages of an invocation, as its description."""
+        plain = [row.plain() for row in rows]
+        self.tracker.put({"do": "table", "run": self.local_id, "rows": plain, "results": list(results)})
+
+    def datasets(self, used: Sequence[Mapping[str, str]]) -> None:
+        """Record what the run reads (`logged_models.log_datasets`)."""
+        if used:
+            self.tracker.put({"do": "datasets", "run": self.local_id, "datasets": list(used)})
+
+    def model(self, parent: RunRecorder, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Record that this run, and so its parent, made a model."""
+        known = {"name": name, "params": flat(params), "tags": {key: str(value) for key, value in tags.items()}}
+        self.tracker.put({"do": "model", "run": self.local_id, "parent": parent.local_id, **known})
+
+    def figures_of(self, made_by: RunRecorder, values: Mapping[str, float], dataset: Mapping[str, str] | None) -> None:
+        """Record metrics that this run measured of the model that a run made, on a dataset."""
+        points = [[name, float(value), round(time.time() * 1000), 0] for name, value in values.items()]
+        measured = {"points": points, "dataset": dict(dataset) if dataset is not None else None}
+        self.tracker.put({"do": "figures", "run": self.local_id, "parent": made_by.local_id, **measured})
+
+    def page(self, metrics: Sequence[str], comparison: Comparison | None) -> None:
+        """Record what the experiment's page shows: these metrics of invocations, and a view that compares runs."""
+        shown = {"metrics": list(metrics), "comparison": comparison.plain() if comparison is not None else None}
+        parent = comparison.parent if comparison is not None else None
+        self.tracker.put({"do": "page", "run": self.local_id, "parent": parent, "time": round(time.time() * 1000), **shown})
 
     def register(self, checkpoint: Path, folder: str, name: str, tags: Mapping[str, str]) -> None:
         """Make a checkpoint, an artifact of this run in a folder, a version of a registered model (`model_registry`)."""
@@ -108,7 +131,6 @@ class Tracker:
         self.store, self.unsent, self.reporter = store, unsent, reporter
         self.mlflow_ids: dict[str, str] = {}
         self.experiment_id: str | None = None
-        self._kinds: dict[str, str] = {}
         self._pending: deque[Operation] = deque()
         self._changed = threading.Condition()  # It guards everything below.
         self._others = 0  # It counts operations in _pending that are no metrics.
@@ -141,7 +163,6 @@ class Tracker:
     ) -> RunRecorder:
         """Create a run, nested in `parent`. Its MLflow id is saved in the file `note`; if that exists, its run is resumed."""
         local_id = uuid.uuid4().hex
-        self._kinds[local_id] = (tags or {}).get(STAGE_KIND, "")
         self.put(
             {
                 "do": "create",
@@ -159,19 +180,11 @@ class Tracker:
         """Open a run that MLflow has already, to add to it."""
         local_id = uuid.uuid4().hex
         self.mlflow_ids[local_id] = mlflow_id
-        self._kinds[local_id] = "known"
         return RunRecorder(self, local_id)
 
     def close_killed(self, process: str) -> None:
         """End the runs that a process left open when it was killed."""
         self.put({"do": "close", "run": "", "process": process, "time": round(time.time() * 1000)})
-
-    def comparable_runs(self) -> list[str]:
-        """Return MLflow's ids of what a person would compare: trials of sweeps, or else stages that train, or else all runs."""
-        kinds = {run: self._kinds.get(local, "") for local, run in self.mlflow_ids.items()}
-        trials = [run for run, kind in kinds.items() if kind == "trial"]
-        training = [run for run, kind in kinds.items() if kind in STAGE_KINDS and STAGE_KINDS[kind].produces == "checkpoint"]
-        return trials or training or [run for run, kind in kinds.items() if kind != "known"]
 
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent, at most `seconds`, and not at all for a server that is away. Return whether all is sent."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
 from tests.workflows.records.test_unrecorded import DEAD
+from workflows.planning.step import Step
 from workflows.records import tracking
 from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
@@ -20,13 +21,14 @@ from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_un
 from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
-from workflows.spec.sections import TrackingSection
+from workflows.spec.sections import DatasetSection, TrackingSection
 from workflows.stages.finetune import FinetuneSection
 from workflows.terminal.reporter import Reporter
 
 SECTION = FinetuneSection.model_validate(
     {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 2}
 )  # fmt: skip
+DATASET = DatasetSection.model_validate({"media": "video", "root": "clips", "frames": "frames", "splits": {"train": "a.json"}})
 TRIALS = ("lr-0.1", "lr-0.2")
 
 
@@ -53,18 +55,19 @@ class Sweep:
         self.result = storage / "demo" / "retrieval" / "f1"
         self.partial = self.result.with_name("f1.partial")
         self.manifest = Manifest("demo", "retrieval", "finetune", 1, "f1", {}, 1)
-        self.step: Any = SimpleNamespace(
-            name="retrieval", kind="finetune", section=SECTION, fingerprint="f1", model=None, seed=1
-        )  # fmt: skip
+        self.step = Step("retrieval", SECTION, "run", "new", "f1", data={"d/train/captions": "abc"}, seed=1)
 
     def record(self, one: Tracker) -> Any:
         """What an invocation has to record with, without the files of its parent run."""
         record: Any = InvocationRecord.__new__(InvocationRecord)
-        section = SimpleNamespace(tracking=TrackingSection(checkpoints="all"), seed=1)
+        section = SimpleNamespace(tracking=TrackingSection(checkpoints="all"), seed=1, datasets={"d": DATASET})
         storage = SimpleNamespace(result=lambda *_: self.result)
-        record.plan = SimpleNamespace(result_of=lambda _: self.result, storage=storage)
-        record.experiment = SimpleNamespace(name="demo", section=section)
+        record.experiment = SimpleNamespace(name="demo", section=section, frames={})
+        record.plan = SimpleNamespace(
+            result_of=lambda _: self.result, storage=storage, experiment=record.experiment, steps=(self.step,)
+        )
         record.tracker, record.parent, record.rows, record._source = one, one.new_run("invocation"), {}, {}
+        record.changes, record.results, record.mains, record.has_earlier = {}, {}, {}, False
         return record
 
     def work(self, record: Any) -> tuple[RunRecorder, StageOutcome]:

@@ -12,7 +12,7 @@ def test_every_stage_with_its_run() -> None:
         StageRow("elsewhere", "pretrain", "reused", known_run="gone"),
         StageRow("unsent", "evaluate", "failed", local_run="never made"),
     ]
-    text = markdown([row.plain() for row in rows], {"local": "new"}, {"old-run-with-a-long-id": "1", "new": "2"}.get)
+    text = markdown([row.plain() for row in rows], (), {"local": "new"}, {"old-run-with-a-long-id": "1", "new": "2"}.get)
     assert text.splitlines()[2:] == [
         "| corpus | prepare | reused |  | [old-run-](#/experiments/1/runs/old-run-with-a-long-id) |",
         "| pretrain | pretrain | run | final_loss 2.50 | [new](#/experiments/2/runs/new) |",
@@ -24,7 +24,7 @@ def test_every_stage_with_its_run() -> None:
 @pytest.mark.parametrize("length", [1, 20, 300])
 def test_table_is_cut_between_rows(length: int) -> None:
     rows = [StageRow(f"stage-{i}", "pretrain", "run", "x" * length, known_run=f"run{i}") for i in range(1000)]
-    text = markdown([row.plain() for row in rows], {}, lambda _: "1")
+    text = markdown([row.plain() for row in rows], (), {}, lambda _: "1")
     assert LONGEST_NOTE - length - 200 < len(text) <= LONGEST_NOTE
     *_, last_row, blank, left_out, end = text.split("\n")
     shown = text.count("| stage-")
@@ -38,4 +38,34 @@ def test_table_is_cut_between_rows(length: int) -> None:
 
 def test_signs_of_the_table_in_a_result() -> None:
     row = StageRow("a", "mine", "run", "loss|x 1\n2").plain()
-    assert markdown([row], {}, lambda _: None).splitlines()[2] == "| a | mine | run | loss\\|x 1 2 |  |"
+    assert markdown([row], (), {}, lambda _: None).splitlines()[2] == "| a | mine | run | loss\\|x 1 2 |  |"
+
+
+RESULT = {
+    "stage": "test",
+    "metric": "text_to_video_r1",
+    "value": 57.04,
+    "baseline": None,
+    "baseline_name": None,
+    "published": None,
+}
+
+
+def test_results_come_first() -> None:
+    second = {**RESULT, "metric": "cider", "value": 121.46, "baseline": 3.0, "baseline_name": "one caption", "published": 74.7}
+    text = markdown([StageRow("test", "evaluate", "run").plain()], [RESULT, second], {}, lambda _: None)
+    assert text.splitlines() == [
+        "| results of | metric | value | baseline | published |",
+        "|---|---|---|---|---|",
+        "| test | text-to-video R@1 | **57.0** |  |  |",
+        "| test | CIDEr | **121.5** | 3.0 one caption | 74.7 |",
+        "",
+        "| stage | kind | state | result | MLflow run |",
+        "|---|---|---|---|---|",
+        "| test | evaluate | run |  |  |",
+    ]
+
+
+def test_more_results_than_a_description_can_hold_leave_room_for_the_stages() -> None:
+    text = markdown([StageRow("test", "evaluate", "run").plain()], [RESULT] * 200, {}, lambda _: None)
+    assert text.splitlines()[2] == "| test | evaluate | run |  |  |"

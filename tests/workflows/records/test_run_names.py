@@ -1,0 +1,90 @@
+"""Runs are named by what differs from the run before."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflows.records.run_names import changed_fields, changes_of_stage, name_of_run
+
+SPEC: dict[str, Any] = {
+    "name": "demo",
+    "storage": "storage",
+    "seed": 50,
+    "stages": {"caption": {"kind": "finetune", "learning_rate": 0.001}, "test": {"kind": "evaluate"}},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """The spec with other fields of the stage `caption`, and others of its own."""
+    caption = {**SPEC["stages"]["caption"], **values.pop("caption", {})}
+    return {**SPEC, **values, "stages": {**SPEC["stages"], "caption": caption}}
+
+
+def earlier(folder: Path, *specs: dict[str, Any]) -> Path:
+    for number, spec in enumerate(specs):
+        (folder / str(number)).mkdir()
+        (folder / str(number) / "spec.json").write_text(json.dumps(spec))
+    return folder
+
+
+def test_the_first_run_has_the_plain_name(tmp_path: Path) -> None:
+    assert changed_fields(SPEC, tmp_path, ()) == {}
+    assert name_of_run("demo", {}) == "demo"
+
+
+def test_edited_fields(tmp_path: Path) -> None:
+    found = changed_fields(changed(caption={"learning_rate": 0.002}, seed=1), earlier(tmp_path, SPEC), ())
+    assert found == {"seed": 1, "stages.caption.learning_rate": 0.002}
+    assert name_of_run("demo", found) == "demo seed=1 caption.lr=0.002"
+    assert name_of_run("caption", changes_of_stage(found, "caption")) == "caption lr=0.002"
+    assert name_of_run("test", changes_of_stage(found, "test")) == "test"
+
+
+def test_a_run_that_resumes_another_changes_the_same(tmp_path: Path) -> None:
+    other = changed(caption={"learning_rate": 0.002})
+    found = changed_fields(other, earlier(tmp_path, SPEC, other, {**other, "storage": "elsewhere"}), ())
+    assert found == {"stages.caption.learning_rate": 0.002}
+
+
+def test_the_command_says_what_is_worth_naming(tmp_path: Path) -> None:
+    """But not what it has said before."""
+    other = changed(caption={"learning_rate": 0.002}, seed=1)
+    overrides = ("stages.caption.learning_rate=2e-3", 'storage="/x"', "stages.q-a.epochs=3")
+    assert changed_fields(other, tmp_path, overrides) == {"stages.caption.learning_rate": 0.002}
+    assert changed_fields(other, earlier(tmp_path, SPEC), overrides) == {"stages.caption.learning_rate": 0.002}
+    third = changed(caption={"learning_rate": 0.002, "epochs": 3})
+    again = (*overrides, "stages.caption.epochs=3")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "spec.json").write_text(json.dumps(other))
+    assert changed_fields(third, tmp_path, again) == {"stages.caption.epochs": 3}
+    assert changed_fields(SPEC, tmp_path, ("stages.caption.kind=finetune",)) == {
+        "seed": 50,
+        "stages.caption.learning_rate": 0.001,
+    }
+
+
+def test_items_of_lists(tmp_path: Path) -> None:
+    spec = {"stages": {"pretrain": {"corpora": [{"steps": 12}]}}}
+    overrides = ("stages.pretrain.corpora.0.steps=12", "stages.pretrain.corpora.1.steps=1", "stages.pretrain.corpora.x=1")
+    assert changed_fields(spec, tmp_path, overrides) == {"stages.pretrain.corpora.0.steps": 12}
+
+
+def test_a_stage_that_is_new_and_fields_that_are_gone(tmp_path: Path) -> None:
+    now = changed()
+    now["stages"]["more"] = {"kind": "evaluate"}
+    del now["seed"]
+    assert name_of_run("demo", changed_fields(now, earlier(tmp_path, SPEC), ())) == "demo more=new"
+
+
+def test_many_and_long_values_are_shortened() -> None:
+    values = {"a": True, "b": "x" * 100, "c": [1, 2], "d": 1, "e": 2}
+    assert name_of_run("demo", values) == f"demo a=true b={'x' * 14}...{'x' * 15} c=[1, 2] and 2 more"
+
+
+@pytest.mark.parametrize("left", ["", "{", "[1]"])
+def test_what_a_killed_run_has_left_of_its_spec_is_passed_over(left: str, tmp_path: Path) -> None:
+    folder = earlier(tmp_path, SPEC, SPEC)
+    (folder / "1" / "spec.json").write_text(left)
+    assert changed_fields(changed(seed=1), folder, ()) == {"seed": 1}

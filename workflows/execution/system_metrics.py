@@ -1,0 +1,51 @@
+"""Measures the machine of a worker while it trains: processor, memory, and its GPU, by the names that MLflow's page expects."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psutil
+
+INTERVAL_SECONDS = 10.0
+MEGABYTE = 1e6  # bytes, as in MLflow's own metrics
+
+
+class SystemMonitor:
+    """Takes a sample now and then. device: torch's, which the worker trains on."""
+
+    def __init__(self, device: Any):
+        self.device, self.process = device, psutil.Process()
+        self._last = float("-inf")
+        psutil.cpu_percent()  # The first call begins what the next one measures.
+
+    def sample(self) -> dict[str, float] | None:
+        """Return metrics without the prefix `system/`; None while the previous sample is younger than INTERVAL_SECONDS."""
+        now = time.monotonic()
+        if now - self._last < INTERVAL_SECONDS:
+            return None
+        self._last = now
+        memory = psutil.virtual_memory()
+        return {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": memory.used / MEGABYTE,
+            "system_memory_usage_percentage": memory.percent,
+            "worker_0_memory_usage_megabytes": self.process.memory_info().rss / MEGABYTE,
+            **self._gpu(),
+        }
+
+    def _gpu(self) -> dict[str, float]:
+        """Return the metrics of the worker's GPU; its utilization is NVML's, which needs the package nvidia-ml-py."""
+        import torch
+
+        if self.device.type != "cuda":
+            return {}
+        free, total = torch.cuda.mem_get_info(self.device)
+        found = {
+            "gpu_0_memory_usage_megabytes": (total - free) / MEGABYTE,
+            "gpu_0_memory_usage_percentage": 100 * (total - free) / total,
+        }
+        try:
+            return {**found, "gpu_0_utilization_percentage": float(torch.cuda.utilization(self.device))}
+        except (ImportError, RuntimeError):  # NVML is not there, or the driver does not let us ask.
+            return found
