@@ -138,7 +138,7 @@ def _train(config: dict[str, Any]) -> None:
     check_shared_memory(trainer.batches, section.loader_workers, neighbours)
     progress = ProgressWriter(Path(job.folder), trainer.total_steps)
     suffix = _restore(trainer, progress)
-    settings = section.model_dump_json(include=evaluation_fields(TASKS.values()), indent=2).encode()
+    settings = section.model_dump_json(include={"task", *evaluation_fields(TASKS.values())}, indent=2).encode()
 
     def beside() -> dict[str, bytes]:
         return {PROGRESS_FILE: progress.content(), SETTINGS: settings}

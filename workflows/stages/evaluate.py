@@ -175,6 +175,8 @@ class Evaluate(StageKind[EvaluateSection]):
             )
         learned = [lineage.task for _, lineage in ancestors if lineage.task is not None]
         last = ancestors[0][1].task if ancestors else None
+        if is_path(section.checkpoint) and isinstance(settings.get("task"), str):  # Its own ancestors are not known.
+            learned, last = [settings["task"]], settings["task"]
         for task in section.tasks if last is not None else ():
             if task not in learned:
                 yield (
@@ -219,7 +221,7 @@ def _trained_with(checkpoint: str, stages: Mapping[str, StageSection]) -> dict[s
 def _with(section: EvaluateSection, changes: Mapping[str, Any]) -> EvaluateSection:
     """Return a section with other values of some fields, which may come from a file."""
     try:
-        type(section).model_validate({**section.model_dump(), **changes})
+        checked = type(section).model_validate({**section.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
@@ -228,7 +230,7 @@ def _with(section: EvaluateSection, changes: Mapping[str, Any]) -> EvaluateSecti
         else:
             where = f"{field}, which stage {section.checkpoint} gives to the evaluation of its checkpoint: {first['msg']}"
         raise UserError(f"{where}, or set it in the stage that evaluates") from error
-    return section.model_copy(update=dict(changes))
+    return section.model_copy(update={name: getattr(checked, name) for name in changes})
 
 
 def _ancestors(checkpoint: str, experiment: Experiment) -> Iterator[tuple[str, Lineage]]:

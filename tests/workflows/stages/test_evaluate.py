@@ -79,3 +79,17 @@ def test_damaged_settings(checkpoint: Path, content: str, message: str) -> None:
 def test_unknown_settings_of_a_later_version_are_passed_by(checkpoint: Path) -> None:
     (checkpoint / "settings.json").write_text(json.dumps({**TRAINED, "sharpness": 3}))
     assert section_of(loaded(checkpoint)).frames_in_evaluation == 4
+
+
+@pytest.mark.parametrize(("task", "noted"), [("retrieval", True), ("captioning", False), (3, False), (None, False)])
+def test_a_checkpoint_by_path_of_another_task(checkpoint: Path, task: object, noted: bool) -> None:
+    (checkpoint / "settings.json").write_text(json.dumps({**TRAINED, "task": task}))
+    expected = f"test evaluates captioning on {checkpoint}, which was finetuned for retrieval and never for captioning:"
+    assert any(warning.startswith(expected) for warning in loaded(checkpoint).warnings) == noted
+
+
+def test_lists_of_a_file_become_what_the_section_has(checkpoint: Path, recwarn: pytest.WarningsRecorder) -> None:
+    (checkpoint / "settings.json").write_text(json.dumps({**TRAINED, "caption_metrics": ["cider"]}))
+    section = section_of(loaded(checkpoint))
+    assert section.model_dump()["caption_metrics"] == ("cider",)
+    assert not recwarn.list
