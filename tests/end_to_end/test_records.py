@@ -106,6 +106,27 @@ def test_surroundings_are_recorded(small_run: SmallRun) -> None:
     assert facts["packages"]["ray"].startswith("2.")
 
 
+def test_an_invocation_shows_what_came_out(small_run: SmallRun) -> None:
+    client = client_of(local_store(small_run.storage))
+    parent = runs_of(client)[-1]
+    assert parent.info.run_name.startswith("quickstart ")
+    for stage, metric in (("test-retrieval", "text_to_video_r1"), ("captioning", "cider"), ("pretrain", "final_loss")):
+        measured = stage_run(client, stage).data.metrics[f"final/{metric}"]
+        assert parent.data.metrics[f"{stage}/{metric}"] == pytest.approx(measured, rel=1e-3), stage
+    assert parent.data.params["stages.captioning.evaluations_per_run"] == "3"
+    assert "stages.captioning.gradient_clip" not in parent.data.params  # It is the usual one.
+    assert parent.data.tags["mlflow.note.content"].startswith("| results of | metric | value |")
+    assert len(parent.outputs.model_outputs) == 4  # one for each stage that trains
+    retrieval = stage_run(client, "retrieval")
+    read = {data.dataset.name: data.tags[0].value for data in retrieval.inputs.dataset_inputs}
+    assert read == {"clips/train": "training", "clips/validation": "validation"}
+    pretrain = stage_run(client, "pretrain")
+    assert 0 < pretrain.data.metrics["system/system_memory_usage_percentage"] < 100
+    [model] = client.search_logged_models([parent.info.experiment_id], f"source_run_id = '{retrieval.info.run_id}'")
+    measured_on = {metric.dataset_name for metric in model.metrics if metric.key == "final/text_to_video_r1"}
+    assert measured_on == {"clips/validation", "clips/test"}
+
+
 def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: SmallRun) -> None:
     """Without running anything, and once."""
     later = (*small_run.arguments, *sets("stages.captioning.register_as=demo-captions"))
