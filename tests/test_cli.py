@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
+import cosa_console
 
 ROOT = Path(__file__).parents[1]
 SPEC = """\
@@ -24,7 +27,7 @@ stages:
 """
 PLAN, JSON, VALIDATE = ["plan", "spec.yaml"], ["plan", "--json", "spec.yaml"], ["validate", "spec.yaml"]
 PIPE = subprocess.PIPE
-SCRIPT = "import sys; from workflows.console_script import main; sys.exit(main())"  # what pip writes into bin/cosa
+SCRIPT = "import sys; from cosa_console import main; sys.exit(main())"  # what pip writes into bin/cosa
 
 
 def run(
@@ -66,8 +69,42 @@ def test_script_runs_our_own_module(here: Path) -> None:
         assert done.returncode == 0
 
 
+@pytest.mark.parametrize("name", ["cosa", "workflows"])
+def test_script_refuses_packages_of_others(here: Path, name: str) -> None:
+    (here / "foreign").mkdir()
+    (here / "foreign" / f"{name}.py").write_text("print('foreign')\n")
+    start = ("-c", f"import sys; sys.path.append({str(ROOT)!r}); {SCRIPT}")
+    done = run(here, "--version", start=start, env={"PYTHONPATH": str(here / "foreign")})
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        f"error: Python imports {here}/foreign/{name}.py instead of this program's {ROOT / name}; take its folder out of "
+        "PYTHONPATH (env -u PYTHONPATH cosa ...), or install cosa-experiments into an environment of its own\n"
+    )
+
+
+@pytest.mark.parametrize("content", ["def main():\n    print('foreign')\n", None])
+def test_script_refuses_a_module_that_another_package_has_replaced(here: Path, content: str | None) -> None:
+    """Packages that bring a module of the same name into one environment overwrite each other's."""
+    shutil.copy(ROOT / "cosa_console.py", here)
+    for name in ("cosa", "workflows"):
+        (here / name).mkdir()
+        (here / name / "__init__.py").touch()
+    if content is not None:
+        (here / "cli.py").write_text(content)
+    done = run(here, "--version", start=("-c", SCRIPT), env={"PYTHONPATH": str(here)})
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().startswith(f"error: another package has replaced or removed {here}/cli.py; install ")
+
+
+def test_script_says_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(cosa_console.os, "name", "nt")
+        with pytest.raises(SystemExit, match="runs on Linux and macOS; on Windows, use the Windows Subsystem for Linux"):
+            cosa_console.main()
+
+
 def test_installed_script_names_the_package() -> None:
-    assert 'cosa = "workflows.console_script:main"' in (ROOT / "pyproject.toml").read_text()
+    assert 'cosa = "cosa_console:main"' in (ROOT / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize("command", [PLAN, JSON, VALIDATE, ["list"], ["schema"], ["-h"]])

@@ -14,6 +14,7 @@ from workflows.records.provenance import SHIPPED_CHANGES, SHIPPED_STATE, git_sta
 from workflows.spec.secrets import Secrets
 
 PACKAGES = ("cosa", "workflows")
+MODULES = ("cli.py", "cosa_console.py")
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the entrypoint of a job.
 
 
@@ -29,7 +30,8 @@ def packed_program() -> Iterator[Path]:
         folder = Path(name)
         for package in PACKAGES:
             shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy2(root / "cli.py", folder)
+        for module in MODULES:
+            shutil.copy2(root / module, folder)
         (folder / SHIPPED_STATE).write_text(json.dumps(git_state()) + "\n", encoding="utf-8")
         changes = source_changes(Secrets.of_process())
         if changes is not None:

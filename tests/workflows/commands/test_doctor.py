@@ -7,7 +7,7 @@ import pytest
 
 from cosa.errors import UserError
 from workflows.commands import doctor
-from workflows.commands.doctor import examine, run_doctor
+from workflows.commands.doctor import examine, run_doctor, taken_names
 
 CHECKS = ("_storage", "_torch", "_video", "_java", "_mlflow", "_ray")
 
@@ -75,3 +75,25 @@ def test_little_room_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     finding = next(examine(tmp_path))
     assert "GiB are free at" in finding.detail
     assert finding.advice is not None
+
+
+def test_modules_of_others_are_named_and_fail_nothing(
+    all_well: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert list(taken_names()) == []
+    (tmp_path / "cosa").mkdir()  # It is no package: Python prefers the program's.
+    (tmp_path / "workflows").mkdir()
+    (tmp_path / "workflows" / "__init__.py").touch()
+    (tmp_path / "cli.py").touch()
+    assert [text.partition(" has ")[0] for text in taken_names()] == [f"{tmp_path}/workflows", f"{tmp_path}/cli.py"]
+    run_doctor(tmp_path)
+    said = capfd.readouterr().out
+    assert f"warning: {tmp_path}/workflows has a name of this program's; Python may import it here instead" in said
+
+
+def test_a_package_that_brings_a_module_of_the_same_name_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = {"cli": ["cosa-experiments", "other"], "workflows": ["cosa-experiments"], "yaml": ["PyYAML"]}
+    monkeypatch.setattr(doctor, "packages_distributions", lambda: owners)
+    (said,) = taken_names()
+    assert said.startswith("the package other brings a module cli, too: the one installed last overwrites it; install ")
