@@ -191,27 +191,9 @@ def validate(
     specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="YAML specs.")], overrides: Overrides = None
 ) -> None:
     """Check specs: fields, types, names of stages and datasets. Touches no data."""
-    from rich.markup import escape
+    from workflows.commands.validate import validate as validate_specs
 
-    from workflows.spec.fragments import is_fragment
-    from workflows.spec.load import load_spec
-    from workflows.spec.problems import SpecError
-    from workflows.terminal.reporter import Reporter
-
-    reporter, problems = Reporter(), []
-    for spec in specs:
-        if is_fragment(spec):
-            reporter.print(f"[dim]skipped {escape(str(spec))}: a fragment, which specs extend[/]")
-            continue
-        try:
-            experiment = load_spec(spec, overrides or [])
-        except SpecError as error:
-            problems += error.problems
-            continue
-        stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
-        reporter.print(f"[green]ok[/] {escape(str(spec))}: {stages}")
-    if problems:
-        raise SpecError(problems)
+    validate_specs(specs, overrides or [])
 
 
 @app.command("list")
