@@ -196,6 +196,22 @@ def validate(
     validate_specs(specs, overrides or [])
 
 
+@app.command()
+def init(
+    template: Annotated[str, typer.Argument(help="Which spec to copy, such as retrieval/msrvtt.")] = "own-clips",
+    into: Annotated[Path, typer.Option(help="Folder to copy to.")] = Path("experiments"),
+    show: Annotated[bool, typer.Option("--list", help="List all templates instead.")] = False,
+) -> None:
+    """Copy a spec to start from: by default one for clips of your own. Say what it needs, and where."""
+    from workflows.commands.init import init as copy_template
+    from workflows.commands.init import show_templates
+
+    if show:
+        show_templates()
+    else:
+        copy_template(template, into)
+
+
 @app.command("list")
 def list_(
     storage: StorageFolder = Path("storage"),

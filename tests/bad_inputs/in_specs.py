@@ -110,7 +110,11 @@ FIELDS = [
 ]
 
 SPEC_FILES = [
-    Case("no spec file", ("error: no spec file specs.yaml (looked in {tmp})",), arguments=("plan", "specs.yaml")),
+    Case(
+        "no spec file",
+        ("error: no spec file specs.yaml (looked in {tmp}); `cosa init` copies one",),
+        arguments=("plan", "specs.yaml"),
+    ),
     Case("spec is a folder", ("error: images is a folder, not a file; expected a YAML file",), arguments=("plan", "images")),
     Case("spec is empty", ("error: spec.yaml:1:1: the file is empty; expected a spec",), spec=""),
     Case(

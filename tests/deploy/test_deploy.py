@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ def test_its_experiment_exists_and_runs_on_the_cluster_around_it(job: dict[str, 
     assert re.search(r"^COPY experiments experiments$", DOCKERFILE, re.MULTILINE)
     for stage in loaded.stages.values():
         assert getattr(stage, "batch_size", 0) % int(loaded.section.cluster.workers) == 0
+
+
+def test_the_image_has_all_that_the_package_is_made_of_before_it_is_installed() -> None:
+    (installed,) = (number for number, (name, words) in enumerate(INSTRUCTIONS) if name == "RUN" and "pip install" in words)
+    copied = {word for name, words in INSTRUCTIONS[:installed] if name == "COPY" for word in words.split()[:-1]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    modules = {f"{module}.py" for module in project["tool"]["setuptools"]["py-modules"]}
+    assert {"pyproject.toml", project["project"]["readme"], "LICENSE", "cosa", "workflows", "experiments", *modules} <= copied
 
 
 def test_the_image_says_which_source_it_was_made_of() -> None:

@@ -15,6 +15,7 @@ from workflows.spec.secrets import Secrets
 
 PACKAGES = ("cosa", "workflows")
 MODULES = ("cli.py", "cosa_console.py")
+NOT_PACKED = shutil.ignore_patterns("__pycache__", "templates")  # In a checkout, templates are all specs of its user.
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the entrypoint of a job.
 
 
@@ -29,7 +30,7 @@ def packed_program() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="cosa-program-") as name:
         folder = Path(name)
         for package in PACKAGES:
-            shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(root / package, folder / package, ignore=NOT_PACKED)
         for module in MODULES:
             shutil.copy2(root / module, folder)
         (folder / SHIPPED_STATE).write_text(json.dumps(git_state()) + "\n", encoding="utf-8")

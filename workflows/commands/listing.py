@@ -45,7 +45,7 @@ def show_listing(experiments: Path, storage: Path, *, as_json: bool = False) -> 
 
     In a file or a pipe each is a line of fields that tabs separate: what it is (spec, converter or result), its name, and more.
     """
-    specs = [(str(path), _header(path)) for path in sorted(experiments.rglob("*.yaml")) if not is_fragment(path)]
+    specs = [(str(path), header_of(path)) for path in sorted(experiments.rglob("*.yaml")) if not is_fragment(path)]
     converters = [(name, converter.description) for name, converter in CONVERTERS.items()]
     results = list(listed_results(storage))
     console = PlainConsole()
@@ -90,7 +90,7 @@ def _show(
     shown = table("  spec", "paper or purpose")
     for path, about in specs:
         shown.add_row(f"  {escape(path)}", escape(about))
-    console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}")
+    console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}; `cosa init` copies one to start from")
     console.print("\n[bold]Converters[/] (stages of kind prepare)")
     for name, about in converters:
         console.print(f"  {escape(f'{name:<12} {about}')}")
@@ -104,7 +104,7 @@ def _show(
         console.print("  none yet")
 
 
-def _header(path: Path) -> str:
+def header_of(path: Path) -> str:
     """Find the line of a spec's opening comment that says what to expect."""
     try:
         text = read_regular(path).decode()

@@ -30,7 +30,8 @@ def read_yaml(path: Path) -> YamlNode:
         with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
-        raise SpecError([Problem(f"no spec file {path} (looked in {path.absolute().parent})")]) from error
+        where = f"(looked in {path.absolute().parent}); `cosa init` copies one to start from"
+        raise SpecError([Problem(f"no spec file {path} {where}")]) from error
     except NotRegularError as error:
         raise SpecError([Problem(f"{path} is {error.kind}, not a file; expected a YAML file")]) from error
     except (OSError, ValueError) as error:  # A path with a null character is a ValueError.

@@ -56,6 +56,7 @@ def test_the_program_is_sent_without_what_lies_around_it(monkeypatch: pytest.Mon
         notes = {provenance.SHIPPED_STATE, provenance.SHIPPED_CHANGES}
         assert {path.name for path in folder.iterdir()} == {"cosa", "workflows", "cli.py", "cosa_console.py", *notes}
         assert not list(folder.rglob("__pycache__"))
+        assert not list(folder.rglob("*.yaml"))
         assert (folder / "cosa" / "assets").is_dir()
         monkeypatch.setattr(provenance, "__file__", str(folder / "workflows" / "records" / "provenance.py"))
         (folder / provenance.SHIPPED_STATE).write_text(json.dumps({"commit": "of the sender"}))

@@ -1,0 +1,55 @@
+"""`cosa init` copies a spec that can be loaded as it is."""
+
+from pathlib import Path
+
+import pytest
+
+from cosa.errors import UserError
+from workflows.commands.init import init, show_templates, templates
+from workflows.spec.load import load_spec
+
+
+@pytest.mark.parametrize("name", templates())
+def test_every_template_is_a_spec_where_it_is_copied(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(name, tmp_path / "mine")
+    spec = tmp_path / "mine" / f"{name}.yaml"
+    said = capsys.readouterr().out
+    assert f"cosa run-experiment {spec}" in said
+    assert load_spec(spec, environment={}).stages
+    for copy in (tmp_path / "mine").rglob("*.yaml"):
+        assert str(copy) in said
+        editors_line = copy.read_text(encoding="utf-8").splitlines()[0]
+        assert (copy.parent / editors_line.partition("$schema=")[2]).is_file()
+
+
+def test_it_says_what_the_spec_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init("own-clips", tmp_path)
+    said = capsys.readouterr().out
+    for path in ("data/clips/", "data/train.json", "data/val.json", "data/test.json"):
+        assert path in said
+    assert "name: own-clips" not in said  # only what explains it
+    assert "yaml-language-server" not in said
+
+
+def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
+    init("retrieval/msrvtt", tmp_path)
+    init("retrieval/didemo", tmp_path)  # It extends the same files.
+    paths = tmp_path / "base" / "paths.yaml"
+    paths.write_text("x-fragment: true\n")
+    with pytest.raises(UserError, match=f"{paths} exists and is not what would be copied; remove it, or choose another folder"):
+        init("retrieval/vatex", tmp_path)
+    assert not (tmp_path / "retrieval" / "vatex.yaml").exists()
+    assert paths.read_text() == "x-fragment: true\n"
+    (tmp_path / "own-clips.yaml").mkdir()
+    with pytest.raises(UserError, match="exists and is not what would be copied"):
+        init("own-clips", tmp_path)
+
+
+def test_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_templates()
+    shown = capsys.readouterr().out
+    assert "own-clips" in shown
+    assert "retrieval/msrvtt" in shown
+    assert "base/" not in shown
+    with pytest.raises(UserError, match="no template 'retrieval/msrvt'; did you mean 'retrieval/msrvtt'"):
+        init("retrieval/msrvt", tmp_path)

@@ -1,0 +1,79 @@
+"""`cosa init` copies a spec that comes with the program, with all that it extends, to start from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from rich.markup import escape
+
+from cosa.errors import UserError
+from workflows.commands.listing import header_of
+from workflows.spec.fragments import is_fragment
+from workflows.spec.problems import did_you_mean
+from workflows.terminal.console import PlainConsole, table
+
+TEMPLATES = Path(__file__).parents[1].joinpath("templates").resolve()  # In a checkout it is a link to experiments/.
+SCHEMA = "spec.schema.json"
+
+
+def templates() -> dict[str, Path]:
+    """Return the specs that come with the program by name, such as retrieval/msrvtt."""
+    files = (path for path in sorted(TEMPLATES.rglob("*.yaml")) if not is_fragment(path))
+    return {path.relative_to(TEMPLATES).with_suffix("").as_posix(): path for path in files}
+
+
+def show_templates() -> None:
+    """Print the names of the templates, with a line about each."""
+    shown = table("  template", "paper or purpose")
+    for name, path in templates().items():
+        shown.add_row(f"  {escape(name)}", escape(header_of(path)))
+    PlainConsole().print(shown)
+
+
+def init(template: str, into: Path) -> None:
+    """Copy a template and what it extends into a folder; say what was copied, what the spec needs and how to continue.
+
+    Raises:
+        UserError: there is no such template, or a file of that name is there and says something else.
+    """
+    known, console = templates(), PlainConsole(soft_wrap=True)
+    if template not in known:
+        raise UserError(f"no template {template!r}{did_you_mean(template, known)} (`cosa init --list` describes them)")
+    spec, *extended = dict.fromkeys(_with_extended(known[template]))
+    targets = {file: into / file.relative_to(TEMPLATES) for file in (spec, *extended, TEMPLATES / SCHEMA)}
+    for file, target in targets.items():
+        if target.exists() and not (target.is_file() and target.read_bytes() == file.read_bytes()):
+            raise UserError(f"{target} exists and is not what would be copied; remove it, or choose another folder with --into")
+    for file, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    name = escape(str(targets[spec]))
+    console.print(f"copied [bold]{name}[/], which is yours to edit, and beside it")
+    for file in extended:
+        console.print(f"  {escape(str(targets[file]))}  [dim]the spec extends it[/]")
+    console.print(f"  {escape(str(targets[TEMPLATES / SCHEMA]))}  [dim]editors check specs by it[/]")
+    console.print("\nThe spec says:")
+    for line in _opening_comment(spec):
+        console.print(f"  [dim]{escape(line)}[/]")
+    console.print("\nThen, from this folder:")
+    console.print(f"  cosa plan {name}  [dim]names each file that is missing, and shows what would run[/]")
+    console.print(f"  cosa run-experiment {name}")
+
+
+def _with_extended(spec: Path) -> Iterator[Path]:
+    """Yield a spec, the files that it extends, and those that these extend."""
+    yield spec
+    extended = yaml.safe_load(spec.read_text(encoding="utf-8")).get("extends", [])
+    for name in [extended] if isinstance(extended, str) else extended:
+        yield from _with_extended((spec.parent / name).resolve())
+
+
+def _opening_comment(spec: Path) -> Iterator[str]:
+    """Yield the lines that explain a spec at its top, without the one for editors."""
+    for line in spec.read_text(encoding="utf-8").splitlines()[1:]:
+        if not line.startswith("#"):
+            return
+        yield line.removeprefix("#").removeprefix(" ")
