@@ -37,11 +37,13 @@ def init(template: str, into: Path) -> None:
     """Copy a template and what it extends into a folder; say what was copied, what the spec needs and how to continue.
 
     Raises:
-        UserError: there is no such template, or a file of that name is there and says something else.
+        UserError: there is no such template, the folder is a file, or a file of the same name is there and says something else.
     """
     known, console = templates(), PlainConsole(soft_wrap=True)
     if template not in known:
         raise UserError(f"no template {template!r}{did_you_mean(template, known)} (`cosa init --list` describes them)")
+    if into.exists() and not into.is_dir():
+        raise UserError(f"--into: {into} is a file; give a folder")
     spec, *extended = dict.fromkeys(_with_extended(known[template]))
     targets = {file: into / file.relative_to(TEMPLATES) for file in (spec, *extended, TEMPLATES / SCHEMA)}
     for file, target in targets.items():

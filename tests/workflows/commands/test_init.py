@@ -43,6 +43,8 @@ def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "own-clips.yaml").mkdir()
     with pytest.raises(UserError, match="exists and is not what would be copied"):
         init("own-clips", tmp_path)
+    with pytest.raises(UserError, match=f"--into: {paths} is a file; give a folder"):
+        init("own-clips", paths)
 
 
 def test_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
