@@ -1,4 +1,4 @@
-"""What a checkpoint was trained with, as far as evaluation has to know it: task, frames, transforms, lengths of texts, generation."""
+"""What a checkpoint was trained with, as far as evaluation has to know: task, frames, transforms, text lengths, generation."""
 
 import json
 from pathlib import Path
