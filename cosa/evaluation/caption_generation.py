@@ -6,7 +6,7 @@ import torch
 
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.caption_metrics import caption_metrics
+from cosa.evaluation.caption_metrics import caption_metrics, check_metrics, started_scorers
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.generation import generate
@@ -40,24 +40,26 @@ def evaluate_captioning(
         batch_size: clips encoded at once.
         device: of the model.
     """
+    check_metrics(metrics)
     model.eval()
     video_ids = list(references)
     mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
     captions: dict[str, str] = {}
-    with packed_weights(model.multimodal):
-        for chunk, features in encode_batches(model, mine, clips, batch_size, device):
-            memory = model.video_memory(features)
-            texts = generate(
-                model,
-                memory,
-                max_tokens=max_tokens,
-                beam_size=beam_size,
-                length_penalty=length_penalty,
-            )
-            captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
-    merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
-    # Scoring needs no model: worker 0 does it once and tells the others.
-    scores = caption_metrics(merged, references, metrics) if rank() == 0 else {}
+    # Worker 0 scores for all. METEOR takes seconds to load, which it does while captions are generated.
+    with started_scorers(metrics if rank() == 0 else ()) as scorers:
+        with packed_weights(model.multimodal):
+            for chunk, features in encode_batches(model, mine, clips, batch_size, device):
+                memory = model.video_memory(features)
+                texts = generate(
+                    model,
+                    memory,
+                    max_tokens=max_tokens,
+                    beam_size=beam_size,
+                    length_penalty=length_penalty,
+                )
+                captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
+        merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
+        scores = caption_metrics(merged, references, metrics, scorers) if rank() == 0 else {}
     predictions = [
         {"video_id": video_id, "caption": merged[video_id], "references": list(references[video_id])} for video_id in video_ids
     ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from numbers import Real
 from pkgutil import resolve_name
 
@@ -16,6 +16,7 @@ def caption_metrics(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     metrics: Collection[str] = CAPTION_METRICS,
+    scorers: Sequence[CaptionScorer] | None = None,
 ) -> dict[str, float]:
     """Corpus-level caption metrics times 100 (a CIDEr of 120 means 1.2), not rounded, in the order of `metrics`.
 
@@ -23,6 +24,7 @@ def caption_metrics(
         predictions: one caption for each id of `references`, no more and no fewer; an empty caption is legal.
         references: id -> at least one non-blank caption.
         metrics: some of `CAPTION_METRICS`.
+        scorers: of these metrics, if they were started before (`started_scorers`), so that they could load meanwhile.
 
     Raises:
         DataError: ids of predictions and references that differ, missing or blank references, an unknown metric.
@@ -31,13 +33,13 @@ def caption_metrics(
     check_metrics(metrics)
     check_references(references)
     _check_predictions(predictions, references)
-    with started_scorers(metrics) as scorers:
+    with nullcontext(scorers) if scorers is not None else started_scorers(metrics) as started:
         texts = [text for captions in references.values() for text in captions]
         texts += [predictions[key] for key in references]
         tokenized = iter(tokenize_captions(texts))
         tokenized_references = {key: [next(tokenized) for _ in captions] for key, captions in references.items()}
         tokenized_predictions = {key: [next(tokenized)] for key in references}
-        return score_tokenized(tokenized_predictions, tokenized_references, metrics, scorers)
+        return score_tokenized(tokenized_predictions, tokenized_references, metrics, started)
 
 
 @contextmanager
