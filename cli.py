@@ -102,7 +102,7 @@ def run_experiment(
     experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
 
     def run_one(variant: tuple[str, ...]) -> Plan:
-        return run(experiments[variant], reporter, replace(options, overrides=(*variant, *changes)))
+        return run(experiments[variant], reporter, replace(options, overrides=tuple(changes), variant=variant))
 
     _clean_up_after_interrupt()
     try:

@@ -53,15 +53,16 @@ LOCK_POLL_SECONDS = 1.0
 class RunOptions:
     """Choices of one invocation.
 
-    resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. wait: whether to
-    wait for a result that another run works on. forced_before: results that were started over; variants of one invocation share
-    it.
+    resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. variant: those
+    that `--sweep` stands for. wait: whether to wait for a result that another run works on. forced_before: results that were
+    started over; variants of one invocation share it.
     """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
     resume_command: str = ""
     overrides: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
 
@@ -173,7 +174,9 @@ class _Run:
         place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(place, unsent, self.reporter)
-        self.record = InvocationRecord(self.plan, self.tracker, self.log_file.stem, self.options.overrides)
+        self.record = InvocationRecord(
+            self.plan, self.tracker, self.log_file.stem, self.options.overrides, self.options.variant
+        )
         status = "FAILED"
         try:
             for step in self.plan.steps:
@@ -192,7 +195,7 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
-            _show_addresses(self.plan, self.reporter, self.record.comparison(), self.tracker.experiment_id)
+            _show_addresses(self.plan, self.reporter, self.record.comparison, self.tracker.experiment_id)
         finally:
             try:
                 self.cluster.stop()
@@ -269,7 +272,6 @@ class _Run:
             with self.cluster.watched():
                 outcome: StageOutcome = kind_of(step.section).run(context)
             self._check_unchanged(step, "while the stage ran, which may have read both")
-            self.record.figures(run, outcome)
             line.update("sending records to MLflow")
             self.tracker.flush(20)  # The manifest names MLflow's run, so it has to exist.
             manifest = self._manifest(step, outcome, run, started)
@@ -362,7 +364,7 @@ def _show_metrics(plan: Plan, reporter: Reporter) -> None:
 def _show_addresses(plan: Plan, reporter: Reporter, comparison: Comparison | None, experiment_id: str | None) -> None:
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
-    base = place.without_password if is_server else UI_ADDRESS
+    base = place.without_password.rstrip("/") if is_server else UI_ADDRESS
     reporter.print(f"\nResults:   {escape(str(plan.storage.folder))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:

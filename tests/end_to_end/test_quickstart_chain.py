@@ -27,7 +27,7 @@ def test_every_stage_succeeds_and_the_table_shows_baselines(small_run: SmallRun)
         assert f"{stage}  " in small_run.done.output
     for text in ("text-to-video R@1", "chance", "CIDEr", "constant caption", "QA accuracy", "most frequent answer"):
         assert text in small_run.done.output
-    assert "viewStateShareKey=cosa-compare-retrieval-" in small_run.done.output
+    assert "viewStateShareKey=cosa-compare-retrieval&" in small_run.done.output
     assert "Ray dashboard: http://127.0.0.1:" in small_run.done.output
 
 

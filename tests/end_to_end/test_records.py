@@ -18,6 +18,7 @@ from tests.tracking_server import TrackingServer
 from workflows.execution.progress import read_records
 from workflows.records.mlflow_store import local_store
 from workflows.records.tracking import GATHER_SECONDS
+from workflows.records.ui_pages import run_path
 
 pytestmark = pytest.mark.slow
 
@@ -119,12 +120,13 @@ def test_an_invocation_shows_what_came_out(small_run: SmallRun) -> None:
     assert len(parent.outputs.model_outputs) == 4  # one for each stage that trains
     retrieval = stage_run(client, "retrieval")
     read = {data.dataset.name: data.tags[0].value for data in retrieval.inputs.dataset_inputs}
-    assert read == {"clips/train": "training", "clips/validation": "validation"}
+    assert read == {"clips/train/captions": "training", "clips/validation/captions": "validation"}
     pretrain = stage_run(client, "pretrain")
     assert 0 < pretrain.data.metrics["system/system_memory_usage_percentage"] < 100
     [model] = client.search_logged_models([parent.info.experiment_id], f"source_run_id = '{retrieval.info.run_id}'")
     measured_on = {metric.dataset_name for metric in model.metrics if metric.key == "final/text_to_video_r1"}
-    assert measured_on == {"clips/validation", "clips/test"}
+    assert measured_on == {"clips/validation/captions", "clips/test/captions"}
+    assert float(model.params["learning_rate"]) in (5e-4, 1e-3)  # that of the winner
 
 
 def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: SmallRun) -> None:
@@ -140,7 +142,7 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     parent = latest_parent(client)
     assert parent.data.tags["cosa.reused.captioning"] == captioning.run_id
     table = parent.data.tags["mlflow.note.content"]
-    link = f"[{captioning.run_id[:8]}](#/experiments/{captioning.experiment_id}/runs/{captioning.run_id})"
+    link = f"[{captioning.run_id[:8]}]({run_path(captioning.experiment_id, captioning.run_id)})"
     assert f"| captioning | finetune | reused | CIDEr 0.0 | {link} |" in table
     assert table.count("| reused |") == 10
     assert len(client.search_model_versions("name = 'demo-retrieval'")) == 1

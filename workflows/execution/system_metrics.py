@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import psutil
+import torch
 
 INTERVAL_SECONDS = 10.0
 MEGABYTE = 1e6  # bytes, as in MLflow's own metrics
 
 
 class SystemMonitor:
-    """Takes a sample now and then. device: torch's, which the worker trains on."""
+    """Takes a sample now and then. device: the worker trains on it."""
 
-    def __init__(self, device: Any):
-        self.device, self.process = device, psutil.Process()
+    def __init__(self, device: torch.device):
+        self.device, self.process, self._has_nvml = device, psutil.Process(), True
         self._last = float("-inf")
         psutil.cpu_percent()  # The first call begins what the next one measures.
 
@@ -36,8 +36,6 @@ class SystemMonitor:
 
     def _gpu(self) -> dict[str, float]:
         """Return the metrics of the worker's GPU; its utilization is NVML's, which needs the package nvidia-ml-py."""
-        import torch
-
         if self.device.type != "cuda":
             return {}
         free, total = torch.cuda.mem_get_info(self.device)
@@ -45,7 +43,9 @@ class SystemMonitor:
             "gpu_0_memory_usage_megabytes": (total - free) / MEGABYTE,
             "gpu_0_memory_usage_percentage": 100 * (total - free) / total,
         }
-        try:
-            return {**found, "gpu_0_utilization_percentage": float(torch.cuda.utilization(self.device))}
-        except (ImportError, RuntimeError):  # NVML is not there, or the driver does not let us ask.
-            return found
+        if self._has_nvml:
+            try:
+                found["gpu_0_utilization_percentage"] = float(torch.cuda.utilization(self.device))
+            except Exception:  # NVML's own errors share no class but this, and none is a reason to end a training.
+                self._has_nvml = False
+        return found

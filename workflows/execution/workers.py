@@ -16,7 +16,6 @@ from workflows.cluster.preemption import is_asked_to_stop
 from workflows.execution.checkpoints import checkpoint_name, latest_intact, next_suffix, require_intact, suffix_of
 from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, ProgressWriter, mean_loss, read_records
 from workflows.execution.run_folder import RunFolder
-from workflows.execution.system_metrics import SystemMonitor
 from workflows.execution.whereabouts import note_workers
 
 if TYPE_CHECKING:
@@ -117,6 +116,7 @@ def _train(config: dict[str, Any]) -> None:
     from cosa.tasks.evaluator import Evaluator
     from cosa.training.shared_memory import check_shared_memory
     from workflows.execution.job import Job
+    from workflows.execution.system_metrics import SystemMonitor
 
     job = Job.from_plain(config["job"])
     section = job.parsed()

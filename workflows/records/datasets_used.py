@@ -1,4 +1,4 @@
-"""Says which splits of datasets a stage reads, what it uses them for, and by which digest they are known."""
+"""Says which annotations of datasets a stage uses, what for, and by which digest they are known."""
 
 from __future__ import annotations
 
@@ -15,39 +15,44 @@ DIGEST_DIGITS = 16
 
 
 def datasets_of(plan: Plan, step: Step) -> list[dict[str, str]]:
-    """Return what `logged_models.log_datasets` takes: name, digest, context and source of each split that a stage reads.
+    """Return what `logged_models.log_datasets` takes: name, digest, context and source of each file that a stage reads.
 
-    Two splits of one name are the same exactly if their digests are: of the annotations and of the media that they name, or of
-    the stages that make them.
+    The name is <dataset>/<split>/<captions, questions or references>. The digest is one of what the file says, or, if a stage
+    makes the dataset, of that stage's fingerprint. Clips and images are not part of it.
     """
     experiment = plan.experiment.section
     kind = kind_of(step.section)
-    reads = list(kind.reads(step.section, experiment.datasets))
-    uses = {(read.dataset, read.use.split) for read in reads if isinstance(read, AnnotationsRead) and not read.use.only_ids}
-    return [
-        {
-            "name": f"{dataset}/{split}",
-            "digest": _digest(plan, step, dataset, split),
-            "context": _context(kind.lineage(step.section), (dataset, split)),
-            "source": experiment.datasets[dataset].root,
-        }
-        for dataset, split in sorted(uses)
-    ]
+    lineage, measured_on = kind.lineage(step.section), kind.measured_on(step.section)
+    found: dict[str, dict[str, str]] = {}
+    for read in kind.reads(step.section, experiment.datasets):
+        if isinstance(read, AnnotationsRead) and not read.use.only_ids:
+            section, split = experiment.datasets[read.dataset], (read.dataset, read.use.split)
+            file, name = read.file(section), f"{read.dataset}/{read.use.split}/{read.use.kind}"
+            digest = step.data.get(name) if section.made_by is None else _made(step, section.made_by, file)
+            if file is not None and digest is not None:
+                context = _context(lineage, measured_on, split)
+                found[name] = {"name": name, "digest": digest[:DIGEST_DIGITS], "context": context, "source": file}
+    return [found[name] for name in sorted(found)]
 
 
-def _digest(plan: Plan, step: Step, dataset: str, split: str) -> str:
-    section = plan.experiment.section.datasets[dataset]
-    own = {
-        name: digest
-        for name, digest in step.data.items()
-        if name.startswith((f"{dataset}/{split}/", f"{dataset}/clips", f"{dataset}/root", f"{dataset}/frames"))
-    }
-    makers = [section.made_by, plan.experiment.frames.get(dataset)]
-    made = {maker: step.inputs[maker] for maker in makers if maker is not None and maker in step.inputs}
-    return hashlib.sha256(json.dumps([split, own, made], sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
+def dataset_measured_on(plan: Plan, step: Step) -> dict[str, str] | None:
+    """Return that of `datasets_of` which a stage measures its metrics on; None if it measures none."""
+    measured_on = kind_of(step.section).measured_on(step.section)
+    if measured_on is None:
+        return None
+    start = "/".join(measured_on) + "/"
+    return next((data for data in datasets_of(plan, step) if data["name"].startswith(start)), None)
 
 
-def _context(lineage: Lineage | None, used: tuple[str, str]) -> str:
+def _made(step: Step, maker: str, file: str | None) -> str | None:
+    if maker not in step.inputs:
+        return None
+    return hashlib.sha256(json.dumps([step.inputs[maker], file]).encode()).hexdigest()
+
+
+def _context(lineage: Lineage | None, measured_on: tuple[str, str] | None, used: tuple[str, str]) -> str:
     if lineage is not None and used in lineage.trained_on:
         return "training"
-    return "validation" if lineage is not None and used == lineage.selected_on else "evaluation"
+    if used != measured_on:
+        return "baseline"
+    return "validation" if lineage is not None and lineage.trained_on else "evaluation"

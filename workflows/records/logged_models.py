@@ -7,25 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MODEL_TYPE = "COSA checkpoint"
-LONGEST_DIGEST = 36  # characters that MLflow takes
+LONGEST_DIGEST = 36  # MLflow takes so many characters.
+POINTS_PER_CALL = 100  # MLflow fails to see that a point of a model is there already if a call has more.
 
 
-def model_of(client: Any, experiment_ids: Sequence[str], run_id: str) -> Any:
-    """Return the model that a run made; None if it made none."""
-    found = client.search_logged_models(list(experiment_ids), filter_string=f"source_run_id = '{run_id}'", max_results=1)
+def model_of(client: Any, experiment_id: str, run_id: str) -> Any:
+    """Return the model that a run made; None if it made none, as runs of older versions."""
+    found = client.search_logged_models([experiment_id], filter_string=f"source_run_id = '{run_id}'", max_results=1)
     return found[0] if found else None
 
 
 def log_model(
-    client: Any,
-    experiment_id: str,
-    run_id: str,
-    name: str,
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-    shown_by: Sequence[str],
+    client: Any, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]
 ) -> None:
-    """Record the model that a run made, unless it is recorded already. The weights are the run's, not this entry's.
+    """Record the model that a run made, or what is missing of it. The weights are the run's, not this entry's.
 
     Args:
         client: MLflow's.
@@ -34,21 +29,31 @@ def log_model(
         name: of the model.
         params: of its training.
         tags: where its weights are, among others.
-        shown_by: runs that show it: the run and its parent.
     """
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.entities import LoggedModelStatus
 
-    model = model_of(client, [experiment_id], run_id)
+    model = model_of(client, experiment_id, run_id)
     if model is None:
         model = client.create_logged_model(experiment_id, name, run_id, dict(tags), dict(params), MODEL_TYPE)
+    missing = {name: value for name, value in params.items() if name not in model.params}
+    if missing:  # The connection broke between two calls of an earlier attempt.
+        client.log_model_params(model.model_id, missing)
     if model.status != LoggedModelStatus.READY:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    for shown in shown_by:
-        if all(output.model_id != model.model_id for output in client.get_run(shown).outputs.model_outputs):
-            client.log_outputs(shown, [LoggedModelOutput(model.model_id, step=0)])
 
 
-def log_figures(
+def show_model(client: Any, experiment_id: str, made_by: str, shown_by: str) -> None:
+    """Show the model that a run made as an output of a run. experiment_id: of the run that made it."""
+    from mlflow.entities import LoggedModelOutput
+
+    model = model_of(client, experiment_id, made_by)
+    if model is None:
+        return
+    if all(output.model_id != model.model_id for output in client.get_run(shown_by).outputs.model_outputs):
+        client.log_outputs(shown_by, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def log_model_metrics(
     client: Any,
     experiment_id: str,
     made_by: str,
@@ -56,7 +61,7 @@ def log_figures(
     points: Sequence[Sequence[Any]],
     dataset: Mapping[str, str] | None,
 ) -> None:
-    """Record metrics of a model, if its run has recorded one: a run of an older version has not.
+    """Record metrics of a model, if its run has recorded one.
 
     Args:
         client: MLflow's.
@@ -68,11 +73,13 @@ def log_figures(
     """
     from mlflow.entities import Metric
 
-    model = model_of(client, [experiment_id], made_by)
+    model = model_of(client, experiment_id, made_by)
     if model is None:
         return
     on = (dataset["name"], dataset["digest"][:LONGEST_DIGEST]) if dataset is not None else (None, None)
-    client.log_batch(run_id, metrics=[Metric(*point, model.model_id, *on, run_id) for point in points])
+    metrics = [Metric(*point, model.model_id, *on, run_id) for point in points]
+    for start in range(0, len(metrics), POINTS_PER_CALL):
+        client.log_batch(run_id, metrics=metrics[start : start + POINTS_PER_CALL])
 
 
 def log_datasets(client: Any, run_id: str, datasets: Sequence[Mapping[str, str]]) -> None:
@@ -81,7 +88,7 @@ def log_datasets(client: Any, run_id: str, datasets: Sequence[Mapping[str, str]]
     Args:
         client: MLflow's.
         run_id: the run.
-        datasets: each with a name, a digest, a context (training, validation, ...) and a source (path of a file or folder).
+        datasets: each with a name, a digest, a context (training, validation, ...) and a source (path of a file).
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from workflows.records.artifact_links import log_folder
-from workflows.records.logged_models import log_datasets, log_figures, log_model
+from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
 from workflows.records.model_registry import NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
-from workflows.records.ui_pages import EXPERIMENT_TAGS, comparison_view, results_view
+from workflows.records.ui_pages import EXPERIMENT_TAGS, Comparison, comparison_view, results_view, updated_at
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import PARTIAL
 from workflows.spec.secrets import mask_passwords, without_password
@@ -28,6 +28,7 @@ PROCESS = "cosa.process"  # This tag names the process that works on a run (`Pro
 METRICS_PER_CALL = 1000  # MLflow refuses more.
 PARAMS_PER_CALL = 100
 LONGEST_NAME, LONGEST_PARAM = 250, 6000  # characters. MLflow refuses all that is sent with a longer name.
+BY_MLFLOW_3 = ("datasets", "model", "model_shown", "model_metrics", "page")  # An older server lacks some of these operations.
 DATABASE = "mlflow.db"  # in a storage folder
 REQUEST_SECONDS, UPLOAD_SECONDS = "10", "300"  # A server may answer an upload only when it has passed it on.
 
@@ -119,6 +120,10 @@ class Sender:
         except Exception as error:
             from mlflow.exceptions import MlflowException
 
+            if operation["do"] in BY_MLFLOW_3 and _is_unknown_to_server(error):
+                raise RecordError(
+                    "the tracking server is older than MLflow 3: models and their metrics are not recorded"
+                ) from error
             away = isinstance(error, MlflowException) and (
                 error.error_code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
                 or "API request to" in str(error)
@@ -132,6 +137,7 @@ class Sender:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # The queue itself retries.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_SECONDS)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # It prints addresses of other pages.
         from mlflow.entities import LifecycleStage
         from mlflow.tracking import MlflowClient
 
@@ -162,7 +168,9 @@ class Sender:
             self.mlflow_ids[operation["run"]] = known
             return
         tags = {**operation["tags"], **({"mlflow.parentRunId": parent} if parent is not None else {})}
-        run = client.create_run(self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"])
+        run = client.create_run(
+            self.experiment_id, start_time=operation["time"], tags=tags, run_name=operation["name"][:LONGEST_NAME]
+        )
         self.mlflow_ids[operation["run"]] = run.info.run_id
         for place in _places_of(note):
             # A result lists its files, so that none of them may change.
@@ -224,24 +232,35 @@ class Sender:
     def _model(self, client: Any, operation: Operation) -> None:
         run_id, parent = (self.mlflow_ids[operation[one]] for one in ("run", "parent"))
         params = {_param_name(name): value[:LONGEST_PARAM] for name, value in operation["params"].items()}
-        experiment = _experiment_of(client, run_id) or self.experiment_id
-        log_model(client, str(experiment), run_id, operation["name"], params, operation["tags"], (run_id, parent))
+        experiment = str(_experiment_of(client, run_id) or self.experiment_id)
+        log_model(client, experiment, run_id, operation["name"], params, operation["tags"])
+        for shown_by in (run_id, parent):
+            show_model(client, experiment, run_id, shown_by)
 
-    def _figures(self, client: Any, operation: Operation) -> None:
-        made_by = self.mlflow_ids[operation["parent"]]
+    def _model_shown(self, client: Any, operation: Operation) -> None:
+        made_by = self.mlflow_ids[operation["made_by"]]
+        experiment = _experiment_of(client, made_by)
+        if experiment == self.experiment_id:  # A page shows no models of other experiments.
+            show_model(client, str(experiment), made_by, self.mlflow_ids[operation["run"]])
+
+    def _model_metrics(self, client: Any, operation: Operation) -> None:
+        made_by, run_id = (self.mlflow_ids[operation[one]] for one in ("made_by", "run"))
         experiment = _experiment_of(client, made_by)
         if experiment is not None:
-            log_figures(
-                client, experiment, made_by, self.mlflow_ids[operation["run"]], operation["points"], operation["dataset"]
-            )
+            log_model_metrics(client, experiment, made_by, run_id, operation["points"], operation["dataset"])
 
     def _page(self, client: Any, operation: Operation) -> None:
-        views = [results_view(operation["metrics"], operation["time"])]
+        now, tags = operation["time"], client.get_experiment(self.experiment_id).tags
+        tag, view = results_view(operation["columns"], now)
+        # What waited in a file, or did not run to its end, must not replace what a later or a whole run has shown.
+        if operation["columns"] and (tag not in tags or (operation["replaces"] and updated_at(tags[tag]) <= now)):
+            client.set_experiment_tag(self.experiment_id, tag, view)
         if operation["comparison"] is not None:
-            parent = self.mlflow_ids.get(operation["parent"] or "")
-            views.append(comparison_view(operation["comparison"], parent, operation["time"]))
-        for tag, value in views:
-            client.set_experiment_tag(self.experiment_id, tag, value)
+            comparison = Comparison(**operation["comparison"])
+            run = comparison.filtered_by or ""
+            tag, view = comparison_view(comparison, self.mlflow_ids.get(run, run), now)
+            if updated_at(tags.get(tag, "")) <= now:
+                client.set_experiment_tag(self.experiment_id, tag, view)
 
     def _close(self, client: Any, operation: Operation) -> None:
         """End the runs that a killed process left open."""
@@ -256,6 +275,11 @@ class Sender:
 
     def _end(self, client: Any, operation: Operation) -> None:
         client.set_terminated(self.mlflow_ids[operation["run"]], operation["status"], operation["time"])
+
+
+def _is_unknown_to_server(error: Exception) -> bool:
+    """Return whether a server has answered that it has no such endpoint."""
+    return re.search(r"failed with error code (404|405|501)\b", str(error)) is not None
 
 
 def _param_name(name: str) -> str:

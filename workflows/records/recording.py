@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
+from cosa.tasks.all_tasks import all_metrics
 from workflows.planning.plan import Plan, Step
-from workflows.records.datasets_used import datasets_of
-from workflows.records.final_table import rows_of
-from workflows.records.headline import headline, main_metrics
+from workflows.records.datasets_used import dataset_measured_on, datasets_of
+from workflows.records.headline import headline
 from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
-from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.records.outcome import OtherCheckpoints
+from workflows.records.overview import Overview
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_names import SPEC_FILE, WITHOUT_EFFECT, changed_fields, changes_of_stage, name_of_run
 from workflows.records.run_table import StageRow
-from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker
-from workflows.records.ui_pages import COMPARISON_VIEW, Comparison
+from workflows.records.tracking import INVOCATION, STAGE_KIND, RunRecorder, Tracker
+from workflows.records.ui_pages import Comparison
 from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
@@ -44,7 +47,7 @@ def to_register(step: Step, manifest: Manifest | None) -> str | None:
     return name if manifest is not None and name is not None and known != Secrets.of_process().hide(name) else None
 
 
-def set_params(plan: Plan) -> dict[str, Any]:
+def distinguishing_fields(plan: Plan) -> dict[str, Any]:
     """Return what MLflow shows as parameters of an invocation's run: the fields of its spec that are not the usual ones."""
     section = plan.experiment.section.model_dump(mode="json", exclude_defaults=True, exclude={*WITHOUT_EFFECT, "datasets"})
     stages = {
@@ -54,7 +57,7 @@ def set_params(plan: Plan) -> dict[str, Any]:
     return {**section, "stages": stages}
 
 
-def _source(plan: Plan) -> dict[str, str]:
+def _source_tags(plan: Plan) -> dict[str, str]:
     """Tags that say where runs come from: ours, and MLflow's own, which its table of runs shows."""
     git = git_state()
     tags = {f"cosa.git_{key}": value for key, value in git.items()} | {"cosa.command": command_line()}
@@ -71,25 +74,29 @@ def _details(details: Mapping[str, Any]) -> dict[str, str]:
     return {f"cosa.{name}": str(value)[:500] for name, value in details.items() if name != "trials"}
 
 
+def _end_of(manifest: Manifest) -> float:
+    """Return when the work of a stage was done, in seconds since the epoch: who records it again gives it the same time."""
+    return datetime.fromisoformat(manifest.started).timestamp() + manifest.seconds if manifest.started else 0.0
+
+
 class InvocationRecord:
     """The parent run of an invocation, and what hangs on it."""
 
-    def __init__(self, plan: Plan, tracker: Tracker, name: str, overrides: Sequence[str] = ()):
-        """name: of the files that belong to it. overrides: of its command, which its run is named after."""
+    def __init__(self, plan: Plan, tracker: Tracker, name: str, overrides: Sequence[str] = (), variant: Sequence[str] = ()):
+        """name: of the files that belong to it. overrides: of its command. variant: those that `--sweep` stands for."""
         self.plan, self.tracker = plan, tracker
         self.experiment = plan.experiment
         self.rows: dict[str, StageRow] = {}
-        self.results: dict[str, list[dict[str, Any]]] = {}
-        self.mains: dict[str, list[str]] = {}
+        self.comparison: Comparison | None = None
         specs = plan.storage.folder / "specs"
         spec = self._spec()
-        self.changes = changed_fields(spec, specs, overrides)
-        self.has_earlier = any(specs.glob("*"))
-        self._source = _source(plan)
-        tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: "invocation", **self._source}
+        self.changes = changed_fields(spec, specs, overrides, variant)
+        self.overview = Overview(plan, has_earlier=any(specs.glob("*")))
+        self._source = _source_tags(plan)
+        tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: INVOCATION, **self._source}
         self._open = open_invocation(plan.storage.folder, name)
         self.parent = tracker.new_run(name_of_run(self.experiment.name, self.changes), tags=tags)
-        self.parent.params(set_params(plan))
+        self.parent.params(distinguishing_fields(plan))
         for file, process in killed_invocations(plan.storage.folder):
             tracker.close_killed(str(process))
             self.parent.forget(file)
@@ -128,13 +135,15 @@ class InvocationRecord:
         run_id = manifest.mlflow_run_id
         if run_id is not None:
             self.parent.tags({f"cosa.reused.{step.name}": run_id})
-        self._came_out(step, manifest)
+        if run_id is not None and kind_of(step.section).produces == "checkpoint":
+            self.parent.shows_model_of(self.tracker.known_run(run_id))
+        self._show_outcome(step, manifest)
         self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
         is_own = result == self.plan.storage.result(step.name, str(step.fingerprint)).absolute()
         left = Unrecorded.left_in(result) if is_own else None  # Another experiment records its own results.
         if left is not None:
-            self._finish(step, manifest, left.taken_over(result), result)
+            self._finish(step, manifest, left.taken_over(result))
         name = to_register(step, manifest)
         if name is not None:
             run = self.parent if run_id is None else self.tracker.known_run(run_id)
@@ -158,49 +167,83 @@ class InvocationRecord:
         run.datasets(datasets_of(self.plan, step))
         return run
 
-    def figures(self, run: RunRecorder, outcome: StageOutcome) -> None:
-        """Final metrics and details of a stage whose work is done."""
-        if outcome.metrics:
-            run.metrics({f"final/{name}": value for name, value in outcome.metrics.items()})
-        if outcome.baselines:
-            run.metrics({f"baseline/{name}": value for name, value in outcome.baselines.items()})
-        run.tags(_details(outcome.details))
-
     def published(
         self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded, others: Sequence[OtherCheckpoints]
     ) -> None:
-        """Files of a stage, from the place where they stay: a server that is slow or away may fetch them much later.
+        """Record a result: its figures, and its files from the place where they stay, which a server may fetch much later.
 
         others: whose checkpoints `files.others` are, in the same order: the server may not have given their runs ids yet.
         """
-        self._files_of(step, run, manifest, files, [other.run or run for other in others])
-        self._figures_of_model(step, run, manifest)
-        self._came_out(step, manifest)
+        self._result(step, run, manifest, files, [other.run or run for other in others])
+        self._show_outcome(step, manifest)
         self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
 
-    def _came_out(self, step: Step, manifest: Manifest) -> None:
-        """Record the main figures of a stage with the invocation, so that its row in a table of runs says what came out."""
-        self.results[step.name] = rows = rows_of(step, manifest)
-        mains = main_metrics(step.kind, manifest.metrics)
-        shown = {row["metric"]: row["value"] for row in rows} or mains
-        if shown and kind_of(step.section).lineage(step.section) is not None:  # It trains a model or uses one.
-            self.parent.metrics({f"{step.name}/{name}": float(f"{value:.4g}") for name, value in shown.items()})
-            self.mains[step.name] = [f"{step.name}/{name}" for name in mains]
+    def _finish(self, step: Step, manifest: Manifest, files: Unrecorded) -> None:
+        """Record the result of a stage whose invocation was killed when the result was there already."""
+        result = self.plan.result_of(step.name).absolute()
+        run = self._run_of(step, result)
+        self._result(step, run, manifest, files, [self._run_behind(run, result / folder, id_) for folder, id_ in files.others])
 
-    def _columns(self) -> list[str]:
-        """Return the metrics of invocations that a table shows: the main ones, those of evaluations before the others."""
-        stages = sorted(self.mains, key=lambda stage: not self.results[stage])
-        return [name for stage in stages for name in self.mains[stage]]
+    def _result(
+        self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded, behind: Sequence[RunRecorder | None]
+    ) -> None:
+        """Record figures and files. behind: the run of each of `files.others`; None leaves them out."""
+        ended = _end_of(manifest)
+        run.metrics({f"final/{name}": value for name, value in manifest.metrics.items()}, seconds=ended)
+        run.metrics({f"baseline/{name}": value for name, value in manifest.baselines.items()}, seconds=ended)
+        run.tags(_details(manifest.details))
+        result = self.plan.result_of(step.name).absolute()
+        for path in files.artifacts:
+            run.artifact(result / path)
+        if files.checkpoint is not None:
+            self._checkpoint(step, run, manifest, result / files.checkpoint)
+            for (folder, _), owner in zip(files.others, behind, strict=True):
+                if owner is not None:
+                    owner.artifact(result / folder, "checkpoints")
+        self._metrics_of_model(step, run, manifest)
+        run.end("FINISHED")
+        for note in (UNRECORDED_FILE, RUN_NOTE):
+            run.forget(result / note)
 
-    def _figures_of_model(self, step: Step, run: RunRecorder, manifest: Manifest) -> None:
+    def _checkpoint(self, step: Step, run: RunRecorder, manifest: Manifest, checkpoint: Path) -> None:
+        """Record the model that a stage made."""
+        tags = {"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)}
+        run.tags(tags)
+        chosen = {name: manifest.details.get(f"best_{name}") for name in kind_of(step.section).swept(step.section)}
+        params = {**params_of(step, self.experiment.section.seed, "sweep"), **chosen}
+        known = {"cosa.experiment": self.experiment.name, FINGERPRINT: str(step.fingerprint), **tags}
+        run.model(self.parent, step.name, params, known)
+        if self.experiment.section.tracking.has_checkpoints:
+            run.artifact(checkpoint, CHECKPOINT_FOLDER)
+        name = kind_of(step.section).registers_as(step.section)
+        if name is not None:
+            run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))
+
+    def _metrics_of_model(self, step: Step, run: RunRecorder, manifest: Manifest) -> None:
         """Record metrics with the model that they were measured of: the stage's own, or that of an earlier stage."""
-        lineage = kind_of(step.section).lineage(step.section)
-        source = step.name if kind_of(step.section).produces == "checkpoint" else lineage.starts_from if lineage else None
-        made_by = run if source == step.name else self._run_named(source)
-        if made_by is not None and manifest.metrics:
-            measured_on = "validation" if source == step.name else "evaluation"
-            dataset = next((data for data in datasets_of(self.plan, step) if data["context"] == measured_on), None)
-            run.figures_of(made_by, {f"final/{name}": value for name, value in manifest.metrics.items()}, dataset)
+        kind = kind_of(step.section)
+        lineage = kind.lineage(step.section)
+        if kind.produces == "checkpoint":
+            made_by: RunRecorder | None = run
+        else:
+            made_by = self._run_named(lineage.starts_from) if lineage is not None else None
+        if made_by is not None:
+            dataset = dataset_measured_on(self.plan, step)
+            of_tasks = {metric.name for metric in all_metrics()}
+            for on in (dataset, None):  # Loss and speed are about no dataset.
+                values = {
+                    f"final/{name}": value
+                    for name, value in manifest.metrics.items()
+                    if math.isfinite(value) and (name.rpartition("/")[2] in of_tasks) == (on is not None)
+                }
+                run.metrics_of_model(made_by, values, on, _end_of(manifest))
+
+    def _show_outcome(self, step: Step, manifest: Manifest) -> None:
+        """Record with the invocation what came out of a stage and what it read: its row in a table of runs shows it."""
+        figures = self.overview.add(step, manifest)
+        if figures:
+            self.parent.metrics(figures)
+            self.parent.datasets(datasets_of(self.plan, step))
 
     def _run_named(self, stage: str | None) -> RunRecorder | None:
         """Return the run of an earlier stage of this invocation, or the one that its result was made by."""
@@ -210,18 +253,6 @@ class InvocationRecord:
         if row.local_run is not None:
             return RunRecorder(self.tracker, row.local_run)
         return self.tracker.known_run(row.known_run) if row.known_run is not None else None
-
-    def _finish(self, step: Step, manifest: Manifest, files: Unrecorded, result: Path) -> None:
-        """Record the rest of a stage whose invocation was killed when the result was there already."""
-        run = self._run_of(step, result)
-        if manifest.metrics:
-            run.metrics({f"final/{name}": value for name, value in manifest.metrics.items()})
-        if manifest.baselines:
-            run.metrics({f"baseline/{name}": value for name, value in manifest.baselines.items()})
-        run.tags(_details(manifest.details))
-        self._files_of(
-            step, run, manifest, files, [self._run_behind(run, result / folder, id_) for folder, id_ in files.others]
-        )
 
     def _run_behind(self, run: RunRecorder, folder: Path, known: str | None) -> RunRecorder | None:
         """Find whose checkpoints a killed invocation has left in a folder; None if nobody can say any more.
@@ -238,58 +269,13 @@ class InvocationRecord:
             )
         return self.tracker.known_run(trial) if trial is not None else None
 
-    def _files_of(
-        self, step: Step, run: RunRecorder, manifest: Manifest, files: Unrecorded, behind: Sequence[RunRecorder | None]
-    ) -> None:
-        """Record files of a result. behind: the run of each of `files.others`; None leaves them out."""
-        result = self.plan.result_of(step.name).absolute()
-        for path in files.artifacts:
-            run.artifact(result / path)
-        if files.checkpoint is not None:
-            checkpoint = result / files.checkpoint
-            tags = {"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)}
-            run.tags(tags)
-            known = {"cosa.experiment": self.experiment.name, FINGERPRINT: str(step.fingerprint), **tags}
-            run.model(self.parent, step.name, params_of(step, self.experiment.section.seed), known)
-            if self.experiment.section.tracking.has_checkpoints:
-                run.artifact(checkpoint, CHECKPOINT_FOLDER)
-            for (folder, _), owner in zip(files.others, behind, strict=True):
-                if owner is not None:
-                    owner.artifact(result / folder, "checkpoints")
-            name = kind_of(step.section).registers_as(step.section)
-            if name is not None:
-                run.register(checkpoint, CHECKPOINT_FOLDER, name, self._version_tags(step, manifest, checkpoint))
-        run.end("FINISHED")
-        for note in (UNRECORDED_FILE, RUN_NOTE):
-            run.forget(result / note)
-
     def ended(self, status: str) -> None:
         """The end of the invocation: FINISHED, FAILED or KILLED."""
-        self.parent.page(self._columns(), self.comparison())
+        self.comparison = self.overview.comparison(self.rows)
+        is_whole = status == "FINISHED" and self.overview.is_whole
+        self.tracker.page(self.overview.columns, self.comparison, replaces=is_whole)
         self.parent.end(status)
         self.parent.forget(self._open)
-
-    def comparison(self) -> Comparison | None:
-        """Return what a person would compare: the trials of the last sweep, or else the invocations; None if there is one."""
-        for step in reversed(self.plan.steps):
-            kind = kind_of(step.section)
-            run, metric, fields = self._run_named(step.name), kind.selection_metric(step.section), kind.swept(step.section)
-            if run is not None and metric is not None and fields:
-                return Comparison(
-                    f"Trials of {step.name}",
-                    f"{COMPARISON_VIEW}-{step.name}-{str(step.fingerprint)[:8]}",
-                    "tags.`mlflow.parentRunId` = '{run}' AND tags.`cosa.stage_kind` = 'trial'",
-                    finals=(f"final/{metric.name}",),
-                    curves=(f"validation/{metric.name}", "train/loss"),
-                    fields=tuple(fields),
-                    order=f"final/{metric.name}",
-                    ascending=metric.lower_is_better,
-                    parent=run.local_id,
-                )
-        if not self.has_earlier:
-            return None
-        search = f"tags.`{STAGE_KIND}` = 'invocation'"
-        return Comparison(f"Runs of {self.experiment.name}", COMPARISON_VIEW, search, finals=tuple(self._columns()))
 
     def failed(self, step: Step, run: RunRecorder, status: str) -> None:
         """A stage that did not come to its end: FAILED or KILLED."""
@@ -314,4 +300,4 @@ class InvocationRecord:
 
     def _show(self, row: StageRow) -> None:
         self.rows[row.stage] = row
-        self.parent.table(self.rows.values(), [row for step in self.plan.steps for row in self.results.get(step.name, ())])
+        self.parent.table(self.rows.values(), self.overview.results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ from workflows.planning.changes import differences
 
 SPEC_FILE = "spec.json"
 WITHOUT_EFFECT = ("name", "description", "storage", "tracking", "cluster")  # These sections of a spec change no result.
-MOST_SHOWN = 3
-LONGEST_VALUE = 32  # characters
+LONGEST_VALUE, LONGEST_NAME = 32, 120  # These are in characters. PostgreSQL takes no name of more than 250.
 
-Changes = dict[str, Any]  # fields by their dotted names, with their values now
+Changes = dict[str, Any]  # It holds the values of fields by their dotted names.
 
 
-def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[str]) -> Changes:
+def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[str], variant: Sequence[str] = ()) -> Changes:
     """Return what an invocation changes: of what its command sets, what was different before; without such, all differences.
 
     Args:
@@ -25,16 +24,30 @@ def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[s
         earlier: the folder of earlier invocations' folders, which have one, too. Of these the newest that differs counts, so
             that an invocation that resumes another changes the same as that.
         overrides: NAME=VALUE of the command.
+        variant: overrides that tell this invocation from others of its command. They count even if they were not different.
     """
-    names = [override.partition("=")[0].strip() for override in overrides]
-    given = {name: value for name in names if _has_effect(name) and (value := _value_of(spec, name)) is not None}
+    swept, given = _values_of(spec, variant), _values_of(spec, overrides)
     now = _with_effect(spec)
     for file in sorted(earlier.glob(f"*/{SPEC_FILE}"), reverse=True):
         former = _read(file)
         if former is not None and former != now:
-            changes = {name: new for name, _, new in differences(former, now) if new is not None}
-            return {name: value for name, value in given.items() if value != _value_of(former, name)} or changes
-    return given
+            set_anew = {name: value for name, value in given.items() if value != _value_of(former, name)}
+            return {**swept, **set_anew} or dict(_differences(former, now))
+    return {**swept, **given}
+
+
+def _values_of(spec: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
+    """Return what fields that overrides name have become; those without effect, and those that are gone, are left out."""
+    names = [override.partition("=")[0].strip() for override in overrides]
+    return {name: value for name in names if _has_effect(name) and (value := _value_of(spec, name)) is not None}
+
+
+def _differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield fields with other values; not those that were not there, which a newer version of the program has added."""
+    for name, _, new in differences(former, now):
+        is_stage = name.startswith("stages.") and name.count(".") == 1
+        if new is not None and (is_stage or _is_there(former, name)):
+            yield name, new
 
 
 def changes_of_stage(changes: Changes, stage: str) -> Changes:
@@ -44,10 +57,14 @@ def changes_of_stage(changes: Changes, stage: str) -> Changes:
 
 
 def name_of_run(subject: str, changes: Mapping[str, Any]) -> str:
-    """Return the name of a run, such as `retrieval lr=0.0003`."""
-    shown = [f"{_short(name)}={_text(value)}" for name, value in list(changes.items())[:MOST_SHOWN]]
-    more = [f"and {len(changes) - MOST_SHOWN} more"] if len(changes) > MOST_SHOWN else []
-    return " ".join([subject, *shown, *more])
+    """Return the name of a run, such as `retrieval lr=0.0003`, with as many fields as it has room for."""
+    name = subject[:LONGEST_NAME]
+    for done, (field, value) in enumerate(changes.items()):
+        longer = f"{name} {_short(field)}={_text(value)}"
+        if len(longer) > LONGEST_NAME:
+            return f"{name} and {len(changes) - done} more" if done else name
+        name = longer
+    return name
 
 
 def _has_effect(name: str) -> bool:
@@ -66,6 +83,12 @@ def _value_of(spec: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def _is_there(spec: Mapping[str, Any], name: str) -> bool:
+    group, _, field = name.rpartition(".")
+    section = _value_of(spec, group) if group else spec
+    return isinstance(section, Mapping) and field in section
+
+
 def _is_item(value: Any, part: str) -> bool:
     return isinstance(value, list) and part.isdecimal() and int(part) < len(value)
 
@@ -78,13 +101,14 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _short(name: str) -> str:
-    return name.removeprefix("stages.").replace("learning_rate", "lr")
+    stage, dot, field = name.removeprefix("stages.").rpartition(".")
+    return f"{stage}{dot}{field.replace('learning_rate', 'lr')}"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "new"
     if isinstance(value, float):
-        return f"{value:.4g}"
-    text = value if isinstance(value, str) else json.dumps(value)
+        return f"{value:.6g}"
+    text = " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split())
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE // 2 - 2]}...{text[-LONGEST_VALUE // 2 + 1 :]}"

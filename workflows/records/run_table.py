@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosa.tasks.all_tasks import label_of
+from workflows.records.ui_pages import run_path
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 LONGEST_NOTE = 8000  # characters. MLflow cuts longer tags wherever that is, also inside of a row.
@@ -50,8 +51,7 @@ def markdown(
     text = _results(results) + "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
     for done, row in enumerate(rows):
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
-        result = row["result"].replace("|", "\\|").replace("\n", " ")
-        line = f"| {row['stage']} | {row['kind']} | {row['became']} | {result} | {_link(run_id, experiment_of)} |\n"
+        line = _line(row["stage"], row["kind"], row["became"], row["result"], _link(run_id, experiment_of))
         if len(text) + len(line) + len(_left_out(len(rows))) > LONGEST_NOTE:
             return text + _left_out(len(rows) - done)
         text += line
@@ -59,15 +59,22 @@ def markdown(
 
 
 def _results(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write the table of results; nothing if there are none, or too many to leave room for the stages."""
+    """Write the table of results; those that would leave the stages no room are left out, and a line says how many."""
     if not rows:
         return ""
     text = "| results of | metric | value | baseline | published |\n|---|---|---|---|---|\n"
-    for row in rows:
+    for done, row in enumerate(rows):
         baseline = f"{_number(row['baseline'])} {row['baseline_name'] or ''}".strip()
-        cells = (row["stage"], label_of(row["metric"]), f"**{_number(row['value'])}**", baseline, _number(row["published"]))
-        text += f"| {' | '.join(cells)} |\n"
-    return f"{text}\n" if len(text) < LONGEST_NOTE / 2 else ""
+        value, published = f"**{_number(row['value'])}**", _number(row["published"])
+        line = _line(row["stage"], label_of(row["metric"]), value, baseline, published)
+        if len(text) + len(line) > LONGEST_NOTE / 2:
+            return f"{text}\n{len(rows) - done} more results are left out; the metrics of this run have them.\n\n"
+        text += line
+    return f"{text}\n"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
 
 
 def _number(value: float | None) -> str:
@@ -84,4 +91,4 @@ def _link(run_id: str | None, experiment_of: Callable[[str], str | None]) -> str
     experiment = experiment_of(run_id)
     if experiment is None:
         return f"{run_id} (not on this server)"
-    return f"[{run_id[:8]}](#/experiments/{experiment}/runs/{run_id})"  # The link works at any address of the server.
+    return f"[{run_id[:8]}]({run_path(experiment, run_id)})"

@@ -31,8 +31,9 @@ RETRY_SECONDS = 10.0
 GATHER_SECONDS = 10.0  # Metrics wait so long for more while nothing else waits: a call costs some 10 ms of a processor.
 ENOUGH_RECORDS = 100  # So many do not wait any longer.
 # These fields of an operation hold no free text.
-AS_THEY_ARE = ("do", "run", "parent", "note", "path", "folder", "time", "process")
-STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, 'trial' or 'invocation'.
+AS_THEY_ARE = ("do", "run", "parent", "made_by", "filtered_by", "note", "path", "folder", "time", "process")
+STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, TRIAL or INVOCATION.
+TRIAL, INVOCATION = "trial", "invocation"
 
 
 class RunRecorder:
@@ -56,6 +57,8 @@ class RunRecorder:
 
     def metrics(self, values: Mapping[str, float], step: int = 0, seconds: float | None = None) -> None:
         """Record metrics at a step; `seconds` is the time they were measured at."""
+        if not values:
+            return
         stamp = round((time.time() if seconds is None else seconds) * 1000)
         points = [[name, float(value), stamp, step] for name, value in values.items()]
         self.tracker.put({"do": "metrics", "run": self.local_id, "points": points})
@@ -79,17 +82,27 @@ class RunRecorder:
         known = {"name": name, "params": flat(params), "tags": {key: str(value) for key, value in tags.items()}}
         self.tracker.put({"do": "model", "run": self.local_id, "parent": parent.local_id, **known})
 
-    def figures_of(self, made_by: RunRecorder, values: Mapping[str, float], dataset: Mapping[str, str] | None) -> None:
-        """Record metrics that this run measured of the model that a run made, on a dataset."""
-        points = [[name, float(value), round(time.time() * 1000), 0] for name, value in values.items()]
-        measured = {"points": points, "dataset": dict(dataset) if dataset is not None else None}
-        self.tracker.put({"do": "figures", "run": self.local_id, "parent": made_by.local_id, **measured})
+    def shows_model_of(self, made_by: RunRecorder) -> None:
+        """Record that this run used the model that another one made."""
+        self.tracker.put({"do": "model_shown", "run": self.local_id, "made_by": made_by.local_id})
 
-    def page(self, metrics: Sequence[str], comparison: Comparison | None) -> None:
-        """Record what the experiment's page shows: these metrics of invocations, and a view that compares runs."""
-        shown = {"metrics": list(metrics), "comparison": comparison.plain() if comparison is not None else None}
-        parent = comparison.parent if comparison is not None else None
-        self.tracker.put({"do": "page", "run": self.local_id, "parent": parent, "time": round(time.time() * 1000), **shown})
+    def metrics_of_model(
+        self, made_by: RunRecorder, values: Mapping[str, float], dataset: Mapping[str, str] | None, seconds: float
+    ) -> None:
+        """Record metrics that this run measured of the model that a run made.
+
+        With the same values and `seconds`, `metrics` records the same points.
+
+        Args:
+            made_by: the run that made the model.
+            values: metrics by name.
+            dataset: what they were measured on; None if they are not about a dataset.
+            seconds: the time they were measured at.
+        """
+        points = [[name, float(value), round(seconds * 1000), 0] for name, value in values.items()]
+        measured = {"points": points, "dataset": dict(dataset) if dataset is not None else None}
+        if points:
+            self.tracker.put({"do": "model_metrics", "run": self.local_id, "made_by": made_by.local_id, **measured})
 
     def register(self, checkpoint: Path, folder: str, name: str, tags: Mapping[str, str]) -> None:
         """Make a checkpoint, an artifact of this run in a folder, a version of a registered model (`model_registry`)."""
@@ -181,6 +194,18 @@ class Tracker:
         local_id = uuid.uuid4().hex
         self.mlflow_ids[local_id] = mlflow_id
         return RunRecorder(self, local_id)
+
+    def page(self, columns: Sequence[str], comparison: Comparison | None, *, replaces: bool) -> None:
+        """Record what the experiment's page shows: a table of invocations, and a view that compares runs.
+
+        Args:
+            columns: metrics of the table.
+            comparison: of runs; None if there is nothing to compare.
+            replaces: whether the table takes the place of that of an earlier invocation.
+        """
+        plain = comparison.plain() if comparison is not None else None
+        shown = {"columns": list(columns), "comparison": plain, "replaces": replaces, "time": round(time.time() * 1000)}
+        self.put({"do": "page", "run": "", **shown})
 
     def close_killed(self, process: str) -> None:
         """End the runs that a process left open when it was killed."""

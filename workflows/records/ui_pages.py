@@ -18,19 +18,21 @@ VIEW_TAG = "mlflow.sharedViewState."
 CLASSIC = "workflowType=machine_learning"  # Without it, a fresh browser shows menus for chat traces.
 RESULTS_VIEW = "cosa-results"
 COMPARISON_VIEW = "cosa-compare"
-MOST_COLUMNS = 12  # A view may have 20,000 characters.
-COLUMN_WIDTH = 200  # pixels
-NAMESPACE = uuid.UUID("b1d8f0a8-3c9e-4b6c-9a3e-0c05a0c05a00")  # for the ids of charts, which are the same in every run
+LONGEST_TAG = 20_000  # MLflow takes so many characters of an experiment's tag, and so of a view.
+MOST_SHOWN = 12  # The UI itself adds charts of the other metrics below those of a view.
+MOST_AXES = 3
+COLUMN_WIDTH = 200  # This is in pixels.
+NAMESPACE = uuid.UUID("b1d8f0a8-3c9e-4b6c-9a3e-0c05a0c05a00")  # Charts have the same ids in every run.
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a page compares: runs of one kind.
 
-    name: of the view. key: of its address. search: MLflow's filter that finds the runs, in which {run} stands for the id of the
-    run `parent`. finals: metrics with one value a run, as bars. curves: metrics over steps, as lines. fields: parameters in
-    which the runs differ. order: the metric whose best value comes first; None puts the newest run first. ascending: its best
-    value is the lowest.
+    name: of the view. key: of its address. search: MLflow's filter that finds the runs, in which {run} stands for the id of
+    the run `filtered_by`, MLflow's or the Tracker's. finals: metrics with one value a run, as bars. curves: metrics
+    over steps, as lines. fields: parameters in which the runs differ. order: the metric whose best value comes first; None puts
+    the newest run first. ascending: its best value is the lowest.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Comparison:
     fields: tuple[str, ...] = ()
     order: str | None = None
     ascending: bool = False
-    parent: str | None = None
+    filtered_by: str | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
@@ -50,39 +52,51 @@ class Comparison:
 
 def results_view(metrics: Sequence[str], now: int) -> tuple[str, str]:
     """Return the tag with the view of an experiment's table of runs, with columns of metrics. now: milliseconds."""
-    state = {**_state(""), **_columns([], metrics)}
+    state = {**_state(""), **_columns([], metrics[:MOST_SHOWN])}
     return f"{VIEW_TAG}{RESULTS_VIEW}", _view("Results", state, now)
 
 
-def comparison_view(comparison: Mapping[str, Any], parent: str | None, now: int) -> tuple[str, str]:
+def comparison_view(comparison: Comparison, run_id: str, now: int) -> tuple[str, str]:
     """Return the tag with the view that compares runs in charts.
 
     Args:
-        comparison: `Comparison.plain()`.
-        parent: MLflow's id of the run that stands for {run} in its filter.
+        comparison: what is compared.
+        run_id: MLflow's id of the run `filtered_by`.
         now: milliseconds.
     """
-    search = comparison["search"].replace("{run}", parent or "")
+    views = (_view(comparison.name, _charts(comparison, run_id, most), now) for most in range(MOST_SHOWN, -1, -1))
+    return f"{VIEW_TAG}{comparison.key}", next(view for view in views if len(view) <= LONGEST_TAG)
+
+
+def _charts(comparison: Comparison, run_id: str, most: int) -> dict[str, Any]:
+    """Return the state of the page that compares runs. most: how many metrics and fields of each kind it shows."""
     section = _id("section")
-    cards: list[dict[str, Any]] = []
-    if comparison["fields"] and comparison["finals"]:
-        fields, finals = list(comparison["fields"]), list(comparison["finals"][:3])
-        cards.append({"type": "PARALLEL", "selectedParams": fields, "selectedMetrics": finals, "showAllRuns": False})
-    cards += [{"type": "BAR", "metricKey": name} for name in comparison["finals"]]
-    cards += [_line(name) for name in comparison["curves"]]
     same = {"metricSectionId": section, "deleted": False, "isGenerated": False, "runsCountToCompare": 20}
     state = {
-        **_state(search),
-        **_columns(comparison["fields"], comparison["finals"]),
-        "compareRunCharts": [{**card, **same, "uuid": _id(str(number))} for number, card in enumerate(cards)],
+        **_state(comparison.search.replace("{run}", run_id)),
+        **_columns(comparison.fields[:most], comparison.finals[:most]),
+        "compareRunCharts": [
+            {**card, **same, "uuid": _id(str(number))} for number, card in enumerate(_cards(comparison, most))
+        ],
         "compareRunSections": [
-            {"uuid": section, "name": comparison["name"], "display": True, "isReordered": False, "deleted": False}
+            {"uuid": section, "name": comparison.name, "display": True, "isReordered": False, "deleted": False}
         ],
         "isAccordionReordered": True,  # Otherwise the UI sorts the sections, and this one would not be the first.
     }
-    if comparison["order"] is not None:  # Runs in the order of a metric are no tree, in which trials would be folded away.
-        state |= {"orderByKey": f"metrics.`{comparison['order']}`", "orderByAsc": comparison["ascending"]}
-    return f"{VIEW_TAG}{comparison['key']}", _view(comparison["name"], state, now)
+    if comparison.order is not None:  # Runs in the order of a metric are no tree, in which trials would be folded away.
+        state |= {"orderByKey": f"metrics.`{comparison.order}`", "orderByAsc": comparison.ascending}
+    return state
+
+
+def _cards(comparison: Comparison, most: int) -> list[dict[str, Any]]:
+    """Return the charts of a comparison, without what all charts have."""
+    finals, fields = comparison.finals[:most], list(comparison.fields[:most])
+    bars = [{"type": "BAR", "metricKey": name} for name in finals]
+    lines = [_line(name) for name in comparison.curves[:most]]
+    if not fields or not finals:
+        return [*bars, *lines]
+    axes = {"selectedParams": fields, "selectedMetrics": list(finals[:MOST_AXES]), "showAllRuns": False}
+    return [{"type": "PARALLEL", **axes}, *bars, *lines]
 
 
 def _line(name: str) -> dict[str, Any]:
@@ -97,8 +111,9 @@ def _line(name: str) -> dict[str, Any]:
 
 
 def _columns(fields: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
-    columns = [*(f"params.`{name}`" for name in fields), *(f"metrics.`{name}`" for name in metrics[:MOST_COLUMNS])]
-    return {"selectedColumns": columns, "columnOrder": columns, "columnWidths": dict.fromkeys(columns, COLUMN_WIDTH)}
+    figures = [*(f"params.`{name}`" for name in fields), *(f"metrics.`{name}`" for name in metrics)]
+    columns = [*figures, "attributes.`Dataset`", "attributes.`Models`"]
+    return {"selectedColumns": columns, "columnOrder": columns, "columnWidths": dict.fromkeys(figures, COLUMN_WIDTH)}
 
 
 def _state(search: str) -> dict[str, Any]:
@@ -116,6 +131,14 @@ def _state(search: str) -> dict[str, Any]:
     }
 
 
+def updated_at(view: str) -> int:
+    """Return when a view was made, in milliseconds; 0 if it is none that this module has made."""
+    try:
+        return int(json.loads(view)["updatedAt"])
+    except (ValueError, TypeError, LookupError):
+        return 0
+
+
 def _view(name: str, state: Mapping[str, Any], now: int) -> str:
     return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)})
 
@@ -125,6 +148,11 @@ def _id(name: str) -> str:
 
 
 # -- addresses ----------------------------------------------------------------------------------------------------------
+
+
+def run_path(experiment_id: str, run_id: str) -> str:
+    """Return the address of a run's page, below that of any server."""
+    return f"#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}?{CLASSIC}"
 
 
 def start_url(base: str) -> str:

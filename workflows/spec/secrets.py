@@ -142,7 +142,13 @@ class Secrets:
         return self.hide(key) if isinstance(key, str) else key
 
     def _hide_field(self, name: str, value: Any) -> Any:
-        is_secret = isinstance(value, str) and value and not value.startswith("${") and names_secret_field(name)
+        return self._hide_all(value) if names_secret_field(name) else self.hide_in(value)
+
+    def _hide_all(self, value: Any) -> Any:
+        """Hide a text whatever it is, or all texts of a list. A reference to a variable stays, and so does a number."""
+        if isinstance(value, list | tuple):
+            return [self._hide_all(item) for item in value]
+        is_secret = isinstance(value, str) and value and not value.startswith("${")
         return HIDDEN if is_secret else self.hide_in(value)
 
     def hide_in_source(self, text: str) -> str:

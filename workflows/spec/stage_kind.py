@@ -180,6 +180,11 @@ class StageKind(ABC, Generic[S]):
         del section
         return None
 
+    def measured_on(self, section: S) -> tuple[str, str] | None:
+        """Return the dataset and the split that its metrics are about; None if they are about none."""
+        lineage = self.lineage(section)
+        return lineage.selected_on if lineage is not None else None
+
     def registers_as(self, section: S) -> str | None:
         """Return the name of the registered model of which its checkpoint becomes a version."""
         del section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -173,16 +173,7 @@ class Evaluate(StageKind[EvaluateSection]):
                 f"{name} reports on {here}, by which {' and '.join(selecting)} selected the best checkpoint: "
                 "its scores are optimistic (the published recipes do this too)"
             )
-        learned = [lineage.task for _, lineage in ancestors if lineage.task is not None]
-        last = ancestors[0][1].task if ancestors else None
-        if is_path(section.checkpoint) and isinstance(settings.get("task"), str):  # Its own ancestors are not known.
-            learned, last = [settings["task"]], settings["task"]
-        for task in section.tasks if last is not None else ():
-            if task not in learned:
-                yield (
-                    f"{name} evaluates {task} on {section.checkpoint}, which was finetuned for {last} and never for "
-                    f"{task}: expect low scores"
-                )
+        yield from _not_learned(name, section, ancestors)
 
     def text_lengths(self, section: EvaluateSection) -> Iterator[TextLength]:
         """Yield those of its tasks."""
@@ -192,6 +183,10 @@ class Evaluate(StageKind[EvaluateSection]):
     def lineage(self, section: EvaluateSection) -> Lineage:
         """Return that of the checkpoint."""
         return Lineage(section.checkpoint)
+
+    def measured_on(self, section: EvaluateSection) -> tuple[str, str]:
+        """Return its dataset and split."""
+        return section.dataset, section.split
 
     def published(self, section: EvaluateSection) -> Mapping[str, float]:
         """Return those of its section."""
@@ -206,6 +201,21 @@ class Evaluate(StageKind[EvaluateSection]):
         from workflows.execution.task_evaluation import evaluate
 
         return evaluate(context)
+
+
+def _not_learned(name: str, section: EvaluateSection, ancestors: Sequence[tuple[str, Lineage]]) -> Iterator[str]:
+    """Warn of tasks that the checkpoint was not finetuned for, if it was finetuned. What came before a path is not known."""
+    learned = [lineage.task for _, lineage in ancestors if lineage.task is not None]
+    start = ancestors[-1][1].starts_from if ancestors else section.checkpoint
+    from_path = start if start is not None and is_path(start) else None
+    if from_path is not None:
+        task = (read_settings(Path(from_path).expanduser()) or {}).get("task")
+        learned += [task] if isinstance(task, str) else []
+    for task in section.tasks if learned else ():
+        if task not in learned:
+            how = f"was finetuned for {learned[0]} and never for {task}"
+            how = how if from_path is None else f"was last finetuned for {learned[0]}, and perhaps never for {task}"
+            yield f"{name} evaluates {task} on {section.checkpoint}, which {how}: expect low scores"
 
 
 def _trained_with(checkpoint: str, stages: Mapping[str, StageSection]) -> dict[str, Any] | None:

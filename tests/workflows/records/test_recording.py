@@ -15,6 +15,7 @@ from workflows.planning.step import Step
 from workflows.records import tracking
 from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, TrackingStore
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
+from workflows.records.overview import Overview
 from workflows.records.process_mark import ProcessMark
 from workflows.records.recording import InvocationRecord
 from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_unsent
@@ -26,9 +27,14 @@ from workflows.stages.finetune import FinetuneSection
 from workflows.terminal.reporter import Reporter
 
 SECTION = FinetuneSection.model_validate(
-    {"kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 2}
+    {
+        "kind": "finetune", "task": "retrieval", "dataset": "d", "epochs": 1, "batch_size": 2, "validation_split": "val",
+        "sweep": {"learning_rate": [0.1, 0.3]},
+    }
 )  # fmt: skip
-DATASET = DatasetSection.model_validate({"media": "video", "root": "clips", "frames": "frames", "splits": {"train": "a.json"}})
+DATASET = DatasetSection.model_validate(
+    {"media": "video", "root": "clips", "frames": "frames", "splits": {"train": "a.json", "val": "b.json"}}
+)
 TRIALS = ("lr-0.1", "lr-0.2")
 
 
@@ -54,20 +60,36 @@ class Sweep:
     def __init__(self, storage: Path):
         self.result = storage / "demo" / "retrieval" / "f1"
         self.partial = self.result.with_name("f1.partial")
-        self.manifest = Manifest("demo", "retrieval", "finetune", 1, "f1", {}, 1)
-        self.step = Step("retrieval", SECTION, "run", "new", "f1", data={"d/train/captions": "abc"}, seed=1)
+        metrics = {"text_to_video_r1": 57.041, "final_loss": 0.5}
+        started = "2026-11-27T10:00:00+00:00"
+        self.manifest = Manifest(
+            "demo",
+            "retrieval",
+            "finetune",
+            1,
+            "f1",
+            {},
+            1,
+            metrics=metrics,
+            details={"best_learning_rate": 0.3},
+            started=started,
+            seconds=3,
+        )
+        self.step = Step(
+            "retrieval", SECTION, "run", "new", "f1", data={"d/train/captions": "abc", "d/val/captions": "b"}, seed=1
+        )
 
     def record(self, one: Tracker) -> Any:
         """What an invocation has to record with, without the files of its parent run."""
         record: Any = InvocationRecord.__new__(InvocationRecord)
         section = SimpleNamespace(tracking=TrackingSection(checkpoints="all"), seed=1, datasets={"d": DATASET})
-        storage = SimpleNamespace(result=lambda *_: self.result)
+        storage = SimpleNamespace(result=lambda *_: self.result, folder=self.result.parents[1])
         record.experiment = SimpleNamespace(name="demo", section=section, frames={})
         record.plan = SimpleNamespace(
             result_of=lambda _: self.result, storage=storage, experiment=record.experiment, steps=(self.step,)
         )
         record.tracker, record.parent, record.rows, record._source = one, one.new_run("invocation"), {}, {}
-        record.changes, record.results, record.mains, record.has_earlier = {}, {}, {}, False
+        record.changes, record.overview = {}, Overview(record.plan, has_earlier=False)
         return record
 
     def work(self, record: Any) -> tuple[RunRecorder, StageOutcome]:
@@ -157,7 +179,7 @@ def test_checkpoints_of_a_killed_invocation_go_to_their_trials_or_nowhere(
     two = tracker(store, tmp_path)
     left = Unrecorded.read(sweep.result)
     assert left is not None
-    sweep.record(two)._finish(sweep.step, sweep.manifest, left, sweep.result)
+    sweep.record(two)._finish(sweep.step, sweep.manifest, left)
     two.close()
     assert recorded(store) == (IN_THEIR_OWN if created != "never" else {"retrieval": []})
     assert capsys.readouterr().out.count("are not sent to MLflow") == (len(TRIALS) if created == "never" else 0)
@@ -243,3 +265,45 @@ def test_a_result_of_a_killed_maker_is_recorded_once(tmp_path: Path, store: Trac
         sweep.record(two).reused(sweep.step, sweep.manifest)
     assert uploads.count("artifact") == 1 + len(TRIALS)
     two.close()
+
+
+def figures(store: TrackingStore) -> dict[str, Any]:  # noqa: F811
+    """Points of the stage's run, metrics of its model with their datasets, and metrics of the invocation."""
+    client = client_of(store)
+    experiment = client.get_experiment_by_name(store.experiment).experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    [model] = client.search_logged_models([experiment])
+    points = client.get_metric_history(runs["retrieval"].info.run_id, "final/text_to_video_r1")
+    return {
+        "points": [(point.value, point.timestamp) for point in points],
+        "model": sorted((metric.key, metric.dataset_name) for metric in model.metrics),
+        "params": model.params,
+        "data": [data.dataset.name for data in runs["retrieval"].inputs.dataset_inputs],
+        "invocation": runs["invocation"].data.metrics if "retrieval" in runs else {},
+    }
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_figures_are_recorded_once_though_the_first_invocation_was_killed(
+    killed: bool, tmp_path: Path, store: TrackingStore  # noqa: F811
+) -> None:  # fmt: skip
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    if killed:
+        _, outcome = sweep.work(sweep.record(one))
+        one.flush(30)
+        sweep.publish(outcome)
+        is_dead(sweep, open_invocation(tmp_path, "one"))
+        one.close()
+        one = tracker(store, tmp_path)
+        sweep.record(one).reused(sweep.step, sweep.manifest)
+    else:
+        sweep.run(one)
+    one.close()
+    found = figures(store)
+    assert found["points"] == [(57.041, 1795773603000)]  # one point, of the time when the work was done
+    assert found["model"] == [("final/final_loss", None), ("final/text_to_video_r1", "d/val/captions")]
+    assert found["params"]["learning_rate"] == "0.3"  # that of the winner
+    assert found["data"] == ["d/train/captions", "d/val/captions"]
+    client = client_of(store)
+    parents = client.search_runs([client.get_experiment_by_name("demo").experiment_id], "attributes.run_name = 'invocation'")
+    assert {"retrieval/text_to_video_r1": 57.04} in [parent.data.metrics for parent in parents]

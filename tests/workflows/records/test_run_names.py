@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workflows.records.run_names import changed_fields, changes_of_stage, name_of_run
+from workflows.records.run_names import LONGEST_NAME, changed_fields, changes_of_stage, name_of_run
 
 SPEC: dict[str, Any] = {
     "name": "demo",
@@ -65,6 +65,20 @@ def test_the_command_says_what_is_worth_naming(tmp_path: Path) -> None:
     }
 
 
+def test_runs_of_a_grid_have_names_of_their_own(tmp_path: Path) -> None:
+    """Also where a field has the value that it had in the run before."""
+    values = {"learning_rate": 0.002, "epochs": 4}
+    variant = ("stages.caption.learning_rate=0.002", "stages.caption.epochs=4")
+    folder = earlier(tmp_path, changed(caption={"learning_rate": 0.002, "epochs": 1}))
+    assert changes_of_stage(changed_fields(changed(caption=values), folder, (), variant), "caption") == values
+
+
+def test_fields_of_a_newer_version_are_no_change(tmp_path: Path) -> None:
+    former = changed()
+    now = changed(caption={"compile": False}, seed=2)
+    assert changed_fields(now, earlier(tmp_path, former), ()) == {"seed": 2}
+
+
 def test_items_of_lists(tmp_path: Path) -> None:
     spec = {"stages": {"pretrain": {"corpora": [{"steps": 12}]}}}
     overrides = ("stages.pretrain.corpora.0.steps=12", "stages.pretrain.corpora.1.steps=1", "stages.pretrain.corpora.x=1")
@@ -79,8 +93,12 @@ def test_a_stage_that_is_new_and_fields_that_are_gone(tmp_path: Path) -> None:
 
 
 def test_many_and_long_values_are_shortened() -> None:
-    values = {"a": True, "b": "x" * 100, "c": [1, 2], "d": 1, "e": 2}
-    assert name_of_run("demo", values) == f"demo a=true b={'x' * 14}...{'x' * 15} c=[1, 2] and 2 more"
+    values = {"a": True, "b": "x" * 100, "c": ["é", "x\ny"], **{f"field_{i}": 0.1 + i for i in range(20)}}
+    name = name_of_run("demo", values)
+    assert name.startswith(f'demo a=true b={"x" * 14}...{"x" * 15} c=["é", "x\\ny"] field_0=0.1 field_1=1.1')
+    assert name.endswith(" more")
+    assert len(name) <= LONGEST_NAME + len(" and 20 more")
+    assert len(name_of_run("x" * 300, values)) <= LONGEST_NAME
 
 
 @pytest.mark.parametrize("left", ["", "{", "[1]"])

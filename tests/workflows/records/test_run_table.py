@@ -3,6 +3,7 @@
 import pytest
 
 from workflows.records.run_table import LONGEST_NOTE, StageRow, markdown
+from workflows.records.ui_pages import CLASSIC, run_path
 
 
 def test_every_stage_with_its_run() -> None:
@@ -14,8 +15,8 @@ def test_every_stage_with_its_run() -> None:
     ]
     text = markdown([row.plain() for row in rows], (), {"local": "new"}, {"old-run-with-a-long-id": "1", "new": "2"}.get)
     assert text.splitlines()[2:] == [
-        "| corpus | prepare | reused |  | [old-run-](#/experiments/1/runs/old-run-with-a-long-id) |",
-        "| pretrain | pretrain | run | final_loss 2.50 | [new](#/experiments/2/runs/new) |",
+        f"| corpus | prepare | reused |  | [old-run-](#/experiments/1/runs/old-run-with-a-long-id?{CLASSIC}) |",
+        f"| pretrain | pretrain | run | final_loss 2.50 | [new](#/experiments/2/runs/new?{CLASSIC}) |",
         "| elsewhere | pretrain | reused |  | gone (not on this server) |",
         "| unsent | evaluate | failed |  |  |",
     ]
@@ -30,7 +31,7 @@ def test_table_is_cut_between_rows(length: int) -> None:
     shown = text.count("| stage-")
     assert (
         last_row
-        == f"| stage-{shown - 1} | pretrain | run | {'x' * length} | [run{shown - 1}](#/experiments/1/runs/run{shown - 1}) |"
+        == f"| stage-{shown - 1} | pretrain | run | {'x' * length} | [run{shown - 1}]({run_path('1', f'run{shown - 1}')}) |"
     )
     assert (blank, end) == ("", "")
     assert left_out.startswith(f"{1000 - shown} more stages are left out")
@@ -67,5 +68,13 @@ def test_results_come_first() -> None:
 
 
 def test_more_results_than_a_description_can_hold_leave_room_for_the_stages() -> None:
-    text = markdown([StageRow("test", "evaluate", "run").plain()], [RESULT] * 200, {}, lambda _: None)
-    assert text.splitlines()[2] == "| test | evaluate | run |  |  |"
+    lines = markdown([StageRow("test", "evaluate", "run").plain()], [RESULT] * 200, {}, lambda _: None).splitlines()
+    shown = lines.count(lines[2])
+    assert shown > 50
+    assert f"{200 - shown} more results are left out; the metrics of this run have them." in lines
+    assert lines[-1] == "| test | evaluate | run |  |  |"
+
+
+def test_signs_of_the_table_in_the_name_of_a_baseline() -> None:
+    text = markdown([], [{**RESULT, "baseline": 1.0, "baseline_name": "a|b"}], {}, lambda _: None)
+    assert "| 1.0 a\\|b |" in text

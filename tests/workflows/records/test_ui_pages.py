@@ -1,13 +1,13 @@
 """Addresses of MLflow's pages, and the views that they open."""
 
 import json
+from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from workflows.records.mlflow_store import Sender, TrackingStore, local_store
 from workflows.records.ui_pages import (
-    MOST_COLUMNS,
+    LONGEST_TAG,
+    MOST_SHOWN,
     RESULTS_VIEW,
     VIEW_TAG,
     Comparison,
@@ -25,9 +25,8 @@ TRIALS = Comparison(
     finals=("final/text_to_video_r1",),
     curves=("validation/text_to_video_r1", "train/loss"),
     fields=("learning_rate",),
-    parent="local",
+    filtered_by="local",
 )
-LONGEST_TAG = 20_000  # characters that MLflow takes
 
 
 def state_of(view: tuple[str, str]) -> dict[str, Any]:
@@ -45,14 +44,17 @@ def test_addresses_open_the_classic_page() -> None:
 
 
 def test_results_are_columns_as_many_as_a_page_shows() -> None:
-    view = results_view([f"test/{'x' * 200}{i}" for i in range(100)], 1)
+    names = [f"test/{'x' * 200}{i}" for i in range(100)]
+    view = results_view(names, 1)
     assert view[0] == VIEW_TAG + RESULTS_VIEW
-    assert len(state_of(view)["selectedColumns"]) == MOST_COLUMNS
+    assert state_of(view)["selectedColumns"][MOST_SHOWN:] == ["attributes.`Dataset`", "attributes.`Models`"]
     assert len(view[1]) < LONGEST_TAG
+    many = replace(TRIALS, finals=tuple(names), curves=tuple(names), fields=tuple(names))
+    assert len(comparison_view(many, "run7", 1)[1]) < LONGEST_TAG
 
 
 def test_trials_are_compared_by_the_metric_that_decides() -> None:
-    view = comparison_view(TRIALS.plain(), "run7", 1)
+    view = comparison_view(TRIALS, "run7", 1)
     state = state_of(view)
     assert view[0] == f"{VIEW_TAG}cosa-compare-retrieval-abc"
     assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'run7' AND tags.`cosa.stage_kind` = 'trial'"
@@ -67,12 +69,26 @@ def test_trials_are_compared_by_the_metric_that_decides() -> None:
     assert {card["metricSectionId"] for card in state["compareRunCharts"]} == {state["compareRunSections"][0]["uuid"]}
 
 
-@pytest.mark.parametrize("comparison", [None, TRIALS])
-def test_a_page_is_a_tag_of_the_experiment(tmp_path: Any, comparison: Comparison | None) -> None:
-    sender = Sender(TrackingStore(local_store(tmp_path), "demo", None), {"local": "run7"})
+def page(sender: Sender, column: str, time: int, *, replaces: bool = True, comparison: Comparison | None = None) -> list[str]:
+    """Record a page with a column of results; return the columns that it has then."""
     plain = comparison.plain() if comparison is not None else None
-    sender.send({"do": "page", "run": "", "parent": "local", "time": 1, "metrics": ["test/cider"], "comparison": plain})
+    shown = {"columns": [column] if column else [], "comparison": plain, "replaces": replaces, "time": time}
+    sender.send({"do": "page", "run": "", **json.loads(json.dumps(shown))})
+    tag = sender._client.get_experiment(sender.experiment_id).tags.get(VIEW_TAG + RESULTS_VIEW)
+    return [] if tag is None else state_of(("", tag))["selectedColumns"][:-2]
+
+
+def test_the_page_of_an_experiment_is_that_of_its_last_whole_invocation(tmp_path: Any) -> None:
+    sender = Sender(TrackingStore(local_store(tmp_path), "demo", None), {"local": "run7"})
+    assert page(sender, "", 1) == []
+    assert page(sender, "test/cider", 2, replaces=False) == ["metrics.`test/cider`"]  # There is no other yet.
+    assert page(sender, "test/bleu4", 3) == ["metrics.`test/bleu4`"]
+    assert page(sender, "test/cider", 4, replaces=False) == ["metrics.`test/bleu4`"]
+    assert page(sender, "", 4) == ["metrics.`test/bleu4`"]
+    assert page(sender, "test/cider", 2) == ["metrics.`test/bleu4`"]  # It waited in a file meanwhile.
+    page(sender, "", 5, comparison=TRIALS)
     tags = sender._client.get_experiment(sender.experiment_id).tags
-    assert "metrics.`test/cider`" in state_of(("", tags[VIEW_TAG + RESULTS_VIEW]))["selectedColumns"]
-    assert (VIEW_TAG + TRIALS.key in tags) == (comparison is not None)
+    assert "'run7'" in state_of(("", tags[VIEW_TAG + TRIALS.key]))["searchFilter"]
     assert tags["mlflow.experimentKind"] == "custom_model_development"
+    page(sender, "", 4, comparison=replace(TRIALS, finals=()))
+    assert sender._client.get_experiment(sender.experiment_id).tags == tags

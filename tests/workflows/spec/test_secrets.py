@@ -143,6 +143,16 @@ def test_fields_with_telling_names() -> None:
     assert Secrets({}).hide("refused: {'password': 'abc def', 'user': 'ada'}") == "refused: {'password': ***, 'user': 'ada'}"
 
 
+def test_lists_below_telling_names() -> None:
+    hidden = Secrets({}).hide_in({"passwords": ["hunter", ["two"], "${env:X}", 3], "names": ["a"], "token": {"url": "x"}})
+    assert hidden == {"passwords": ["***", ["***"], "${env:X}", 3], "names": ["a"], "token": {"url": "x"}}
+
+
+def test_the_view_in_addresses_of_pages_is_no_secret() -> None:
+    address = "http://host/#/experiments/1/runs?viewStateShareKey=cosa-results&workflowType=machine_learning"
+    assert Secrets({}).hide(address) == address
+
+
 @pytest.mark.parametrize(
     "name",
     [
