@@ -110,7 +110,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
-        _show_addresses(plan, reporter, None, None)
+        _show_addresses(plan, reporter, None, tracking_place(experiment).recorded_experiment())
         return plan
     reporter.print("")
     _Run(plan, reporter, options).execute()
@@ -221,13 +221,20 @@ class _Run:
                 with self.reporter.stage(step.name, self.width) as line:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
-            resume = escape(self.options.resume_command)
-            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; finished work is saved. Resume with:\n    {resume}")
+            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; {escape(self._what_remains(step))}")
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
             raise self._failure(step, error) from error
         self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
+
+    def _what_remains(self, step: Step) -> str:
+        """Say what becomes of the work of a stage that was interrupted, and how to resume."""
+        storage, fingerprint = self.plan.storage, str(step.fingerprint)
+        unfinished, replaced = storage.partial(step.name, fingerprint), storage.replaced(step.name, fingerprint)
+        how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
+        aside = f"; its earlier result is in {replaced} until the new one is done" if replaced.is_dir() else ""
+        return f"finished stages are saved, and it {how}{aside}. Resume with:\n    {self.options.resume_command}"
 
     def _skip(self, step: Step, reason: str) -> None:
         if step.name in self.plan.selected:
@@ -279,7 +286,7 @@ class _Run:
             files.write(folder)
             storage.publish(step.name, step.fingerprint, manifest)
         except BaseException as error:
-            self.record.failed(step, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            self.record.failed(step, run, error)
             if began:
                 self._keep_from_resuming_if_changed(step)
             raise
@@ -365,7 +372,9 @@ def _show_addresses(plan: Plan, reporter: Reporter, comparison: Comparison | Non
     place = tracking_place(plan.experiment)
     is_server = place.uri.startswith("http")
     base = place.without_password.rstrip("/") if is_server else UI_ADDRESS
-    reporter.print(f"\nResults:   {escape(str(plan.storage.folder))}")
+    results = [plan.result_of(step.name).parents[1] for step in plan.steps if step.fingerprint is not None]
+    folders = list(dict.fromkeys(folder for folder in results if folder.is_dir())) or [plan.storage.folder]
+    reporter.print(f"\nResults:   {escape(', '.join(map(str, folders)))}")
     ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
     if experiment_id is None:
         reporter.print(f"MLflow:    {start_url(base)}{ui}")

@@ -137,7 +137,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
     for sent, code, step in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 75, 5)):
         stopped = run_until(lambda step=step: has_step(prepared, step), sent, *arguments(prepared))  # type: ignore[misc]
         assert stopped.code == code
-        assert "interrupted; finished work is saved. Resume with:" in stopped.output
+        assert "interrupted; finished stages are saved, and it " in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
         assert "pretrain: saves what is done, and ends" in stopped.output

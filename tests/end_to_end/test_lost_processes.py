@@ -96,7 +96,7 @@ def test_a_scheduler_that_ends_all_processes_gets_its_exit_code(tmp_path: Path) 
     given = arguments(tmp_path, *ENDLESS)
     done = run_disturbed(trains(tmp_path), lambda driver: os.killpg(driver.pid, signal.SIGTERM), *given)
     assert done.code == 75, done.output
-    assert "retrieval interrupted; finished work is saved. Resume with:" in done.output
+    assert "retrieval interrupted; finished stages are saved, and it resumes" in done.output
     assert set(statuses(tmp_path)) == {"KILLED"}
     assert none_left(tmp_path / "storage", seconds=15) == []
 

@@ -110,7 +110,7 @@ def test_surroundings_are_recorded(small_run: SmallRun) -> None:
 def test_an_invocation_shows_what_came_out(small_run: SmallRun) -> None:
     client = client_of(local_store(small_run.storage))
     parent = runs_of(client)[-1]
-    assert parent.info.run_name.startswith("quickstart ")
+    assert parent.info.run_name.startswith("corpus.options.images=96 ")
     for stage, metric in (("test-retrieval", "text_to_video_r1"), ("captioning", "cider"), ("pretrain", "final_loss")):
         measured = stage_run(client, stage).data.metrics[f"final/{metric}"]
         assert parent.data.metrics[f"{stage}/{metric}"] == pytest.approx(measured, rel=1e-3), stage

@@ -89,7 +89,7 @@ def test_a_sweep_that_is_asked_to_end_saves_and_its_trials_go_on_from_their_last
 
     ended = run_until(both_train, signal.SIGTERM, *arguments)
     assert ended.code == 75, ended.output
-    assert "pretrain interrupted; finished work is saved. Resume with:" in ended.output
+    assert "pretrain interrupted; finished stages are saved, and it resumes" in ended.output
     before = {Path(folder).name: read_records(Path(folder)) for folder in trials(tmp_path, "pretrain")}
     assert not {"finished", "stopped", "failed"}.intersection(trials(tmp_path, "pretrain").values())
 

@@ -29,6 +29,7 @@ from workflows.records.outcome import StageOutcome
 from workflows.records.recording import params_of
 from workflows.records.run_names import name_of_run
 from workflows.records.tracking import STAGE_KIND, TRIAL, RunRecorder
+from workflows.records.ui_pages import COLOR_TAG, color_of_run
 from workflows.results.layout import RAY_FOLDER, RUN_NOTE, TRIALS_FOLDER
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
@@ -297,7 +298,8 @@ class _Watch:
     def _run_of(self, trial: Trial) -> RunRecorder:
         """Open the MLflow run of a trial; after an interruption of the sweep it is the same one again."""
         context = self.context
-        tags = {"cosa.stage": context.step.name, STAGE_KIND: TRIAL}
+        color = color_of_run(self.book.trials.index(trial))
+        tags = {"cosa.stage": context.step.name, STAGE_KIND: TRIAL, COLOR_TAG: color}
         note = self.book.folder_of(trial) / RUN_NOTE
         run = context.run.tracker.new_run(name_of_run(context.step.name, trial.parameters), context.run, tags, note)
         # All parameters are recorded, so that trials can also be compared with those of other stages and experiments.

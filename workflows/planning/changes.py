@@ -13,6 +13,8 @@ from workflows.spec.secrets import Secrets
 from workflows.spec.sections import ExperimentSection
 from workflows.spec.stage_kinds import kind_of
 
+DATA_CHANGED = "data changed: "
+
 
 def changes(step: Step, previous: Manifest, experiment: ExperimentSection) -> Iterator[str]:
     """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
@@ -38,7 +40,7 @@ def changes(step: Step, previous: Manifest, experiment: ExperimentSection) -> It
     ):
         names = [n for n in {**new_digests, **old_digests} if old_digests.get(n) != new_digests.get(n)]
         if names:
-            yield f"{what} changed: {', '.join(names)}"
+            yield f"{what} changed: {', '.join(names)}"  # DATA_CHANGED is how this begins for data.
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
     for field_name, _, _ in differences(now["section"], real["section"]):

@@ -8,8 +8,9 @@ import json
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,17 @@ class TrackingStore:
         from sqlalchemy.engine import make_url
 
         return Path(make_url(self.uri).database or "")
+
+    def recorded_experiment(self) -> str | None:
+        """Return MLflow's id of the experiment, without MLflow, which takes seconds to load; None if only MLflow can tell."""
+        if self.sqlite_file is None or not self.sqlite_file.is_file():
+            return None
+        try:
+            with closing(sqlite3.connect(f"{self.sqlite_file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                found = database.execute("SELECT experiment_id FROM experiments WHERE name = ?", (self.experiment,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return str(found[0]) if found is not None else None
 
 
 class ServerAwayError(Exception):

@@ -15,6 +15,7 @@ from typing import Any
 from cosa.checkpoints.locate import NATIVE_WEIGHTS
 from cosa.checksums import sha256_of
 from cosa.tasks.all_tasks import all_metrics
+from workflows.planning.changes import DATA_CHANGED
 from workflows.planning.plan import Plan, Step
 from workflows.records.datasets_used import dataset_measured_on, datasets_of
 from workflows.records.headline import headline
@@ -23,8 +24,16 @@ from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NA
 from workflows.records.outcome import OtherCheckpoints
 from workflows.records.overview import Overview
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
-from workflows.records.run_names import SPEC_FILE, WITHOUT_EFFECT, changed_fields, changes_of_stage, name_of_run
-from workflows.records.run_table import StageRow
+from workflows.records.run_names import (
+    ENVIRONMENT_FILE,
+    SPEC_FILE,
+    WITHOUT_EFFECT,
+    changed_fields,
+    changes_of_stage,
+    name_of_invocation,
+    name_of_run,
+)
+from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG, StageRow
 from workflows.records.tracking import INVOCATION, STAGE_KIND, RunRecorder, Tracker
 from workflows.records.ui_pages import Comparison
 from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
@@ -32,6 +41,8 @@ from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FIL
 from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of
+
+LONGEST_REASON = 200  # It is in characters, of an error in the table of stages.
 
 
 def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
@@ -71,7 +82,11 @@ def _source_tags(plan: Plan) -> dict[str, str]:
 
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
     """Tags of a stage's run for what else it reports."""
-    return {f"cosa.{name}": str(value)[:500] for name, value in details.items() if name != "trials"}
+    return {f"cosa.{name}": _as_text(value)[:500] for name, value in details.items() if name != "trials"}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _end_of(manifest: Manifest) -> float:
@@ -91,11 +106,12 @@ class InvocationRecord:
         specs = plan.storage.folder / "specs"
         spec = self._spec()
         self.changes = changed_fields(spec, specs, overrides, variant)
+        data = [change for step in plan.steps for change in step.changes if change.startswith(DATA_CHANGED)]
         self.overview = Overview(plan, has_earlier=any(specs.glob("*")))
         self._source = _source_tags(plan)
         tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: INVOCATION, **self._source}
         self._open = open_invocation(plan.storage.folder, name)
-        self.parent = tracker.new_run(name_of_run(self.experiment.name, self.changes), tags=tags)
+        self.parent = tracker.new_run(name_of_invocation(self.experiment.name, self.changes, data), tags=tags)
         self.parent.params(distinguishing_fields(plan))
         for file, process in killed_invocations(plan.storage.folder):
             tracker.close_killed(str(process))
@@ -118,7 +134,7 @@ class InvocationRecord:
         secrets = Secrets.of_process()
         texts = {
             SPEC_FILE: json.dumps(spec, indent=2) + "\n",
-            "environment.json": json.dumps(environment_facts(self.experiment.section.seed, secrets), indent=2) + "\n",
+            ENVIRONMENT_FILE: json.dumps(environment_facts(self.experiment.section.seed, secrets), indent=2) + "\n",
             "source.patch": source_changes(secrets),
         }
         for name, text in texts.items():
@@ -277,11 +293,15 @@ class InvocationRecord:
         self.parent.end(status)
         self.parent.forget(self._open)
 
-    def failed(self, step: Step, run: RunRecorder, status: str) -> None:
-        """A stage that did not come to its end: FAILED or KILLED."""
-        run.end(status)
-        became = "interrupted" if status == "KILLED" else "failed"
-        self._show(StageRow(step.name, step.kind, became, local_run=run.local_id))
+    def failed(self, step: Step, run: RunRecorder, error: BaseException) -> None:
+        """A stage that did not come to its end, and why."""
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "" if is_interrupted else str(error).strip() or type(error).__name__
+        if reason:
+            run.tags({NOTE_TAG: reason[:LONGEST_NOTE]})
+        run.end("KILLED" if is_interrupted else "FAILED")
+        became = "interrupted" if is_interrupted else "failed"
+        self._show(StageRow(step.name, step.kind, became, reason[:LONGEST_REASON], local_run=run.local_id))
 
     def _version_tags(self, step: Step, manifest: Manifest, checkpoint: Path) -> dict[str, str]:
         """Tags of a registered model's version."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from workflows.planning.changes import differences
 
-SPEC_FILE = "spec.json"
+SPEC_FILE, ENVIRONMENT_FILE = "spec.json", "environment.json"
 WITHOUT_EFFECT = ("name", "description", "storage", "tracking", "cluster")  # These sections of a spec change no result.
 LONGEST_VALUE, LONGEST_NAME = 32, 120  # These are in characters. PostgreSQL takes no name of more than 250.
 
@@ -22,7 +22,8 @@ def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[s
     Args:
         spec: as `SPEC_FILE` has it.
         earlier: the folder of earlier invocations' folders, which have one, too. Of these the newest that differs counts, so
-            that an invocation that resumes another changes the same as that.
+            that an invocation that resumes another changes the same as that; for a command that sets nothing, the newest of
+            such a command.
         overrides: NAME=VALUE of the command.
         variant: overrides that tell this invocation from others of its command. They count even if they were not different.
     """
@@ -30,7 +31,7 @@ def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[s
     now = _with_effect(spec)
     for file in sorted(earlier.glob(f"*/{SPEC_FILE}"), reverse=True):
         former = _read(file)
-        if former is not None and former != now:
+        if former is not None and former != now and (overrides or variant or not _sets_fields(file)):
             set_anew = {name: value for name, value in given.items() if value != _value_of(former, name)}
             return {**swept, **set_anew} or dict(_differences(former, now))
     return {**swept, **given}
@@ -54,6 +55,17 @@ def changes_of_stage(changes: Changes, stage: str) -> Changes:
     """Return those in fields of a stage, with the names that they have there."""
     start = f"stages.{stage}."
     return {name.removeprefix(start): value for name, value in changes.items() if name.startswith(start)}
+
+
+def name_of_invocation(experiment: str, changes: Mapping[str, Any], data: Sequence[str]) -> str:
+    """Return the name of the run of an invocation: by the fields that it changes, or else the data, or else the experiment's.
+
+    The page on which it stands is that of its experiment. data: lines of the plan that say what has changed.
+    """
+    if changes:
+        first, *others = changes.items()
+        return name_of_run(f"{_short(first[0])}={_text(first[1])}", dict(others))
+    return next(iter(data), experiment)[:LONGEST_NAME]
 
 
 def name_of_run(subject: str, changes: Mapping[str, Any]) -> str:
@@ -98,6 +110,15 @@ def _read(file: Path) -> dict[str, Any] | None:
         return _with_effect(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError):  # A killed invocation may have left half a file.
         return None
+
+
+def _sets_fields(spec: Path) -> bool:
+    """Return whether the command of an earlier invocation set fields itself."""
+    try:
+        command = json.loads(spec.with_name(ENVIRONMENT_FILE).read_text(encoding="utf-8"))["command"]
+        return any(word in ("--set", "--sweep") for word in str(command).split())
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _short(name: str) -> str:

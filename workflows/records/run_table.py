@@ -62,11 +62,13 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write the table of results; those that would leave the stages no room are left out, and a line says how many."""
     if not rows:
         return ""
-    text = "| results of | metric | value | baseline | published |\n|---|---|---|---|---|\n"
+    published = any(row["published"] is not None for row in rows)
+    titles = ("results of", "metric", "value", "baseline", *(("published",) if published else ()))
+    text = _line(*titles) + "|---" * len(titles) + "|\n"
     for done, row in enumerate(rows):
         baseline = f"{_number(row['baseline'])} {row['baseline_name'] or ''}".strip()
-        value, published = f"**{_number(row['value'])}**", _number(row["published"])
-        line = _line(row["stage"], label_of(row["metric"]), value, baseline, published)
+        cells = (row["stage"], label_of(row["metric"]), _number(row["value"]), baseline)
+        line = _line(*cells, *((_number(row["published"]),) if published else ()))
         if len(text) + len(line) > LONGEST_NOTE / 2:
             return f"{text}\n{len(rows) - done} more results are left out; the metrics of this run have them.\n\n"
         text += line

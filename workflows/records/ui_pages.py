@@ -22,6 +22,8 @@ LONGEST_TAG = 20_000  # MLflow takes so many characters of an experiment's tag, 
 MOST_SHOWN = 12  # The UI itself adds charts of the other metrics below those of a view.
 MOST_AXES = 3
 COLUMN_WIDTH = 200  # This is in pixels.
+COLOR_TAG = "mlflow.runColor"  # By itself, the UI gives two of three runs the same color now and then.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C564B", "#7F7F7F", "#BCBD22", "#5B2C6F")
 NAMESPACE = uuid.UUID("b1d8f0a8-3c9e-4b6c-9a3e-0c05a0c05a00")  # Charts have the same ids in every run.
 
 
@@ -148,6 +150,11 @@ def _id(name: str) -> str:
 
 
 # -- addresses ----------------------------------------------------------------------------------------------------------
+
+
+def color_of_run(number: int) -> str:
+    """Return the color in charts of the run of a number, among runs that are compared."""
+    return COLORS[number % len(COLORS)]
 
 
 def run_path(experiment_id: str, run_id: str) -> str:

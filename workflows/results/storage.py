@@ -141,6 +141,10 @@ class Storage:
         shutil.rmtree(aside, ignore_errors=True)
         return partial.rename(aside)
 
+    def replaced(self, stage: str, fingerprint: str) -> Path:
+        """Return where a result is that is being made again."""
+        return self._set_aside(self.result(stage, fingerprint))
+
     @staticmethod
     def _set_aside(result: Path) -> Path:
         return result.with_name(f".{result.name}{REPLACED}")

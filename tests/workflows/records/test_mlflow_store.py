@@ -60,3 +60,15 @@ def test_file_of_the_store(name: str, tmp_path: Path) -> None:
 def test_stores_that_are_no_file() -> None:
     assert TrackingStore("http://host:5000", "demo", None).sqlite_file is None
     assert TrackingStore("postgresql://host/sqlite", "demo", None).sqlite_file is None
+
+
+def test_the_experiment_is_found_without_mlflow(tmp_path: Path) -> None:
+    store = TrackingStore(local_store(tmp_path), "demo", None)
+    assert store.recorded_experiment() is None
+    sender = Sender(store, {})
+    sender.send({"do": "create", "run": "a", "name": "a", "parent": None, "note": None, "tags": {}, "time": 1})
+    assert store.recorded_experiment() == sender.experiment_id
+    assert TrackingStore(local_store(tmp_path), "other", None).recorded_experiment() is None
+    assert TrackingStore("http://127.0.0.1:1", "demo", None).recorded_experiment() is None
+    (tmp_path / "mlflow.db").write_bytes(b"damaged")
+    assert store.recorded_experiment() is None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cosa.errors import UserError
 from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
 from tests.workflows.records.test_unrecorded import DEAD
 from workflows.planning.step import Step
@@ -307,3 +308,21 @@ def test_figures_are_recorded_once_though_the_first_invocation_was_killed(
     client = client_of(store)
     parents = client.search_runs([client.get_experiment_by_name("demo").experiment_id], "attributes.run_name = 'invocation'")
     assert {"retrieval/text_to_video_r1": 57.04} in [parent.data.metrics for parent in parents]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "note"),
+    [(UserError("no clip 'v1'; rename it"), "FAILED", "no clip 'v1'; rename it"), (KeyboardInterrupt(), "KILLED", None)],
+)
+def test_a_run_that_failed_says_why(
+    error: BaseException, status: str, note: str | None, tmp_path: Path, store: TrackingStore  # noqa: F811
+) -> None:  # fmt: skip
+    sweep, one = Sweep(tmp_path), tracker(store, tmp_path)
+    record = sweep.record(one)
+    run = record.stage_run(sweep.step, tmp_path)
+    record.failed(sweep.step, run, error)
+    one.close()
+    found = client_of(store).get_run(run.mlflow_id)
+    assert (found.info.status, found.data.tags.get("mlflow.note.content")) == (status, note)
+    table = client_of(store).get_run(record.parent.mlflow_id).data.tags["mlflow.note.content"]
+    assert (note or "| interrupted |") in table

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from workflows.records.run_names import LONGEST_NAME, changed_fields, changes_of_stage, name_of_run
+from workflows.records.run_names import (
+    LONGEST_NAME,
+    changed_fields,
+    changes_of_stage,
+    name_of_invocation,
+    name_of_run,
+)
 
 SPEC: dict[str, Any] = {
     "name": "demo",
@@ -99,6 +105,19 @@ def test_many_and_long_values_are_shortened() -> None:
     assert name.endswith(" more")
     assert len(name) <= LONGEST_NAME + len(" and 20 more")
     assert len(name_of_run("x" * 300, values)) <= LONGEST_NAME
+
+
+def test_invocations_are_named_by_fields_or_by_data() -> None:
+    assert name_of_invocation("demo", {}, ()) == "demo"
+    assert name_of_invocation("demo", {"stages.caption.learning_rate": 0.1, "seed": 2}, ("x",)) == "caption.lr=0.1 seed=2"
+    assert name_of_invocation("demo", {}, ("data changed: clips/train/captions",)) == "data changed: clips/train/captions"
+
+
+def test_trying_another_value_does_not_name_the_next_run(tmp_path: Path) -> None:
+    folder = earlier(tmp_path, SPEC, changed(seed=7))
+    (folder / "1" / "environment.json").write_text(json.dumps({"command": "cosa run-experiment a.yaml --set seed=7"}))
+    assert changed_fields(SPEC, folder, ()) == {}
+    assert changed_fields(SPEC, folder, ("seed=50",)) == {"seed": 50}
 
 
 @pytest.mark.parametrize("left", ["", "{", "[1]"])

@@ -58,8 +58,8 @@ def test_results_come_first() -> None:
     assert text.splitlines() == [
         "| results of | metric | value | baseline | published |",
         "|---|---|---|---|---|",
-        "| test | text-to-video R@1 | **57.0** |  |  |",
-        "| test | CIDEr | **121.5** | 3.0 one caption | 74.7 |",
+        "| test | text-to-video R@1 | 57.0 |  |  |",
+        "| test | CIDEr | 121.5 | 3.0 one caption | 74.7 |",
         "",
         "| stage | kind | state | result | MLflow run |",
         "|---|---|---|---|---|",
