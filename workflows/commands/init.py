@@ -49,17 +49,22 @@ def init(template: str, into: Path) -> None:
     for file, target in targets.items():
         if target.exists() and not (target.is_file() and target.read_bytes() == file.read_bytes()):
             raise UserError(f"{target} exists and is not what would be copied; remove it, or choose another folder with --into")
+    name, was_there = escape(str(targets[spec])), targets[spec].exists()
     for file, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    name = escape(str(targets[spec]))
-    console.print(f"copied [bold]{name}[/], which is yours to edit, and beside it")
+        if not target.exists():  # What exists says the same, and in a checkout may be the template itself.
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    if was_there:
+        console.print(f"[bold]{name}[/] is here already; it is yours to edit, and beside it")
+    else:
+        console.print(f"copied [bold]{name}[/], which is yours to edit, and beside it")
     for file in extended:
         console.print(f"  {escape(str(targets[file]))}  [dim]the spec extends it[/]")
     console.print(f"  {escape(str(targets[TEMPLATES / SCHEMA]))}  [dim]editors check specs by it[/]")
     console.print("\nThe spec says:")
+    written_as = f"experiments/{template}.yaml"  # Templates explain themselves as they are in a checkout.
     for line in _opening_comment(spec):
-        console.print(f"  [dim]{escape(line)}[/]")
+        console.print(f"  [dim]{escape(line.replace(written_as, str(targets[spec])))}[/]")
     console.print("\nThen, from this folder:")
     console.print(f"  cosa plan {name}  [dim]names each file that is missing, and shows what would run[/]")
     console.print(f"  cosa run-experiment {name}")

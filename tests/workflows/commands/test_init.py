@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
-from workflows.commands.init import init, show_templates, templates
+from workflows.commands.init import TEMPLATES, init, show_templates, templates
 from workflows.spec.load import load_spec
 
 
@@ -29,6 +29,36 @@ def test_it_says_what_the_spec_needs(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert path in said
     assert "name: own-clips" not in said  # only what explains it
     assert "yaml-language-server" not in said
+
+
+def test_the_explanation_names_the_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init("own-clips", tmp_path)
+    said = capsys.readouterr().out
+    assert f"Run:      cosa run-experiment {tmp_path}/own-clips.yaml" in said
+    assert "experiments/own-clips.yaml" not in said
+
+
+def test_a_second_time_it_says_that_the_spec_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init("own-clips", tmp_path)
+    first = capsys.readouterr().out.splitlines()
+    init("own-clips", tmp_path)
+    second = capsys.readouterr().out.splitlines()
+    assert first[0].startswith(f"copied {tmp_path}/own-clips.yaml")
+    assert second[0].startswith(f"{tmp_path}/own-clips.yaml is here already")
+    assert second[1:] == first[1:]
+
+
+def test_in_a_checkout_the_template_itself_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiments").symlink_to(TEMPLATES)
+    monkeypatch.chdir(tmp_path)
+    before = (TEMPLATES / "own-clips.yaml").read_bytes()
+    init("own-clips", Path("experiments"))
+    said = capsys.readouterr().out
+    assert said.startswith("experiments/own-clips.yaml is here already")
+    assert "cosa plan experiments/own-clips.yaml" in said
+    assert (TEMPLATES / "own-clips.yaml").read_bytes() == before
 
 
 def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
