@@ -29,6 +29,34 @@ FIELDS = [
         spec=SPEC.replace("batch_size: 2}", "batch_size: 2, epoch: 3}"),
     ),
     Case(
+        "field of stages at the top",
+        (
+            "rerank=3: rerank: unknown field; did you mean stages.retrieval.rerank or stages.test.rerank?",
+            "epochs=3: epochs: unknown field; did you mean stages.retrieval.epochs?",
+        ),
+        overrides=("epochs=3", "rerank=3"),
+    ),
+    Case(
+        "stage at the top",
+        ("error: --set retrieval.epochs=3: retrieval: unknown field; did you mean stages.retrieval.epochs?",),
+        overrides=("retrieval.epochs=3",),
+    ),
+    Case(
+        "wrong value that --set puts into a mapping of the file",
+        ("error: --set model.vision.encoder=resnet50: model.vision: encoder 'resnet50' belongs to no family",),
+        spec=SPEC + "model: {vision: {encoder: swin_base_patch4_window7_224}}\n",
+        overrides=("model.vision.encoder=resnet50",),
+    ),
+    Case(
+        "wrong value in a mapping",
+        said(
+            "",
+            "  10 | model: {vision: {resolution: 64, encoder: resnet50}}",
+            "     |                                           ^",
+        ),
+        spec=SPEC + "model: {vision: {resolution: 64, encoder: resnet50}}\n",
+    ),
+    Case(
         "wrong type",
         (
             "error: spec.yaml:8:75: stages.retrieval.epochs: input should be a valid number, unable to parse string as a "

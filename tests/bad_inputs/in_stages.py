@@ -205,7 +205,7 @@ COMBINATIONS = [
     Case(
         "vision encoder of another family",
         (
-            "error: spec.yaml:10:17: model.vision: encoder 'resnet50' belongs to no family of image encoders; expected a timm "
+            "error: spec.yaml:10:27: model.vision: encoder 'resnet50' belongs to no family of image encoders; expected a timm "
             "name: swin_* (Swin) such as 'swin_base_patch4_window7_224', vit_*_clip_* (CLIP) such as",
         ),
         spec=SPEC + "model: {vision: {encoder: resnet50}}\n",

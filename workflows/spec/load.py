@@ -21,10 +21,10 @@ from workflows.spec.fragments import MARK, is_fragment
 from workflows.spec.graph import connect
 from workflows.spec.inheritance import read_spec
 from workflows.spec.interpolation import interpolate
-from workflows.spec.matrix import expand_matrices
+from workflows.spec.matrix import expand_matrices, fields_of
 from workflows.spec.overrides import apply_overrides
 from workflows.spec.paths import path_problem
-from workflows.spec.place import FieldPath
+from workflows.spec.place import FieldPath, Place
 from workflows.spec.problems import LONGEST_WORD, MOST_PROBLEMS, Problem, SpecError, did_you_mean, shortened
 from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
 from workflows.spec.source import YamlNode, index_of
@@ -38,6 +38,7 @@ PLAIN_WORDS = {  # pydantic's messages speak of Python's types.
     "": r" after validation",
 }
 QUOTED = re.compile(r"'([^']*)'")  # pydantic quotes the choices of a literal.
+MOST_SUGGESTED = 5  # fields of stages, for one that is written at the top
 NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first, at most 64 (--set could not name a dot)"
 
 
@@ -197,7 +198,8 @@ def _problem(model: type[BaseModel], error: Any, root: YamlNode, where: FieldPat
     field = ".".join(str(step) for step in path) or "spec"
     if kind == "extra_forbidden":
         known = [*_model_at(model, inside[:-1]).model_fields, *(also_known if len(inside) == 1 else ())]
-        return Problem(f"{field}: unknown field{did_you_mean(str(inside[-1]), known)}", root.find(path, of_key=True))
+        meant = (_meant_in_stages(str(path[0]), root) if len(path) == 1 else "") or did_you_mean(str(inside[-1]), known)
+        return Problem(f"{field}: unknown field{meant}", root.find(path, of_key=True))
     if kind == "missing":
         described = _model_at(model, inside[:-1]).model_fields.get(str(inside[-1]))
         what = f" ({described.description})" if described is not None and described.description else ""
@@ -205,6 +207,19 @@ def _problem(model: type[BaseModel], error: Any, root: YamlNode, where: FieldPat
     if kind == "value_error":
         return _own_problem(_model_at(model, inside), error, root, path)
     return Problem(f"{field}: {_wrong_value(kind, error['msg'], value)}", root.find(path))
+
+
+def _meant_in_stages(field: str, root: YamlNode) -> str:
+    """Suggest fields of stages for one at the top of a spec: `epochs` stands for stages.NAME.epochs, and a stage's name for
+    what is written below it. Empty if no stage has the field."""
+    stages, written = root.at(("stages",)), root.at((field,))
+    meant: list[str] = []
+    for name, stage in ((stages.children or {}) if stages is not None else {}).items():
+        if name == field:
+            meant += [f"stages.{name}.{inside}" for inside in (written.children or {} if written is not None else {})]
+        elif field in fields_of(stage):
+            meant.append(f"stages.{name}.{field}")
+    return f"; did you mean {' or '.join(meant[:MOST_SUGGESTED])}?" if meant else ""
 
 
 def _own_problem(model: type[BaseModel], error: Any, root: YamlNode, path: FieldPath) -> Problem:
@@ -215,7 +230,16 @@ def _own_problem(model: type[BaseModel], error: Any, root: YamlNode, path: Field
     steps = tuple(step if (index := index_of(step)) is None else index for step in first.split("."))
     if rest and isinstance(steps[0], str) and steps[0] in model.model_fields:
         return Problem(f"{field}.{text}".lstrip("."), root.find((*path, *steps)))
-    return Problem(f"{field}: {text}", root.find(path))
+    return Problem(f"{field}: {text}", _place_of_quoted(text, root, path))
+
+
+def _place_of_quoted(text: str, root: YamlNode, path: FieldPath) -> Place:
+    """Return the place of the value that a message about a mapping quotes: --set may have given it, not the mapping's line."""
+    node = root.at(path)
+    for value in (node.children or {}).values() if node is not None else ():
+        if isinstance(value.value, str) and value.value in QUOTED.findall(text):
+            return value.place
+    return root.find(path)
 
 
 def _wrong_value(kind: str, message: str, value: Any) -> str:

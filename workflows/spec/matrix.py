@@ -124,7 +124,8 @@ def _values(name: str, stage: YamlNode, matrix: YamlNode, problems: list[Problem
     return values if len(problems) == before else {}
 
 
-def _fields(stage: YamlNode) -> set[str]:
+def fields_of(stage: YamlNode) -> set[str]:
+    """Return the fields that a stage can have besides its kind; none if it has no valid kind."""
     kind = (stage.children or {}).get("kind")
     known = STAGE_KINDS.get(str(kind.value)) if kind is not None else None
     return set(known.section_for(stage.plain()).model_fields) - {"kind"} if known is not None else set()
@@ -133,10 +134,10 @@ def _fields(stage: YamlNode) -> set[str]:
 def _fields_of_variants(stage: YamlNode, matrix: YamlNode) -> set[str]:
     """Return the fields of all variants: those of a task, for instance, are fields where the matrix chooses that task."""
     first = {key: node.items[0] for key, node in (matrix.children or {}).items() if node.items}
-    fields = _fields(stage)
+    fields = fields_of(stage)
     for key in first:
         for item in (matrix.children or {})[key].items or ():
-            fields |= _fields(_variant(stage, {**first, key: item}))
+            fields |= fields_of(_variant(stage, {**first, key: item}))
     return fields
 
 
@@ -144,7 +145,7 @@ def _variant(stage: YamlNode, chosen: Mapping[str, YamlNode]) -> YamlNode:
     node = _filled(stage, chosen)
     assert node.children is not None
     for _ in range(2):  # once more for fields that a chosen value brought along
-        fields = _fields(node)
+        fields = fields_of(node)
         for key, value in chosen.items():
             if key in fields:
                 node.children[key] = replace(value)
