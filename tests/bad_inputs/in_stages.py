@@ -19,6 +19,14 @@ STAGES = [
         spec=SPEC.replace("checkpoint: retrieval", "checkpoint: retrievel"),
     ),
     Case(
+        "neither a stage nor a path",
+        (
+            "error: --set stages.retrieval.init_from=cosa-base: stages.retrieval.init_from: no stage 'cosa-base'; known: pre; "
+            "a path needs a slash: ./cosa-base",
+        ),
+        overrides=(*pretrain("itc", 2), "stages.retrieval.init_from=cosa-base"),
+    ),
+    Case(
         "stage of the wrong kind",
         ("stages.retrieval.init_from: stage 'test' is of kind evaluate; expected a stage that trains (pretrain or finetune)",),
         overrides=("stages.retrieval.init_from=test",),
@@ -38,7 +46,10 @@ STAGES = [
     ),
     Case(
         "stage removed that another needs",
-        ("error: spec.yaml:9:38: stages.test.checkpoint: no stage 'retrieval'; known: test",),
+        (
+            "error: spec.yaml:9:38: stages.test.checkpoint: no stage 'retrieval'; expected a stage that trains (pretrain or "
+            "finetune); a path needs a slash: ./retrieval",
+        ),
         overrides=("stages.retrieval=",),
     ),
     Case(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cosa.checkpoints.locate import locate
+from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.storage import complete
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
 
@@ -48,8 +50,15 @@ def _line(item: Missing, experiment: Experiment) -> str:
     near = _checkpoint_near(item.path.expanduser())
     if near is not None:
         return f"{line}; is it {near}?"
-    fix = _ways_to_move(item.path, experiment)
+    fix = _ways_to_move(item.path, experiment) if _is_below_named_path(item.field, experiment) else ""
     return f"{line} (expected model.safetensors in it, or a published checkpoint)" + (f"; {fix}" if fix else "")
+
+
+def _is_below_named_path(field: str, experiment: Experiment) -> bool:
+    """Return whether a field is written with an entry of `paths`; a path in full goes nowhere else when that is changed."""
+    source = experiment.source
+    node = source.at(source.origin(tuple(field.split(".")))) if source is not None else None
+    return node is not None and _NAMED_PATH.search(node.written or "") is not None
 
 
 def _place(path: Path) -> str:
@@ -58,9 +67,14 @@ def _place(path: Path) -> str:
 
 
 def _checkpoint_near(path: Path) -> Path | None:
-    """Return a checkpoint one level above or below a path, or in the checkpoint folder of a result; None if there is none."""
+    """Return a checkpoint near a path; None if there is none.
+
+    It may be one level above or below, which includes that of a result, or that of the newest of a stage's results.
+    """
     below = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
-    return next((folder for folder in (*below[:FOLDERS], path.parent) if locate(folder) is not None), None)
+    newest_first = sorted(complete(below), key=lambda result: result.stat().st_mtime, reverse=True)
+    results = [result / CHECKPOINT_FOLDER for result in newest_first[:FOLDERS]]
+    return next((folder for folder in (*below[:FOLDERS], *results, path.parent) if locate(folder) is not None), None)
 
 
 def _list(names: Sequence[str]) -> str:

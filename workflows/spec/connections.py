@@ -52,12 +52,24 @@ class NamedStages:
         product: what the stage must produce; None allows any kind. what: describes such a stage in the message.
         """
         if name not in self.names.stages:
-            self.report(f"no stage {name!r}{did_you_mean(name, self.names.stages)}", *path)
+            possible = self._candidates(path, product)
+            known = did_you_mean(name, possible) if possible else f"; expected {what}"
+            path_too = f"; a path needs a slash: ./{name}" if product == "checkpoint" else ""
+            self.report(f"no stage {name!r}{known}{path_too}", *path)
             return False
         if name in self.stages and product is not None and kind_of(self.stages[name]).produces != product:
             self.report(f"stage {name!r} is of kind {self.stages[name].kind}; expected {what}", *path)
             return False
         return name in self.stages
+
+    def _candidates(self, path: FieldPath, product: str | None) -> list[str]:
+        """Return the stages, other than that which the path leads to, that make a product, or that are invalid and may."""
+        others = [name for name in self.names.stages if ("stages", name) != path[:2]]
+        return [
+            name
+            for name in others
+            if product is None or name not in self.stages or kind_of(self.stages[name]).produces == product
+        ]
 
     def frames_stages(self, dataset: str) -> list[str]:
         """Find the stages that extract frames of a dataset's clips; report if there is not exactly one."""

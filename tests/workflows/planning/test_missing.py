@@ -1,5 +1,6 @@
 """What has to be provided before an experiment can run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,25 @@ def test_a_checkpoint_one_level_off(here: Path, given: str) -> None:
     Path("run/checkpoint/model.safetensors").touch()
     (line,) = plan(f"stages.pretrain.init_from=./{given}").missing
     assert line == f"stages.pretrain.init_from: no checkpoint {here}/{given}{RELATIVE}; is it run/checkpoint?"
+
+
+def test_the_newest_of_a_stages_results(here: Path) -> None:
+    for age, name in enumerate((".a.replaced", "b", "c", "d.partial")):
+        Path("runs/stage", name, "checkpoint").mkdir(parents=True)
+        Path("runs/stage", name, "manifest.json").touch()
+        Path("runs/stage", name, "checkpoint", "model.safetensors").touch()
+        os.utime(Path("runs/stage", name), (age, age))
+    os.utime("runs/stage/b", (9, 9))
+    (line,) = plan("stages.pretrain.init_from=runs/stage").missing
+    assert line == f"stages.pretrain.init_from: no checkpoint {here}/runs/stage{RELATIVE}; is it runs/stage/b/checkpoint?"
+
+
+def test_another_folder_of_a_path_is_advised_only_if_it_is_used(here: Path) -> None:
+    start = "stages.pretrain.init_from"
+    (line,) = plan("paths.data=own", f"{start}=own/nowhere", "datasets.own.root=${paths.data}/clips").missing
+    assert line.endswith("(expected model.safetensors in it, or a published checkpoint)")
+    (line,) = plan("paths.data=own", f"{start}=${{paths.data}}/nowhere").missing
+    assert line.endswith("; --set paths.data=FOLDER")
 
 
 def test_more_workers_than_cores(here: Path) -> None:
