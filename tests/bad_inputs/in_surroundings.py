@@ -92,6 +92,12 @@ SURROUNDINGS = [
         code=1,
     ),
     Case(
+        "media folder misspelt",
+        ("missing: datasets.pictures.root: no folder {tmp}/image, given relative to the working directory; is it images?",),
+        overrides=("datasets.pictures.root=image",),
+        code=1,
+    ),
+    Case(
         "annotation file missing, reported once although two stages read it",
         (
             "missing: datasets.pictures.splits.val: no file {tmp}/val.json, given relative to the working directory"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from cosa.checkpoints.locate import locate
+from cosa.data.media_files import names_in
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.storage import complete
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
 
+MOST_COMPARED = 1000  # names that are compared letter by letter with a missing one
 FOLDERS = 100  # folders in which a checkpoint is looked for
 _VARIABLE = re.compile(r"\$\{env:(\w+)")
 _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
@@ -46,7 +49,8 @@ def _line(item: Missing, experiment: Experiment) -> str:
         return f"{item.field}: {item.detail}"
     line = f"{item.field}: no {item.wanted} {_place(item.path)}"
     if item.wanted != "checkpoint":
-        return line
+        named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")
+        return line if named_alike is None else f"{line}; is it {named_alike}?"
     near = _checkpoint_near(item.path.expanduser())
     if near is not None:
         return f"{line}; is it {near}?"
@@ -64,6 +68,13 @@ def _is_below_named_path(field: str, experiment: Experiment) -> bool:
 def _place(path: Path) -> str:
     """Say where a path leads, and that it is relative, if it is."""
     return str(path) if path.is_absolute() else f"{path.absolute()}, given relative to the working directory"
+
+
+def _named_alike(path: Path, *, folder: bool) -> Path | None:
+    """Return a folder, or else a file, of nearly the same name in the same folder; None if there is none."""
+    names = sorted(names_in(path.parent))
+    close = get_close_matches(path.name, names, cutoff=0.8) if len(names) <= MOST_COMPARED else []
+    return next((other for other in map(path.with_name, close) if other.is_dir() == folder), None)
 
 
 def _checkpoint_near(path: Path) -> Path | None:
