@@ -143,6 +143,22 @@ SPEC_FILES = [
         ("error: no spec file specs.yaml (looked in {tmp}); `cosa init` copies one",),
         arguments=("plan", "specs.yaml"),
     ),
+    Case(
+        "name of a spec instead of its path",
+        ("error: no spec file own-clips (looked in {tmp}); is it experiments/own-clips.yaml?",),
+        files={"experiments/own-clips.yaml": SPEC},
+        arguments=("plan", "own-clips"),
+    ),
+    Case(
+        "colon missing before braces",
+        ("error: spec.yaml:8:34: invalid YAML: mapping values are not allowed here; a colon is missing after 'retrieval'",),
+        spec=SPEC.replace("retrieval: {", "retrieval {"),
+    ),
+    Case(
+        "colon missing before braces with one field",
+        ("error: spec.yaml:10:3: a colon is missing after 'more'",),
+        spec=SPEC + "  more {kind: extract}\n",
+    ),
     Case("spec is a folder", ("error: images is a folder, not a file; expected a YAML file",), arguments=("plan", "images")),
     Case("spec is empty", ("error: spec.yaml:1:1: the file is empty; expected a spec",), spec=""),
     Case(
@@ -181,7 +197,7 @@ SPEC_FILES = [
     ),
     Case(
         "tab in YAML",
-        ("error: spec.yaml:3:1: invalid YAML: while scanning for the next token: found character '\\t' that cannot start any",),
+        ("error: spec.yaml:3:1: invalid YAML: a tab; indent with spaces\n",),
         spec="name: bad\nstages:\n\ttest: {}\n",
     ),
     Case(

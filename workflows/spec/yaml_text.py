@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from workflows.spec.source import DEEPEST, MOST_VALUES, YamlNode
 
 MOST_BYTES = 2**18  # A spec of a thousand stages is smaller.
 _BREAKS_BEFORE_1_2 = re.compile("[\x85\u2028\u2029]")  # PyYAML ends lines and comments there, YAML 1.2 does not.
+# A name and what is in its braces or brackets, where a colon should be between them; the first brace may be all that is seen.
+_COLON_MISSING = re.compile(r"\s*(?:- )?([\w.-]+) ?[{\[].*")
+EXPERIMENTS, MOST_SUGGESTED = "experiments", 3  # where a spec that is named only by its name is looked for
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
@@ -30,8 +34,9 @@ def read_yaml(path: Path) -> YamlNode:
         with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
-        where = f"(looked in {path.absolute().parent}); `cosa init` copies one to start from"
-        raise SpecError([Problem(f"no spec file {path} {where}")]) from error
+        near = _of_the_same_name(path)
+        advice = f"is it {near}?" if near else "`cosa init` copies one to start from"
+        raise SpecError([Problem(f"no spec file {path} (looked in {path.absolute().parent}); {advice}")]) from error
     except NotRegularError as error:
         raise SpecError([Problem(f"{path} is {error.kind}, not a file; expected a YAML file")]) from error
     except (OSError, ValueError) as error:  # A path with a null character is a ValueError.
@@ -46,6 +51,12 @@ def read_yaml(path: Path) -> YamlNode:
         what = f"it is {found}" if found is not None else f"byte {error.start} is part of no character"
         raise SpecError([Problem(f"{path} is no UTF-8 text: {what}; save it as UTF-8")]) from error
     return parse_yaml(text, str(path))
+
+
+def _of_the_same_name(path: Path) -> str:
+    """Return the spec files below experiments/ that a name may mean; empty if there are none."""
+    found = sorted(Path(EXPERIMENTS).rglob(f"{glob.escape(path.stem)}.yaml"))
+    return " or ".join(str(file) for file in found[:MOST_SUGGESTED])
 
 
 def parse_yaml(text: str, file: str, *, mapping: bool = True) -> YamlNode:
@@ -119,6 +130,11 @@ class _Reader:
         if mark is not None and mark.line >= len(self.lines) and error.context_mark is not None:
             mark = error.context_mark  # The end of the file says little; this is what was opened and not closed.
         message = ": ".join(part for part in (error.context, error.problem) if part)
+        if "'\\t' that cannot start any token" in message:
+            message = "a tab; indent with spaces"
+        without_colon = _COLON_MISSING.fullmatch(self.place(mark).text)
+        if without_colon is not None:
+            message += f"; a colon is missing after {without_colon[1]!r}"
         if "${" in self.place(mark).text:
             message += '; inside {...} and [...] a value with ${...} needs quotes: "${paths.data}/clips"'
         return Problem(f"invalid YAML: {message}", self.place(mark))
@@ -178,6 +194,9 @@ class _Reader:
         key: str = node.value
         if not key:
             self._fail("expected a name before the colon", node)
+        without_colon = _COLON_MISSING.fullmatch(key)
+        if without_colon is not None:
+            self._fail(f"a colon is missing after {without_colon[1]!r}", node)
         return key
 
     def _value(self, node: yaml.ScalarNode) -> Any:
