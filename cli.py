@@ -7,10 +7,8 @@ import signal
 if __name__ == "__main__":  # Ctrl-C while modules are imported would end in a traceback, or in another error of a library.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import io
 import json
 import sys
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -380,15 +378,14 @@ def _show_mistake_in_extension(error: Exception) -> None:
 def _show_usage_error(error: Exception) -> None:
     """Show wrong arguments as typer does; raise anything else again, because it is a defect and needs its traceback."""
     from workflows.terminal.streams import say
+    from workflows.terminal.usage import usage_text
 
     if isinstance(error, typer.Exit):
         raise SystemExit(error.exit_code) from None
-    show = getattr(error, "show", None)
-    if show is None:
+    text = usage_text(error)
+    if text is None:
         raise error
-    with redirect_stderr(io.StringIO()) as shown:
-        show()
-    say(shown.getvalue().rstrip("\n"))
+    say(text)
     raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 

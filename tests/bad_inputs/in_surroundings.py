@@ -150,7 +150,26 @@ SURROUNDINGS = [
         "unknown stage to force",
         ("error: --force: no stage 'tset'; did you mean 'test'?",),
         arguments=(*RUN, "--force", "tset"),
-        code=1,
+    ),
+    Case(
+        "unknown stage to select",
+        ("error: --only: no stage 'nosuch'; known: retrieval, test",),
+        arguments=(*RUN, "--only", "nosuch"),
+    ),
+    Case(
+        "no stage is selected",
+        ("error: no stage is selected by all of --until retrieval --only test; the stages are retrieval, test",),
+        arguments=(*RUN, "--until", "retrieval", "--only", "test"),
+    ),
+    Case(
+        "sweep without values",
+        ("error: --sweep epochs: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4",),
+        arguments=(*RUN, "--sweep", "epochs"),
+    ),
+    Case(
+        "unknown template",
+        ("error: no template 'own-clip'; did you mean 'own-clips'?",),
+        arguments=("init", "own-clip"),
     ),
     Case(
         "nothing recorded for the UI",
@@ -162,8 +181,7 @@ SURROUNDINGS = [
         "no such section",
         ("error: no section or field 'finetun'; did you mean 'finetune'?",),
         arguments=("schema", "finetun"),
-        code=1,
     ),
-    Case("unknown command", ("No such command 'run'.",), arguments=("run", "spec.yaml")),
+    Case("unknown command", ("No such command 'run'. Did you mean 'run-experiment'?",), arguments=("run", "spec.yaml")),
     Case("unknown option", ("No such option: --sett",), arguments=("plan", "spec.yaml", "--sett", "a=1")),
 ]

@@ -12,7 +12,7 @@ from rich.markup import escape
 from cosa.errors import UserError
 from workflows.commands.listing import header_of
 from workflows.spec.fragments import is_fragment
-from workflows.spec.problems import did_you_mean
+from workflows.spec.problems import UsageError, did_you_mean
 from workflows.terminal.console import PlainConsole, table
 
 TEMPLATES = Path(__file__).parents[1].joinpath("templates").resolve()  # In a checkout it is a link to experiments/.
@@ -37,13 +37,14 @@ def init(template: str, into: Path) -> None:
     """Copy a template and what it extends into a folder; say what was copied, what the spec needs and how to continue.
 
     Raises:
-        UserError: there is no such template, the folder is a file, or a file of the same name is there and says something else.
+        UsageError: there is no such template, or the folder is a file.
+        UserError: a file of the same name is there and says something else.
     """
     known, console = templates(), PlainConsole(soft_wrap=True)
     if template not in known:
-        raise UserError(f"no template {template!r}{did_you_mean(template, known)} (`cosa init --list` describes them)")
+        raise UsageError(f"no template {template!r}{did_you_mean(template, known)} (`cosa init --list` describes them)")
     if into.exists() and not into.is_dir():
-        raise UserError(f"--into: {into} is a file; give a folder")
+        raise UsageError(f"--into: {into} is a file; give a folder")
     spec, *extended = dict.fromkeys(_with_extended(known[template]))
     targets = {file: into / file.relative_to(TEMPLATES) for file in (spec, *extended, TEMPLATES / SCHEMA)}
     for file, target in targets.items():

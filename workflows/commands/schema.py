@@ -13,12 +13,11 @@ from rich.padding import Padding
 
 from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
-from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf
 from workflows.spec.fragments import MARK
-from workflows.spec.problems import did_you_mean
+from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.sections import (
     ClusterSection,
     DatasetSection,
@@ -57,12 +56,12 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
     """Print one section, a field wherever it is, or all sections.
 
     Raises:
-        UserError: there is no such section or field.
+        UsageError: there is no such section or field.
     """
     known = sections()
     if as_json:
         if wanted is not None and wanted not in known:
-            raise UserError(f"no section {wanted!r}{did_you_mean(wanted, known)}")
+            raise UsageError(f"no section {wanted!r}{did_you_mean(wanted, known)}")
         print(json.dumps(json_schema() if wanted is None else known[wanted].model_json_schema(), indent=2))
         return
     console = PlainConsole()
@@ -74,7 +73,7 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
     having = {name: model for name, model in known.items() if field in model.model_fields}
     if not having:
         fields = {name for model in known.values() for name in model.model_fields}
-        raise UserError(f"no section or field {wanted!r}{did_you_mean(field, [*known, *fields])}")
+        raise UsageError(f"no section or field {wanted!r}{did_you_mean(field, [*known, *fields])}")
     meanings: dict[tuple[str, str], list[str]] = {}
     for name, model in having.items():
         meanings.setdefault(_field(field, model.model_fields[field]), []).append(name)

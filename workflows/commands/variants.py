@@ -16,6 +16,7 @@ from cosa.errors import UserError
 from cosa.tasks.all_tasks import label_of
 from workflows.planning.plan import Plan
 from workflows.records.final_table import result_rows
+from workflows.spec.problems import UsageError
 from workflows.terminal.reporter import Reporter
 
 Variant = tuple[str, ...]  # It holds overrides, each NAME=VALUE.
@@ -25,21 +26,21 @@ def variants_of(sweeps: Sequence[str]) -> list[Variant]:
     """Return all combinations of the values of several `NAME=VALUE,VALUE,...`.
 
     Raises:
-        UserError: one is not of this form, or has a value twice.
+        UsageError: one is not of this form, or has a value twice.
     """
     axes: list[list[str]] = []
     for sweep in sweeps:
         name, equals, text = sweep.partition("=")
         values = _items(text) if equals and name.strip() else []
         if not values:
-            raise UserError(f"--sweep {sweep}: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4")
+            raise UsageError(f"--sweep {sweep}: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4")
         if len(set(values)) < len(values):
-            raise UserError(f"--sweep {sweep}: a value is listed twice")
+            raise UsageError(f"--sweep {sweep}: a value is listed twice")
         axes.append([f"{name.strip()}={value}" for value in values])
     names = Counter(_name(axis[0]) for axis in axes)
     for name, count in names.items():
         if count > 1:
-            raise UserError(f"--sweep {name}: it is given {count} times; list all its values in one")
+            raise UsageError(f"--sweep {name}: it is given {count} times; list all its values in one")
     return list(itertools.product(*axes))
 
 

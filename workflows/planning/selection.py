@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from cosa.errors import UserError
 from workflows.spec.experiment import Experiment
-from workflows.spec.problems import did_you_mean
+from workflows.spec.problems import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Selection:
         """Return the selected stages.
 
         Raises:
-            UserError: there is no stage of a given name, or no stage is selected.
+            UsageError: there is no stage of a given name, or no stage is selected.
         """
         chosen = set(experiment.stages)
         for option, given, reach in (
@@ -43,7 +42,7 @@ class Selection:
             if names:
                 chosen &= reach(experiment, names)
         if not chosen:
-            raise UserError(
+            raise UsageError(
                 f"no stage is selected by all of {self.as_options()}; the stages are {', '.join(experiment.stages)}"
             )
         return frozenset(chosen)
@@ -62,10 +61,10 @@ EVERYTHING = Selection()
 
 
 def check_names(option: str, names: Iterable[str], experiment: Experiment) -> None:
-    """Raise UserError if an option names a stage that does not exist."""
+    """Raise UsageError if an option names a stage that does not exist."""
     for name in names:
         if name not in experiment.stages:
-            raise UserError(f"{option}: no stage {name!r}{did_you_mean(name, experiment.stages)}")
+            raise UsageError(f"{option}: no stage {name!r}{did_you_mean(name, experiment.stages)}")
 
 
 def building_on(experiment: Experiment, names: Collection[str]) -> set[str]:

@@ -60,6 +60,12 @@ class SpecError(UserError):
         super().__init__("\n".join([*shown, *([f"and {more} more mistakes"] if more > 0 else [])]))
 
 
+class UsageError(UserError):
+    """An argument on the command line that cannot be meant, such as the name of a stage that the spec does not have."""
+
+    exit_code = 2
+
+
 def _order(problem: Problem) -> tuple[str, int, int]:
     place = problem.place
     return (place.file, place.line, place.column) if place is not None else ("", 0, 0)
