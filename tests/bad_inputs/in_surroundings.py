@@ -7,6 +7,21 @@ from tests.bad_inputs.cases import ANSWERS, CAPTIONS, QUESTIONS, SPEC, Case
 ANNOTATIONS = [
     Case("no entries", ("error: train.json holds no entries; expected at least one",), files={"train.json": "[]"}, code=1),
     Case(
+        "fewer samples than a batch of the default size",
+        (
+            "error: train.json has 4 samples, fewer than a batch of stage retrieval (64, the default); set "
+            "stages.retrieval.batch_size",
+        ),
+        spec=SPEC.replace(", batch_size: 2", ""),
+        code=1,
+    ),
+    Case(
+        "fewer samples than a batch",
+        ("error: train.json has 4 samples, fewer than a batch of stage retrieval (5); lower batch_size",),
+        overrides=("stages.retrieval.batch_size=5",),
+        code=1,
+    ),
+    Case(
         "empty file",
         ("error: train.json is empty; expected a JSON list of entries",),
         files={"train.json": ""},

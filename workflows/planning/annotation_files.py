@@ -24,7 +24,8 @@ from workflows.spec.stage_kinds import kind_of
 class AnnotationFile:
     """An annotation file and what a stage needs from it.
 
-    field: where the spec names it. covers: a captions file whose clips must all have references in this one.
+    field: where the spec names it. covers: a captions file whose clips must all have references in this one. is_default_batch:
+    whether the size of a batch is not written in the spec.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class AnnotationFile:
     field: str
     stage: str
     covers: Path | None = None
+    is_default_batch: bool = False
 
     def check_once(self, digests: FileDigests) -> None:
         """Read the file, unless its content was read before: parsing millions of captions takes many seconds.
@@ -75,10 +77,9 @@ class AnnotationFile:
 
     def _check_size(self, samples: int) -> None:
         if samples < self.use.fewest_samples:
-            raise UserError(
-                f"{self.path} has {samples} samples, fewer than a batch of stage {self.stage} ({self.use.fewest_samples}); "
-                "lower batch_size"
-            )
+            size = f"{self.use.fewest_samples}, the default" if self.is_default_batch else f"{self.use.fewest_samples}"
+            advice = f"set stages.{self.stage}.batch_size" if self.is_default_batch else "lower batch_size"
+            raise UserError(f"{self.path} has {samples} samples, fewer than a batch of stage {self.stage} ({size}); {advice}")
 
     def _check_references(self) -> None:
         references = load_references(self.path)
@@ -148,4 +149,5 @@ def annotation_files(stage: str, section: StageSection, experiment: Experiment) 
                 field=f"datasets.{read.dataset}.splits.{read.use.split}",
                 stage=stage,
                 covers=Path(captions).expanduser() if read.use.kind == "references" and captions is not None else None,
+                is_default_batch="batch_size" in type(section).model_fields and "batch_size" not in section.model_fields_set,
             )
