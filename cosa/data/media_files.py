@@ -15,6 +15,7 @@ from cosa.message_text import shown
 from cosa.regular_files import NotRegularError, open_regular
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
+SUFFIXES_SHOWN = 3  # of those that were tried for a missing file
 
 
 class PictureFile(NamedTuple):
@@ -173,5 +174,7 @@ def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str
 
 def missing(root: Path, media_id: str, suffixes: Sequence[str]) -> DataError:
     """The error that an identifier has no file."""
-    tried = " ".join(suffix for suffix in suffixes if suffix)
-    return DataError(f"{path_of(root, media_id)} is missing; tried the name as it is and with {tried}")
+    tried = [suffix for suffix in suffixes if suffix]
+    more = f" and {len(tried) - SUFFIXES_SHOWN} other suffixes" if len(tried) > SUFFIXES_SHOWN else ""
+    shown = " ".join(tried[:SUFFIXES_SHOWN])
+    return DataError(f"{path_of(root, media_id)} is missing; tried the name as it is and with {shown}{more}")

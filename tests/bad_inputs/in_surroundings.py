@@ -100,7 +100,7 @@ SURROUNDINGS = [
         (
             "missing: datasets.pictures.root: no folder {tmp}/pictures, given relative to the working directory"
             "\nerror: 1 thing is missing; nothing was run",
-            "blocked  missing: data of pictures",
+            "blocked  missing: data of dataset pictures",
         ),
         overrides=("datasets.pictures.root=pictures",),
         arguments=RUN,

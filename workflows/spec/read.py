@@ -34,8 +34,8 @@ class Missing:
     def short(self) -> str:
         """Say in a few words what is missing."""
         if self.detail:
-            return f"{self.wanted} of {self.dataset}"
-        return f"data of {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
+            return f"{self.wanted} of dataset {self.dataset}"
+        return f"data of dataset {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
 class Connections(Protocol):

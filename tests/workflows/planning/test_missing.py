@@ -23,12 +23,12 @@ def test_missing_files_block_what_needs_them(here: Path) -> None:
     assert made.missing == (f"datasets.own.splits.val: no file {here}/own/val.json{RELATIVE}",)
     blocked = {step.name: step.reason for step in made.steps if step.action == "blocked"}
     assert blocked == {
-        "own-frames": "missing: data of own",
+        "own-frames": "missing: data of dataset own",
         "retrieval": "needs own-frames",
         "test": "needs own-frames, retrieval",
     }
     check_annotations(made)  # what is not there is not read
-    with pytest.raises(UserError, match="stage own-frames has no result: missing: data of own"):
+    with pytest.raises(UserError, match="stage own-frames has no result: missing: data of dataset own"):
         made.result_of("own-frames")
 
 
@@ -72,7 +72,7 @@ def test_clips_that_annotations_name_and_nobody_has(here: Path) -> None:
     assert line.startswith(f"datasets.own.root: 2 of 3 clips that the annotations name cannot be found in {here}/own/clips: ")
     assert "'v1' (is it 'V_1.mp4'?), 'v2' (own/clips/v2 is missing; tried " in line
     assert {step.name: step.reason for step in made.steps if step.action == "blocked"} == {
-        "own-frames": "missing: clips of own",
+        "own-frames": "missing: clips of dataset own",
         "retrieval": "needs own-frames",
         "test": "needs own-frames, retrieval",
     }
