@@ -13,6 +13,10 @@ from workflows.records.mlflow_store import DATABASE, local_artifacts, local_stor
 from workflows.records.ui_pages import start_url
 from workflows.terminal.console import PlainConsole
 
+OF_MLFLOW = (
+    "starlette.middleware.wsgi is deprecated"  # how a warning begins about an import of MLflow, which nobody here can mend
+)
+
 
 def serve_ui(storage: Path, port: int) -> None:
     """Serve until Ctrl-C.
@@ -23,7 +27,7 @@ def serve_ui(storage: Path, port: int) -> None:
     if not (storage / DATABASE).is_file():
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
-    PlainConsole().print(f"MLflow UI: {start_url(f'http://127.0.0.1:{port}')}   (Ctrl-C ends it)")
+    PlainConsole().print(f"MLflow UI: {start_url(f'http://127.0.0.1:{port}')}   (Ctrl-C ends it)", soft_wrap=True)
     with subprocess.Popen(_command(port), env={**os.environ, **_settings(storage)}) as server:  # noqa: S603 - no shell
         try:
             code = server.wait()
@@ -39,7 +43,17 @@ def _command(port: int) -> list[str]:
     """Return the command that `mlflow server` would use, but for the application, which is MLflow's behind a guard."""
     root = str(Path(__file__).resolve().parents[2])
     where = ["--app-dir", root, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "uvicorn", *where, "workflows.commands.guarded_mlflow:app"]
+    quiet = ["--log-level", "warning"]  # A line for each request hides errors.
+    return [
+        sys.executable,
+        "-W",
+        f"ignore:{OF_MLFLOW}",
+        "-m",
+        "uvicorn",
+        *where,
+        *quiet,
+        "workflows.commands.guarded_mlflow:app",
+    ]
 
 
 def _settings(storage: Path) -> dict[str, str]:
@@ -51,4 +65,5 @@ def _settings(storage: Path) -> dict[str, str]:
         ARTIFACT_ROOT_ENV_VAR: local_artifacts(storage),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Jobs would need eight more processes, which nobody uses here.
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }

@@ -18,6 +18,7 @@ from tests.ports import free_port
 from tests.workflows.records.test_mlflow_store import recorded
 
 ROOT = Path(__file__).parents[3]
+PRINTED = "printed.txt"  # what the command prints, in its working directory
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
     port = free_port()
     command = [sys.executable, str(ROOT / "cli.py"), "ui", "--storage", str(storage), "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (folder / PRINTED).open("w") as printed:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -42,6 +44,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
     finally:
         process.send_signal(2)
         process.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mlflow-ui")
+def test_only_the_address_is_printed(served: tuple[str, str, Path]) -> None:
+    address, _, folder = served
+    assert requests.get(f"{address}/", timeout=30).status_code == 200
+    lines = (folder / PRINTED).read_text().splitlines()
+    assert lines == [f"MLflow UI: {address}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)"]
 
 
 def post(address: str, name: str, content: dict[str, Any], version: str = "api/2.0") -> requests.Response:
