@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from rich.live import Live
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from cosa.evaluation.metric import Metric
@@ -127,9 +128,9 @@ class Reporter:
         self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
         self.console.print(shown)
         for warning in (*plan.experiment.warnings, *notes):
-            self.console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+            self._print_wrapped(f"[yellow]note:[/] {escape(warning)}")
         for line in plan.missing:
-            self.console.print(f"[red]missing:[/] {escape(line)}", soft_wrap=True)
+            self._print_wrapped(f"[red]missing:[/] {escape(line)}")
 
     def reading(self, folder: Path, done: int, total: int) -> None:
         """Print every few seconds how many bytes of a folder of media have been read, apart from what programs parse."""
@@ -146,7 +147,7 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Print a line that should not be overlooked."""
-        self.console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+        self._print_wrapped(f"[yellow]warning:[/] {escape(text)}")
 
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
@@ -164,17 +165,31 @@ class Reporter:
 
     def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
         """Print a finished stage."""
-        self.console.print(
-            f"  [bold]{name:<{width}}[/]  [green]✓[/] {escape(summary)}  [dim]({duration(seconds)})[/]", soft_wrap=True
-        )
+        self._stage_line(name, width, f"[green]✓[/] {escape(summary)}", f"[dim]({duration(seconds)})[/]")
 
     def skipped(self, name: str, width: int, reason: str) -> None:
         """Print a skipped stage."""
-        self.console.print(f"  [bold]{name:<{width}}[/]  [green]=[/] [dim]{escape(reason)}[/]", soft_wrap=True)
+        self._stage_line(name, width, f"[green]=[/] [dim]{escape(reason)}[/]")
 
     def failed(self, name: str, width: int, seconds: float) -> None:
         """Print a failed stage."""
-        self.console.print(f"  [bold]{name:<{width}}[/]  [red]✗ failed[/]  [dim]({duration(seconds)})[/]")
+        self._stage_line(name, width, "[red]✗ failed[/]", f"[dim]({duration(seconds)})[/]")
+
+    def _stage_line(self, name: str, width: int, what: str, took: str = "") -> None:
+        """Print a line about a stage. Where a terminal is too narrow, `what` goes on in the next line, below itself."""
+        cells = [f"  [bold]{name:<{width}}[/]", what, *([took] if took else [])]
+        if not self.console.is_terminal:
+            self.console.print("  ".join(cells), soft_wrap=True)
+            return
+        line = Table.grid(padding=(0, 2))
+        for cell in cells:
+            line.add_column(no_wrap=cell != what, overflow="fold")
+        line.add_row(*cells)
+        self.console.print(line)
+
+    def _print_wrapped(self, text: str) -> None:
+        """Print a text in rich's markup. A terminal shows it in lines that break between words."""
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
     def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print the trials of a sweep, the best first: values of the swept fields, the best deciding metric, and its step."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import textwrap
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import TextIO
 
 from workflows.spec.secrets import Secrets
@@ -15,9 +17,22 @@ from workflows.terminal.plain_text import printable
 def say(text: str) -> None:
     """Print to standard error, without secrets and control characters. Where nothing can be printed, the exit code remains."""
     try:
-        print(printable(Secrets.of_process().hide(text)), file=sys.stderr, flush=True)
+        shown = printable(Secrets.of_process().hide(text))
+        print(wrapped(shown, get_terminal_size().columns) if sys.stderr.isatty() else shown, file=sys.stderr, flush=True)
     except OSError:
         leave_broken(sys.stderr)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break long lines between words. Indented lines stay as they are: they show commands, or lines of files."""
+    lines = (line if line.startswith(" ") else _between_words(line, width) for line in text.split("\n"))
+    return "\n".join(lines)
+
+
+def _between_words(line: str, width: int) -> str:
+    return textwrap.fill(
+        line, width, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def leave_broken(output: TextIO) -> None:

@@ -1,0 +1,38 @@
+"""Lines of a run, on narrow terminals and in files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from workflows.terminal.console import PlainConsole
+from workflows.terminal.reporter import Reporter
+
+
+def printed(print_with: Callable[[Reporter], None], *, width: int, terminal: bool) -> str:
+    file = io.StringIO()
+    print_with(Reporter(PlainConsole(file, width=width, force_terminal=terminal, color_system=None)))
+    return file.getvalue()
+
+
+SUMMARY = "sweep done: lr-0.0001 is the best of 3"
+
+
+def test_a_finished_stage_breaks_between_words() -> None:
+    assert printed(lambda reporter: reporter.finished("answers", 8, 22.0, SUMMARY), width=45, terminal=True).splitlines() == [
+        "  answers   ✓ sweep done: lr-0.0001  (22.0 s)",
+        "            is the best of 3                 ",
+    ]
+
+
+def test_a_line_of_a_file_does_not_break() -> None:
+    said = printed(lambda reporter: reporter.finished("answers", 8, 22.0, SUMMARY), width=45, terminal=False)
+    assert said == f"  answers   ✓ {SUMMARY}  (22.0 s)\n"
+    assert printed(lambda reporter: reporter.skipped("a", 1, "done"), width=45, terminal=False) == "  a  = done\n"
+    assert printed(lambda reporter: reporter.failed("a", 1, 2.0), width=45, terminal=False) == "  a  ✗ failed  (2.0 s)\n"
+
+
+def test_a_warning_breaks_on_a_terminal_only() -> None:
+    text = "the disk is almost full"
+    assert printed(lambda reporter: reporter.warn(text), width=22, terminal=True).split("\n")[1:] == ["almost full", ""]
+    assert printed(lambda reporter: reporter.warn(text), width=22, terminal=False) == f"warning: {text}\n"
