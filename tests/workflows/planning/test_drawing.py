@@ -39,6 +39,7 @@ def test_all_fields_that_changed_are_shown(here: Path) -> None:
     expected = ("spec changed: stages.test.rerank 50 -> 3", "spec changed: stages.test.beam_size 3 -> 7")
     assert set(step.changes) == set(expected)
     assert step.reason.endswith("and 1 more")
+    assert "and 1 more" not in shown(made)  # The next line shows that one.
     assert all(change.removeprefix("spec changed: ") in shown(made) for change in step.changes)
 
 
