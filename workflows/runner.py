@@ -375,13 +375,11 @@ def _show_addresses(plan: Plan, reporter: Reporter, comparison: Comparison | Non
     results = [plan.result_of(step.name).parents[1] for step in plan.steps if step.fingerprint is not None]
     folders = list(dict.fromkeys(folder for folder in results if folder.is_dir())) or [plan.storage.folder]
     reporter.print(f"\nResults:   {escape(', '.join(map(str, folders)))}")
-    ui = "" if is_server else f"   (first: {ui_command(plan.experiment)})"
-    if experiment_id is None:
-        reporter.print(f"MLflow:    {start_url(base)}{ui}")
-    else:
-        reporter.print(f"MLflow:    {experiment_url(base, experiment_id)}{ui}")
-        if comparison is not None:
-            reporter.print(f"Compare:   {comparison_url(base, experiment_id, comparison.key)}")
+    reporter.print(f"MLflow:    {start_url(base) if experiment_id is None else experiment_url(base, experiment_id)}")
+    if experiment_id is not None and comparison is not None:
+        reporter.print(f"Compare:   {comparison_url(base, experiment_id, comparison.key)}")
+    if not is_server:
+        reporter.print(f"           (first: {ui_command(plan.experiment)})")
 
 
 def ui_command(experiment: Experiment) -> str:
