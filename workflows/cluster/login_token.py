@@ -54,7 +54,8 @@ def token_command() -> str:
     """Say how to print the token, with the `ray` command of this environment."""
     program = Path(sys.executable).with_name("ray")
     here = Path.cwd()
-    return f"{shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))} get-auth-token"
+    shown = shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
+    return f"`{shown} get-auth-token` prints it"
 
 
 def _create(path: Path) -> None:

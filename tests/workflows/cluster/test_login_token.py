@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
-from workflows.cluster.login_token import protect_token
+from workflows.cluster.login_token import protect_token, token_command
 
 NOBODY = 65534
 
@@ -92,3 +92,9 @@ def test_a_home_that_is_no_folder_is_reported(token: Path, monkeypatch: pytest.M
     token.parent.write_text("in the way")
     with pytest.raises(UserError, match=r"login token cannot be kept from other users \(.*\); name a file of your own"):
         protect_token(print, create=True)
+
+
+def test_how_to_print_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "my env" / "python"))
+    monkeypatch.chdir(tmp_path)
+    assert token_command() == "`'my env/ray' get-auth-token` prints it"
