@@ -35,7 +35,7 @@ def test_addresses_have_lines_of_their_own(
     Path("spec.yaml").write_text(SPEC)
     experiment = load_spec(Path("spec.yaml"))
     printed: list[str] = []
-    plan: Any = SimpleNamespace(experiment=experiment, storage=SimpleNamespace(folder=Path("storage/bad")))
+    plan: Any = SimpleNamespace(experiment=experiment, storage=SimpleNamespace(folder=Path("storage/bad")), steps=())
     reporter: Any = SimpleNamespace(print=printed.append)
     runner._show_addresses(plan, reporter, None, experiment_id)
     assert printed[0] == "\nResults:   storage/bad"
