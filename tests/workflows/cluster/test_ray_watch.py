@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,8 @@ import pytest
 from tests.ports import free_port
 from workflows.cluster import ray_watch
 from workflows.cluster.ray_watch import RayLostInterrupt, RayWatch, Unreachable
+
+Watch = Callable[..., RayWatch]
 
 # A process with a child that outlives it, as a raylet's workers do for some seconds.
 PARENT = "import subprocess, time; subprocess.Popen(['sleep', '100']); time.sleep(100)"
@@ -28,8 +30,18 @@ def raylet() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def watch(process: subprocess.Popen[bytes], folder: Path, *, waits: bool = True) -> RayWatch:
-    return RayWatch({"raylet": psutil.Process(process.pid)}, folder, lambda: None, lambda: waits)
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Start a watch, which ends with the test in any case: its interrupts would end pytest itself."""
+    made: list[RayWatch] = []
+
+    def start(process: subprocess.Popen[bytes], folder: Path, *, waits: bool = True) -> RayWatch:
+        made.append(RayWatch({"raylet": psutil.Process(process.pid)}, folder, lambda: None, lambda: waits))
+        return made[-1]
+
+    yield start
+    for watched in made:
+        watched.end()
 
 
 def wait_for_reason(watched: RayWatch) -> str:
@@ -40,7 +52,7 @@ def wait_for_reason(watched: RayWatch) -> str:
     return reason
 
 
-def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[bytes], tmp_path: Path, watch: Watch) -> None:
     handler = signal.getsignal(ray_watch.SIGNAL)
     watched = watch(raylet, tmp_path)
     (child,) = psutil.Process(raylet.pid).children()
@@ -48,8 +60,8 @@ def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[
     time.sleep(2 * ray_watch.POLL_SECONDS)
     raylet.kill()
     with pytest.raises(RayLostInterrupt):
-        time.sleep(10)
-    assert time.monotonic() - started < 5
+        time.sleep(60)
+    assert time.monotonic() - started < 50  # Python may have ignored the first interrupt, but not all of them.
     assert watched.reason() == (
         f"Ray's process raylet ({raylet.pid}) was ended by SIGKILL (the kernel does that when memory runs out: see dmesg), and "
         "Ray cannot work without it"
@@ -63,7 +75,7 @@ def test_what_waits_is_interrupted_when_a_process_ends(raylet: subprocess.Popen[
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_python_ignores_is_raised_again(
-    raylet: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raylet: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: Watch
 ) -> None:
     class WaitsAtItsEnd:
         def __del__(self) -> None:
@@ -75,11 +87,11 @@ def test_what_python_ignores_is_raised_again(
     thing = WaitsAtItsEnd()
     del thing
     with pytest.raises(RayLostInterrupt):
-        time.sleep(10)
+        time.sleep(60)
     watched.end()
 
 
-def test_other_work_continues(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_other_work_continues(raylet: subprocess.Popen[bytes], tmp_path: Path, watch: Watch) -> None:
     watched = watch(raylet, tmp_path, waits=False)
     raylet.terminate()
     time.sleep(4 * ray_watch.POLL_SECONDS)
@@ -87,7 +99,7 @@ def test_other_work_continues(raylet: subprocess.Popen[bytes], tmp_path: Path) -
     watched.end()
 
 
-def test_a_folder_that_is_removed_is_named(raylet: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_is_named(raylet: subprocess.Popen[bytes], tmp_path: Path, watch: Watch) -> None:
     folder = tmp_path / "session"
     folder.mkdir()
     watched = watch(raylet, folder, waits=False)
