@@ -20,6 +20,7 @@ from workflows.cluster.nodes import Node, alive_nodes
 from workflows.cluster.ray_private import init_ray
 from workflows.cluster.ray_watch import RayLostError, RayLostInterrupt, RayWatch, watch_ray
 from workflows.cluster.shipping import job_brings_program, packed_program
+from workflows.spec.scaling import workers_without_gpus
 from workflows.spec.sections import ClusterSection
 
 LONG_SECONDS = 20.0  # After so long a note says what is waited for.
@@ -220,7 +221,7 @@ class Cluster:
         if wanted != "auto":
             workers = wanted
         else:
-            workers = int(gpus / gpu_share) if gpu_share else min(2, max(1, cpus // self.section.cpus_per_worker))
+            workers = int(gpus / gpu_share) if gpu_share else workers_without_gpus(cpus, self.section.cpus_per_worker)
         minimum = self.section.min_workers if stage_workers is None else None
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
         _require_room(needed, nodes)

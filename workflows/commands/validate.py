@@ -10,6 +10,7 @@ from rich.markup import escape
 from workflows.spec.fragments import is_fragment
 from workflows.spec.load import load_spec
 from workflows.spec.problems import SpecError
+from workflows.spec.scaling import batch_problems
 from workflows.terminal.reporter import Reporter
 
 
@@ -28,6 +29,9 @@ def validate(specs: Sequence[Path], overrides: Sequence[str]) -> None:
             experiment = load_spec(spec, overrides)
         except SpecError as error:
             problems += error.problems
+            continue
+        if found := list(batch_problems(experiment, experiment.stages)):
+            problems += found
             continue
         stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
         reporter.print(f"[green]ok[/] {escape(str(spec))}: {stages}")

@@ -21,7 +21,7 @@ from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
 from workflows.spec.reads import datasets_read
-from workflows.spec.scaling import check_batches
+from workflows.spec.scaling import batch_problems
 from workflows.spec.stage_kinds import kind_of
 
 
@@ -221,7 +221,8 @@ def check_inputs(plan: Plan) -> None:
     Raises:
         UserError: for the first mistake.
     """
-    check_batches(plan.experiment.section.cluster, {step.name: step.section for step in plan.to_run})
+    for problem in batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run}):
+        raise UserError(str(problem))
     check_annotations(plan)
 
 

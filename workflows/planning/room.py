@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 
 from workflows.planning.step import Step
+from workflows.spec.machine import cores
 from workflows.spec.sections import ClusterSection
 from workflows.spec.stage_kinds import kind_of
 
@@ -14,13 +14,17 @@ def lacking_room(cluster: ClusterSection, steps: Iterable[Step]) -> Iterator[str
     """Yield a line for each number of workers that does not fit. What a cluster has is only known when it is joined."""
     if cluster.address != "local":
         return
-    cores = cluster.cpus or os.cpu_count() or 1
+    available = cluster.cpus or cores()
     for field, workers in dict.fromkeys(found for step in steps if (found := _workers_of(step, cluster)) is not None):
         needed = workers * cluster.cpus_per_worker
-        if needed > cores:
-            has = f"cluster.cpus is {cores}" if cluster.cpus else f"this machine has {cores} core{'s' if cores > 1 else ''}"
-            fitting = cores // cluster.cpus_per_worker
-            advice = f"lower it to {fitting}, or leave it out" if fitting else f"lower cluster.cpus_per_worker to {cores}"
+        if needed > available:
+            has = (
+                f"cluster.cpus is {available}"
+                if cluster.cpus
+                else f"this machine has {available} core{'s' if available > 1 else ''}"
+            )
+            fitting = available // cluster.cpus_per_worker
+            advice = f"lower it to {fitting}, or leave it out" if fitting else f"lower cluster.cpus_per_worker to {available}"
             count = f"{workers} workers" if workers > 1 else "a worker"
             yield f"{field}: {count} x {cluster.cpus_per_worker} CPU need {needed} cores, but {has}; {advice}"
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES
+from workflows.spec.experiment import Experiment
+from workflows.spec.machine import cores, may_have_gpus
+from workflows.spec.place import FieldPath
+from workflows.spec.problems import Problem
 from workflows.spec.sections import ClusterSection, StageSection
 from workflows.spec.stage_kind import Report
 from workflows.spec.stage_kinds import kind_of
@@ -29,23 +33,50 @@ def batch_problem(size: int, objectives: tuple[str, ...], workers: int, parts: i
     return next((problem for problem in problems if problem is not None), None)
 
 
+def workers_without_gpus(cpus: int, cpus_per_worker: int) -> int:
+    """Return how many workers `cluster.workers: auto` stands for where there are no GPUs."""
+    return min(2, max(1, cpus // cpus_per_worker))
+
+
+def _known_workers(cluster: ClusterSection) -> int | None:
+    """Return the number of workers of a stage that does not say it; None if only the cluster tells."""
+    wanted = cluster.max_workers or cluster.workers
+    if wanted != "auto":
+        return wanted
+    uses_gpus = cluster.gpus_per_worker not in (0, "auto") or (cluster.gpus_per_worker == "auto" and may_have_gpus())
+    if cluster.address != "local" or uses_gpus:
+        return None
+    return workers_without_gpus(cluster.cpus or cores(), cluster.cpus_per_worker)
+
+
 def check_batch(name: str, section: StageSection, workers: int) -> None:
     """Raise UserError if the global batches of a stage cannot be split over the workers, and on each worker into the parts that
     it accumulates, so that every objective works."""
+    for path, problem in _indivisible(name, section, workers):
+        raise UserError(f"{'.'.join(map(str, path))}: {problem}")
+
+
+def _indivisible(name: str, section: StageSection, workers: int) -> Iterator[tuple[FieldPath, str]]:
+    """Yield the fields of global batches of a stage that cannot be split over the workers, and why."""
     for field, size, objectives, parts in kind_of(section).batches(section):
         problem = batch_problem(size, objectives, workers, parts)
         if problem is not None:
-            raise UserError(f"stages.{name}.{'.'.join(map(str, field))}: {problem}")
+            yield ("stages", name, *field), problem
 
 
-def check_batches(cluster: ClusterSection, stages: Mapping[str, StageSection]) -> None:
-    """Call `check_batch` for all stages that will run, before the first one does. The number of workers is that of the spec, or
-    one where it follows from the cluster. Trials of a sweep may have other batches; those are checked when the sweep starts."""
+def batch_problems(experiment: Experiment, stages: Mapping[str, StageSection]) -> Iterator[Problem]:
+    """Yield the batches of stages that the workers cannot split.
+
+    Where only the cluster tells how many workers there will be, batches are checked for one. Trials of a sweep may have other
+    batches; those are checked when the sweep starts.
+    """
     for name, stage in stages.items():
         if {"batch_size", "accumulate"}.intersection(kind_of(stage).swept(stage)):
             continue
-        workers = kind_of(stage).workers(stage) or cluster.max_workers or cluster.workers
-        check_batch(name, stage, 1 if workers == "auto" else workers)
+        workers = kind_of(stage).workers(stage) or _known_workers(experiment.section.cluster) or 1
+        for path, problem in _indivisible(name, stage, workers):
+            place = experiment.source.find(path) if experiment.source is not None else None
+            yield Problem(f"{'.'.join(map(str, path))}: {problem}", place)
 
 
 def check_elastic(cluster: ClusterSection, stages: Mapping[str, StageSection], report: Report) -> None:

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import app
 from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, load, plan
+from workflows.commands.validate import validate
 from workflows.planning.plan import check_inputs
+from workflows.spec import machine, scaling
 from workflows.spec.problems import SpecError
 
 
@@ -80,7 +84,7 @@ def test_none_of_it_changes_a_result(overrides: tuple[str, ...]) -> None:
         (("cluster.workers=3",), r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 3 workers; choose a"),
         (("stages.retrieval.workers=3",), r"stages.retrieval.batch_size: 2 cannot be split evenly over 3 workers"),
         (
-            (*ONLY_MLM, "stages.pretrain.accumulate=3"),
+            (*ONLY_MLM, "stages.pretrain.accumulate=3", "cluster.cpus=1"),
             r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 1 worker with accumulate: 3",
         ),
     ],
@@ -95,3 +99,52 @@ def test_batches_of_stages_that_do_not_run_and_of_trials_are_not() -> None:
     changed = plan("cluster.workers=3", "stages.retrieval.sweep.batch_size=[3, 6]")
     assert [step.name for step in changed.to_run][:1] == ["retrieval"]
     check_inputs(changed)
+
+
+ODD = "stages.pretrain.corpora.1.batch_size=3"
+ONE_CORE = "cluster.cpus=1"
+
+
+@pytest.fixture
+def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GPU_DEVICES", ())
+    monkeypatch.setattr(scaling, "cores", lambda: 8)
+
+
+def test_the_number_of_workers_of_a_machine_without_gpus_is_known(no_gpus: None) -> None:
+    with pytest.raises(UserError, match=r"^--set .*: stages.pretrain.corpora.1.batch_size: 3 cannot be split evenly over 2"):
+        check_inputs(plan(ODD))
+    spec = Path("spec.yaml")
+    spec.write_text(spec.read_text().replace("batch_size: 2", "batch_size: 3", 1))
+    line = spec.read_text()[: spec.read_text().index("batch_size: 3")].count("\n") + 1
+    with pytest.raises(UserError, match=rf"^spec.yaml:{line}:\d+: stages.pretrain.corpora.0.batch_size: 3 cannot be split"):
+        check_inputs(plan())
+    with pytest.raises(SpecError, match=rf"^spec.yaml:{line}:\d+: stages.pretrain.corpora.0.batch_size: 3 cannot be split"):
+        validate([spec], [])
+    assert isinstance(CliRunner().invoke(app, ["plan", "spec.yaml"]).exception, UserError)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [ONE_CORE, "cluster.cpus_per_worker=8", "cluster.address=auto", "cluster.gpus_per_worker=1", "cluster.workers=3"],
+)
+def test_what_splits_and_what_only_the_cluster_tells_is_no_problem(override: str, no_gpus: None) -> None:
+    check_inputs(plan(ODD, "stages.pretrain.corpora.0.batch_size=3", "stages.retrieval.batch_size=3", override))
+
+
+def test_a_gpu_leaves_the_number_of_workers_open(no_gpus: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "GPU_DEVICES", (tmp_path,))
+    check_inputs(plan(ODD))
+    with pytest.raises(UserError, match="over 2 workers"):
+        check_inputs(plan(ODD, "cluster.gpus_per_worker=0"))
+
+
+@pytest.mark.parametrize(("quota", "count"), [("max 100000", 8), ("300000 100000", 3), ("50000 100000", 1), (None, 8)])
+def test_a_container_has_the_cores_of_its_quota(
+    quota: str | None, count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    assert machine.cores() == count
