@@ -1,6 +1,6 @@
 """What all settings are made of: pydantic models, which specs are checked with. No torch here."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -73,6 +73,11 @@ def with_fields(section: Any, *settings: Any) -> Any:
         if (field := redefined_field(one, section)) is not None:
             raise UserError(f"{one.__name__}: {field!r} is a field of the stage already; give yours another name")
     return create_model(section.__name__, __base__=(section, *lacking), __doc__=section.__doc__)
+
+
+def fields_of(settings: Iterable[type[BaseModel]]) -> set[str]:
+    """Names of the fields of all of these settings."""
+    return {field for one in settings for field in one.model_fields}
 
 
 def redefined_field(settings: type[Section], other: type[Section]) -> str | None:

@@ -7,6 +7,12 @@ from pydantic import Field, PositiveInt
 from cosa.section import Section
 
 
+class AnswerLength(Section):
+    """How much of an answer the model reads or writes."""
+
+    max_answer_tokens: int = Field(10, ge=3, description="longest answer, tokens")
+
+
 class ClipSettings(Section):
     """What of a clip or image the model sees."""
 
@@ -19,7 +25,6 @@ class ClipSettings(Section):
         "none", description="none: resize to a square; crop_flip: random resized crop and flip, centre crop in evaluation"
     )
     max_text_tokens: int = Field(40, ge=4, description="longest caption or question, tokens")
-    max_answer_tokens: int = Field(10, ge=3, description="longest answer, tokens")
 
     @property
     def frames_in_evaluation(self) -> int:

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from cosa.data.clip_settings import AnswerLength
 from cosa.section import Probability, Section
 
 
@@ -31,7 +32,7 @@ class CaptionModellingSettings(Section):
     captioning_probability: float = Field(0.6, gt=0, le=1, description="share of tokens masked for captioning")
 
 
-class AnswerModellingSettings(Section):
+class AnswerModellingSettings(AnswerLength):
     """Configures question answering."""
 
     answer_probability: float = Field(0.99, gt=0, le=1, description="share of answer tokens masked for question answering")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cosa.evaluation.metric import Metric
-from cosa.section import Section, redefined_field
+from cosa.section import Section, fields_of, redefined_field
 from cosa.table import Table
 from cosa.tasks.captioning import Captioning, CaptioningSettings, CaptioningTraining
 from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringEvaluation, QuestionAnsweringSettings
@@ -40,6 +40,12 @@ def all_metrics() -> Iterator[Metric]:
         yield from task.metrics
 
 
+def all_settings() -> Iterator[type[Section]]:
+    """The settings of all tasks: a stage reads those of its own tasks only."""
+    for task in TASKS.values():
+        yield from (task.settings, task.training_settings, task.evaluation_settings)
+
+
 def label_of(name: str) -> str:
     """What people call a metric; its name, if it has no other. A task before it, as in `retrieval/text_to_video_r1`, stays."""
     task, slash, own = name.rpartition("/")
@@ -63,8 +69,7 @@ class EvaluationSettings(RetrievalSettings, CaptioningSettings, QuestionAnswerin
 
 def evaluation_fields(tasks: Iterable[Task[Any]]) -> set[str]:
     """Fields that evaluation takes from the training of its checkpoint, where it does not say otherwise itself."""
-    settings: list[type[Section]] = [EvaluationSettings, *(task.settings for task in tasks)]
-    return {field for one in settings for field in one.model_fields}
+    return fields_of([EvaluationSettings, *(task.settings for task in tasks)])
 
 
 class FinetuningSwitches(CaptioningTraining):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from cosa.data.annotation_use import AnnotationUse
+from cosa.data.clip_settings import AnswerLength
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from cosa.section import Section
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 FEWEST_ANSWERS = 4  # of a question, for the soft accuracy: it leaves one person out and counts to three
 
 
-class QuestionAnsweringSettings(TaskSettings):
+class QuestionAnsweringSettings(TaskSettings, AnswerLength):
     """How answers are judged."""
 
     soft_accuracy: bool = Field(

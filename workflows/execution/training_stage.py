@@ -13,8 +13,10 @@ from pydantic import Field, model_validator
 
 from cosa.checksums import CHECKSUMS
 from cosa.evaluation.metric import Metric
-from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.section import no_effect
+from cosa.objectives.all_objectives import OBJECTIVES, settings_of
+from cosa.objectives.objective_settings import ObjectiveSettings
+from cosa.section import Section, fields_of, no_effect
+from cosa.tasks.all_tasks import all_settings
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
@@ -122,6 +124,10 @@ class TrainingKind(StageKind[T]):
         is_judged = section.sweep is not None or self.validation(section) is not None
         return self.measured(section)[0] if is_judged else None
 
+    def settings_read(self, section: T) -> Iterable[type[Section]]:
+        """Yield the settings of what it trains. Trials of a sweep may train other objectives than the stage."""
+        yield from settings_of(OBJECTIVES if section.sweep is not None else self.objectives(section))
+
     # -- as a kind of stage --------------------------------------------------------------------------------------------
 
     def reads(self, section: T, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
@@ -142,6 +148,11 @@ class TrainingKind(StageKind[T]):
             name = section.sweep.metric or chosen.name
             changes["sweep"] = section.sweep.model_copy(update={"metric": name, "mode": chosen.mode})
         return section.model_copy(update=changes)
+
+    def unused(self, section: T) -> Collection[str]:
+        """Return the fields of objectives and tasks that it does not train."""
+        always = fields_of([TrainSection]) - fields_of([ObjectiveSettings])
+        return fields_of([*settings_of(OBJECTIVES), *all_settings()]) - always - fields_of(self.settings_read(section))
 
     def check(self, name: str, section: T, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report ways to save memory that cannot be used or combined, batches that are too small, and wrong sweeps."""

@@ -109,7 +109,10 @@ def _is_no_effect(model: type[BaseModel], name: str) -> bool:
 def fields_with_effect(section: StageSection, dumped: dict[str, Any]) -> dict[str, Any]:
     """Return those of a stage's fields, as data, that affect its result. section: of the same kind of stage."""
     model = type(section)
-    found = {k: v for k, v in dumped.items() if k not in model.model_fields or not _is_no_effect(model, k)}
+    unused = kind_of(section).unused(section)
+    found = {
+        k: v for k, v in dumped.items() if k not in unused and (k not in model.model_fields or not _is_no_effect(model, k))
+    }
     if isinstance(found.get("sweep"), dict):
         found["sweep"] = {k: v for k, v in found["sweep"].items() if k != "max_concurrent"}
     return found

@@ -110,6 +110,12 @@ class StageKind(ABC, Generic[S]):
         del section
         return True
 
+    def unused(self, section: S) -> Collection[str]:
+        """Return fields that nothing reads, because they belong to something that the section does not ask for. They change no
+        result, so they stay out of its fingerprint."""
+        del section
+        return ()
+
     def version_of(self, section: S) -> int:
         """Return the version of the computation that the section asks for."""
         del section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, field_validator
 from cosa.checkpoints.locate import locate
 from cosa.checkpoints.settings import SETTINGS, read_settings
 from cosa.errors import UserError
-from cosa.section import OneOf, no_effect, with_fields
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
+from cosa.section import OneOf, fields_of, no_effect, with_fields
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, all_settings, evaluation_fields, misplaced
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
@@ -81,6 +81,15 @@ class Evaluate(StageKind[EvaluateSection]):
             names = evaluation_fields(TASKS[task] for task in section.tasks) - section.model_fields_set
             changes |= {name: settings[name] for name in names if name in settings}
         return _with(section, changes)
+
+    def unused(self, section: EvaluateSection) -> Collection[str]:
+        """Return the fields of other tasks, and the split of baselines that need none."""
+        tasks = [TASKS[name] for name in section.tasks]
+        unused = fields_of(all_settings()) - fields_of(
+            own for task in tasks for own in (task.settings, task.evaluation_settings)
+        )
+        needs_split = any(task.baseline_annotations(section, section.baseline_split) for task in tasks)
+        return unused if needs_split else {*unused, "baseline_split"}
 
     def reads(self, section: EvaluateSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield pictures and annotations of the split, annotations of the baseline's split, and the checkpoint."""

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.section import OneOf, with_fields
+from cosa.section import OneOf, Section, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
@@ -88,6 +88,11 @@ class Finetune(TrainingKind[FinetuneSection]):
     def objectives(self, section: FinetuneSection) -> set[str]:
         """Return those of the task."""
         return set(TASKS[section.task].objectives(section))
+
+    def settings_read(self, section: FinetuneSection) -> Iterable[type[Section]]:
+        """Yield those of the task, too."""
+        task = TASKS[section.task]
+        yield from (*super().settings_read(section), task.settings, task.training_settings)
 
     def corpora(
         self, section: FinetuneSection, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour

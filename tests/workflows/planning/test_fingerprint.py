@@ -39,6 +39,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "datasets.pictures.splits.unused=x.json",
         "datasets.pictures.max_pixels=1000",
         "stages.own-frames.seconds_per_clip=5",
+        "stages.pretrain.mlm_probability=0.3",  # It trains itc and cap.
+        "stages.test.beam_size=5",  # It evaluates retrieval, as the next ones do.
+        "stages.test.caption_metrics=[cider]",
+        "stages.test.baseline_split=spare",
+        "stages.captions.rerank=3",
+        "stages.captions.video_to_text=true",
     ],
 )
 def test_fields_without_effect_run_nothing_again(override: str, here: Path) -> None:
@@ -53,6 +59,45 @@ def test_what_saves_memory_only_has_no_effect() -> None:
         for fields in ({}, {"accumulate": 4, "sharding": "fsdp"}, {"ema_decay": 0.9})
     )
     assert result_fields(plain) == result_fields(saving) != result_fields(averaged)
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "retrieval": {"rerank": 3, "itm_ratio": 0.3, "label_smoothing": 0.2, "max_text_tokens": 9, "train_frames": 2},
+    "captioning": {"beam_size": 5, "caption_metrics": ["cider"], "captioning_probability": 0.5, "self_critical": True},
+    "question_answering": {"max_answer_tokens": 5, "answer_probability": 0.5, "soft_accuracy": True},
+}
+FOREIGN: dict[str, dict[str, Any]] = {
+    "retrieval": {
+        "max_answer_tokens": 5,
+        "beam_size": 5,
+        "caption_metrics": ["cider"],
+        "captioning_probability": 0.5,
+        "answer_probability": 0.5,
+    },
+    "captioning": {"rerank": 3, "itm_ratio": 0.3, "label_smoothing": 0.2, "answer_probability": 0.5, "mlm_probability": 0.2},
+    "question_answering": {"rerank": 3, "beam_size": 5, "caption_metrics": ["cider"], "itm_ratio": 0.3},
+}
+
+
+@pytest.mark.parametrize("task", FOREIGN)
+def test_fields_of_other_tasks_have_no_effect_on_finetuning(task: str) -> None:
+    def identity(**fields: Any) -> dict[str, Any]:
+        plain = {"kind": "finetune", "task": task, "dataset": "own", "epochs": 1}
+        return result_fields(FinetuneSection.model_validate({**plain, **fields}))
+
+    assert identity(**FOREIGN[task]) == identity()
+    for name, value in OWN[task].items():
+        assert identity(**{name: value}) != identity()
+
+
+def test_constants_of_objectives_that_only_some_trials_train_have_an_effect() -> None:
+    """The stage's own would be self-critical training, which masks nothing; one of its trials masks captions."""
+    plain = {"kind": "finetune", "task": "captioning", "dataset": "own", "epochs": 1, "self_critical": True}
+    masking = {**plain, "captioning_probability": 0.5}
+    assert result_fields(FinetuneSection.model_validate(plain)) == result_fields(FinetuneSection.model_validate(masking))
+    sweep = {"sweep": {"self_critical": [False, True]}}
+    one, other = (FinetuneSection.model_validate({**fields, **sweep}) for fields in (plain, masking))
+    assert result_fields(one) != result_fields(other)
 
 
 def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:
@@ -99,7 +144,7 @@ EFFECTS = {
     "stages.pretrain.corpora.0.steps": "pretrain",
     "stages.retrieval.batch_size": "retrieval",
     "stages.retrieval.train_frames": "retrieval",
-    "stages.test.beam_size": "test",
+    "stages.test.rerank": "test",
 }
 
 
