@@ -54,6 +54,11 @@ class VisionConfig(Section):
         """`drop_path_rate`, or the family's where it is left out."""
         return self.family.stochastic_depth if self.drop_path_rate is None else self.drop_path_rate
 
+    @property
+    def learning_rate_of_weights(self) -> float | None:
+        """The peak learning rate that its pretrained weights want; None if it is that of the rest of the model."""
+        return self.family.pretrained_learning_rate if self.pretrained else None
+
     @model_validator(mode="after")
     def _sizes_of_the_family(self) -> "VisionConfig":
         self.family.check(self)

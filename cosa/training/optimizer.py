@@ -51,10 +51,9 @@ def _part_of(name: str, settings: OptimizerSettings) -> str:
 
 def _peak_rates(model: COSA, settings: OptimizerSettings) -> dict[str, float]:
     """Peak learning rate of each part of the model."""
-    vision = model.config.vision
-    of_family = vision.family.pretrained_learning_rate if vision.pretrained else None
+    of_weights = model.config.vision.learning_rate_of_weights
     return {
-        "vision": settings.vision_learning_rate or of_family or settings.learning_rate,
+        "vision": settings.vision_learning_rate or of_weights or settings.learning_rate,
         "new": settings.new_learning_rate or settings.learning_rate,
         "other": settings.learning_rate,
     }

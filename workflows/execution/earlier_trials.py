@@ -19,6 +19,7 @@ from workflows.execution.training_stage import TrainSection
 from workflows.execution.trials import DONE, Trial, TrialBook
 from workflows.execution.whereabouts import WORKERS_FILE
 from workflows.planning.fingerprint import Basis, digest_of_identity, identity_of, result_fields
+from workflows.planning.implied import initial_model
 from workflows.planning.plan import digests_in
 from workflows.results.layout import CHECKPOINT_FOLDER, PARTIAL, RAY_FOLDER, TRIALS_FOLDER, TRIALS_TABLE
 from workflows.results.locks import HeldError, exclusive, shared
@@ -34,13 +35,15 @@ def identify(context: Context, trials: list[Trial]) -> None:
     assert section.sweep is not None
     digests = digests_in(plan.storage)
     basis = Basis(plan.experiment, digests, dict(context.step.inputs))
-    base = identity_of(replace(context.step, section=section.model_copy(update={"sweep": None})), basis)
+    alone = section.model_copy(update={"sweep": None})
+    base = identity_of(replace(context.step, section=alone), basis)
     digests.save()
     judged = {"metric": section.sweep.metric, "scheduler": section.sweep.scheduler}
-    plain = section.model_dump(exclude={"sweep"})
+    plain, model = section.model_dump(exclude={"sweep"}), initial_model(section, plan.experiment)
+    named = result_fields(alone, model).keys() - base["section"].keys()  # They only name what is read.
     for trial in trials:
-        fields = result_fields(type(section).model_validate({**plain, **trial.parameters}))
-        own = {name: fields[name] for name in {**base["section"], **trial.parameters} if name in fields}
+        fields = result_fields(type(section).model_validate({**plain, **trial.parameters}), model)
+        own = {name: value for name, value in fields.items() if name not in named}
         trial.identity = digest_of_identity({**base, "section": {**base["section"], **own}, **judged})
 
 

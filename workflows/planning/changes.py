@@ -7,27 +7,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from workflows.planning.fingerprint import fields_with_effect, result_fields, without_names
+from workflows.planning.implied import initial_model
 from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
+from workflows.spec.experiment import Experiment
 from workflows.spec.secrets import Secrets
-from workflows.spec.sections import ExperimentSection
 from workflows.spec.stage_kinds import kind_of
 
 DATA_CHANGED = "data changed: "
 
 
-def changes(step: Step, previous: Manifest, experiment: ExperimentSection) -> Iterator[str]:
+def changes(step: Step, previous: Manifest, experiment: Experiment) -> Iterator[str]:
     """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
-    reads = list(kind_of(step.section).reads(step.section, experiment.datasets))
+    reads = list(kind_of(step.section).reads(step.section, experiment.section.datasets))
+    start = initial_model(step.section, experiment)
 
     def compared(section: dict[str, Any], model: dict[str, Any] | None) -> dict[str, Any]:
-        return without_names({"section": section, "model": model or {}}, reads, experiment)
+        return without_names({"section": section, "model": model or {}}, reads, experiment.section)
 
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"
     hidden = Secrets.of_process().hide_in  # Manifests hold no secrets.
-    real = compared(result_fields(step.section), step.model)
-    now, former = hidden(real), compared(fields_with_effect(step.section, hidden(previous.section)), hidden(previous.model))
+    real = compared(result_fields(step.section, start), step.model)
+    earlier = fields_with_effect(step.section, hidden(previous.section), start)
+    now, former = hidden(real), compared(earlier, hidden(previous.model))
     for field_name, old, new in differences(former["section"], now["section"]):
         yield f"spec changed: stages.{step.name}.{field_name} {_short(old)} -> {_short(new)}"
     for field_name, old, new in differences(former["model"], now["model"]):

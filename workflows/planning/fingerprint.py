@@ -13,7 +13,9 @@ from typing import Any
 import xxhash
 from pydantic import BaseModel
 
+from cosa.model_config import ModelConfig
 from workflows.planning.data import EXTENSION
+from workflows.planning.implied import initial_model, without_implied
 from workflows.planning.step import Step
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Digests, Read
@@ -66,10 +68,11 @@ def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
     What it reads counts by content: the names of datasets, splits, files and other stages do not.
     """
     reads = list(kind_of(step.section).reads(step.section, basis.experiment.datasets))
+    fields = result_fields(step.section, initial_model(step.section, basis.spec))
     return {
         "kind": step.kind,
         "version": step.version,
-        **without_names({"section": result_fields(step.section), "model": step.model}, reads, basis.experiment),
+        **without_names({"section": fields, "model": step.model}, reads, basis.experiment),
         "seed": step.seed,
         "reads": sorted({json.dumps(found, sort_keys=True) for read in reads if (found := read.identity(basis)) is not None}),
         "extensions": {name: digest for name, digest in step.data.items() if name.startswith(EXTENSION)},
@@ -96,9 +99,9 @@ def _remove(fields: Any, path: Sequence[str | int]) -> None:
         fields.pop(last, None)
 
 
-def result_fields(section: StageSection) -> dict[str, Any]:
-    """Return the fields of a section that affect its result."""
-    return fields_with_effect(section, section.model_dump(mode="json"))
+def result_fields(section: StageSection, model: ModelConfig | None = None) -> dict[str, Any]:
+    """Return the fields of a section that affect its result. model: as of `fields_with_effect`."""
+    return fields_with_effect(section, section.model_dump(mode="json"), model)
 
 
 def _is_no_effect(model: type[BaseModel], name: str) -> bool:
@@ -106,13 +109,15 @@ def _is_no_effect(model: type[BaseModel], name: str) -> bool:
     return isinstance(extra, dict) and extra.get("affects_result") is False
 
 
-def fields_with_effect(section: StageSection, dumped: dict[str, Any]) -> dict[str, Any]:
-    """Return those of a stage's fields, as data, that affect its result. section: of the same kind of stage."""
-    model = type(section)
-    unused = kind_of(section).unused(section)
-    found = {
-        k: v for k, v in dumped.items() if k not in unused and (k not in model.model_fields or not _is_no_effect(model, k))
-    }
+def fields_with_effect(section: StageSection, dumped: dict[str, Any], model: ModelConfig | None) -> dict[str, Any]:
+    """Return those of a stage's fields, as data, that affect its result.
+
+    section: of the same kind of stage. model: that the stage starts from, if it is known.
+    """
+    kind, own = kind_of(section), type(section)
+    unused = kind.unused(section)
+    found = without_implied(dumped, model, kind.swept(section))
+    found = {k: v for k, v in found.items() if k not in unused and (k not in own.model_fields or not _is_no_effect(own, k))}
     if isinstance(found.get("sweep"), dict):
         found["sweep"] = {k: v for k, v in found["sweep"].items() if k != "max_concurrent"}
     return found

@@ -207,7 +207,7 @@ class _Planner:
         previous = self.storage.latest_manifest(step.name)
         if previous is None:
             return replace(step, reason="new")
-        differing = tuple(changes(step, previous, self.experiment.section)) or ("spec changed: datasets",)
+        differing = tuple(changes(step, previous, self.experiment)) or ("spec changed: datasets",)
         fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
         return replace(step, reason=differing[0] + more, changes=differing)

@@ -34,9 +34,9 @@ def test_every_stage_stands_once_under_the_last_of_its_inputs(here: Path) -> Non
 
 def test_all_fields_that_changed_are_shown(here: Path) -> None:
     finish(plan())
-    made = plan("stages.test.rerank=3", "stages.test.beam_size=7")
+    made = plan("stages.test.rerank=3", "stages.test.max_text_tokens=7")
     step = next(step for step in made.steps if step.name == "test")
-    expected = ("spec changed: stages.test.rerank 50 -> 3", "spec changed: stages.test.beam_size 3 -> 7")
+    expected = ("spec changed: stages.test.rerank 50 -> 3", "spec changed: stages.test.max_text_tokens 40 -> 7")
     assert set(step.changes) == set(expected)
     assert step.reason.endswith("and 1 more")
     assert "and 1 more" not in shown(made)  # The next line shows that one.

@@ -136,6 +136,42 @@ def test_writing_out_a_default_does_not_matter(here: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stages.pretrain.eval_frames=1",
+        "stages.pretrain.resolution=224",
+        "stages.pretrain.vision_learning_rate=1e-4",
+        "stages.retrieval.resolution=224",  # that of pretrain, which has it from the model section
+        "stages.test.eval_frames=1",
+        "stages.captions.resolution=224",
+    ],
+)
+def test_writing_out_what_holds_anyway_does_not_matter(override: str, here: Path) -> None:
+    assert fingerprints(plan(override)) == fingerprints(plan())
+
+
+@pytest.mark.parametrize(
+    ("before", "written"),
+    [
+        ((), "stages.retrieval.vision_learning_rate=1e-4"),  # Its trials have other rates, which it would not follow.
+        (("stages.retrieval.sweep.train_frames=[1, 2]",), "stages.retrieval.eval_frames=1"),
+        (("stages.retrieval.sweep.resolution=[224, 448]",), "stages.test.resolution=224"),
+        (("stages.pretrain.resolution=448",), "stages.retrieval.resolution=224"),
+        (("stages.pretrain.train_frames=2",), "stages.pretrain.eval_frames=1"),
+        ((), "stages.pretrain.vision_learning_rate=1e-5"),
+    ],
+)
+def test_writing_out_what_does_not_hold_anyway_matters(before: tuple[str, ...], written: str, here: Path) -> None:
+    assert fingerprints(plan(*before, written)) != fingerprints(plan(*before))
+
+
+def test_pretrained_weights_may_want_a_rate_of_their_own(here: Path) -> None:
+    clip = ("model.vision.encoder=vit_base_patch16_clip_224", "model.vision.pretrained=true")
+    assert fingerprints(plan(*clip, "stages.pretrain.vision_learning_rate=1e-4")) != fingerprints(plan(*clip))
+    assert fingerprints(plan(*clip, "stages.pretrain.vision_learning_rate=5e-7")) == fingerprints(plan(*clip))
+
+
 EFFECTS = {
     "stages.corpus.options.seed": "corpus",
     "stages.own-frames.fps": "own-frames",

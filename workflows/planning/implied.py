@@ -1,0 +1,42 @@
+"""Says what the fields of a stage mean that a spec leaves out. Written or left out, the result is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from cosa.model_config import ModelConfig
+from workflows.spec.experiment import Experiment
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kinds import kind_of
+
+
+def initial_model(section: StageSection, experiment: Experiment) -> ModelConfig | None:
+    """Return the configuration of the model that a stage starts from; None if it has none, or only a checkpoint tells."""
+    lineage = kind_of(section).lineage(section)
+    if lineage is None:
+        return None
+    if lineage.starts_from is None:
+        return experiment.section.model
+    earlier = experiment.stages.get(lineage.starts_from)
+    model = initial_model(earlier, experiment) if earlier is not None else None
+    if earlier is None or model is None or "resolution" in kind_of(earlier).swept(earlier):
+        return None
+    resolution = getattr(earlier, "resolution", None) or model.vision.resolution
+    return model.model_copy(update={"vision": model.vision.model_copy(update={"resolution": resolution})})
+
+
+def without_implied(fields: Mapping[str, Any], model: ModelConfig | None, swept: Collection[str]) -> dict[str, Any]:
+    """Return fields of a stage in which those that say what holds anyway are None, as if they were left out.
+
+    model: that the stage starts from, if it is known. swept: fields that differ between trials, as does what follows from them.
+    """
+    implied: dict[str, Any] = {}
+    if "train_frames" not in swept:
+        implied["eval_frames"] = fields.get("train_frames")
+    if model is not None:
+        implied["resolution"] = model.vision.resolution
+        of_weights = model.vision.learning_rate_of_weights
+        if of_weights is not None or "learning_rate" not in swept:
+            implied["vision_learning_rate"] = of_weights or fields.get("learning_rate")
+    return {name: None if name in implied and value == implied[name] else value for name, value in fields.items()}
