@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workflows.planning.fingerprint import fields_with_effect, result_fields, without_names
@@ -17,8 +17,24 @@ from workflows.spec.stage_kinds import kind_of
 DATA_CHANGED = "data changed: "
 
 
+def nearest_changes(step: Step, earlier: Iterable[Manifest], experiment: Experiment) -> tuple[str, ...] | None:
+    """Return why the earlier result that differs least cannot be used, as `changes` says it; None if there is none.
+
+    Compared with another one, changes would be named that nobody has made now. earlier: of the stage, the newest first, because
+    of several that differ equally the first is taken. One that differs in what no line says counts as if it had one.
+    """
+
+    def distance(found: tuple[Manifest, tuple[str, ...]]) -> tuple[bool, int]:
+        previous, lines = found
+        count = sum(1 if line.startswith("spec ") else line.count(", ") + 1 for line in lines)
+        return previous.kind != step.kind, max(1, count)
+
+    compared = [(previous, tuple(changes(step, previous, experiment))) for previous in earlier]
+    return min(compared, key=distance)[1] if compared else None
+
+
 def changes(step: Step, previous: Manifest, experiment: Experiment) -> Iterator[str]:
-    """Yield why the newest earlier result of the stage cannot be used: one line per field, the best explanation first."""
+    """Yield why an earlier result of the stage cannot be used: one line per field, the best explanation first."""
     reads = list(kind_of(step.section).reads(step.section, experiment.section.datasets))
     start = initial_model(step.section, experiment)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.planning.annotation_files import annotation_files
-from workflows.planning.changes import changes
+from workflows.planning.changes import nearest_changes
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, fingerprint_of
@@ -204,12 +204,13 @@ class _Planner:
         if resumes:
             how = kind_of(step.section).how_it_resumes(step.section, self.storage.partial(step.name, fingerprint))
             return replace(step, reason=f"interrupted: {how}", resumes=True)
-        previous = self.storage.latest_manifest(step.name)
-        if previous is None:
+        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment)
+        if nearest is None:
             return replace(step, reason="new")
-        differing = tuple(changes(step, previous, self.experiment)) or ("spec changed: datasets",)
+        differing = nearest or ("spec changed: datasets",)
         fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
-        more = f" and {len(fields) - 1} more" if len(fields) > 1 and previous.kind == step.kind else ""
+        is_of_kind = not differing[0].startswith(f"spec changed: stages.{step.name}.kind ")
+        more = f" and {len(fields) - 1} more" if len(fields) > 1 and is_of_kind else ""
         return replace(step, reason=differing[0] + more, changes=differing)
 
 

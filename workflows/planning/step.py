@@ -15,7 +15,7 @@ class Step:
     """One stage of the plan.
 
     fingerprint: identifies the result; None if something it needs is missing. reason: why it runs or is skipped. resumes: it
-    continues interrupted work. changes: everything that differs from its newest result, if it runs because of that. forced: it
+    continues interrupted work. changes: everything that differs from its nearest result, if it runs because of that. forced: it
     runs although its result exists. damaged: what is wrong with its result, if it runs because of that.
     """
 

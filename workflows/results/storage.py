@@ -76,16 +76,17 @@ class Storage:
                 "`storage:` in the spec or --set storage=FOLDER"
             ) from error
 
-    def latest_manifest(self, stage: str) -> Manifest | None:
-        """Find the newest complete result of a stage, whatever its fingerprint."""
+    def manifests(self, stage: str) -> Iterator[Manifest]:
+        """Yield the manifests of the complete results of a stage, whatever their fingerprints, the newest first."""
         folder = self.folder / stage
         if not folder.is_dir():
-            return None
+            return
         results = [path for path in complete(folder.iterdir()) if (path / MANIFEST).exists()]
         for result in sorted(results, key=lambda path: (path / MANIFEST).stat().st_mtime, reverse=True):
             with suppress(UserError):  # It is only compared with; a damaged one says nothing.
-                return read_manifest(result)
-        return None
+                found = read_manifest(result)
+                if found is not None:
+                    yield found
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
         """Make a complete partial folder the result, by one rename; then remove an older result that was set aside.

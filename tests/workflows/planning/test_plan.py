@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,13 +291,27 @@ def test_interrupted(here: Path) -> None:
     assert (other.reason, other.resumes) == ("new", False)
 
 
-def test_reason_is_reported_against_the_newest_result(here: Path) -> None:
-    for epochs in (2, 3):
-        made = plan(f"stages.retrieval.epochs={epochs}")
+def finish_in_turn(*variants: tuple[str, ...]) -> None:
+    """Leave results of several variants behind, the last one as the newest."""
+    for age, overrides in enumerate(variants):
+        made = plan(*overrides)
+        new = [made.storage.result(step.name, str(step.fingerprint)) for step in made.to_run]
         finish(made)
-        old = time.time() - 100 + epochs
-        os.utime(made.result_of("retrieval") / "manifest.json", (old, old))
+        for result in new:
+            os.utime(result / "manifest.json", (1000 + age, 1000 + age))
+
+
+def test_of_results_that_differ_equally_the_newest_is_compared_with(here: Path) -> None:
+    finish_in_turn(("stages.retrieval.epochs=2",), ("stages.retrieval.epochs=3",))
     assert reasons(plan("stages.retrieval.epochs=4"))["retrieval"] == "spec changed: stages.retrieval.epochs 3.0 -> 4.0"
+
+
+def test_the_result_that_differs_least_is_compared_with(here: Path) -> None:
+    """Not the newest, which other values were tried for: they are not in the spec."""
+    finish_in_turn((), ("seed=7", "stages.retrieval.epochs=3"))
+    assert reasons(plan("stages.retrieval.batch_size=3"))["retrieval"] == "spec changed: stages.retrieval.batch_size 2 -> 3"
+    Path("own/val.json").write_text(json.dumps([*CAPTIONS[:2], {**CAPTIONS[2], "desc": "another"}]))
+    assert reasons(plan()) == {"retrieval": "data changed: own/val/captions", "test": "input changed: retrieval"}
 
 
 # -- purity -----------------------------------------------------------------------------------------------------------
