@@ -26,7 +26,7 @@ LEFT_OVER_SECONDS = 86400.0
 
 @dataclass(frozen=True)
 class Sampling:
-    """How frames of clips are extracted. name: stands for all of it, in the names of entries."""
+    """How frames of clips are extracted. name: stands for all that decides what is in them, in the names of entries."""
 
     name: str
     fps: float
@@ -50,9 +50,12 @@ class FrameStore:
                     shutil.rmtree(folder)
 
     def known(self, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord | None:
-        """Return the record of a clip whose frames the store has; None if not. Arguments as of `add`."""
+        """Return the record of a clip whose frames the store has; None if not, or if it is above the limits: the store may have
+        it from an extraction with higher ones. Arguments as of `add`."""
         found = _known(entry_of(self.root, clip, sampling.name), clip, sampling.name, read_all)
-        return None if found is None else replace(found, video_id=video_id, reader="")
+        if found is None or found.duration > sampling.limits.seconds or found.frames > sampling.limits.frames:
+            return None
+        return replace(found, video_id=video_id, reader="")
 
     def add(self, video: Path, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord:
         """Extract a clip's frames, unless the store has them.

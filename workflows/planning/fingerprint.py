@@ -41,9 +41,10 @@ class Basis:
         return str(self.results[stage])
 
     def extraction(self, dataset: str) -> str:
-        """Return what names the way in which frames of a dataset's clips are extracted."""
+        """Return what names the way in which frames of a dataset's clips are extracted, and which clips are left out."""
         section = self.spec.stages[self.spec.frames_stage(dataset)]
-        return extraction_name(section, self.experiment.datasets[dataset])
+        name, bounds = extraction_name(section, self.experiment.datasets[dataset]), kind_of(section).bounds(section)
+        return f"{name} {json.dumps(bounds, sort_keys=True)}" if bounds else name
 
 
 def extraction_name(section: StageSection, dataset: DatasetSection) -> str:

@@ -166,6 +166,11 @@ class StageKind(ABC, Generic[S]):
         del section
         return {}
 
+    def bounds(self, section: S) -> Mapping[str, float]:
+        """Return what decides which clips it leaves out because they are too large. It changes no frame of the others."""
+        del section
+        return {}
+
     def how_it_resumes(self, section: S, unfinished: Path) -> str:
         """Say what becomes of the work that an interrupted stage has left in a folder."""
         del section, unfinished

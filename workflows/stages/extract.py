@@ -68,9 +68,17 @@ class Extract(StageKind[ExtractSection]):
         return section.dataset
 
     def extraction(self, section: ExtractSection) -> Mapping[str, Any]:
-        """Return how frames are sampled and stored, and which clips are too large."""
-        names = ("fps", "short_side", "jpeg_quality", "max_seconds", "max_frames")
+        """Return how frames are sampled and stored."""
+        names = ("fps", "short_side", "jpeg_quality")
         return {"version": self.version, **{name: getattr(section, name) for name in names}}
+
+    def bounds(self, section: ExtractSection) -> Mapping[str, float]:
+        """Return bounds other than the usual ones. Lower ones leave nothing out where all clips have to pass."""
+        usual = {"max_seconds": MAX_SECONDS, "max_frames": MAX_FRAMES}
+        given = {name: getattr(section, name) for name in usual}
+        if section.max_unreadable == 0:
+            given = {name: max(value, usual[name]) for name, value in given.items()}
+        return {name: value for name, value in given.items() if value != usual[name]}
 
     def reads(self, section: ExtractSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield the clips, and the ids of clips in all annotation files."""

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from cosa.checksums import digest_of
 from cosa.data.frame_digests import DIGESTS_FILE
-from cosa.data.media_limits import DEFAULT_LIMITS
+from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -48,6 +49,21 @@ def test_a_clip_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     video.write_bytes(b"no video")
     assert store.add(video, "a", digest_of(video), SAMPLING).error
     assert list(store.root.glob("*/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"), [(MediaLimits(seconds=1), "max_seconds allows"), (MediaLimits(frames=2), "max_frames allows")]
+)
+def test_limits_that_a_clip_passes_change_nothing(tmp_path: Path, limits: MediaLimits, message: str) -> None:
+    """Those that it does not pass make it unreadable, although its frames are there; they stay for others."""
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    content = digest_of(video)
+    first = store.add(video, "a", content, SAMPLING)
+    passed = MediaLimits(seconds=first.duration, frames=first.frames)
+    assert store.add(video, "a", content, replace(SAMPLING, limits=passed)).reader == ""
+    assert message in str(store.add(video, "a", content, replace(SAMPLING, limits=limits)).error)
+    assert store.add(video, "a", content, SAMPLING).reader == ""
+    assert [path.name for path in store.root.glob("*/*")] == [f"{content}-fps4"]
 
 
 @pytest.mark.parametrize("name", ["frame_0003.jpg", DIGESTS_FILE])

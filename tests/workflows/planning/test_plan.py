@@ -167,6 +167,27 @@ def test_bounds_may_decide_which_clips_are_left_out(override: str, here: Path) -
     assert "own-frames" in reasons(plan(override))
 
 
+@pytest.mark.parametrize(
+    ("before", "overrides", "is_same"),
+    [
+        ((), ("max_seconds=9",), True),
+        ((), ("max_seconds=9", "max_frames=9"), True),
+        ((), ("max_unreadable=1",), True),
+        ((), ("max_seconds=9", "max_unreadable=1"), False),  # A clip may be left out now.
+        (("max_unreadable=1",), ("max_seconds=7200",), False),  # A clip that was left out may pass now.
+        (("max_seconds=7200", "max_unreadable=1"), ("max_seconds=7200",), True),
+    ],
+)
+def test_bounds_that_all_clips_pass_change_no_frames(
+    before: tuple[str, ...], overrides: tuple[str, ...], is_same: bool, here: Path
+) -> None:
+    def planned(fields: tuple[str, ...]) -> dict[str, str | None]:
+        return fingerprints(plan(*(f"stages.own-frames.{field}" for field in fields)))
+
+    assert planned(before)["own-frames"] != planned(overrides)["own-frames"]
+    assert (planned(before)["retrieval"] == planned(overrides)["retrieval"]) == is_same
+
+
 def test_change_of_weights(here: Path) -> None:
     start = "stages.pretrain.init_from=./start"
     Path("start").mkdir()
