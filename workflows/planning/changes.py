@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workflows.planning.fingerprint import fields_with_effect, result_fields, without_names
-from workflows.planning.implied import initial_model
+from workflows.planning.implied import initial_model, model_with_effect
 from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
 from workflows.spec.experiment import Experiment
@@ -39,7 +39,7 @@ def changes(step: Step, previous: Manifest, experiment: Experiment) -> Iterator[
     start = initial_model(step.section, experiment)
 
     def compared(section: dict[str, Any], model: dict[str, Any] | None) -> dict[str, Any]:
-        return without_names({"section": section, "model": model or {}}, reads, experiment.section)
+        return without_names({"section": section, "model": model_with_effect(model) or {}}, reads, experiment.section)
 
     if previous.kind != step.kind:
         yield f"spec changed: stages.{step.name}.kind {previous.kind} -> {step.kind}"

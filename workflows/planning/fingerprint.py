@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from cosa.model_config import ModelConfig
 from workflows.planning.data import EXTENSION
-from workflows.planning.implied import initial_model, without_implied
+from workflows.planning.implied import initial_model, model_with_effect, without_implied
 from workflows.planning.step import Step
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Digests, Read
@@ -73,7 +73,7 @@ def identity_of(step: Step, basis: Basis) -> dict[str, Any]:
     return {
         "kind": step.kind,
         "version": step.version,
-        **without_names({"section": fields, "model": step.model}, reads, basis.experiment),
+        **without_names({"section": fields, "model": model_with_effect(step.model)}, reads, basis.experiment),
         "seed": step.seed,
         "reads": sorted({json.dumps(found, sort_keys=True) for read in reads if (found := read.identity(basis)) is not None}),
         "extensions": {name: digest for name, digest in step.data.items() if name.startswith(EXTENSION)},

@@ -1,10 +1,12 @@
-"""Says what the fields of a stage mean that a spec leaves out. Written or left out, the result is the same."""
+"""Says what fields mean that a spec leaves out. Written or left out, the result is the same."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
+from cosa.encoders.vision_families import family_of
 from cosa.model_config import ModelConfig
 from workflows.spec.experiment import Experiment
 from workflows.spec.sections import StageSection
@@ -40,3 +42,16 @@ def without_implied(fields: Mapping[str, Any], model: ModelConfig | None, swept:
         if of_weights is not None or "learning_rate" not in swept:
             implied["vision_learning_rate"] = of_weights or fields.get("learning_rate")
     return {name: None if name in implied and value == implied[name] else value for name, value in fields.items()}
+
+
+def model_with_effect(model: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what decides which new model is built. model: a section of a spec, as data; older ones may have other fields."""
+    if model is None:
+        return None
+    vision, text = dict(model.get("vision", {})), dict(model.get("text", {}))
+    with suppress(LookupError, ValueError):  # An extension that is gone may have brought the family of an older one.
+        if vision["drop_path_rate"] == family_of(vision["encoder"]).stochastic_depth:
+            vision["drop_path_rate"] = None
+    if text.get("pretrained") is not True:
+        text.pop("encoder", None)  # It is only the name of weights on the hub.
+    return {**model, "vision": vision, "text": text}

@@ -145,6 +145,8 @@ def test_writing_out_a_default_does_not_matter(here: Path) -> None:
         "stages.retrieval.resolution=224",  # that of pretrain, which has it from the model section
         "stages.test.eval_frames=1",
         "stages.captions.resolution=224",
+        "model.vision.drop_path_rate=0.2",
+        "model.text.encoder=roberta-base",  # Nothing is fetched by that name.
     ],
 )
 def test_writing_out_what_holds_anyway_does_not_matter(override: str, here: Path) -> None:
@@ -160,6 +162,8 @@ def test_writing_out_what_holds_anyway_does_not_matter(override: str, here: Path
         (("stages.pretrain.resolution=448",), "stages.retrieval.resolution=224"),
         (("stages.pretrain.train_frames=2",), "stages.pretrain.eval_frames=1"),
         ((), "stages.pretrain.vision_learning_rate=1e-5"),
+        ((), "model.vision.drop_path_rate=0.1"),
+        (("model.text.pretrained=true",), "model.text.encoder=bert-large-uncased"),
     ],
 )
 def test_writing_out_what_does_not_hold_anyway_matters(before: tuple[str, ...], written: str, here: Path) -> None:
