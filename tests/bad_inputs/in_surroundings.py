@@ -17,8 +17,8 @@ ANNOTATIONS = [
     ),
     Case(
         "fewer samples than a batch",
-        ("error: train.json has 4 samples, fewer than a batch of stage retrieval (5); lower batch_size",),
-        overrides=("stages.retrieval.batch_size=5",),
+        ("error: train.json has 4 samples, fewer than a batch of stage retrieval (6); lower batch_size",),
+        overrides=("stages.retrieval.batch_size=6",),
         code=1,
     ),
     Case(
