@@ -25,6 +25,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
+from workflows.execution.reruns import forget_what_did_not_begin, put_back, start_over
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
@@ -104,7 +105,8 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     if checkpoints is not None and trains:
         require_writable(checkpoints)
     notes = annotation_notes(plan)
-    _start_over(plan, options.forced_before, reporter)
+    put_back(plan)
+    start_over(plan, options.forced_before, reporter)
     reporter.plan(plan, notes)
     if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
@@ -113,25 +115,11 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         _show_addresses(plan, reporter, None, tracking_place(experiment).recorded_experiment())
         return plan
     reporter.print("")
-    _Run(plan, reporter, options).execute()
+    try:
+        _Run(plan, reporter, options).execute()
+    finally:
+        forget_what_did_not_begin(plan, options.forced_before)
     return plan
-
-
-def _start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> None:
-    """Set the results of forced stages and damaged results aside: all of them, or none if another run holds one."""
-    found = {
-        (step.name, step.fingerprint): "--force" if step.forced else "damaged"
-        for step in plan.steps
-        if step.starts_over and step.fingerprint is not None
-    }
-    found = {key: why for key, why in found.items() if plan.storage.result(*key) not in forced_before}
-    with ExitStack() as locks:
-        for fingerprint, (name, why) in {fingerprint: (name, why) for (name, fingerprint), why in found.items()}.items():
-            locks.enter_context(exclusive(plan.storage.lock_file(fingerprint), f"{why}: the result of {name}"))
-        for name, fingerprint in found:
-            remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
-            plan.storage.start_over(name, fingerprint)
-            forced_before.add(plan.storage.result(name, fingerprint))
 
 
 def _is_unrecorded(plan: Plan) -> bool:
@@ -212,8 +200,8 @@ class _Run:
         try:
             with ExitStack() as locks:
                 self._lock(step, locks)
-                found = self.plan.result_of(step.name)
-                if read_manifest(found) is not None:
+                found = self._done_meanwhile(step)
+                if found is not None:
                     own = found == self.plan.storage.result(step.name, str(step.fingerprint))
                     where = "by another run" if own else f"as {found.parent.relative_to(self.plan.storage.root)}"
                     self._skip(step, f"done meanwhile {where}")
@@ -228,13 +216,29 @@ class _Run:
             raise self._failure(step, error) from error
         self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
 
+    def _done_meanwhile(self, step: Step) -> Path | None:
+        """Return the result of a step that another run has made since the plan; None if there is none."""
+        found = self.plan.result_of(step.name)
+        if step.starts_over and self.plan.storage.partial(step.name, str(step.fingerprint)).is_dir():
+            return None  # What is there is the earlier result.
+        return found if read_manifest(found) is not None else None
+
+    def _resume_command(self, step: Step) -> str:
+        """Return what resumes this run, in which a step has not come to its end. What is done is not forced again."""
+        steps = self.plan.steps
+        left = [one for one in steps[steps.index(step) :] if one.forced and one.action == "run"]
+        names = {one.name for one in left}
+        forced = [f"--force {one.name}" for one in left if not names & one.inputs.keys()]
+        return " ".join([self.options.resume_command, *(() if is_job() else forced)])
+
     def _what_remains(self, step: Step) -> str:
         """Say what becomes of the work of a stage that was interrupted, and how to resume."""
         storage, fingerprint = self.plan.storage, str(step.fingerprint)
-        unfinished, replaced = storage.partial(step.name, fingerprint), storage.replaced(step.name, fingerprint)
+        unfinished = storage.partial(step.name, fingerprint)
         how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
-        aside = f"; its earlier result is in {replaced} until the new one is done" if replaced.is_dir() else ""
-        return f"finished stages are saved, and it {how}{aside}. Resume with:\n    {self.options.resume_command}"
+        has_earlier = step.forced and storage.own(step.name, fingerprint).is_dir()
+        earlier = "; its earlier result is used until the new one is complete" if has_earlier else ""
+        return f"finished stages are saved, and it {how}{earlier}. Resume with:\n    {self._resume_command(step)}"
 
     def _skip(self, step: Step, reason: str) -> None:
         if step.name in self.plan.selected:
@@ -350,7 +354,7 @@ class _Run:
         what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {self.log_file}\n"
-            f"  finished work is saved; resume with: {self.options.resume_command}"
+            f"  finished work is saved; resume with: {self._resume_command(step)}"
         )
 
 
@@ -393,7 +397,7 @@ def ui_command(experiment: Experiment) -> str:
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
     """Return the command that resumes a run, without secrets: logs may keep it.
 
-    It has no --force, because forced stages that are done need not run again.
+    It has no --force: which of the forced stages are not done is known only when it is needed.
     """
     if is_job():
         return "the command that submitted this job"

@@ -91,19 +91,23 @@ def run(*arguments: str, cwd: Path = ROOT, timeout: float = 600, **environment: 
     return Done(done.returncode, done.stdout, time.monotonic() - started)
 
 
-def run_until(condition: Callable[[], bool], sent: signal.Signals, *arguments: str) -> Done:
+def run_until(condition: Callable[[], bool], sent: signal.Signals, *arguments: str, cwd: Path = ROOT) -> Done:
     """Run until a condition holds, then send a signal to the driver alone and wait for its end."""
-    return run_disturbed(condition, lambda driver: driver.send_signal(sent), *arguments)
+    return run_disturbed(condition, lambda driver: driver.send_signal(sent), *arguments, cwd=cwd)
 
 
 def run_disturbed(
-    condition: Callable[[], bool], disturb: Callable[[subprocess.Popen[str]], None], *arguments: str, timeout: float = 300
+    condition: Callable[[], bool],
+    disturb: Callable[[subprocess.Popen[str]], None],
+    *arguments: str,
+    cwd: Path = ROOT,
+    timeout: float = 300,
 ) -> Done:
     """Run until a condition holds, then disturb the run and wait for its end."""
     started = time.monotonic()
     with subprocess.Popen(
         command(*arguments),
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "COLUMNS": "160", MARK: storage_of(arguments)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -48,7 +48,12 @@ def identify(context: Context, trials: list[Trial]) -> None:
 
 
 def take_over_trials(context: Context, book: TrialBook) -> int:
-    """Take over those waiting trials of a book that an earlier sweep has run, or begun; return how many are done by that."""
+    """Take over those waiting trials of a book that an earlier sweep has run, or begun; return how many are done by that.
+
+    A stage that is forced runs its trials itself.
+    """
+    if context.step.starts_over:
+        return 0
     done = len(book.done)
     for take in (_from_results, _from_unfinished):
         wanted = {trial.identity: trial for trial in book.waiting if not _has_begun(context, trial)}

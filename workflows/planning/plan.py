@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,8 +141,7 @@ class _Planner:
 
     def _intact(self, step: Step, fingerprint: str) -> Path | None:
         """Return the result that a step uses instead of running, its own or another's; None if there is none, or a damaged."""
-        own = self.storage.result(step.name, fingerprint)
-        if self.storage.damage_of(step.name, own) is not None:
+        if self.storage.damage_of(step.name, self.storage.own(step.name, fingerprint)) is not None:
             return None
         return self.storage.existing(step.name, fingerprint, step.kind)
 
@@ -179,31 +178,42 @@ class _Planner:
         fingerprint = fingerprint_of(step, Basis(self.experiment, self.digests, inputs))
         forced_inputs = [i for i in step.inputs if self.steps[i].forced]
         if name in self.force or forced_inputs:
-            if self.storage.result(name, fingerprint) in self.forced_before:  # What builds on it is still forced.
-                return replace(self._decide(step, fingerprint, own=True), fingerprint=fingerprint, forced=True)
-            reason = "forced" if name in self.force else f"its input {forced_inputs[0]} is forced"
-            return replace(step, fingerprint=fingerprint, action="run", reason=reason, forced=True)
+            return replace(self._decide_forced(step, fingerprint, forced_inputs), fingerprint=fingerprint, forced=True)
         return replace(self._decide(step, fingerprint), fingerprint=fingerprint)
+
+    def _decide_forced(self, step: Step, fingerprint: str, forced_inputs: Sequence[str]) -> Step:
+        """Return the step with what happens to it although it may have a result."""
+        is_rerun = self.storage.own(step.name, fingerprint).exists()
+        if self.storage.result(step.name, fingerprint) in self.forced_before:  # What builds on it is still forced.
+            if not is_rerun or not self.storage.partial(step.name, fingerprint).is_dir():
+                return self._decide(step, fingerprint, own=True)
+        elif forced_inputs:
+            return replace(step, reason="forced" if step.name in self.force else f"its input {forced_inputs[0]} is forced")
+        if not is_rerun or not self.storage.is_unfinished(step.name, fingerprint):
+            return replace(step, reason="forced")
+        return replace(step, reason=f"forced again: {self._how(step, fingerprint)}", resumes=True)
+
+    def _how(self, step: Step, fingerprint: str) -> str:
+        """Say what becomes of unfinished work."""
+        return kind_of(step.section).how_it_resumes(step.section, self.storage.partial(step.name, fingerprint))
 
     def _decide(self, step: Step, fingerprint: str, *, own: bool = False) -> Step:
         """Return the step with what happens to it. own: whether only a result of the stage itself counts."""
         resumes = self.storage.partial(step.name, fingerprint).is_dir()
-        folder = self.storage.result(step.name, fingerprint)
+        folder = self.storage.own(step.name, fingerprint)
         damaged = self.storage.damage_of(step.name, folder)
         if damaged is not None:
-            return replace(step, action="run", reason=f"its result is damaged: {damaged}", damaged=damaged)
+            unfinished = self.storage.is_unfinished(step.name, fingerprint)
+            how = f"; the new one {self._how(step, fingerprint)}" if unfinished else ""
+            return replace(step, reason=f"its result is damaged: {damaged}{how}", damaged=damaged, resumes=unfinished)
         found = self._intact(step, fingerprint)
-        if found is not None and (found == folder or not own):
-            where = "" if found == folder else f" as {found.parent.relative_to(self.storage.root)}"
-            rerun = [name for name in step.inputs if self.steps[name].action == "run"]
-            same = f" (its input {rerun[0]} gives the same result)" if rerun else ""
-            return replace(step, action="skip", reason=f"done{where}{same}")
-        holder = holder_of(self.storage.lock_file(fingerprint))
+        holder = holder_of(self.storage.lock_file(fingerprint)) if found is None or resumes else None
+        if found is not None and (found == folder or not own) and holder is None:
+            return replace(step, action="skip", reason=self._why_done(step, fingerprint, found))
         if holder is not None:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
-            how = kind_of(step.section).how_it_resumes(step.section, self.storage.partial(step.name, fingerprint))
-            return replace(step, reason=f"interrupted: {how}", resumes=True)
+            return replace(step, reason=f"interrupted: {self._how(step, fingerprint)}", resumes=True)
         nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment)
         if nearest is None:
             return replace(step, reason="new")
@@ -212,6 +222,16 @@ class _Planner:
         is_of_kind = not differing[0].startswith(f"spec changed: stages.{step.name}.kind ")
         more = f" and {len(fields) - 1} more" if len(fields) > 1 and is_of_kind else ""
         return replace(step, reason=differing[0] + more, changes=differing)
+
+    def _why_done(self, step: Step, fingerprint: str, found: Path) -> str:
+        """Say where the result is that a step uses, and whether it was going to be made again."""
+        is_own = found == self.storage.own(step.name, fingerprint)
+        where = "" if is_own else f" as {found.parent.relative_to(self.storage.root)}"
+        if is_own and self.storage.is_unfinished(step.name, fingerprint):
+            how = self._how(step, fingerprint)
+            return f"done; making it again was interrupted, and {how} with --force {step.name}"
+        rerun = [name for name in step.inputs if self.steps[name].action == "run"]
+        return f"done{where}" + (f" (its input {rerun[0]} gives the same result)" if rerun else "")
 
 
 def check_inputs(plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """Stores results of stages on disk: `<storage>/<experiment>/<stage>/<fingerprint>/` with a manifest. A result appears by one
-atomic rename when it is complete; until then its folder ends in `.partial`, from which the next run resumes."""
+atomic rename when it is complete; until then its folder ends in `.partial`, from which the next run resumes. One that is made
+again stays until the new one is complete."""
 
 from __future__ import annotations
 
@@ -18,9 +19,16 @@ from workflows.results.manifest import DamagedResultError, Manifest, read_manife
 
 
 def complete(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield those of some folders that hold a complete result, also if it is damaged since; not those that were set aside."""
+    """Yield those of some folders that hold a complete result, also if it is damaged since.
+
+    One that was set aside for a new one counts only if the new one is not there: the run was killed just before.
+    """
     for folder in folders:
-        is_result = not folder.name.endswith(PARTIAL) and not folder.name.startswith(".")
+        if folder.name.startswith("."):
+            result = folder.with_name(folder.name.removeprefix(".").removesuffix(REPLACED))
+            is_result = folder.name.endswith(REPLACED) and not result.exists()
+        else:
+            is_result = not folder.name.endswith(PARTIAL)
         if is_result and any((folder / name).exists() for name in (MANIFEST, CONTENTS)):
             yield folder
 
@@ -38,21 +46,27 @@ class Storage:
         return self.root / self.experiment
 
     def result(self, stage: str, fingerprint: str) -> Path:
-        """Return where the complete result of a stage is."""
+        """Return where the complete result of a stage belongs."""
         return self.folder / stage / fingerprint
+
+    def own(self, stage: str, fingerprint: str) -> Path:
+        """Return where the complete result of a stage is, if there is one: not where it belongs, if a run was killed while it
+        exchanged the result for a new one."""
+        result = self.result(stage, fingerprint)
+        aside = self._set_aside(result)
+        return result if result.exists() or not aside.is_dir() else aside
 
     def existing(self, stage: str, fingerprint: str, kind: str) -> Path | None:
         """Find a result: that of the stage itself, or else one that another stage or experiment of this storage made.
 
         A fingerprint covers everything that decides a result, so both are the same. Only one that is intact at a glance is used
-        of another's, also if that other has set it aside; None if there is none.
+        of another's; None if there is none.
         """
-        own = self.result(stage, fingerprint)
+        own = self.own(stage, fingerprint)
         if own.exists():
             return own
-        published = sorted(complete(self.root.glob(f"[!.]*/[!.]*/{fingerprint}")))
-        set_aside = sorted(self.root.glob(f"[!.]*/[!.]*/{self._set_aside(own).name}"))
-        for folder in (*published, *(folder for folder in set_aside if folder.parent != own.parent)):
+        names = (fingerprint, self._set_aside(own).name)
+        for folder in complete(path for name in names for path in sorted(self.root.glob(f"[!.]*/[!.]*/{name}"))):
             with suppress(UserError):
                 found = read_manifest(folder)
                 if found is not None and found.kind == kind and damage_at_a_glance(folder, found.contents) is None:
@@ -89,10 +103,10 @@ class Storage:
                     yield found
 
     def publish(self, stage: str, fingerprint: str, manifest: Manifest) -> Path:
-        """Make a complete partial folder the result, by one rename; then remove an older result that was set aside.
+        """Make a complete partial folder the result, by one rename, instead of an older result.
 
         All of it is on the disk before it gets its name, and its name is before anything is removed: a loss of power at any
-        moment leaves the older result, what the new one is made from, or the new one.
+        moment leaves the older result, under its name or the one that sets it aside, or the new one.
 
         Raises:
             OSError: the disk refuses, or lost something that was written before.
@@ -102,10 +116,14 @@ class Storage:
         contents.write(partial)
         replace(manifest, contents=contents.digest).write(partial)
         flush_tree(partial)
+        aside = self._set_aside(result)
+        if result.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            rename_durably(result, aside)
         rename_durably(partial, result)
         for folder in (self.folder, self.root, self.root.absolute().parent):  # They may be new, too.
             flush(folder)
-        shutil.rmtree(self._set_aside(result), ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
         return result
 
     def damage_of(self, stage: str, folder: Path, *, read_all: bool = False) -> str | None:
@@ -125,13 +143,24 @@ class Storage:
         return (damage if read_all else damage_at_a_glance)(folder, manifest.contents)
 
     def start_over(self, stage: str, fingerprint: str) -> None:
-        """Remove unfinished work, and set a result aside, under a hidden name, until the new one is published."""
-        shutil.rmtree(self.partial(stage, fingerprint), ignore_errors=True)
-        result = self.result(stage, fingerprint)
-        if result.exists():
-            hidden = self._set_aside(result)
-            shutil.rmtree(hidden, ignore_errors=True)
-            result.rename(hidden)
+        """Remove unfinished work. Its new folder says, beside a result, that the result is being made again."""
+        partial = self.partial(stage, fingerprint)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+    def is_unfinished(self, stage: str, fingerprint: str) -> bool:
+        """Return whether there is unfinished work of a stage, more than an empty folder."""
+        partial = self.partial(stage, fingerprint)
+        return partial.is_dir() and any(partial.iterdir())
+
+    def is_in_place(self, stage: str, fingerprint: str) -> bool:
+        """Return whether the result of a stage, if there is one, is where it belongs."""
+        return self.own(stage, fingerprint) == self.result(stage, fingerprint)
+
+    def put_back(self, stage: str, fingerprint: str) -> None:
+        """Give a result its name again that a killed run had set aside for a new one, without which the run ended."""
+        if not self.is_in_place(stage, fingerprint):
+            rename_durably(self.own(stage, fingerprint), self.result(stage, fingerprint))
 
     def set_work_aside(self, stage: str, fingerprint: str) -> Path | None:
         """Rename unfinished work, if there is any, so that no run resumes it, and return where it is. Older such work goes."""
@@ -141,10 +170,6 @@ class Storage:
         aside = partial.with_name(f".{fingerprint}.of-changed-data")
         shutil.rmtree(aside, ignore_errors=True)
         return partial.rename(aside)
-
-    def replaced(self, stage: str, fingerprint: str) -> Path:
-        """Return where a result is that is being made again."""
-        return self._set_aside(self.result(stage, fingerprint))
 
     @staticmethod
     def _set_aside(result: Path) -> Path:

@@ -10,9 +10,10 @@ import cli
 from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, plan
 from workflows.commands.variants import Variant, run_variants, variants_of
+from workflows.execution.reruns import start_over
 from workflows.planning.plan import Plan, make_plan
 from workflows.results.locks import exclusive
-from workflows.runner import RunOptions, _start_over
+from workflows.runner import RunOptions
 from workflows.spec.experiment import Experiment
 from workflows.terminal.reporter import Reporter
 
@@ -111,10 +112,12 @@ def test_nothing_is_forced_if_somebody_holds_a_part_of_it(here: Path) -> None:
         exclusive(made.storage.lock_file(results["test"].name), "test"),
         pytest.raises(UserError, match="--force: the result of test is in use by process"),
     ):
-        _start_over(made, set(), Reporter(Console(quiet=True)))
+        start_over(made, set(), Reporter(Console(quiet=True)))
+    unfinished = {name: made.storage.partial(name, folder.name) for name, folder in results.items()}
+    assert not any(folder.is_dir() for folder in unfinished.values())
+    start_over(made, {results["retrieval"]}, Reporter(Console(quiet=True)))
+    assert [name for name, folder in unfinished.items() if folder.is_dir()] == ["test"]
     assert all(folder.is_dir() for folder in results.values())
-    _start_over(made, {results["retrieval"]}, Reporter(Console(quiet=True)))
-    assert [name for name, folder in results.items() if folder.is_dir()] == ["retrieval"]
 
 
 def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ def test_every_result_is_read_and_the_damaged_one_is_named(tmp_path: Path, capsy
     made(storage, "tune", "abc")
     harmed = made(storage, "tune", "def")
     storage.partial("tune", "ghi").mkdir()
-    (storage.folder / "tune" / ".jkl.replaced").mkdir()
-    shutil.copy(harmed / "manifest.json", storage.folder / "tune" / ".jkl.replaced")
+    (storage.folder / "tune" / ".abc.replaced").mkdir()
+    shutil.copy(harmed / "manifest.json", storage.folder / "tune" / ".abc.replaced")
     verify(tmp_path)
     assert capsys.readouterr().out.splitlines() == ["demo/tune/abc  intact", "demo/tune/def  intact"]
     flip(harmed)

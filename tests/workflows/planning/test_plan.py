@@ -13,6 +13,7 @@ import yaml
 
 from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, SPEC, STAGES, fingerprints, finish, lay_out, plan, publish, reasons
+from workflows.results.locks import exclusive
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 
@@ -281,17 +282,73 @@ def test_a_lost_result_is_made_again_without_what_builds_on_it(here: Path) -> No
     assert test.reason == "done (its input retrieval gives the same result)"
 
 
-def test_starting_over_hides_a_result_until_there_is_a_new_one(here: Path) -> None:
+def checkpoint_of(folder: Path, step: int) -> None:
+    """Leave in the folder of unfinished work what a training saves."""
+    saved = folder / "ray" / "demo-pretrain" / f"checkpoint_{step:08d}"
+    saved.mkdir(parents=True)
+    (saved / "checksums.json").touch()
+
+
+def test_a_result_that_is_made_again_stays_until_the_new_one_is_there(here: Path) -> None:
+    """And whoever forces it again continues; whoever does not has the earlier one."""
     first = plan()
     finish(first)
-    step = next(step for step in first.steps if step.name == "retrieval")
-    result = first.result_of("retrieval")
-    first.storage.start_over("retrieval", str(step.fingerprint))
-    assert set(reasons(plan())) == {"retrieval"}
-    assert [path.name for path in result.parent.iterdir()] == [f".{result.name}.replaced"]
-    publish(first, step)
+    step = next(step for step in first.steps if step.name == "pretrain")
+    fingerprint, result = str(step.fingerprint), first.result_of("pretrain")
+    first.storage.start_over("pretrain", fingerprint)
     assert plan().to_run == ()
+    assert next(step for step in plan().steps if step.name == "pretrain").reason == "done"
+    assert reasons(plan(force=("pretrain",)))["pretrain"] == "forced"
+    checkpoint_of(first.storage.partial("pretrain", fingerprint), 12)
+    again = plan()
+    assert again.to_run == ()
+    assert again.result_of("pretrain") == result
+    (done,) = (step.reason for step in again.steps if step.name == "pretrain")
+    assert done == "done; making it again was interrupted, and resumes at step 12 with --force pretrain"
+    forced = plan(force=("pretrain",))
+    assert reasons(forced)["pretrain"] == "forced again: resumes at step 12"
+    assert [step.name for step in forced.steps if step.resumes] == ["pretrain"]
+    publish(first, step)
+    assert {step.reason for step in plan().steps} == {"done"}
     assert list(result.parent.iterdir()) == [result]
+
+
+def test_unfinished_work_on_a_new_input_is_not_continued(here: Path) -> None:
+    first = plan()
+    finish(first)
+    step = next(step for step in first.steps if step.name == "pretrain")
+    checkpoint_of(first.storage.partial("pretrain", str(step.fingerprint)), 12)
+    forced = plan(force=("made-frames",))
+    assert reasons(forced)["pretrain"] == "its input made-frames is forced"
+    assert not any(step.resumes for step in forced.steps)
+
+
+def test_unfinished_work_without_a_result_is_not_continued_by_force(here: Path) -> None:
+    first = plan()
+    finish(first, "corpus", "made-frames")
+    step = next(step for step in first.steps if step.name == "pretrain")
+    checkpoint_of(first.storage.partial("pretrain", str(step.fingerprint)), 12)
+    forced = plan(force=("pretrain",))
+    assert (reasons(forced)["pretrain"], forced.steps[2].resumes) == ("forced", False)
+
+
+def test_while_a_result_is_made_again_others_wait_for_it(here: Path) -> None:
+    first = plan()
+    finish(first)
+    step = next(step for step in first.steps if step.name == "pretrain")
+    first.storage.start_over("pretrain", str(step.fingerprint))
+    with exclusive(first.storage.lock_file(str(step.fingerprint)), "pretrain"):
+        assert reasons(plan())["pretrain"].startswith("in progress: process ")
+    assert plan().to_run == ()
+
+
+def test_a_damaged_result_is_made_again_where_that_was_interrupted(here: Path) -> None:
+    first = plan()
+    finish(first)
+    step = next(step for step in first.steps if step.name == "pretrain")
+    (first.result_of("pretrain") / "contents.json").unlink()
+    checkpoint_of(first.storage.partial("pretrain", str(step.fingerprint)), 12)
+    assert reasons(plan()) == {"pretrain": "its result is damaged: contents.json is gone; the new one resumes at step 12"}
 
 
 def test_interrupted(here: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.planning.planned import STAGES, finish, lay_out, plan, reasons
+from workflows.execution.reruns import put_back
 
 
 @pytest.fixture
@@ -65,15 +66,16 @@ def test_a_damaged_result_of_another_experiment_is_not_used(here: Path) -> None:
     assert reasons(plan("name=another")) == {"test": "new"}
 
 
-def test_a_result_that_another_experiment_makes_anew_is_used_until_then(here: Path) -> None:
-    """Unless its own run is interrupted for ever, days of training would be repeated elsewhere."""
+@pytest.mark.parametrize("own", [True, False])
+def test_a_result_whose_exchange_was_killed_is_used(here: Path, own: bool) -> None:
+    """By its own experiment and by others: days of training would be repeated."""
     first = plan()
     finish(first)
-    step = next(step for step in first.steps if step.name == "pretrain")
     result = first.result_of("pretrain")
-    first.storage.start_over("pretrain", str(step.fingerprint))
-    assert set(reasons(plan())) == {"pretrain"}
-    other = plan("name=another")
-    assert reasons(other) == {}
-    assert other.result_of("pretrain") == result.with_name(f".{result.name}.replaced")
-    assert other.storage.damage_of("pretrain", other.result_of("pretrain"), read_all=True) is None
+    aside = result.rename(result.with_name(f".{result.name}.replaced"))
+    made = plan() if own else plan("name=another")
+    assert reasons(made) == {}
+    assert made.result_of("pretrain") == aside
+    assert made.storage.damage_of("pretrain", aside, read_all=True) is None
+    put_back(made)
+    assert (result.is_dir(), aside.is_dir()) == ((True, False) if own else (False, True))

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cosa.data.stored_frames import StoredFrames
+from workflows.commands.listing import listed_results
 from workflows.results.contents import CONTENTS
 from workflows.results.layout import MANIFEST, RAY_FOLDER
 from workflows.results.manifest import Manifest, read_manifest
@@ -178,3 +182,40 @@ def test_a_damaged_older_result_is_passed_by(storage: Storage) -> None:
     assert [found.fingerprint for found in storage.manifests("tune")] == ["abc"]
     (older / MANIFEST).write_text("")
     assert list(storage.manifests("tune")) == []
+
+
+KILLED_IN_EXCHANGE = """
+import os, signal, sys
+from pathlib import Path
+from tests.workflows.results.test_storage import made
+from workflows.results import storage
+rename, calls = storage.rename_durably, []
+
+def rename_until_killed(source, target):
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(target)
+    rename(source, target)
+
+storage.rename_durably = rename_until_killed
+made(storage.Storage(Path(sys.argv[1]), "demo"), "tune", "abc", b"NEW")
+"""
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_run_that_is_killed_while_it_exchanges_results_leaves_the_earlier_one(storage: Storage, renames: int) -> None:
+    made(storage, "tune", "abc")
+    command = [sys.executable, "-c", KILLED_IN_EXCHANGE, str(storage.root), str(renames)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert storage.is_in_place("tune", "abc") == (renames == 0)
+    found = storage.existing("tune", "abc", "finetune")
+    assert found == storage.own("tune", "abc")
+    assert (found / WEIGHTS).read_bytes() == b"weights"
+    assert [one.folder for one in listed_results(storage.root)] == [str(found)]
+    storage.put_back("tune", "abc")
+    assert storage.existing("tune", "abc", "finetune") == storage.result("tune", "abc")
+    assert read(storage) is None
+    shutil.rmtree(storage.partial("tune", "abc"))
+    made(storage, "tune", "abc", b"NEW")
+    assert (storage.result("tune", "abc") / WEIGHTS).read_bytes() == b"NEW"
+    assert [path.name for path in (storage.folder / "tune").iterdir()] == ["abc"]

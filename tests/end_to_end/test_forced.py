@@ -1,0 +1,106 @@
+"""A result that is made again with --force is there, and is used, until the new one is complete, however the run ends."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.commands import run, run_until
+
+WAITING_KIND = """
+import time
+from pathlib import Path
+from typing import Literal
+from workflows.records.outcome import StageOutcome
+from workflows.spec.reads import ResultRead
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kind import StageKind
+from workflows.spec.stage_kinds import STAGE_KINDS
+
+class WaitingSection(StageSection):
+    "Write what a file says, as soon as it says something."
+    kind: Literal["waiting"]
+    says: str
+    after: str | None = None
+
+class Waiting(StageKind[WaitingSection]):
+    "Waits for a file that is no input."
+    name, section, version = "waiting", WaitingSection, 1
+
+    def reads(self, section, datasets):
+        if section.after is not None:
+            yield ResultRead(("after",), section.after)
+
+    def how_it_resumes(self, section, unfinished):
+        return "resumes" if (unfinished / "began").exists() else "starts over"
+
+    def run(self, context):
+        (context.folder / "began").touch()
+        file = Path(context.section.says)
+        while not file.exists():
+            time.sleep(0.05)
+        (context.folder / "said.txt").write_text(file.read_text())
+        return StageOutcome("said", outputs={"said": "said.txt"})
+
+STAGE_KINDS.register(Waiting())
+"""
+SPEC = """
+name: waits
+extensions: [waiting.py]
+stages:
+  first: {kind: waiting, says: first.txt}
+  second: {kind: waiting, says: second.txt, after: first}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder in which all stages are done."""
+    (tmp_path / "waiting.py").write_text(WAITING_KIND)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    for stage in ("first", "second"):
+        (tmp_path / f"{stage}.txt").write_text("old")
+    done = run("run-experiment", "spec.yaml", cwd=tmp_path)
+    assert done.code == 0, done.output
+    return tmp_path
+
+
+def said(here: Path) -> dict[str, str]:
+    """What the results of all stages say."""
+    return {stage: next(here.glob(f"storage/waits/{stage}/*/said.txt")).read_text() for stage in ("first", "second")}
+
+
+def reasons(here: Path, *options: str) -> dict[str, str]:
+    done = run("plan", "spec.yaml", "--json", *options, cwd=here)
+    return {stage["name"]: stage["reason"] for stage in json.loads(done.output)["stages"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_earlier_result_survives_and_the_new_one_is_continued(here: Path, sent: signal.Signals) -> None:
+    (here / "first.txt").write_text("new")
+    (here / "second.txt").unlink()
+    second = here / "storage/waits/second"
+    ended = run_until(
+        lambda: any(second.glob("*.partial/began")), sent, "run-experiment", "spec.yaml", "--force", "first", cwd=here
+    )
+    assert ended.code != 0
+    if sent != signal.SIGKILL:
+        assert "it resumes; its earlier result is used until the new one is complete" in " ".join(ended.output.split())
+        assert "run-experiment spec.yaml --force second" in ended.output, "what is done is not forced again"
+    assert said(here) == {"first": "new", "second": "old"}
+    assert run("plan", "spec.yaml", "--check", cwd=here).code == 0, "the earlier result counts"
+    assert reasons(here) == {
+        "first": "done",
+        "second": "done; making it again was interrupted, and resumes with --force second",
+    }
+    listed = json.loads(run("list", "--json", cwd=here).output)["results"]
+    assert [(one["stage"], one["damage"]) for one in listed] == [("first", ""), ("second", "")]
+    assert reasons(here, "--force", "second")["second"] == "forced again: resumes"
+    assert reasons(here, "--force", "first")["second"] == "its input first is forced"
+    (here / "second.txt").write_text("new")
+    done = run("run-experiment", "spec.yaml", "--force", "second", cwd=here)
+    assert done.code == 0, done.output
+    assert said(here) == {"first": "new", "second": "new"}
+    assert reasons(here) == {"first": "done", "second": "done"}
