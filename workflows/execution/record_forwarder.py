@@ -13,14 +13,15 @@ class RecordForwarder:
     """Sends records of a training to the live line and to MLflow.
 
     Of earlier invocations nothing is shown, but their metrics are sent again, because MLflow stores equal points once.
-    trial: the name of a trial; None without a sweep.
+    trial: the name of a trial; None without a sweep. Of several trials whoever follows them all shows how far they are.
     run: that of the trial in MLflow; None for that of the stage.
     """
 
     def __init__(self, context: StageContext[Any], trial: str | None = None, run: Any = None):
-        self.context, self.run = context, run or context.run
+        self.context, self.run, self.trial = context, run or context.run, trial
         self.name = context.step.name if trial is None else f"trial {trial} of {context.step.name}"
         self.latest: Record | None = None
+        self.latest_step: Record | None = None  # of training, in this invocation
         self.since = time.time()  # Earlier invocations reported older warnings.
 
     def all(self, follower: Follower) -> None:
@@ -48,6 +49,8 @@ class RecordForwarder:
             values = {f"train/{name}": value for name, value in record.values.items()}
         if values:
             self.run.metrics(values, record.step, record.seconds)
-        if is_new:
+        if is_new and record.kind == "train":
+            self.latest_step = record
+        if is_new and self.trial is None:
             figures = record.values if record.kind == "train" else self.context.line.figures
             self.context.line.update("step", record.step, record.total, figures)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
-from workflows.cluster.preemption import SAVING, ask_to_stop
+from workflows.cluster.preemption import ask_to_stop, saving
 from workflows.execution.checkpoint_storage import remove_checkpoints
 from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.execution.context import StageContext
@@ -67,7 +67,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     follower = Follower(context.folder)
 
     def ask() -> None:
-        context.run.tracker.reporter.print(f"  {context.step.name}: {SAVING}")
+        context.run.tracker.reporter.print(f"  {context.step.name}: {saving(['training'], context.section.log_every)}")
         ask_to_stop(context.folder)
 
     fit_in_background(trainer, lambda: forward.all(follower), ask)

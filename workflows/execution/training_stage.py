@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -227,14 +228,21 @@ class TrainingKind(StageKind[T]):
     def how_it_resumes(self, section: T, unfinished: Path) -> str:
         """Say at which step training resumes, or how many trials of a sweep are done."""
         if section.sweep is not None:
-            done = len(TrialBook.read(unfinished / TRIALS_FOLDER).done)
-            return f"resumes; {done} trial{'s are' if done != 1 else ' is'} done"
+            book = TrialBook.read(unfinished / TRIALS_FOLDER)
+            begun = {trial.name: _last_step(unfinished, f"*-{glob.escape(trial.name)}") for trial in book.waiting}
+            which = "".join(f", {name} resumes at step {step}" for name, step in begun.items() if step is not None)
+            return f"resumes; {len(book.done)} of {section.sweep.count} trials done{which}"
         if (unfinished / STORAGE_NOTE).is_file():
             return "resumes from its last checkpoint"
-        saved = [path.parent.name for path in unfinished.glob(f"{RAY_FOLDER}/*/checkpoint_*/{CHECKSUMS}")]
-        steps = [int(found[0]) for name in saved if (found := re.findall(r"^checkpoint_(\d+)", name))]
-        return f"resumes at step {max(steps)}" if steps else "starts over, because it had saved no checkpoint yet"
+        step = _last_step(unfinished, "*")
+        return f"resumes at step {step}" if step is not None else "starts over, because it had saved no checkpoint yet"
 
     def registers_as(self, section: T) -> str | None:
         """Return the name in its section."""
         return section.register_as
+
+
+def _last_step(unfinished: Path, run: str) -> int | None:
+    """Return the step of the last checkpoint that is complete in the folders of runs; None if there is none."""
+    saved = [path.parent.name for path in unfinished.glob(f"{RAY_FOLDER}/{run}/checkpoint_*/{CHECKSUMS}")]
+    return max((int(found[0]) for name in saved if (found := re.findall(r"^checkpoint_(\d+)", name))), default=None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
 
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from workflows.cluster.nodes import alive_nodes
-from workflows.cluster.preemption import SAVING, ask_to_stop, forget, is_asked_to_stop
+from workflows.cluster.preemption import ask_to_stop, forget, is_asked_to_stop, saving
 from workflows.cluster.ray_cluster import WorkerResources, groups_that_fit
 from workflows.execution.context import StageContext
 from workflows.execution.earlier_trials import identify, take_over_trials
@@ -33,6 +35,7 @@ from workflows.records.ui_pages import COLOR_TAG, color_of_run
 from workflows.results.layout import RAY_FOLDER, RUN_NOTE, TRIALS_FOLDER
 from workflows.spec.scaling import check_batch
 from workflows.spec.sweep import SweepSection
+from workflows.terminal.reporter import duration
 
 Context = StageContext[TrainSection]
 
@@ -66,8 +69,9 @@ def sweep(context: Context) -> StageOutcome:
 
             def ask() -> None:
                 search.is_ending = True
-                context.run.tracker.reporter.print(f"  {context.step.name}: {SAVING}")
-                watch.ask_to_stop()
+                context.run.tracker.reporter.print(
+                    f"  {context.step.name}: {saving(watch.ask_to_stop(), context.section.log_every)}"
+                )
 
             with context.cluster.watched():
                 fit_in_background(_tuner(context, book, resources, search, watch, at_once), watch.poll, ask)
@@ -217,9 +221,11 @@ class _Watch:
         self.runs: dict[str, RunRecorder] = {}
         self.forwarders: dict[str, RecordForwarder] = {}
         self.followers: dict[str, Follower] = {}
+        self._began: dict[str, float] = {}
 
     def began(self, name: str) -> None:
         """Note that Tune has started a trial."""
+        self._began[name] = time.monotonic()
         self.book.set(self.book.named(name), "running")
 
     def ended(self, name: str) -> None:
@@ -231,7 +237,12 @@ class _Watch:
         if not evaluations:  # A scheduler stops a trial only after one.
             self.failed(name, "it ended without a validation, and Ray does not say why")
             return
-        self.book.set(trial, "finished" if evaluations[-1].step >= evaluations[-1].total else "stopped")
+        last = evaluations[-1]
+        is_complete = last.step >= last.total
+        self.book.set(trial, "finished" if is_complete else "stopped")
+        value, early = self.value_of(trial), "" if is_complete else f"stopped early, at step {last.step} of {last.total}, "
+        reached = "" if value is None else f"{self.metric.label or self.metric.name} {self.metric.format(value)}"
+        self._say(trial, f"{early}{reached}".removesuffix(", "))
 
     def failed(self, name: str, reason: str) -> None:
         """Note that a trial raised an error, and why."""
@@ -243,16 +254,27 @@ class _Watch:
             self.book.set(trial, "failed", (folder / MISTAKE_FILE).read_text(encoding="utf-8"))
         else:
             self.book.set(trial, "lost", noted_loss(folder) or reason)
+        self._say(trial, f"{trial.state}: {trial.reason}")
+
+    def _say(self, trial: Trial, how: str) -> None:
+        """Print how a trial has ended, and how many have."""
+        count = len(self.book.done) + len(self.book.failed)
+        took = duration(time.monotonic() - self._began[trial.name]) if trial.name in self._began else ""
+        done = f"{count} of {self.total} done" + (f", {took}" if took else "")
+        self.context.run.tracker.reporter.print(
+            f"  {self.context.step.name}: {escape(f'{trial.name}: {how}')}  [dim]({done})[/]"
+        )
 
     def has_mistake(self, trial: Trial) -> bool:
         """Return whether a trial ended by its own mistake."""
         return (self.book.folder_of(trial) / MISTAKE_FILE).is_file()
 
-    def ask_to_stop(self) -> None:
-        """Make all running trials save and end."""
-        for trial in self.book.trials:
-            if trial.state == "running":
-                ask_to_stop(self.book.folder_of(trial))
+    def ask_to_stop(self) -> list[str]:
+        """Make all running trials save and end, and return their names."""
+        running = [trial for trial in self.book.trials if trial.state == "running"]
+        for trial in running:
+            ask_to_stop(self.book.folder_of(trial))
+        return [trial.name for trial in running]
 
     def values_of(self, trial: Trial) -> list[float]:
         """Return the deciding metric at every validation of a trial."""
@@ -291,9 +313,14 @@ class _Watch:
                 for name, forwarder in self.forwarders.items()
                 if forwarder.latest is not None
             )
-            figures: Mapping[str, float] = next((r.values for r in reversed(latest) if "loss" in r.values), {})
             total = sum(record.total for record in latest) + latest[0].total * (self.total - len(latest))
-            self.context.line.update(f"{self.total} trials ({running} running) step", done, total, figures)
+            steps = [
+                (step.seconds, name, step.values)
+                for name, forwarder in self.forwarders.items()
+                if (step := forwarder.latest_step) is not None and self.book.named(name).state == "running"
+            ]
+            _, trial, figures = max(steps, key=lambda step: step[0], default=(0.0, "", {}))
+            self.context.line.update(f"{self.total} trials ({running} running) step", done, total, figures, trial)
 
     def _run_of(self, trial: Trial) -> RunRecorder:
         """Open the MLflow run of a trial; after an interruption of the sweep it is the same one again."""

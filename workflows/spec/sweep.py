@@ -90,6 +90,11 @@ class SweepSection(Section):
         """Return the values to try, by field."""
         return self.__pydantic_extra__
 
+    @property
+    def count(self) -> int:
+        """Return how many trials there are."""
+        return self.trials or math.prod(len(values) for values in self.fields.values() if isinstance(values, tuple))
+
     @model_validator(mode="after")
     def _searchable(self) -> SweepSection:
         if not self.fields:
@@ -103,7 +108,7 @@ class SweepSection(Section):
             what = "leave it out: a grid has one for every combination" if self.trials else "set how many are drawn"
             raise ValueError(f"trials: {what}")
         if self.search == "grid":
-            _check_grid(math.prod(len(values) for values in self.fields.values() if isinstance(values, tuple)))
+            _check_grid(self.count)
         return self
 
 

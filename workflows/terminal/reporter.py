@@ -60,16 +60,22 @@ class StageLine:
         self.activity = "starting"
         self.done = self.total = 0
         self.figures: dict[str, float] = {}
-        self.progress_since: tuple[float, int] | None = None
+        self.figures_of = ""
+        self._since = (self.started, 0)  # when what is being counted began, and with how much of it done
+        self._ends: float | None = None  # as estimated when something was done last: until then it only comes nearer
 
-    def update(self, activity: str, done: int = 0, total: int = 0, figures: Mapping[str, float] | None = None) -> None:
-        """Show what the stage is doing now."""
-        if activity != self.activity or done < self.done:
-            self.progress_since = None
+    def update(
+        self, activity: str, done: int = 0, total: int = 0, figures: Mapping[str, float] | None = None, figures_of: str = ""
+    ) -> None:
+        """Show what the stage is doing now. figures_of: names what the figures are of, if not of the stage."""
+        now = time.monotonic()
+        if not self.total or done < self.done:
+            self._since, self._ends = (now, done), None
+        since, first = self._since
+        if total and done > first and (done, total) != (self.done, self.total):
+            self._ends = now + (now - since) / (done - first) * (total - done)
         self.activity, self.done, self.total = activity, done, total
-        self.figures = dict(figures or {})
-        if self.progress_since is None:
-            self.progress_since = (time.monotonic(), done)
+        self.figures, self.figures_of = dict(figures or {}), figures_of
         if self.log is not None and time.monotonic() - self.logged > SECONDS_BETWEEN_LINES:
             self.logged = time.monotonic()
             self.log(self.__rich__())
@@ -78,24 +84,18 @@ class StageLine:
         activity = printable(self.activity)
         parts = [f"{activity} {self.done}/{self.total}" if self.total else activity]
         if "loss" in self.figures:
-            parts.append(f"loss {self.figures['loss']:.3f}")
+            whose = f"{printable(self.figures_of)}: " if self.figures_of else ""
+            parts.append(f"{whose}loss {self.figures['loss']:.3f}")
         if "samples_per_second" in self.figures:
             parts.append(rate(self.figures["samples_per_second"]))
-        left = self._left()
-        if left is not None:
+        left = self._ends - time.monotonic() if self.total and self._ends is not None else 0.0
+        if left > 0:  # An estimate that has passed says nothing until there is a new one.
             parts.append(f"{duration(left)} left")
         line = Text(f"  {self.name:<{self.width}}  ", style="bold")
         line.append("… ", style="yellow")
         line.append("  ".join(parts), style="not bold")
         line.append(f"  ({duration(time.monotonic() - self.started)})", style="not bold dim")
         return line
-
-    def _left(self) -> float | None:
-        if not self.total or self.progress_since is None:
-            return None
-        since, first = self.progress_since
-        steps = self.done - first
-        return (time.monotonic() - since) / steps * (self.total - self.done) if steps > 0 else None
 
 
 class Reporter:
