@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from workflows.execution.checkpoint_storage import remove_checkpoints
 from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.execution.context import StageContext
 from workflows.execution.plots import plot_curves, plot_sweep, plot_trials
-from workflows.execution.progress import PROGRESS_FILE, Record, best_evaluation, read_records
+from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, Record, best_evaluation, read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.stage_checkpoint import further_steps, uploaded_checkpoints
 from workflows.execution.training_job import run_name, storage_of
@@ -56,17 +57,17 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
         _end_run(run, ranked.get(name), read_records(book.folder / name))
     if not any(one.saved for one in ranked.values()):
         raise UserError(f"no trial left an intact checkpoint; start again with --force {context.step.name}")
-    sign = -1 if metric.lower_is_better else 1
     kept = [one for one in ranked.values() if one.saved]  # Of a trial that another sweep ran, only if it was the best there.
-    winner = max(kept, key=lambda one: sign * one.best.values[metric.name])
+    winner = max(kept, key=lambda one: rank(one, metric))
     runs[winner.trial.name].tags({"cosa.best_trial": "yes"})
     table = _write_tables(context, book, ranked, metric, winner)
     _draw(context, settings, ranked, metric, winner)
     copy_model(winner.run, winner.saved[winner.best.step], context.folder / CHECKPOINT_FOLDER)
     shutil.copy2(book.folder_of(winner.trial) / PROGRESS_FILE, context.folder / PROGRESS_FILE)
     context.run.params({f"best_{name}": value for name, value in winner.trial.parameters.items()})
-    extra = f"; {winner.trial.name} is the best of {len(ranked)}"
-    outcome = training_outcome(context, list(winner.records), winner.best, extra)
+    outcome = training_outcome(
+        context, list(winner.records), winner.best, f"; {_why_best(winner, list(ranked.values()), metric)}"
+    )
     outcome.details |= {
         **{f"best_{name}": value for name, value in winner.trial.parameters.items()},
         "trials": table,
@@ -78,6 +79,26 @@ def best_trial(context: Context, book: TrialBook, runs: Mapping[str, RunRecorder
     outcome.other_checkpoints = _other_checkpoints(context, book, ranked, winner, runs)
     outcome.remove = lambda result: remove_checkpoints(result, context.run.tracker.reporter.warn)
     return outcome
+
+
+def rank(one: RankedTrial, metric: Metric) -> tuple[float, float, str]:
+    """Return what makes a trial better than others: its metric, of equal ones the lower loss, of equal ones no chance."""
+    sign, loss = -1 if metric.lower_is_better else 1, one.best.values.get(MEAN_LOSS.name, math.inf)
+    return (
+        sign * one.best.values[metric.name],
+        -loss if math.isfinite(loss) else -math.inf,
+        json.dumps(one.trial.parameters, sort_keys=True),
+    )
+
+
+def _why_best(winner: RankedTrial, ranked: Sequence[RankedTrial], metric: Metric) -> str:
+    """Say that a trial is the best, and by what if others have the same metric."""
+    value = winner.best.values[metric.name]
+    equal = sum(one.best.values[metric.name] == value for one in ranked)
+    name = winner.trial.name
+    if equal == 1 or metric.name == MEAN_LOSS.name:
+        return f"{name} is the best of {len(ranked)}"
+    return f"{equal} of {len(ranked)} trials are equal, of which {name} has the lowest loss"
 
 
 def _ranked_trials(context: Context, book: TrialBook, metric: Metric) -> dict[str, RankedTrial]:
@@ -121,8 +142,10 @@ def _write_tables(
     context: Context, book: TrialBook, ranked: Mapping[str, RankedTrial], metric: Metric, winner: RankedTrial
 ) -> list[dict[str, Any]]:
     """Write `trials.json` and `trials.csv` with all trials from the best to the worst, and show the same in the terminal."""
-    sign = 1 if metric.lower_is_better else -1
-    order = sorted(ranked.values(), key=lambda one: (one is not winner, sign * one.best.values[metric.name]))
+    order = [
+        winner,
+        *sorted((one for one in ranked.values() if one is not winner), key=lambda one: rank(one, metric), reverse=True),
+    ]
     table = [
         {"trial": one.trial.name, **one.trial.parameters, "state": one.trial.state, "step": one.best.step,
          "steps": one.best.total, **one.best.values}
