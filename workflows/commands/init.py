@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,14 +46,18 @@ def init(template: str, into: Path) -> None:
         raise UsageError(f"--into: {into} is a file; give a folder")
     spec, *extended = dict.fromkeys(_with_extended(known[template]))
     targets = {file: into / file.relative_to(TEMPLATES) for file in (spec, *extended, TEMPLATES / SCHEMA)}
+    written_as = f"experiments/{template}.yaml"  # Templates explain themselves as they are in a checkout.
+    texts = {file: file.read_text(encoding="utf-8") for file in targets}
+    texts[spec] = texts[spec].replace(written_as, str(targets[spec]))
     for file, target in targets.items():
-        if target.exists() and not (target.is_file() and target.read_bytes() == file.read_bytes()):
+        is_same = target.is_file() and (target.samefile(file) or target.read_bytes() == texts[file].encode())
+        if target.exists() and not is_same:
             raise UserError(f"{target} exists and is not what would be copied; remove it, or choose another folder with --into")
     name, was_there = escape(str(targets[spec])), targets[spec].exists()
     for file, target in targets.items():
         if not target.exists():  # What exists says the same, and in a checkout may be the template itself.
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+            target.write_text(texts[file], encoding="utf-8")
     if was_there:
         console.print(f"[bold]{name}[/] is here already; it is yours to edit, and beside it")
     else:
@@ -63,9 +66,8 @@ def init(template: str, into: Path) -> None:
         console.print(f"  {escape(str(targets[file]))}  [dim]the spec extends it[/]")
     console.print(f"  {escape(str(targets[TEMPLATES / SCHEMA]))}  [dim]editors check specs by it[/]")
     console.print("\nThe spec says:")
-    written_as = f"experiments/{template}.yaml"  # Templates explain themselves as they are in a checkout.
-    for line in _opening_comment(spec):
-        console.print(f"  [dim]{escape(line.replace(written_as, str(targets[spec])))}[/]")
+    for line in _opening_comment(texts[spec]):
+        console.print(f"  [dim]{escape(line)}[/]")
     console.print("\nThen, from this folder:")
     console.print(f"  cosa plan {name}  [dim]names each file that is missing, and shows what would run[/]")
     console.print(f"  cosa run-experiment {name}")
@@ -79,9 +81,9 @@ def _with_extended(spec: Path) -> Iterator[Path]:
         yield from _with_extended((spec.parent / name).resolve())
 
 
-def _opening_comment(spec: Path) -> Iterator[str]:
-    """Yield the lines that explain a spec at its top, without the one for editors."""
-    for line in spec.read_text(encoding="utf-8").splitlines()[1:]:
+def _opening_comment(spec: str) -> Iterator[str]:
+    """Yield the lines that explain a spec at its top, without the one for editors. spec: its text."""
+    for line in spec.splitlines()[1:]:
         if not line.startswith("#"):
             return
         yield line.removeprefix("#").removeprefix(" ")

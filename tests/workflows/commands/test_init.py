@@ -1,5 +1,6 @@
 """`cosa init` copies a spec that can be loaded as it is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,32 @@ def test_the_explanation_names_the_copy(tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert f"Run:      cosa run-experiment {tmp_path}/own-clips.yaml" in said
     assert "experiments/own-clips.yaml" not in said
+
+
+def test_the_copy_says_how_to_run_the_copy(tmp_path: Path) -> None:
+    init("own-clips", tmp_path / "mine")
+    copy = tmp_path / "mine" / "own-clips.yaml"
+    assert f"# Run:      cosa run-experiment {copy}\n" in copy.read_text()
+    assert "experiments/" not in copy.read_text()
+
+
+def test_stages_that_the_template_only_shows_are_a_spec(tmp_path: Path) -> None:
+    init("own-clips", tmp_path)
+    spec = tmp_path / "own-clips.yaml"
+    shown = re.compile(r"^  # (( +|[\w-]+: )\{?(kind|train_frames|learning_rate).*)$", re.MULTILINE)
+    text = shown.sub(r"  \1", spec.read_text())
+    text = re.sub(r'splits: \{train: (".*?"), val: (".*?"), test: (".*?")\}', _with_questions, text, count=1)
+    spec.write_text(text)
+    stages = load_spec(spec, environment={}).stages
+    assert set(stages) == {"frames", "retrieval", "test", "captions", "test-captions", "answers", "test-answers"}
+
+
+def _with_questions(splits: re.Match[str]) -> str:
+    names = ("train", "val", "test")
+    named = (
+        f"{name}: {{captions: {path}, questions: questions.json}}" for name, path in zip(names, splits.groups(), strict=True)
+    )
+    return f"splits: {{{', '.join(named)}}}"
 
 
 def test_a_second_time_it_says_that_the_spec_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
