@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cosa.data.annotation_use import AnnotationKind
-from cosa.data.annotations import first_texts
+from cosa.data.annotations import captions_in, first_texts, questions_in
 from cosa.errors import DataError
 from cosa.word_pieces import unknown_share
 from workflows.planning.digests import FileDigests
@@ -18,6 +18,7 @@ from workflows.spec.reads import AnnotationsRead
 from workflows.spec.stage_kinds import kind_of
 
 MOST_BYTES = 2**26  # Larger files, of millions of captions, are not read once more for notes.
+NOTEWORTHY_BATCHES = 20  # In a split of more batches than this, what fills none is a small part.
 TEXTS = 500  # So many of a file are looked at.
 MANY_UNKNOWN = 0.3
 BERT_VOCABULARY = 30522
@@ -37,13 +38,16 @@ def annotation_notes(plan: Plan) -> tuple[str, ...]:
 def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
     reads = kind_of(step.section).reads(step.section, experiment.section.datasets)
     used = [read for read in reads if isinstance(read, AnnotationsRead) and not read.use.only_ids]
-    tested = dict.fromkeys((read.dataset, read.use.split) for read in used if read.use.evaluated)
+    tested = dict.fromkeys(_split_of(read) for read in used if read.use.evaluated)
     for split in tested:
         for other, stages in _trained_on(step.name, experiment).items():
             if other[0] != split[0] or not experiment.same_split(split[0], split[1], other[1]):
                 yield from _overlap(step, split, other, stages, files)
         yield from _too_few(step, split, files)
-    for split in dict.fromkeys((read.dataset, read.use.split) for read in used):
+    for split, kind, batch in dict.fromkeys((_split_of(read), read.use.kind, read.use.fewest_samples) for read in used):
+        if batch > 1:
+            yield from _left_out(step, split, batch, files.samples(split, kind, NOTEWORTHY_BATCHES * batch))
+    for split in dict.fromkeys(map(_split_of, used)):
         share = files.unknown_share(split)
         if share > MANY_UNKNOWN:
             yield (
@@ -72,6 +76,21 @@ def _too_few(step: Step, split: Split, files: _Splits) -> Iterator[str]:
             f"{step.name} selects by {metric.label or metric.name} on {_name(split)}, which has {clips} clip: the metric is "
             f"always 0 with fewer than {metric.fewest_clips}, so that nothing is selected"
         )
+
+
+def _left_out(step: Step, split: Split, batch: int, samples: int | None) -> Iterator[str]:
+    """Note samples of a pass over a split that fill no batch, if they are a notable part of it."""
+    if samples is not None and batch <= samples and samples % batch * NOTEWORTHY_BATCHES >= samples:
+        steps = samples // batch
+        yield (
+            f"{step.name}: a pass over {_name(split)} is {steps} step{'s' if steps > 1 else ''} of {batch}; "
+            f"{samples % batch} of its {samples} samples, others each time, are left out, because they do not fill a batch"
+        )
+
+
+def _split_of(read: AnnotationsRead) -> Split:
+    """Return the split that a stage reads."""
+    return read.dataset, read.use.split
 
 
 def _name(split: Split) -> str:
@@ -113,6 +132,19 @@ class _Splits:
                 found = {clip for file, kind in self._files(split) for clip in self.digests.media_ids(file, kind)}
             self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in found)
         return self._clips[split]
+
+    def samples(self, split: Split, kind: AnnotationKind, most: int) -> int | None:
+        """Return how many captions or questions a split has; None if that cannot be read now, or is more than `most`."""
+        count = 0
+        with suppress(DataError):
+            for file in (path for path, holds in self._files(split) if holds == kind):
+                found = (len(e.captions) for e in captions_in(file)) if kind == "captions" else (1 for _ in questions_in(file))
+                for number in found:
+                    count += number
+                    if count > most:
+                        return None
+            return count or None
+        return None
 
     def unknown_share(self, split: Split) -> float:
         """Return the share of words that the tokenizer does not know, in the first texts of a split."""

@@ -39,7 +39,9 @@ class FinetuneSection(TrainSection, EvaluationSettings, FinetuningSwitches):
         None,
         description="split that selects the checkpoint; left out: the dataset's first of validation, val and test",
     )
-    epochs: float = Field(gt=0, description="passes over the training split; fractions are allowed")
+    epochs: float = Field(
+        gt=0, description="passes over the training split, each in as many full batches as it has; fractions are allowed"
+    )
     batch_size: PositiveInt = Field(64, description="samples per step over all workers")
     itm_ratio: float = Field(0.1, ge=0, description="weight of the matching loss in retrieval finetuning")
     zero_shot_first: bool = Field(False, description="validate once before training")

@@ -52,6 +52,27 @@ def test_nothing_to_note(here: Path) -> None:
     assert notes() == []
 
 
+def test_samples_that_fill_no_batch(here: Path) -> None:
+    write("train.json", range(30, 53))
+    assert notes("stages.captions.batch_size=8") == [
+        "captions: a pass over pics/train is 2 steps of 8; 7 of its 23 samples, others each time, are left out, because they "
+        "do not fill a batch"
+    ]
+    write("train.json", range(50, 81))
+    assert notes("stages.captions.batch_size=2") == [], "one of 31 is a small part"
+    Path("train.json").write_text(json.dumps([{"video_id": f"v{i}", "desc": ["one", "two", "three"]} for i in range(30, 35)]))
+    (several,) = notes("stages.captions.batch_size=10")
+    assert several.startswith("captions: a pass over pics/train is 1 step of 10; 5 of its 15 samples,")
+    Path("train.json").write_text(
+        json.dumps([{"video_id": f"v{i}", "question": "who?", "answer": "a man"} for i in range(30, 35)])
+    )
+    asked = ("datasets.pics.splits={train: {questions: train.json}}", "stages.test=")
+    (questions,) = notes(
+        "stages.captions={kind: finetune, task: question_answering, dataset: pics, epochs: 1, batch_size: 4}", *asked
+    )
+    assert questions.startswith("captions: a pass over pics/train is 1 step of 4; 1 of its 5 samples,")
+
+
 def test_clips_that_are_also_trained_on(here: Path) -> None:
     write("test.json", range(8, 12))
     assert notes() == [
