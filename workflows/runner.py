@@ -155,7 +155,11 @@ class _Run:
 
     def execute(self) -> None:
         """Run all steps and clean up, whatever happens. Meanwhile only the reporter writes to the terminal."""
-        with chatter_to(self.log_file) as terminal, self.reporter.on(terminal):
+        with (
+            chatter_to(self.log_file) as terminal,
+            self.log_file.open("a", encoding="utf-8") as log,
+            self.reporter.on(terminal, log),
+        ):
             self._execute()
 
     def _execute(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -103,17 +103,29 @@ class Reporter:
 
     def __init__(self, console: PlainConsole | None = None):
         self.console = console or PlainConsole()
+        self._log: PlainConsole | None = None
         self._read_since: float | None = None
 
     @contextmanager
-    def on(self, file: TextIO) -> Iterator[None]:
-        """Print to another file for a while."""
+    def on(self, file: TextIO, log: TextIO | None = None) -> Iterator[None]:
+        """Print to another file for a while, and to a log all but live lines."""
         before = self.console
-        self.console = PlainConsole(file)
+        self.console, self._log = PlainConsole(file), None if log is None else PlainConsole(log, force_terminal=False)
         try:
             yield
         finally:
-            self.console = before
+            self.console, self._log = before, None
+
+    def _show(self, shown: Any = "", *, soft_wrap: bool = False) -> None:
+        """Print something."""
+        self.console.print(shown, soft_wrap=soft_wrap)
+        self._note(shown)
+
+    def _note(self, shown: Any) -> None:
+        """Write something into the log only."""
+        if self._log is not None:
+            with suppress(OSError):  # Its disk may be full, which must not end the run.
+                self._log.print(shown, soft_wrap=True)
 
     def plan(self, plan: Plan, notes: Iterable[str] = ()) -> None:
         """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed; then notes."""
@@ -127,8 +139,8 @@ class Reporter:
                 shown.add_row("", "", "", f"[dim]{escape(change)}[/]")
             if len(further) >= CHANGES_SHOWN:
                 shown.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
-        self.console.print(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
-        self.console.print(shown)
+        self._show(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
+        self._show(shown)
         for warning in (*plan.experiment.warnings, *notes):
             self._print_wrapped(f"[yellow]note:[/] {escape(warning)}")
         for line in plan.missing:
@@ -145,7 +157,7 @@ class Reporter:
 
     def print(self, text: str) -> None:
         """Print a line in rich's markup. Text that comes from elsewhere must be escaped."""
-        self.console.print(text, soft_wrap=True)
+        self._show(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a line that should not be overlooked."""
@@ -163,7 +175,7 @@ class Reporter:
             yield line
 
     def _print_line(self, line: Text) -> None:
-        self.console.print(line, soft_wrap=True)
+        self._show(line, soft_wrap=True)
 
     def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
         """Print a finished stage."""
@@ -181,8 +193,9 @@ class Reporter:
         """Print a line about a stage. Where a terminal is too narrow, `what` goes on in the next line, below itself."""
         cells = [f"  [bold]{name:<{width}}[/]", what, *([took] if took else [])]
         if not self.console.is_terminal:
-            self.console.print("  ".join(cells), soft_wrap=True)
+            self._show("  ".join(cells), soft_wrap=True)
             return
+        self._note("  ".join(cells))
         line = Table.grid(padding=(0, 2))
         for cell in cells:
             line.add_column(no_wrap=cell != what, overflow="fold")
@@ -191,7 +204,7 @@ class Reporter:
 
     def _print_wrapped(self, text: str) -> None:
         """Print a text in rich's markup. A terminal shows it in lines that break between words."""
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+        self._show(text, soft_wrap=not self.console.is_terminal)
 
     def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print the trials of a sweep, the best first: values of the swept fields, the best deciding metric, and its step."""
@@ -203,7 +216,7 @@ class Reporter:
             shown.add_row(
                 f"  {escape(row['trial'])}", *(escape(_as_in_yaml(row[name])) for name in fields), *figures, row["state"]
             )
-        self.console.print(shown)
+        self._show(shown)
 
     def comparison(self, variants: Sequence[str], rows: Iterable[tuple[str, str, Sequence[float | None]]]) -> None:
         """Print metrics of several variants side by side. rows: stage, metric, and a value (or None) for each variant."""
@@ -213,8 +226,8 @@ class Reporter:
             figures = ["" if value is None else f"{value:.1f}" for value in values]
             shown.add_row(f"  {stage}" if stage != previous else "", metric, *figures)
             previous = stage
-        self.console.print()
-        self.console.print(shown)
+        self._show()
+        self._show(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
@@ -238,5 +251,5 @@ class Reporter:
                 cells.append("" if row.get("published") is None else f"{row['published']:.1f}")
             shown.add_row(*cells)
             previous = row["stage"]
-        self.console.print()
-        self.console.print(shown)
+        self._show()
+        self._show(shown)

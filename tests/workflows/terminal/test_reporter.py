@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+from cosa.evaluation.metric import Metric
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import Reporter
 
@@ -36,3 +37,25 @@ def test_a_warning_breaks_on_a_terminal_only() -> None:
     text = "the disk is almost full"
     assert printed(lambda reporter: reporter.warn(text), width=22, terminal=True).split("\n")[1:] == ["almost full", ""]
     assert printed(lambda reporter: reporter.warn(text), width=22, terminal=False) == f"warning: {text}\n"
+
+
+def test_the_log_has_the_lines_of_the_terminal() -> None:
+    """Without what a terminal does to them: breaks, colors, and the live line."""
+    terminal, log = io.StringIO(), io.StringIO()
+    reporter = Reporter(PlainConsole(io.StringIO()))
+    with reporter.on(terminal, log):
+        reporter.console = PlainConsole(terminal, width=45, force_terminal=True)
+        with reporter.stage("answers", 8) as line:
+            line.update("step", 1, 2)
+        reporter.finished("answers", 8, 22.0, SUMMARY)
+        reporter.warn("the disk is almost full, so that nothing can be saved")
+        reporter.trials(["learning_rate"], Metric("cider", "CIDEr"), [{"trial": "a", "learning_rate": 1.0, "state": "failed"}])
+    reporter.print("later")
+    assert log.getvalue().splitlines() == [
+        f"  answers   ✓ {SUMMARY}  (22.0 s)",
+        "warning: the disk is almost full, so that nothing can be saved",
+        *(line for line in log.getvalue().splitlines()[2:] if line.split()[:2] in (["trial", "learning_rate"], ["a", "1.0"])),
+    ]
+    assert len(log.getvalue().splitlines()) == 4
+    assert "\x1b" in terminal.getvalue()
+    assert "\x1b" not in log.getvalue()
