@@ -105,7 +105,7 @@ def run_experiment(
     _clean_up_after_interrupt()
     try:
         if sweep:
-            run_variants(variants, run_one, reporter)
+            run_variants(variants, run_one, reporter, options.addresses)
         else:
             run_one(())
     except Preempted as ending:  # It is caught here, because click would treat it like Ctrl-C.
@@ -156,31 +156,26 @@ def plan(
     first: First = None,
     until: Until = None,
     only: Only = None,
+    sweep: Sweep = None,
     storage: OtherStorage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known, for programs.")] = False,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a diagram that GitHub and editors draw.")] = False,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if anything would run.")] = False,
 ) -> None:
     """Show which stages would run, which are done, and why. Runs nothing. Ends with 1 if something is missing."""
-    from workflows.planning.annotation_notes import annotation_notes
-    from workflows.planning.drawing import as_json as json_of
-    from workflows.planning.drawing import mermaid
-    from workflows.planning.plan import check_inputs, make_plan
+    from workflows.commands.plan import PlanForm, show_plans
     from workflows.planning.selection import Selection
-    from workflows.spec.load import load_spec
-    from workflows.terminal.reporter import Reporter
 
-    selection = Selection.of(first, until, only)
-    experiment = load_spec(spec, _with_storage(overrides, storage))
-    made = make_plan(experiment, force=force or (), selection=selection, on_read=Reporter().reading)
-    check_inputs(made)
-    if as_mermaid and not as_json:
-        print(mermaid(made))
-    elif as_json:
-        print(json_of(made, annotation_notes(made)))
-    else:
-        Reporter().plan(made, annotation_notes(made))
-    if made.missing or (check and made.to_run):
+    form: PlanForm = "json" if as_json else "mermaid" if as_mermaid else "table"
+    plans = show_plans(
+        spec,
+        _with_storage(overrides, storage),
+        sweep or (),
+        force=force or (),
+        selection=Selection.of(first, until, only),
+        form=form,
+    )
+    if any(made.missing or (check and made.to_run) for made in plans):
         raise typer.Exit(1)
 
 

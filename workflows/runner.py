@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,13 +30,12 @@ from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
+from workflows.records.addresses import address_lines, tracking_place
 from workflows.records.final_table import result_rows
-from workflows.records.mlflow_store import TrackingStore, local_artifacts, local_store
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RunRecorder, Tracker
-from workflows.records.ui_pages import Comparison, comparison_url, experiment_url, start_url
 from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import HeldError, exclusive, shared
 from workflows.results.manifest import Manifest, read_manifest
@@ -46,7 +45,6 @@ from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
 from workflows.terminal.reporter import Reporter, StageLine, duration
 
-UI_ADDRESS = "http://127.0.0.1:5000"
 LOCK_POLL_SECONDS = 1.0
 
 
@@ -56,7 +54,8 @@ class RunOptions:
 
     resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. variant: those
     that `--sweep` stands for. wait: whether to wait for a result that another run works on. forced_before: results that were
-    started over; variants of one invocation share it.
+    started over. addresses: lines that say where the results of the last variant are, for the end. All variants of one
+    invocation share these two.
     """
 
     force: tuple[str, ...] = ()
@@ -66,20 +65,18 @@ class RunOptions:
     variant: tuple[str, ...] = ()
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
+    addresses: list[str] = field(default_factory=list)
+
+    def show_addresses(self, lines: Iterable[str], reporter: Reporter) -> None:
+        """Print where results are; after the last of several variants, for whose table they wait."""
+        self.addresses[:] = lines
+        if not self.variant:
+            for line in self.addresses:
+                reporter.print(line)
 
 
 class StageFailedError(UserError):
     """A stage failed; the results of earlier stages are saved."""
-
-
-def tracking_place(experiment: Experiment) -> TrackingStore:
-    """Return where the experiment's runs are recorded."""
-    storage = Path(experiment.section.storage).expanduser().absolute()
-    uri = experiment.section.tracking.uri
-    if uri is not None and experiment.section.tracking.is_server:
-        return TrackingStore(uri, experiment.name, None)
-    # A database holds no files, and by default MLflow would put them into the working directory.
-    return TrackingStore(uri or local_store(storage), experiment.name, f"{local_artifacts(storage)}/{experiment.name}")
 
 
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
@@ -112,7 +109,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_metrics(plan, reporter)
-        _show_addresses(plan, reporter, None, tracking_place(experiment).recorded_experiment())
+        options.show_addresses(address_lines(plan, None, tracking_place(experiment).recorded_experiment()), reporter)
         return plan
     reporter.print("")
     try:
@@ -187,7 +184,8 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_metrics(self.plan, self.reporter)
-            _show_addresses(self.plan, self.reporter, self.record.comparison, self.tracker.experiment_id)
+            lines = address_lines(self.plan, self.record.comparison, self.tracker.experiment_id)
+            self.options.show_addresses(lines, self.reporter)
         finally:
             try:
                 self.cluster.stop()
@@ -374,28 +372,6 @@ def _short_error(error: BaseException, folder: Path) -> str:
 
 def _show_metrics(plan: Plan, reporter: Reporter) -> None:
     reporter.metrics(result_rows(plan))
-
-
-def _show_addresses(plan: Plan, reporter: Reporter, comparison: Comparison | None, experiment_id: str | None) -> None:
-    place = tracking_place(plan.experiment)
-    is_server = place.uri.startswith("http")
-    base = place.without_password.rstrip("/") if is_server else UI_ADDRESS
-    results = [plan.result_of(step.name).parents[1] for step in plan.steps if step.fingerprint is not None]
-    folders = list(dict.fromkeys(folder for folder in results if folder.is_dir())) or [plan.storage.folder]
-    reporter.print(f"\nResults:   {escape(', '.join(map(str, folders)))}")
-    reporter.print(f"MLflow:    {start_url(base) if experiment_id is None else experiment_url(base, experiment_id)}")
-    if experiment_id is not None and comparison is not None:
-        reporter.print(f"Compare:   {comparison_url(base, experiment_id, comparison.key)}")
-    if not is_server:
-        reporter.print(f"           (first: {ui_command(plan.experiment)})")
-
-
-def ui_command(experiment: Experiment) -> str:
-    """Say how to open the MLflow UI on the experiment's records."""
-    if experiment.section.tracking.uri is not None:
-        return "start mlflow server on the database, see docs/team.md"
-    storage = experiment.section.storage
-    return "cosa ui" if storage == "storage" else f"cosa ui --storage {shlex.quote(storage)}"
 
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import yaml
 from rich.markup import escape
@@ -60,16 +61,40 @@ def _name(override: str) -> str:
     return override.partition("=")[0]
 
 
-def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter) -> None:
-    """Run every variant, even after one has failed. Then show all metrics side by side.
+def plan_variants(variants: Sequence[Variant], plan: Callable[[Variant], Plan]) -> Iterator[tuple[Variant, Plan]]:
+    """Yield the plan of every variant as it will be when the variants before it have run."""
+    made: dict[tuple[str, str], Variant] = {}
+    for variant in variants:
+        planned = plan(variant)
+        steps = []
+        for step in planned.steps:
+            key = (step.kind, str(step.fingerprint))
+            if step.action == "run" and key in made:
+                steps.append(replace(step, action="skip", reason=f"done with {_short(made[key])}", changes=()))
+                continue
+            if step.action == "run":
+                made[key] = variant
+            steps.append(step)
+        yield variant, replace(planned, steps=tuple(steps))
+
+
+def heading(variants: Sequence[Variant], variant: Variant) -> str:
+    """Return a line, in rich's markup, that says which variant follows."""
+    return f"[bold]variant {variants.index(variant) + 1} of {len(variants)}:[/] {escape(', '.join(variant))}"
+
+
+def run_variants(
+    variants: Sequence[Variant], run: Callable[[Variant], Plan], reporter: Reporter, addresses: Iterable[str] = ()
+) -> None:
+    """Run every variant, even after one has failed. Then show all metrics side by side, and lines with addresses.
 
     Raises:
         UserError: some failed.
     """
     done: dict[Variant, Plan] = {}
     failed: dict[Variant, UserError] = {}
-    for number, variant in enumerate(variants, start=1):
-        reporter.print(f"\n[bold]variant {number} of {len(variants)}:[/] {escape(', '.join(variant))}\n")
+    for variant in variants:
+        reporter.print(f"\n{heading(variants, variant)}\n")
         try:
             done[variant] = run(variant)
         except UserError as error:
@@ -77,6 +102,8 @@ def run_variants(variants: Sequence[Variant], run: Callable[[Variant], Plan], re
             reporter.warn(str(error))
     if done:
         reporter.comparison([_short(variant) for variant in done], _rows(list(done.values())))
+    for line in addresses:
+        reporter.print(line)
     if failed:
         which = "; ".join(f"{_short(variant)}: {str(error).splitlines()[0]}" for variant, error in failed.items())
         raise UserError(f"{len(failed)} of {len(variants)} variants failed: {which}")

@@ -1,9 +1,9 @@
-"""Draws a plan as a tree or a Mermaid diagram, and writes it as JSON."""
+"""Draws a plan as a tree or a Mermaid diagram, and describes it for programs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from workflows.planning.plan import Plan, Step
 from workflows.spec.secrets import Secrets
@@ -52,8 +52,8 @@ def _class(action: str) -> str:
     return action.replace(" ", "")
 
 
-def as_json(plan: Plan, notes: Iterable[str] = ()) -> str:
-    """Write everything that is known about every step. notes: about annotations."""
+def described(plan: Plan, notes: Iterable[str] = ()) -> dict[str, Any]:
+    """Return everything that is known about every step, as JSON-ready data without secrets. notes: about annotations."""
     steps = [
         {
             "name": step.name,
@@ -68,11 +68,12 @@ def as_json(plan: Plan, notes: Iterable[str] = ()) -> str:
         }
         for step in plan.steps
     ]
-    described = {
+    known = {
         "name": plan.experiment.name,
         "spec": str(plan.experiment.file),
         "stages": steps,
         "missing": list(plan.missing),
         "warnings": [*plan.experiment.warnings, *notes],
     }
-    return json.dumps(Secrets.of_process().hide_in(described), indent=2)
+    hidden: dict[str, Any] = Secrets.of_process().hide_in(known)
+    return hidden

@@ -1,5 +1,6 @@
 """Full experiments that differ in some fields."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,33 @@ def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: py
     assert seeds == [1, 2]
     assert commands[0].endswith("run-experiment spec.yaml --set seed=7 --sweep seed=1,2")
     assert commands[1] == commands[0]
+
+
+def test_a_plan_of_variants_says_what_they_share(here: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["plan", "spec.yaml", "--sweep", "stages.captions.length_penalty=0.1,0.5", "--json"])
+    assert done.exit_code == 0, done.output
+    first, second = json.loads(done.output)
+    assert [first["variant"], second["variant"]] == [[f"stages.captions.length_penalty={value}"] for value in ("0.1", "0.5")]
+    assert {stage["action"] for stage in first["stages"]} == {"run"}
+    ran = {stage["name"]: (stage["action"], stage["reason"]) for stage in second["stages"]}
+    assert ran.pop("captions") == ("run", "new")
+    assert set(ran.values()) == {("skip", "done with length_penalty=0.1")}
+    shown = CliRunner().invoke(cli.app, ["plan", "spec.yaml", "--sweep", "seed=1,2", "--check"])
+    assert shown.exit_code == 1
+    assert [line for line in shown.output.splitlines() if "variant" in line] == [
+        "variant 1 of 2: seed=1", "variant 2 of 2: seed=2",
+    ]  # fmt: skip
+
+
+def test_addresses_come_after_the_table_of_variants(here: Path) -> None:
+    console, addresses = Console(width=160, highlight=False), ["nothing yet"]
+
+    def run(variant: Variant) -> Plan:
+        addresses[:] = [f"Results of {variant[0]}"]
+        made = plan(*variant)
+        finish(made)
+        return made
+
+    with console.capture() as capture:
+        run_variants(variants_of(["seed=1,2"]), run, Reporter(console), addresses)
+    assert capture.get().splitlines()[-1] == "Results of seed=2"

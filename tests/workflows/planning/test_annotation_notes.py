@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from workflows.planning.annotation_notes import annotation_notes
-from workflows.planning.drawing import as_json
+from workflows.planning.drawing import described
 from workflows.planning.plan import check_inputs, make_plan
 from workflows.spec.load import load_spec
 
@@ -158,7 +158,7 @@ def test_a_file_that_no_stage_reads_or_that_is_damaged_gives_no_note(here: Path)
 
 def test_notes_in_the_plan_for_programs(here: Path) -> None:
     made = make_plan(load_spec(Path("spec.yaml")))
-    assert json.loads(as_json(made, ["a note"]))["warnings"] == ["a note"]
+    assert described(made, ["a note"])["warnings"] == ["a note"]
 
 
 def test_missing_files_and_made_datasets_are_passed_over(here: Path) -> None:

@@ -1,13 +1,12 @@
 """A plan as a tree, a diagram and JSON."""
 
-import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.workflows.planning.planned import STAGES, finish, lay_out, plan
-from workflows.planning.drawing import as_json, mermaid, tree
+from workflows.planning.drawing import described, mermaid, tree
 from workflows.terminal.reporter import Reporter
 
 
@@ -56,7 +55,7 @@ def test_mermaid_has_all_stages_and_arrows(here: Path) -> None:
 
 def test_json_says_everything(here: Path) -> None:
     finish(plan(), "corpus")
-    found = json.loads(as_json(plan()))
+    found = described(plan())
     assert found["name"] == "demo"
     stages = {stage["name"]: stage for stage in found["stages"]}
     assert stages["corpus"]["action"] == "skip"

@@ -1,0 +1,58 @@
+"""`cosa plan` shows what a run would do: as a table, a diagram, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+from workflows.commands.variants import Variant, heading, plan_variants, variants_of
+from workflows.planning.annotation_notes import annotation_notes
+from workflows.planning.drawing import described, mermaid
+from workflows.planning.plan import Plan, check_inputs, make_plan
+from workflows.planning.selection import Selection
+from workflows.spec.load import load_spec
+from workflows.terminal.reporter import Reporter
+
+PlanForm = Literal["table", "mermaid", "json"]
+
+
+def show_plans(
+    spec: Path,
+    overrides: Sequence[str],
+    sweeps: Sequence[str],
+    *,
+    force: Collection[str],
+    selection: Selection,
+    form: PlanForm,
+) -> list[Plan]:
+    """Print the plan of a spec, or of every variant that `--sweep` stands for, and return them.
+
+    As JSON, the plans of variants are a list, each with the overrides that make the variant.
+
+    Raises:
+        UserError: the spec, or what it reads, is wrong.
+    """
+    reporter = Reporter()
+    variants = variants_of(sweeps)
+
+    def planned(variant: Variant) -> Plan:
+        experiment = load_spec(spec, [*overrides, *variant])
+        made = make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
+        check_inputs(made)
+        return made
+
+    plans = dict(plan_variants(variants, planned))
+    if form == "json":
+        shown = [{"variant": list(variant), **described(plan, annotation_notes(plan))} for variant, plan in plans.items()]
+        print(json.dumps(shown if sweeps else {k: v for k, v in shown[0].items() if k != "variant"}, indent=2))
+        return list(plans.values())
+    for variant, plan in plans.items():
+        if variant:
+            reporter.print(("" if variant == variants[0] else "\n") + heading(variants, variant))
+        if form == "mermaid":
+            print(mermaid(plan))
+        else:
+            reporter.plan(plan, annotation_notes(plan))
+    return list(plans.values())
