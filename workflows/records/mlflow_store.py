@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from workflows.records.artifact_links import log_folder
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
 from workflows.records.model_registry import NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
-from workflows.records.ui_pages import EXPERIMENT_TAGS, Comparison, comparison_view, results_view, updated_at
+from workflows.records.ui_pages import (
+    EXPERIMENT_TAGS,
+    Comparison,
+    comparison_path,
+    comparison_view,
+    results_view,
+    updated_at,
+)
 from workflows.results.atomic import write_atomically
 from workflows.results.layout import PARTIAL
 from workflows.spec.secrets import mask_passwords, without_password
@@ -237,6 +244,16 @@ class Sender:
             operation["rows"], operation.get("results", ()), self.mlflow_ids, lambda run_id: _experiment_of(client, run_id)
         )
         client.set_tag(self.mlflow_ids[operation["run"]], NOTE_TAG, content)
+
+    def _note(self, client: Any, operation: Operation) -> None:
+        """Describe a run. What it compares has a view of its own, because later runs compare others."""
+        run_id, text = self.mlflow_ids[operation["run"]], operation["text"]
+        if operation["comparison"] is not None:
+            comparison = Comparison(**operation["comparison"])
+            comparison = replace(comparison, key=f"{comparison.key}-{run_id[:8]}")
+            client.set_experiment_tag(self.experiment_id, *comparison_view(comparison, run_id, operation["time"]))
+            text += f"\n[{comparison.name} in charts]({comparison_path(str(self.experiment_id), comparison.key)})\n"
+        client.set_tag(run_id, NOTE_TAG, text)
 
     def _datasets(self, client: Any, operation: Operation) -> None:
         log_datasets(client, self.mlflow_ids[operation["run"]], operation["datasets"])

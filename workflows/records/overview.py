@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from workflows.planning.plan import Plan
@@ -16,6 +17,24 @@ from workflows.results.manifest import Manifest
 from workflows.spec.stage_kinds import kind_of
 
 DIGITS = 4  # A table of runs shows all digits of a number. The stage's own run has them, too.
+
+
+def comparison_of_trials(step: Step) -> Comparison | None:
+    """Return the comparison of the trials of a stage's sweep, without the run that they are below; None if it has no sweep."""
+    kind = kind_of(step.section)
+    metric, fields = kind.selection_metric(step.section), kind.swept(step.section)
+    if metric is None or not fields:
+        return None
+    return Comparison(
+        f"Trials of {step.name}",
+        f"{COMPARISON_VIEW}-{step.name}",
+        f"tags.`mlflow.parentRunId` = '{{run}}' AND tags.`{STAGE_KIND}` = '{TRIAL}'",
+        finals=(f"final/{metric.name}",),
+        curves=(f"validation/{metric.name}", "train/loss"),
+        fields=tuple(fields),
+        order=f"final/{metric.name}",
+        ascending=metric.lower_is_better,
+    )
 
 
 class Overview:
@@ -76,21 +95,11 @@ class Overview:
     def _trials(self, rows: Mapping[str, StageRow], became: str) -> Comparison | None:
         """Return the comparison of the trials of the last sweep that has become `became`; None if there is none."""
         for step in reversed(self.plan.steps):
-            kind, row = kind_of(step.section), rows.get(step.name)
-            metric, fields = kind.selection_metric(step.section), kind.swept(step.section)
-            if row is None or row.became != became or metric is None or not fields or not self._is_own(step):
-                continue
-            return Comparison(
-                f"Trials of {step.name}",
-                f"{COMPARISON_VIEW}-{step.name}",
-                f"tags.`mlflow.parentRunId` = '{{run}}' AND tags.`{STAGE_KIND}` = '{TRIAL}'",
-                finals=(f"final/{metric.name}",),
-                curves=(f"validation/{metric.name}", "train/loss"),
-                fields=tuple(fields),
-                order=f"final/{metric.name}",
-                ascending=metric.lower_is_better,
-                filtered_by=row.local_run or row.known_run,
-            )
+            row = rows.get(step.name)
+            if row is not None and row.became == became and self._is_own(step):
+                found = comparison_of_trials(step)
+                if found is not None:
+                    return replace(found, filtered_by=row.local_run or row.known_run)
         return None
 
     def _is_own(self, step: Step) -> bool:

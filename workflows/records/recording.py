@@ -22,7 +22,7 @@ from workflows.records.headline import headline
 from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
 from workflows.records.outcome import OtherCheckpoints
-from workflows.records.overview import Overview
+from workflows.records.overview import Overview, comparison_of_trials
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
 from workflows.records.run_names import (
     ENVIRONMENT_FILE,
@@ -34,6 +34,7 @@ from workflows.records.run_names import (
     name_of_run,
 )
 from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG, StageRow
+from workflows.records.stage_note import stage_note
 from workflows.records.tracking import INVOCATION, STAGE_KIND, RunRecorder, Tracker
 from workflows.records.ui_pages import Comparison
 from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
@@ -208,6 +209,9 @@ class InvocationRecord:
         run.metrics({f"final/{name}": value for name, value in manifest.metrics.items()}, seconds=ended)
         run.metrics({f"baseline/{name}": value for name, value in manifest.baselines.items()}, seconds=ended)
         run.tags(_details(manifest.details))
+        note = stage_note(step, manifest)
+        if note:
+            run.note(note, comparison_of_trials(step))
         result = self.plan.result_of(step.name).absolute()
         for path in files.artifacts:
             run.artifact(result / path)

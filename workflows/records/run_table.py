@@ -51,7 +51,7 @@ def markdown(
     text = _results(results) + "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
     for done, row in enumerate(rows):
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
-        line = _line(row["stage"], row["kind"], row["became"], row["result"], _link(run_id, experiment_of))
+        line = table_line(row["stage"], row["kind"], row["became"], row["result"], _link(run_id, experiment_of))
         if len(text) + len(line) + len(_left_out(len(rows))) > LONGEST_NOTE:
             return text + _left_out(len(rows) - done)
         text += line
@@ -64,22 +64,24 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     published = any(row["published"] is not None for row in rows)
     titles = ("results of", "metric", "value", "baseline", *(("published",) if published else ()))
-    text = _line(*titles) + "|---" * len(titles) + "|\n"
+    text = table_line(*titles) + "|---" * len(titles) + "|\n"
     for done, row in enumerate(rows):
-        baseline = f"{_number(row['baseline'])} {row['baseline_name'] or ''}".strip()
-        cells = (row["stage"], label_of(row["metric"]), _number(row["value"]), baseline)
-        line = _line(*cells, *((_number(row["published"]),) if published else ()))
+        baseline = f"{number(row['baseline'])} {row['baseline_name'] or ''}".strip()
+        cells = (row["stage"], label_of(row["metric"]), number(row["value"]), baseline)
+        line = table_line(*cells, *((number(row["published"]),) if published else ()))
         if len(text) + len(line) > LONGEST_NOTE / 2:
             return f"{text}\n{len(rows) - done} more results are left out; the metrics of this run have them.\n\n"
         text += line
     return f"{text}\n"
 
 
-def _line(*cells: str) -> str:
+def table_line(*cells: str) -> str:
+    """Write a row of a table in Markdown."""
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a value of a metric."""
     return "" if value is None else f"{value:.1f}"
 
 

@@ -72,6 +72,12 @@ class RunRecorder:
         plain = [row.plain() for row in rows]
         self.tracker.put({"do": "table", "run": self.local_id, "rows": plain, "results": list(results)})
 
+    def note(self, text: str, comparison: Comparison | None) -> None:
+        """Record the description of a run, in Markdown. comparison: of runs below it, to which the description then leads."""
+        plain = comparison.plain() if comparison is not None else None
+        now = round(time.time() * 1000)
+        self.tracker.put({"do": "note", "run": self.local_id, "text": text, "comparison": plain, "time": now})
+
     def datasets(self, used: Sequence[Mapping[str, str]]) -> None:
         """Record what the run reads (`logged_models.log_datasets`)."""
         if used:

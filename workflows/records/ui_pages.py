@@ -172,6 +172,11 @@ def experiment_url(base: str, experiment_id: str) -> str:
     return f"{base}/#/experiments/{quote(experiment_id)}/runs?viewStateShareKey={RESULTS_VIEW}&{CLASSIC}"
 
 
+def comparison_path(experiment_id: str, key: str) -> str:
+    """Return the address of a view that compares runs, opened on its charts, below that of any server."""
+    return f"#/experiments/{quote(experiment_id)}/runs?viewStateShareKey={quote(key)}&compareRunsMode=CHART&{CLASSIC}"
+
+
 def comparison_url(base: str, experiment_id: str, key: str) -> str:
-    """Return the address of a view that compares runs, opened on its charts."""
-    return f"{base}/#/experiments/{quote(experiment_id)}/runs?viewStateShareKey={quote(key)}&compareRunsMode=CHART&{CLASSIC}"
+    """Return the full address of a view that compares runs."""
+    return f"{base}/{comparison_path(experiment_id, key)}"
