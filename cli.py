@@ -207,14 +207,15 @@ def init(
 
 @app.command("list")
 def list_(
+    only: Annotated[str | None, typer.Argument(metavar="[WHAT]", help="Only results, specs or converters.")] = None,
     storage: StorageFolder = Path("storage"),
     folder: Annotated[Path, typer.Option("--experiments", help="Folder of specs.")] = Path("experiments"),
     as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
 ) -> None:
-    """List specs, dataset converters, and results that exist, with what tells results apart. In a pipe: tab-separated."""
+    """List results with what tells them apart, specs, and dataset converters. In a pipe: tab-separated."""
     from workflows.commands.listing import show_listing
 
-    show_listing(folder, storage, as_json=as_json)
+    show_listing(folder, storage, only=only, as_json=as_json)
 
 
 @app.command()

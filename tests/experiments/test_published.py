@@ -178,7 +178,8 @@ def test_header(file: str) -> None:
         assert lines[2].startswith("# Paper:    not published")
     for number in numbers.values():
         assert re.search(rf"(?<![\d.]){re.escape(f'{number:g}')}(\.0)?(?![\d.])", lines[2]), number
-    rest = [line for line in lines[3:] if line.startswith("#")]
+    assert re.match(r"# Purpose:  \S.*[^.]$", lines[3])
+    rest = [line for line in lines[4:] if line.startswith("#")]
     assert not rest or rest[0].startswith("# Note:     ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -19,6 +20,7 @@ from workflows.records.headline import headline
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import Storage, complete
 from workflows.spec.fragments import is_fragment
+from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.secrets import Secrets
 from workflows.terminal.console import PlainConsole, table
 from workflows.terminal.plain_text import printable
@@ -40,25 +42,44 @@ class ListedResult:
     damage: str = ""
 
 
-def show_listing(experiments: Path, storage: Path, *, as_json: bool = False) -> None:
-    """Print specs below a folder, converters, and the results in a storage folder.
+PARTS = ("results", "specs", "converters")
+
+
+def show_listing(experiments: Path, storage: Path, *, only: str | None = None, as_json: bool = False) -> None:
+    """Print the results in a storage folder, specs below a folder, and converters; or only one of these.
 
     In a file or a pipe each is a line of fields that tabs separate: what it is (spec, converter or result), its name, and more.
+
+    Raises:
+        UsageError: `only` is none of these.
     """
-    specs = [(str(path), header_of(path)) for path in sorted(experiments.rglob("*.yaml")) if not is_fragment(path)]
-    converters = [(name, converter.description) for name, converter in CONVERTERS.items()]
-    results = list(listed_results(storage))
+    if only is not None and only not in PARTS:
+        raise UsageError(f"list {only}: expected one of {', '.join(PARTS)}{did_you_mean(only, PARTS)}")
+    parts = PARTS if only is None else (only,)
+    files = sorted(experiments.rglob("*.yaml")) if "specs" in parts else []
+    specs = [(str(path), header_of(path)) for path in files if not is_fragment(path)]
+    known = CONVERTERS.items() if "converters" in parts else ()
+    converters = [(name, converter.description) for name, converter in known]
+    results = list(listed_results(storage)) if "results" in parts else []
     console = PlainConsole()
     if as_json:
-        print(json.dumps(_as_json(specs, converters, results), indent=2))
+        found = _as_json(specs, converters, results)
+        print(json.dumps({name: found[name] for name in found if name in parts}, indent=2))
     elif console.is_terminal:
-        _show(console, experiments, storage, specs, converters, results)
+        if "results" in parts:
+            _show_results(console, storage, results)
+        if "specs" in parts:
+            _show_specs(console, experiments, specs)
+        if "converters" in parts:
+            _show_converters(console, converters)
     else:
         for line in _lines(specs, converters, results):
             print("\t".join(printable(Secrets.of_process().hide(part)).replace("\t", " ") for part in line))
 
 
-def _as_json(specs: Sequence[tuple[str, str]], converters: Sequence[tuple[str, str]], results: Sequence[ListedResult]) -> Any:
+def _as_json(
+    specs: Sequence[tuple[str, str]], converters: Sequence[tuple[str, str]], results: Sequence[ListedResult]
+) -> dict[str, Any]:
     return {
         "specs": [{"spec": path, "about": about} for path, about in specs],
         "converters": [{"converter": name, "about": about} for name, about in converters],
@@ -78,23 +99,8 @@ def _lines(
         )  # fmt: skip
 
 
-def _show(
-    console: PlainConsole,
-    experiments: Path,
-    storage: Path,
-    specs: Sequence[tuple[str, str]],
-    converters: Sequence[tuple[str, str]],
-    results: Sequence[ListedResult],
-) -> None:
-    console.print("[bold]Specs[/]")
-    shown = table("  spec", "paper or purpose")
-    for path, about in specs:
-        shown.add_row(f"  {escape(path)}", escape(about))
-    console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}; `cosa init` copies one to start from")
-    console.print("\n[bold]Converters[/] (stages of kind prepare)")
-    for name, about in converters:
-        console.print(f"  {escape(f'{name:<12} {about}')}")
-    console.print(f"\n[bold]Results[/] in {escape(str(storage))}")
+def _show_results(console: PlainConsole, storage: Path, results: Sequence[ListedResult]) -> None:
+    console.print(f"[bold]Results[/] in {escape(str(storage))}")
     for one in results:
         what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.metrics)
         took = f"  {duration(one.seconds)}" if one.seconds else ""
@@ -102,20 +108,47 @@ def _show(
         console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]  {escape(one.differs)}", 6))
     if not results:
         console.print("  none yet")
+    console.print()
+
+
+def _show_specs(console: PlainConsole, experiments: Path, specs: Sequence[tuple[str, str]]) -> None:
+    console.print("[bold]Specs[/]")
+    shown = table("  spec", "purpose", whole=("  spec",))
+    for path, about in specs:
+        shown.add_row(f"  {escape(path)}", escape(about))
+    console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}; `cosa init` copies one to start from")
+    console.print()
+
+
+def _show_converters(console: PlainConsole, converters: Sequence[tuple[str, str]]) -> None:
+    console.print("[bold]Converters[/] (stages of kind prepare)")
+    listed = table("  converter", "what it makes", whole=("  converter",))
+    for name, about in converters:
+        listed.add_row(f"  {escape(name)}", escape(about))
+    console.print(listed)
 
 
 def header_of(path: Path) -> str:
-    """Find the line of a spec's opening comment that says what to expect."""
+    """Find the sentence in a spec's opening comment that says its purpose, or else the paper's figures, or what to expect."""
     try:
         text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError):
         return "(cannot be read)"
+    said: dict[str, str] = {}
+    title = ""
     for line in text.splitlines():
-        if line.startswith(("# Paper:", "# Expect:", "# Purpose:")):
-            return line.partition(":")[2].strip()
         if line and not line.startswith("#"):
             break
-    return ""
+        begins = re.match(r"# (\w+): +(.*)", line)
+        if begins is not None:
+            title = begins[1]
+            said.setdefault(title, begins[2].strip())
+        elif title and line.startswith("#    "):
+            said[title] += f" {line.removeprefix('#').strip()}"
+        else:
+            title = ""
+    found = next((said[title] for title in ("Purpose", "Paper", "Expect") if title in said), "")
+    return found.partition(". ")[0]
 
 
 def listed_results(storage: Path) -> Iterator[ListedResult]:

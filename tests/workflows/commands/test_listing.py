@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, plan
-from workflows.commands.listing import listed_results, show_listing
+from workflows.commands.listing import header_of, listed_results, show_listing
+from workflows.terminal.console import PlainConsole
 
 
 @pytest.fixture
@@ -42,3 +44,38 @@ def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     listed = json.loads(capsys.readouterr().out)
     assert [spec["spec"] for spec in listed["specs"]] == ["experiments/a.yaml"]
     assert {one["stage"] for one in listed["results"]} == {"corpus", "own-frames"}
+
+
+def test_one_part_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(plan(), "corpus")
+    show_listing(Path("experiments"), Path("storage"), only="results")
+    assert {line.split("\t")[0] for line in capsys.readouterr().out.splitlines()} == {"result"}
+    show_listing(Path("experiments"), Path("storage"), only="specs", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"specs": []}
+    with pytest.raises(UserError, match="list result: expected one of results, specs, converters; did you mean 'results'"):
+        show_listing(Path("experiments"), Path("storage"), only="result")
+
+
+def test_a_purpose_is_one_full_sentence(tmp_path: Path) -> None:
+    spec = tmp_path / "a.yaml"
+    purpose = "# Purpose:  learns from clips, which\n#           are few. It takes long.\n"
+    spec.write_text(f"# Expect:   little\n{purpose}# Note:     none\nname: a\n")
+    assert header_of(spec) == "learns from clips, which are few"
+    spec.write_text("# Paper:    R@1 57.9, R@5 79.6\n#\n#    data/\nname: a\n# Purpose: none\n")
+    assert header_of(spec) == "R@1 57.9, R@5 79.6"
+
+
+def test_on_a_terminal_names_are_whole_and_results_come_first(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(plan(), "corpus")
+    name = "experiments/a-long-folder/mscoco-with-a-name-that-is-long.yaml"
+    Path(name).parent.mkdir(parents=True)
+    Path(name).write_text("# Purpose: finetunes and tests captioning on a data set of many pictures\n")
+    console = PlainConsole(width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("workflows.commands.listing.PlainConsole", lambda: console)
+    show_listing(Path("experiments"), Path("storage"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Results in storage")
+    assert any(line.startswith(f"  {name}  ") for line in lines)
+    assert max(map(len, lines)) <= 80
