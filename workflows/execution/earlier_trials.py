@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,14 +15,13 @@ from workflows.execution.progress import PROGRESS_FILE
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.training_job import run_name, storage_of
 from workflows.execution.training_stage import TrainSection
+from workflows.execution.trial_identity import finished_sweeps, identities_of
 from workflows.execution.trials import DONE, Trial, TrialBook
 from workflows.execution.whereabouts import WORKERS_FILE
-from workflows.planning.fingerprint import Basis, digest_of_identity, identity_of, result_fields
-from workflows.planning.implied import initial_model
+from workflows.planning.fingerprint import Basis
 from workflows.planning.plan import digests_in
-from workflows.results.layout import CHECKPOINT_FOLDER, PARTIAL, RAY_FOLDER, TRIALS_FOLDER, TRIALS_TABLE
+from workflows.results.layout import CHECKPOINT_FOLDER, PARTIAL, RAY_FOLDER, TRIALS_FOLDER
 from workflows.results.locks import HeldError, exclusive, shared
-from workflows.results.storage import complete
 
 KEPT = (PROGRESS_FILE, WORKERS_FILE)  # of a trial's folder; in MLflow it gets a run of its own
 Context = StageContext[TrainSection]
@@ -31,20 +29,12 @@ Context = StageContext[TrainSection]
 
 def identify(context: Context, trials: list[Trial]) -> None:
     """Set the identities of trials: digests of everything that decides what each of them gives."""
-    plan, section = context.plan, context.section
-    assert section.sweep is not None
-    digests = digests_in(plan.storage)
-    basis = Basis(plan.experiment, digests, dict(context.step.inputs))
-    alone = section.model_copy(update={"sweep": None})
-    base = identity_of(replace(context.step, section=alone), basis)
+    digests = digests_in(context.plan.storage)
+    basis = Basis(context.plan.experiment, digests, dict(context.step.inputs))
+    step = replace(context.step, section=context.section)
+    for trial, identity in zip(trials, identities_of(step, basis, [trial.parameters for trial in trials]), strict=True):
+        trial.identity = identity
     digests.save()
-    judged = {"metric": section.sweep.metric, "scheduler": section.sweep.scheduler}
-    plain, model = section.model_dump(exclude={"sweep"}), initial_model(section, plan.experiment)
-    named = result_fields(alone, model).keys() - base["section"].keys()  # They only name what is read.
-    for trial in trials:
-        fields = result_fields(type(section).model_validate({**plain, **trial.parameters}), model)
-        own = {name: value for name, value in fields.items() if name not in named}
-        trial.identity = digest_of_identity({**base, "section": {**base["section"], **own}, **judged})
 
 
 def take_over_trials(context: Context, book: TrialBook) -> int:
@@ -68,29 +58,24 @@ def _has_begun(context: Context, trial: Trial) -> bool:
 
 
 def _from_results(context: Context, book: TrialBook, wanted: Mapping[str, Trial]) -> None:
-    """Take over trials from results. Of all its trials a result keeps only the checkpoint of the best: the others are known to
-    be worse, so they are taken over with it, and never without."""
-    for result in complete(context.plan.storage.root.glob("[!.]*/[!.]*/*")):
-        if not (result / TRIALS_TABLE).is_file() or context.plan.storage.damage_of(result.parent.name, result) is not None:
+    """Take over trials from results, which earlier ones have not given yet."""
+    for sweep in finished_sweeps(context.plan.storage, wanted):
+        still = [
+            (ran, step) for ran, step in zip(sweep.trials, sweep.steps, strict=True) if wanted[ran.identity].state == "waiting"
+        ]
+        if not still or still[0][0] != sweep.trials[0]:
             continue
-        ran = {trial.identity: trial for trial in TrialBook.read(result / TRIALS_FOLDER).done if trial.identity}
-        rows = json.loads((result / TRIALS_TABLE).read_text(encoding="utf-8"))
-        steps = {row["trial"]: row["step"] for row in rows if "step" in row}  # the best trial first
-        still = {identity: trial for identity, trial in wanted.items() if trial.state == "waiting"}
-        found = sorted((i for i in ran if i in still and ran[i].name in steps), key=lambda i: list(steps).index(ran[i].name))
-        if not found or ran[found[0]].name != next(iter(steps)):
-            continue
-        with suppress(HeldError), shared(context.plan.storage.lock_file(result.name), "the result of an earlier sweep"):
-            for identity in found:
-                source, trial = result / TRIALS_FOLDER / ran[identity].name, still[identity]
-                if identity == found[0]:  # Its checkpoint comes first: without it none of them is taken over.
+        with suppress(HeldError), shared(context.plan.storage.lock_file(sweep.result.name), "the result of an earlier sweep"):
+            for ran, step in still:
+                trial = wanted[ran.identity]
+                if ran == sweep.trials[0]:  # Its checkpoint comes first: without it none of them is taken over.
                     target = book.folder_of(trial) / CHECKPOINT_FOLDER
                     shutil.rmtree(target, ignore_errors=True)
-                    shutil.copytree(result / CHECKPOINT_FOLDER, target, copy_function=_link)
-                _copy(source, book.folder_of(trial))
-                trial.taken_from = str(result.relative_to(context.plan.storage.root))
-                trial.best_step = steps[ran[identity].name]
-                book.set(trial, ran[identity].state)
+                    shutil.copytree(sweep.result / CHECKPOINT_FOLDER, target, copy_function=_link)
+                _copy(sweep.result / TRIALS_FOLDER / ran.name, book.folder_of(trial))
+                trial.taken_from = str(sweep.result.relative_to(context.plan.storage.root))
+                trial.best_step = step
+                book.set(trial, ran.state)
 
 
 def _from_unfinished(context: Context, book: TrialBook, wanted: Mapping[str, Trial]) -> None:

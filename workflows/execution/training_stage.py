@@ -21,7 +21,8 @@ from cosa.tasks.all_tasks import all_settings
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
-from workflows.execution.trials import TrialBook
+from workflows.execution.trial_identity import count_finished
+from workflows.execution.trials import TrialBook, planned
 from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE, TRIALS_FOLDER
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
@@ -236,6 +237,15 @@ class TrainingKind(StageKind[T]):
             return "resumes from its last checkpoint"
         step = _last_step(unfinished, "*")
         return f"resumes at step {step}" if step is not None else "starts over, because it had saved no checkpoint yet"
+
+    def reuses(self, step: Any, basis: Any, storage: Any) -> str:
+        """Say how many trials of a grid earlier sweeps have run. Others are drawn, and known only when they are."""
+        sweep = step.section.sweep
+        if sweep is None or sweep.search != "grid":
+            return ""
+        count = count_finished(step, basis, storage, list(planned(sweep, step.seed)))
+        trials = "trials" if sweep.count > 1 else "trial"
+        return f"{count} of {sweep.count} {trials} exist{'s' if count == 1 else ''}" if count else ""
 
     def registers_as(self, section: T) -> str | None:
         """Return the name in its section."""

@@ -65,6 +65,7 @@ def described(plan: Plan, notes: Iterable[str] = ()) -> dict[str, Any]:
             "fingerprint": step.fingerprint,
             "result": None if step.fingerprint is None else str(plan.result_of(step.name).absolute()),
             "resumes": step.resumes,
+            "reuses": step.reuses,
         }
         for step in plan.steps
     ]

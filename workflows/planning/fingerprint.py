@@ -21,6 +21,7 @@ from workflows.spec.experiment import Experiment
 from workflows.spec.read import Digests, Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kinds import kind_of
+from workflows.spec.sweep import sweep_with_effect
 
 
 @dataclass(frozen=True)
@@ -120,5 +121,5 @@ def fields_with_effect(section: StageSection, dumped: dict[str, Any], model: Mod
     found = without_implied(dumped, model, kind.swept(section))
     found = {k: v for k, v in found.items() if k not in unused and (k not in own.model_fields or not _is_no_effect(own, k))}
     if isinstance(found.get("sweep"), dict):
-        found["sweep"] = {k: v for k, v in found["sweep"].items() if k != "max_concurrent"}
+        found["sweep"] = sweep_with_effect(found["sweep"])
     return found

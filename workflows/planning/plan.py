@@ -215,6 +215,8 @@ class _Planner:
         if resumes:
             return replace(step, reason=f"interrupted: {self._how(step, fingerprint)}", resumes=True)
         nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment)
+        basis = Basis(self.experiment, self.digests, dict(step.inputs))
+        step = replace(step, reuses=kind_of(step.section).reuses(step, basis, self.storage))
         if nearest is None:
             return replace(step, reason="new")
         differing = nearest or ("spec changed: datasets",)

@@ -16,7 +16,8 @@ class Step:
 
     fingerprint: identifies the result; None if something it needs is missing. reason: why it runs or is skipped. resumes: it
     continues interrupted work. changes: everything that differs from its nearest result, if it runs because of that. forced: it
-    runs although its result exists. damaged: what is wrong with its result, if it runs because of that.
+    runs although its result exists. damaged: what is wrong with its result, if it runs because of that. reuses: what of it is
+    there already.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Step:
     forced: bool = False
     damaged: str | None = None
     changes: tuple[str, ...] = ()
+    reuses: str = ""
 
     @property
     def starts_over(self) -> bool:

@@ -176,6 +176,17 @@ class StageKind(ABC, Generic[S]):
         del section, unfinished
         return "starts over"
 
+    def reuses(self, step: Any, basis: Any, storage: Any) -> str:
+        """Say which parts of a stage that will run are there already; nothing if none are.
+
+        Args:
+            step: `workflows.planning.step.Step`.
+            basis: `workflows.planning.fingerprint.Basis`.
+            storage: `workflows.results.storage.Storage`.
+        """
+        del step, basis, storage
+        return ""
+
     def lineage(self, section: S) -> Lineage | None:
         """Return the lineage of the model that it trains or uses; None if there is none."""
         del section

@@ -129,6 +129,24 @@ def _check_grid(count: int) -> None:
         )
 
 
+def sweep_with_effect(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a sweep affects its result. sweep: as data, maybe of an older result.
+
+    All trials of a grid run to their end, if no scheduler stops them: in which order their values are listed decides nothing.
+    """
+    left = {name: value for name, value in sweep.items() if name != "max_concurrent"}
+    if left.get("search") != "grid" or left.get("scheduler") != "none":
+        return left
+    swept = [name for name in left if name not in SweepSection.model_fields and isinstance(left[name], list | tuple)]
+    return {**left, **{name: sorted(left[name], key=_size) for name in swept}}
+
+
+def _size(value: Any) -> tuple[bool, float, str]:
+    """Return a key that sorts numbers by size, and other values after them by what is written."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not is_number, value if is_number else 0.0, json.dumps(value, sort_keys=True)
+
+
 def check_sweep(stage: BaseModel, sweep: SweepSection, changes_loss: Collection[str]) -> None:
     """Raise ValueError unless every field of a sweep is a field of the stage that can be swept, and every value is valid.
 

@@ -139,6 +139,8 @@ class Reporter:
                 shown.add_row("", "", "", f"[dim]{escape(change)}[/]")
             if len(further) >= CHANGES_SHOWN:
                 shown.add_row("", "", "", f"[dim]and {len(further) - CHANGES_SHOWN + 1} more: see plan --json[/]")
+            if step.reuses:
+                shown.add_row("", "", "", f"[dim]{escape(step.reuses)}[/]")
         self._show(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
         self._show(shown)
         for warning in (*plan.experiment.warnings, *notes):

@@ -1,14 +1,17 @@
 """Which trials of an earlier sweep are those of a later one."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.workflows.planning.planned import lay_out, plan
+from tests.workflows.planning.planned import finish, lay_out, plan, publish
 from workflows.execution.earlier_trials import identify
-from workflows.execution.trials import Trial
+from workflows.execution.trials import Trial, TrialBook
+from workflows.planning.step import Step
+from workflows.results.layout import TRIALS_FOLDER, TRIALS_TABLE
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +42,26 @@ def test_a_trial_is_told_apart_by_constants_of_its_own_objectives() -> None:
     masking = (*swept, "stages.retrieval.captioning_probability=0.5")
     assert identity(*swept, self_critical=False) != identity(*masking, self_critical=False)
     assert identity(*swept, self_critical=True) == identity(*masking, self_critical=True)
+
+
+def swept(values: str) -> Step:
+    """What is planned for a sweep over learning rates."""
+    return next(step for step in plan(f"stages.retrieval.sweep.learning_rate={values}").steps if step.name == "retrieval")
+
+
+def test_the_plan_counts_trials_that_exist() -> None:
+    made = plan()
+    finish(made, *(step.name for step in made.steps if step.name not in ("retrieval", "test")))
+    step = next(step for step in made.steps if step.name == "retrieval")
+    folder = made.storage.partial("retrieval", str(step.fingerprint))
+    book = TrialBook(folder / TRIALS_FOLDER)
+    for rate in (1e-4, 1e-3):
+        trial = book.add({"learning_rate": rate})
+        trial.identity = identity(learning_rate=rate)
+        book.set(trial, "finished")
+    (folder / TRIALS_TABLE).write_text(json.dumps([{"trial": trial.name, "step": 4} for trial in reversed(book.trials)]))
+    publish(made, step)
+    assert swept("[1e-3, 1e-4]").action == "skip", "the order decides nothing"
+    assert (swept("[1e-3, 1e-4, 1e-5]").action, swept("[1e-3, 1e-4, 1e-5]").reuses) == ("run", "2 of 3 trials exist")
+    assert swept("[1e-3]").reuses == "1 of 1 trial exists"
+    assert swept("[1e-4, 1e-5]").reuses == "", "only the checkpoint of the best one, 1e-3, exists"

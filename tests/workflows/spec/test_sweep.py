@@ -6,7 +6,7 @@ import pytest
 
 from tests.workflows.spec.test_graph import SPEC, load, problems
 from workflows.spec.problems import SpecError
-from workflows.spec.sweep import Draw
+from workflows.spec.sweep import Draw, sweep_with_effect
 from workflows.stages.finetune import FinetuneSection
 from workflows.stages.pretrain import PretrainSection
 
@@ -105,3 +105,18 @@ def test_the_mode_follows_from_the_metric(tmp_path: Path) -> None:
     named = sweep(tmp_path, "learning_rate: [1e-4, 1e-3]")
     assert named.sweep is not None
     assert named.sweep.mode == "max"
+
+
+def test_the_order_of_a_grid_has_no_effect_unless_trials_are_drawn_or_stopped() -> None:
+    grid = {
+        "search": "grid",
+        "scheduler": "none",
+        "max_concurrent": 1,
+        "learning_rate": [1e-3, 1e-5, 1e-4],
+        "compile": [True, None],
+    }
+    assert sweep_with_effect(grid) == {
+        "search": "grid", "scheduler": "none", "learning_rate": [1e-5, 1e-4, 1e-3], "compile": [None, True],
+    }  # fmt: skip
+    for change in ({"scheduler": "asha"}, {"search": "random"}, {"search": "optuna"}):
+        assert sweep_with_effect({**grid, **change})["learning_rate"] == grid["learning_rate"]
