@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-import re
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -15,7 +15,7 @@ from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
-from cosa.section import OneOf
+from workflows.commands.type_words import words_of_field
 from workflows.spec.fragments import MARK
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.sections import (
@@ -26,7 +26,7 @@ from workflows.spec.sections import (
     TrackingSection,
 )
 from workflows.spec.stage_kinds import STAGE_KINDS
-from workflows.spec.sweep import SweepSection
+from workflows.spec.sweep import Draw, SweepSection
 from workflows.terminal.console import PlainConsole
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -47,6 +47,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "split": SplitSection,
         **stages,
         "sweep": SweepSection,
+        "range": Draw,
         "cluster": ClusterSection,
         "tracking": TrackingSection,
     }
@@ -84,7 +85,10 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
 
 def _show_section(console: PlainConsole, name: str, model: type[BaseModel]) -> None:
     kind = f"  (stages.NAME with kind: {name})" if name in STAGE_KINDS else ""
-    console.print(f"[bold]{name}[/]{kind}: {escape((model.__doc__ or '').strip().splitlines()[0])}")
+    summary, _, more = inspect.cleandoc(model.__doc__ or "").partition("\n\n")
+    console.print(f"[bold]{name}[/]{kind}: {escape(_in_one_line(summary))}")
+    if more:
+        console.print(Padding.indent(escape(_in_one_line(more)), 2))
     own = [field for field in model.__annotations__ if field in model.model_fields]  # Inherited fields follow its own.
     for field in dict.fromkeys([*own, *model.model_fields]):
         _print_field(console, *_field(field, model.model_fields[field]))
@@ -148,7 +152,7 @@ def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
 def _field(name: str, field: FieldInfo) -> tuple[str, str]:
     """Return a field's name, type and default, and what it means, in rich's markup."""
     default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-    head = f"[bold]{name}[/]  [dim]{escape(_type(field))}[/]" + (f"  [cyan]{escape(default)}[/]" if default else "")
+    head = f"[bold]{name}[/]  [dim]{escape(words_of_field(field))}[/]" + (f"  [cyan]{escape(default)}[/]" if default else "")
     return head, escape(field.description or "")
 
 
@@ -158,19 +162,11 @@ def _print_field(console: PlainConsole, head: str, meaning: str) -> None:
         console.print(Padding.indent(meaning, 6))
 
 
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "(section)"
     return "" if value is None or value == {} else json.dumps(value)
-
-
-def _type(field: FieldInfo) -> str:
-    """Write the type in readable form; a text field that names an entry of a table shows the entries, as a Literal would."""
-    tables = [entry for entry in field.metadata if isinstance(entry, OneOf)]
-    annotation = Annotated[str, tables[0]] if tables else field.annotation
-    if isinstance(annotation, type):
-        return annotation.__name__
-    text = re.sub(r"Annotated\[([a-z]+), .*?\)\](?=\]|,|$| )", r"\1", str(annotation))
-    text = re.sub(r"\b[\w.]+\.(?=\w)", "", text)
-    text = re.sub(r"Annotated\[str, ('[^]]*')\]", r"[\1]", text)
-    return text.replace("Literal", "").replace("NoneType", "None").replace(" | None", "")

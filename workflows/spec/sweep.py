@@ -64,7 +64,8 @@ Values = tuple[Any, ...] | Draw
 class SweepSection(Section):
     """Try several values of fields with Ray Tune; the best trial's checkpoint is the stage's result.
 
-    Any other key is a field of the stage: with a list of values, or a range {uniform, loguniform or integers: [low, high]}.
+    Any other key is a field of the stage, with a list of values, as in learning_rate: [1e-5, 3e-5], or with a range from which
+    values are drawn, as in learning_rate: {loguniform: [1e-6, 1e-4]}.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -1,18 +1,22 @@
 """What `cosa schema` shows agrees with what specs accept."""
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from annotated_types import Gt
 from jsonschema import Draft202012Validator
+from pydantic import create_model
 
 from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
 from cosa.section import OneOf, Section
 from workflows.commands import schema as schema_command
 from workflows.commands.schema import json_schema, sections, show_schema
+from workflows.commands.type_words import words_of_field
 from workflows.spec.load import load_spec
 from workflows.spec.stage_kinds import STAGE_KINDS
 
@@ -59,8 +63,47 @@ def test_names_of_a_table_are_shown_as_the_choices_of_a_field(
     monkeypatch.setattr(schema_command, "sections", lambda: {"colours": Colours})
     show_schema("colours", as_json=False)
     shown = capsys.readouterr().out.splitlines()[1:4]
-    assert all("['red', 'blue']" in line for line in shown)
-    assert "tuple[['red', 'blue'], ...]" in shown[2]
+    assert [line.strip() for line in shown] == [
+        "one  red or blue  required", "maybe  red or blue or null", "several  list of red or blue  []",
+    ]  # fmt: skip
+
+
+def test_a_sweep_says_that_its_keys_are_fields_of_the_stage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    show_schema("sweep", as_json=False)
+    shown = capsys.readouterr().out
+    assert "  Any other key is a field of the stage, with a list of values, as in learning_rate: [1e-5, 3e-5]" in shown
+    assert "  trials  whole number or null\n" in shown
+    assert '  search  grid, random or optuna  "grid"\n' in shown
+
+
+@pytest.mark.parametrize(
+    ("type_", "words"),
+    [
+        (int | None, "whole number or null"),
+        (tuple[float, ...], "list of numbers"),
+        (tuple[float, float] | None, "list of 2 numbers or null"),
+        (dict[str, tuple[str, ...]], "mapping of names to lists of texts"),
+        (Annotated[int, Gt(0)] | Literal["all"], "whole number or all"),
+        (dict[str, Section], "mapping of names to sections"),
+        (list[bool], "list of true or false"),
+        (Path | None, "value or null"),
+        (dict[str, Any], "mapping of names to any values"),
+    ],
+)
+def test_types_in_words(type_: Any, words: str) -> None:
+    assert words_of_field(create_model("Of a test", field=(type_, ...)).model_fields["field"]) == words
+
+
+def test_no_field_of_a_spec_has_a_type_without_words() -> None:
+    words = {
+        f"{name}.{field}": words_of_field(info)
+        for name, model in sections().items()
+        for field, info in model.model_fields.items()
+    }
+    assert {field: said for field, said in words.items() if re.search(r"\bvalues?\b(?<!any values)|[\[\]]", said)} == {}
 
 
 def test_unknown_section() -> None:
@@ -100,9 +143,9 @@ def test_an_editor_accepts_the_specs_and_marks_mistakes() -> None:
 def test_a_field_is_found_wherever_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     show_schema("learning_rate", as_json=False)
     shown = capsys.readouterr().out
-    assert "in pretrain, finetune:\n  learning_rate  float  0.0001\n      peak learning rate\n" in shown
+    assert "in pretrain, finetune:\n  learning_rate  number  0.0001\n      peak learning rate\n" in shown
     show_schema("stages.test.rerank", as_json=False)
-    assert "rerank  int  50" in capsys.readouterr().out
+    assert "rerank  whole number  50" in capsys.readouterr().out
     with pytest.raises(UserError, match="did you mean 'learning_rate'"):
         show_schema("lr", as_json=False)
 
