@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(prepared: Path, und
         assert "interrupted; finished stages are saved, and it " in stopped.output
         assert "run-experiment experiments/quickstart.yaml" in stopped.output
         assert "Traceback" not in stopped.output
-        assert "pretrain: saves what is done, and ends" in stopped.output
+        assert "pretrain: training saves and ends " in stopped.output
         before = partial(prepared)  # It has saved first: no step is done twice.
         assert before is not None
         (run_folder,) = (before / "ray").iterdir()

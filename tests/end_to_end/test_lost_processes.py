@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -205,7 +206,7 @@ def test_a_trial_whose_workers_are_killed_again_and_again_runs_again(tmp_path: P
 
     resumed = run("run-experiment", str(tmp_path / "spec.yaml"), *given[2:])
     assert resumed.code == 0, resumed.output
-    assert "is the best of 2" in resumed.output
+    assert re.search("is the best of 2|2 of 2 trials are equal", resumed.output)
     (result,) = results_of(tmp_path).iterdir()
     assert len(noted_workers(result / "trials" / "lr-0.0001")) == 1  # It did not run again.
     assert statuses(tmp_path)["RUNNING"] == 0
@@ -279,4 +280,4 @@ def test_trials_that_find_the_disk_full_run_again_when_there_is_room(small_disk:
     subprocess.run(["mount", "-o", "remount,size=500M", str(small_disk)], check=True)
     resumed = run("run-experiment", str(small_disk / "spec.yaml"), *given[2:])
     assert resumed.code == 0, resumed.output
-    assert "is the best of 2" in resumed.output
+    assert re.search("is the best of 2|2 of 2 trials are equal", resumed.output)
