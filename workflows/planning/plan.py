@@ -220,7 +220,7 @@ def check_inputs(plan: Plan) -> None:
     These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
 
     Raises:
-        UserError: for the first mistake.
+        UserError: a batch cannot be split, or it lists what is wrong with annotation files.
     """
     for problem in batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run}):
         raise UserError(str(problem))
@@ -228,18 +228,24 @@ def check_inputs(plan: Plan) -> None:
 
 
 def check_annotations(plan: Plan) -> None:
-    """Read the existing annotation files of all stages that will run, and raise the first error found.
+    """Read the existing annotation files of all stages that will run.
 
     Files that a prepare stage is yet to write are checked when they are read.
 
     Raises:
-        UserError: it names the file, line and entry that is wrong, or the file that a task cannot use.
+        UserError: for each file, it names the line and entry that is wrong first, or says that a task cannot use it.
     """
     digests = digests_in(plan.storage)
+    mistakes: dict[str, None] = {}
     try:
         for step in plan.to_run:
             for file in annotation_files(step.name, step.section, plan.experiment):
-                if file.path.is_file():
-                    file.check_once(digests)
+                try:
+                    if file.path.is_file():
+                        file.check_once(digests)
+                except UserError as error:  # All of them are reported at once.
+                    mistakes[str(error)] = None
     finally:
         digests.save()
+    if mistakes:
+        raise UserError("\n".join(mistakes))
