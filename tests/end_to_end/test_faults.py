@@ -178,8 +178,7 @@ def test_a_missing_image_ends_training_before_its_first_step(tmp_path: Path) -> 
     (tmp_path / "images" / "v3.png").unlink()
     refused = run("run-experiment", spec)
     assert refused.code == 1
-    assert "1 of 8 images that the annotations name cannot be found in" in refused.output
-    assert "'v3'" in refused.output
+    assert "no image 'v3' in" in " ".join(refused.output.split())
     assert not list(results_of(tmp_path).rglob("progress.jsonl"))
 
 

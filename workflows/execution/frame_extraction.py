@@ -126,7 +126,8 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     context.line.update("reading clips")
     digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
     media = Clips(Path(dataset.root), dataset.linked_folders)
-    files, problems = media.find(video_ids)
+    files, found_problems = media.find(video_ids)
+    problems = {video_id: str(problem) for video_id, problem in found_problems.items()}
     problems |= {video_id: problem for video_id in video_ids if (problem := name_problem(video_id)) is not None}
     files = {video_id: paths for video_id, paths in files.items() if video_id not in problems}
     contents, _ = digests.contents_of(media, files)

@@ -135,12 +135,12 @@ class FileDigests:
             media_ids = (media_id for path, kind in named_by for media_id in self.media_ids(path, kind))
             contents, problems = self.contents_of(media, media_ids)
             if len(problems) > media.allowed:
-                return MissingMedia(len(contents) + len(problems), problems)
+                return MissingMedia(media, list(files), len(contents) + len(problems), problems)
             digest = _digest_of({**contents, **dict.fromkeys(problems)})
             self.remember(what, state, digest)
             return digest
 
-    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
         """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
         with _errors_of(media.root):
             folder = self._folder(media.root)

@@ -5,13 +5,40 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.media_lookup import Media
+from cosa.errors import DataError
+from cosa.message_text import quoted
 from workflows.spec.place import FieldPath
 from workflows.spec.sections import DatasetSection, ExperimentSection
+
+NAMED = 3  # missing clips or images that a plan names in its table
+
+
+@dataclass(frozen=True)
+class MissingMedia:
+    """Clips or images that annotations name and that have no usable file.
+
+    media: where they should be. named_by: the annotation files. count: of all that these name. problems: by identifier, what is
+    wrong.
+    """
+
+    media: Media
+    named_by: Sequence[Path]
+    count: int
+    problems: Mapping[str, DataError]
+
+    @property
+    def short(self) -> str:
+        """Say in a few words how many there are, and name some."""
+        lacking = len(self.problems)
+        names = ", ".join(map(quoted, islice(self.problems, NAMED))) + (", ..." if lacking > NAMED else "")
+        what = self.media.singular if self.count == 1 else self.media.plural
+        return f"{self.media.of}{lacking} of {self.count} {what} ({names})"
 
 
 @dataclass(frozen=True)
@@ -20,7 +47,7 @@ class Missing:
 
     field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder', 'checkpoint', 'clips' or 'images'.
     dataset and part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
-    detail: what exactly is missing, if it is not all of that.
+    media: which clips or images are missing, if the folder is there.
     """
 
     field: str
@@ -28,13 +55,13 @@ class Missing:
     wanted: str
     dataset: str | None = None
     part: str = ""
-    detail: str = ""
+    media: MissingMedia | None = None
 
     @property
     def short(self) -> str:
         """Say in a few words what is missing."""
-        if self.detail:
-            return f"{self.wanted} of dataset {self.dataset}"
+        if self.media is not None:
+            return self.media.short
         return f"data of dataset {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
@@ -62,15 +89,6 @@ class Connections(Protocol):
     def frames_stages(self, dataset: str) -> list[str]:
         """Find the stages that extract frames of a dataset's clips; exactly one is expected."""
         ...
-
-
-@dataclass(frozen=True)
-class MissingMedia:
-    """Clips or images that annotations name and that have no usable file. count: of all that they name. problems: by
-    identifier, what is wrong."""
-
-    count: int
-    problems: Mapping[str, str]
 
 
 class Digests(Protocol):

@@ -19,8 +19,6 @@ from workflows.spec.read import Basis, Connections, Digests, Missing, MissingMed
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
 
-SHOWN = 3  # missing clips or images that are named
-
 
 @dataclass(frozen=True)
 class MediaRead(Read):
@@ -67,7 +65,7 @@ class MediaRead(Read):
                 return
         found = self._digest(dataset, media, digests)
         if isinstance(found, MissingMedia):
-            yield Missing(f"{where}.{part}", media.root, media.plural, self.dataset, part, _detail(media, found))
+            yield Missing(f"{where}.{part}", media.root, media.plural, self.dataset, part, found)
         elif found is not None:
             yield f"{self.dataset}/{'clips' if self.of == 'clips' else part}", found
 
@@ -124,19 +122,6 @@ class MediaRead(Read):
 def naming_clips(*uses: AnnotationUse) -> tuple[AnnotationUse, ...]:
     """Return those of some annotation files that say which clips are read: references may be of more."""
     return tuple(AnnotationUse(use.split, use.kind, only_ids=True) for use in uses if use.kind != "references")
-
-
-def _detail(media: Media, missing: MissingMedia) -> str:
-    """Say which clips or images are missing, and what they may be called instead."""
-    shown = []
-    for media_id, problem in list(missing.problems.items())[:SHOWN]:
-        near = media.near(media_id)
-        shown.append(f"{media_id!r} ({f'is it {near!r}?' if near is not None else problem})")
-    more = ", ..." if len(missing.problems) > SHOWN else ""
-    return (
-        f"{len(missing.problems)} of {missing.count} {media.plural} that the annotations name cannot be found in "
-        f"{media.root.absolute()}: {', '.join(shown)}{more}"
-    )
 
 
 @dataclass(frozen=True)
