@@ -72,7 +72,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
 def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
     """Say what is wrong with each clip in a line of its own. Files are named as below the dataset's folder."""
     folder = shown(dataset.root).rstrip("/") + "/"
-    lines = [f"    {row.error.replace(folder, '')}" for row in bad.head(LISTED).itertuples()]
+    lines = [f"    {str(error).replace(folder, '')}" for error in bad["error"].head(LISTED)]
     more = [f"    and {len(bad) - LISTED} more, which {UNREADABLE_FILE} of the result names"] if len(bad) > LISTED else []
     return "\n".join([*lines, *more])
 

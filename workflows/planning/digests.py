@@ -82,12 +82,24 @@ class FileDigests:
         known = self.remembered(what, of)
         if known is None:
             try:
-                known, media_ids = digest_of_annotations(path, kind)
+                read = digest_of_annotations(path, kind)
             except DataError:  # What is wrong is said by the check of annotations, for the stages that run.
                 return of[0]
+            known = read.digest
             self.remember(what, of, known)
-            self._ids(path).write(of, media_ids)
+            self.remember(f"amount of {what}", of, str(read.amount))
+            self._ids(path).write(of, read.media_ids)
         return known
+
+    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
+        """Return how many captions or questions an annotation file holds; 0 if it cannot be used.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        self.of_annotations(path, kind)
+        known = self.remembered(f"amount of {kind} of {path.absolute()}", [self.of_file(path), code_of_reading()])
+        return int(known or 0)
 
     def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
         """Return the identifiers of clips or images that an annotation file names, each once.
@@ -127,7 +139,7 @@ class FileDigests:
         with _errors_of(media.root):
             folder = self._folder(media.root)
             files = dict(named_by)
-            what = _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
+            what = self._about(media, files)
             state = [folder.summary, *(self.of_file(path) for path in files), code_of_reading()]
             known = None if folder.has_links else self.remembered(what, state)
             if known is not None:
@@ -138,7 +150,16 @@ class FileDigests:
                 return MissingMedia(media, list(files), len(contents) + len(problems), problems)
             digest = _digest_of({**contents, **dict.fromkeys(problems)})
             self.remember(what, state, digest)
+            self.remember(f"amount of {what}", [digest], str(len(contents)))
             return digest
+
+    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+        """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
+        return int(self.remembered(f"amount of {self._about(media, dict(named_by))}", [digest]) or 0)
+
+    @staticmethod
+    def _about(media: Media, files: Iterable[Path]) -> str:
+        return _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
 
     def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
         """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.planning.annotation_files import annotation_files
 from workflows.planning.changes import nearest_changes
+from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, fingerprint_of
@@ -17,6 +19,7 @@ from workflows.planning.room import lacking_room
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
+from workflows.results.manifest import Manifest
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
@@ -157,13 +160,13 @@ class _Planner:
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
         kind = kind_of(section)
-        data, missing = data_of(name, self.experiment, self.digests)
+        read, missing = data_of(name, self.experiment, self.digests)
         self.missing += missing
         inputs = {i: self.steps[i].fingerprint for i in self.experiment.inputs[name]}
         blocked_by = [i for i, fingerprint in inputs.items() if fingerprint is None]
         if blocked_by or missing:
             reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[0].short}"
-            return Step(name, section, "blocked", reason, None, data=data)
+            return Step(name, section, "blocked", reason, None, read=read)
         step = Step(
             name,
             section,
@@ -171,7 +174,7 @@ class _Planner:
             "",
             None,
             inputs={i: str(fingerprint) for i, fingerprint in inputs.items()},
-            data=data,
+            read=read,
             model=self.experiment.section.model.model_dump(mode="json") if kind.builds_model(section) else None,
             seed=self.experiment.section.seed if kind.is_seeded else 0,
             version=kind.version_of(section),
@@ -204,14 +207,14 @@ class _Planner:
         if resumes:
             how = kind_of(step.section).how_it_resumes(step.section, self.storage.partial(step.name, fingerprint))
             return replace(step, reason=f"interrupted: {how}", resumes=True)
-        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment)
+        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment, partial(self._clips, step))
         if nearest is None:
             return replace(step, reason="new")
         differing = nearest or ("spec changed: datasets",)
-        fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
-        is_of_kind = not differing[0].startswith(f"spec changed: stages.{step.name}.kind ")
-        more = f" and {len(fields) - 1} more" if len(fields) > 1 and is_of_kind else ""
-        return replace(step, reason=differing[0] + more, changes=differing)
+        return replace(step, reason=differing[0], changes=differing)
+
+    def _clips(self, step: Step, earlier: Manifest) -> dict[str, str]:
+        return clip_changes(step, self.storage.result(step.name, earlier.fingerprint), self.experiment, self.digests)
 
 
 def check_inputs(plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,21 @@ from cosa.errors import DataError
 from cosa.message_text import quoted
 from workflows.spec.place import FieldPath
 from workflows.spec.sections import DatasetSection, ExperimentSection
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something of the user's own that a stage reads, and its content.
+
+    name: by which manifests know it. digest: of the content. place: where it is, as the spec writes it; empty if only its name
+    says that. amount: how much it holds, such as '46 captions'; empty if nobody counts.
+    """
+
+    name: str
+    digest: str
+    place: str = ""
+    amount: str = ""
+
 
 NAMED = 3  # missing clips or images that a plan names in its table
 
@@ -110,6 +125,22 @@ class Digests(Protocol):
         """Return the digest of what an annotation file says, however it is written."""
         ...
 
+    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
+        """Return how many captions or questions an annotation file holds; 0 if it cannot be used."""
+        ...
+
+    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+        """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
+        ...
+
+    def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
+        """Return the identifiers of clips or images that an annotation file names, each once."""
+        ...
+
+    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
+        """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
+        ...
+
 
 class Basis(Protocol):
     """What the identity of a stage's result is made of."""
@@ -141,8 +172,13 @@ class Read(ABC):
         """Yield names of the stages whose results it needs, and report names that do not exist."""
 
     @abstractmethod
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Yield (readable name, digest) for each of the user's own files that it reads, or `Missing` if it does not exist."""
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
+        """Yield what it reads of the user's own, or `Missing` where that does not exist."""
+
+    def contents(self, experiment: ExperimentSection, digests: Digests) -> Mapping[str, Mapping[str, str]]:
+        """Return digests of single clips or images by identifier, by the name of all; nothing if it reads none."""
+        del experiment, digests
+        return {}
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the user's own files and folders that every machine has to see, as the spec writes them."""

@@ -119,10 +119,8 @@ class Reporter:
         """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed; then notes."""
         shown = table("  stage", "kind", "", "why")
         for branches, step in tree(plan):
-            changes = step.changes if step.action == "run" else ()
-            why = changes[0] if changes else step.reason  # The reason counts the changes that lines of their own show here.
-            shown.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(why))
-            further = changes[1:]
+            shown.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+            further = step.changes[1:] if step.action == "run" else ()
             for change in further[: CHANGES_SHOWN - 1]:
                 shown.add_row("", "", "", f"[dim]{escape(change)}[/]")
             if len(further) >= CHANGES_SHOWN:
