@@ -20,6 +20,7 @@ from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import Storage, complete
 from workflows.spec.fragments import is_fragment
 from workflows.spec.secrets import Secrets
+from workflows.spec.stage_kinds import kind_of, recorded_section
 from workflows.terminal.console import PlainConsole, table
 from workflows.terminal.plain_text import printable
 from workflows.terminal.reporter import duration
@@ -132,8 +133,13 @@ def listed_results(storage: Path) -> Iterator[ListedResult]:
             else:
                 yield ListedResult(
                     experiment, stage, str(folder), manifest.kind, manifest.started.replace("T", " ")[:16], manifest.seconds,
-                    headline(manifest.kind, manifest.metrics), differing[manifest.fingerprint],
+                    _headline(manifest), differing[manifest.fingerprint],
                 )  # fmt: skip
+
+
+def _headline(manifest: Manifest) -> str:
+    section = recorded_section(manifest.kind, manifest.section)
+    return headline(manifest.kind, manifest.metrics, None if section is None else kind_of(section).measured_on(section))
 
 
 def _read(storage: Path, experiment: str, stage: str, folder: Path) -> tuple[Manifest | None, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from cosa.errors import UserError
 from workflows.planning.changes import differences
 from workflows.planning.fingerprint import fields_with_effect, without_names
 from workflows.planning.implied import model_with_effect
 from workflows.results.manifest import Manifest
 from workflows.spec.sections import ExperimentSection
-from workflows.spec.stage_kinds import STAGE_KINDS
+from workflows.spec.stage_kinds import kind_of, recorded_section
 
 DIGITS = 8  # of fingerprints and digests
 
@@ -30,16 +30,14 @@ def _fields(result: Manifest) -> dict[str, Any]:
 
     Of a result that this program could not make, because an older one did or because an extension is not loaded, these are all.
     """
-    section, model = result.section, result.model
-    try:
-        kind = STAGE_KINDS[result.kind]
-        validated = kind.section_for(section).model_validate(section)
-        experiment = ExperimentSection.model_validate({"name": result.experiment, "model": model or {}})
-        counting = fields_with_effect(validated, section, experiment.model if model is not None else None)
-        found = {"section": counting, "model": model_with_effect(model) or {}}
-        found = without_names(found, kind.reads(validated, {}), experiment)
-    except (ValidationError, LookupError, UserError):
-        found = {"section": section, "model": model or {}}
+    found = {"section": result.section, "model": result.model or {}}
+    section = recorded_section(result.kind, result.section)
+    with suppress(ValidationError):  # An extension that is gone may have brought the model's family.
+        experiment = ExperimentSection.model_validate({"name": result.experiment, "model": found["model"]})
+        if section is not None:
+            counting = fields_with_effect(section, result.section, experiment.model if result.model is not None else None)
+            found = {"section": counting, "model": model_with_effect(result.model) or {}}
+            found = without_names(found, kind_of(section).reads(section, {}), experiment)
     return {**found["section"], "model": found["model"], "seed": result.seed, "version": result.kind_version}
 
 

@@ -80,6 +80,11 @@ def _source_tags(plan: Plan) -> dict[str, str]:
     return tags
 
 
+def _headline(step: Step, manifest: Manifest) -> str:
+    """Return the figures that the table of stages shows."""
+    return headline(step.kind, manifest.metrics, kind_of(step.section).measured_on(step.section))
+
+
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
     """Tags of a stage's run for what else it reports."""
     return {f"cosa.{name}": _as_text(value)[:500] for name, value in details.items() if name != "trials"}
@@ -154,7 +159,7 @@ class InvocationRecord:
         if run_id is not None and kind_of(step.section).produces == "checkpoint":
             self.parent.shows_model_of(self.tracker.known_run(run_id))
         self._show_outcome(step, manifest)
-        self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
+        self._show(StageRow(step.name, step.kind, "reused", _headline(step, manifest), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
         is_own = result == self.plan.storage.result(step.name, str(step.fingerprint)).absolute()
         left = Unrecorded.left_in(result) if is_own else None  # Another experiment records its own results.
@@ -192,7 +197,7 @@ class InvocationRecord:
         """
         self._result(step, run, manifest, files, [other.run or run for other in others])
         self._show_outcome(step, manifest)
-        self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
+        self._show(StageRow(step.name, step.kind, "run", _headline(step, manifest), local_run=run.local_id))
 
     def _finish(self, step: Step, manifest: Manifest, files: Unrecorded) -> None:
         """Record the result of a stage whose invocation was killed when the result was there already."""

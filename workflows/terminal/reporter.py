@@ -215,7 +215,8 @@ class Reporter:
         self.console.print(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
+        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published, and
+        measured: on what."""
         rows = list(rows)
         if not rows:
             return
@@ -238,3 +239,14 @@ class Reporter:
             previous = row["stage"]
         self.console.print()
         self.console.print(shown)
+        for measured, stages in measured_by(rows).items():
+            self._print_wrapped(f"  [dim]{escape(', '.join(stages))} on {escape(measured)}[/]")
+
+
+def measured_by(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return on what stages were measured, with these stages. rows: as of `Reporter.metrics`."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("measured") and row["stage"] not in found.setdefault(row["measured"], []):
+            found[row["measured"]].append(row["stage"])
+    return found

@@ -36,3 +36,17 @@ def test_a_warning_breaks_on_a_terminal_only() -> None:
     text = "the disk is almost full"
     assert printed(lambda reporter: reporter.warn(text), width=22, terminal=True).split("\n")[1:] == ["almost full", ""]
     assert printed(lambda reporter: reporter.warn(text), width=22, terminal=False) == f"warning: {text}\n"
+
+
+def test_the_table_of_metrics_says_once_on_how_much_they_were_measured() -> None:
+    row = {
+        "stage": "test",
+        "metric": "meteor",
+        "value": 12.34,
+        "baseline": None,
+        "baseline_name": "not computed, as it takes long",
+    }
+    rows = [{**row, "measured": "clips/test: 10 clips, 20 references"}] * 2
+    said = printed(lambda reporter: reporter.metrics(rows), width=80, terminal=False)
+    assert said.count("test on clips/test: 10 clips, 20 references") == 1
+    assert "METEOR   12.3            not computed, as it takes long" in said
