@@ -20,7 +20,7 @@ from workflows.planning.plan import Plan, Step
 from workflows.records.datasets_used import dataset_measured_on, datasets_of
 from workflows.records.headline import headline
 from workflows.records.mlflow_store import noted_run
-from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
+from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256, STAGE
 from workflows.records.outcome import OtherCheckpoints
 from workflows.records.overview import Overview
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
@@ -311,8 +311,8 @@ class InvocationRecord:
     def _version_tags(self, step: Step, manifest: Manifest, checkpoint: Path) -> dict[str, str]:
         """Tags of a registered model's version."""
         tags = {
-            "cosa.experiment": self.experiment.name,
-            "cosa.stage": step.name,
+            "cosa.experiment": manifest.experiment,  # Another one than this may have made it.
+            STAGE: manifest.stage,
             STAGE_KIND: step.kind,
             FINGERPRINT: str(step.fingerprint),
             SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS),
