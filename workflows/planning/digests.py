@@ -168,18 +168,23 @@ class FileDigests:
             found, problems = media.find(media_ids)
             contents = {}
             for media_id, paths in found.items():
-                digests = [folder.files.get(path) or self._of_linked(media.root / path) for path in paths]
+                digests = [folder.files.get(path) or self.checksum(media.root / path) for path in paths]
                 contents[media_id] = digests[0] if len(digests) == 1 else _digest_of({"files": digests})
             return contents, problems
 
-    def _of_linked(self, path: Path) -> str:
-        """Digest a file behind a link to a folder, as those in the folder are."""
-        state = _state(_status(path))
-        what = f"medium {path.absolute()}"
-        known = self._files.get(what, state)
-        if known is None:
-            known = digest_of(path)
-            self._files.put(what, state, known)
+    def checksum(self, path: Path) -> str:
+        """Digest a file as those in folders and in results are.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        with _errors_of(path):
+            state = _state(_status(path))
+            what = f"medium {path.absolute()}"
+            known = self._files.get(what, state)
+            if known is None:
+                known = digest_of(path)
+                self._files.put(what, state, known)
         return known
 
     def remembered(self, what: str, of: Sequence[str]) -> str | None:

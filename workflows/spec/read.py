@@ -113,6 +113,10 @@ class Digests(Protocol):
         """Return the digest of a file's content."""
         ...
 
+    def checksum(self, path: Path) -> str:
+        """Return the digest of a file's content by which results know their files."""
+        ...
+
     def of_folder(self, folder: Path) -> str:
         """Return the digest of all files below a folder."""
         ...

@@ -4,7 +4,7 @@ to run first, what its fingerprint covers, what is missing, and which files are 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,10 @@ from typing import Any, Literal
 from cosa.checkpoints.locate import locate
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
-from cosa.errors import DataError
+from cosa.errors import DataError, UserError
+from workflows.results.contents import made_as
+from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.manifest import read_manifest
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Basis, Connections, Digests, Found, Missing, MissingMedia, Read
@@ -246,10 +249,13 @@ class CheckpointRead(Read):
             yield Found(f"checkpoint {self.reference}", " ".join(map(digests.of_file, found.parts)))
 
     def identity(self, basis: Basis) -> Any:
-        """Return the stage's result, or the weights' content."""
+        """Return the stage's result, also if a path leads to that of a stage, or else the weights' content."""
         if not is_path(self.reference):
             return {"field": self.field, "result": basis.result(self.reference)}
         found = locate(Path(self.reference).expanduser())
+        result = _result_with(found.parts, basis.digests) if found is not None else None
+        if result is not None:
+            return {"field": self.field, "result": result}
         return {"field": self.field, "content": None if found is None else list(map(basis.digests.of_file, found.parts))}
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
@@ -267,6 +273,19 @@ class CheckpointRead(Read):
         del experiment
         if is_path(self.reference):
             yield Path(self.reference)
+
+
+def _result_with(parts: Sequence[Path], digests: Digests) -> str | None:
+    """Return the fingerprint of the result whose checkpoint these files are, unchanged; None if they are of none."""
+    folder = parts[0].resolve().parent
+    if folder.name != CHECKPOINT_FOLDER:
+        return None
+    try:
+        made = read_manifest(folder.parent)
+    except UserError:  # A damaged one says nothing of them.
+        return None
+    is_unchanged = made is not None and made_as(folder.parent, made.contents, map(Path.resolve, parts), digests.checksum)
+    return made.fingerprint if made is not None and is_unchanged else None
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def finish(made: Plan, *names: str) -> None:
 
 def publish(made: Plan, step: Step) -> None:
     assert step.fingerprint is not None
-    made.storage.partial(step.name, step.fingerprint).mkdir(parents=True)
+    made.storage.partial(step.name, step.fingerprint).mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
         experiment=made.experiment.name,
         stage=step.name,
