@@ -146,11 +146,10 @@ def lines_of(path: Path | str, media_ids: Iterable[str]) -> dict[str, int]:
     """The line of the first entry of each of some clips or images, as far as the file names them."""
     wanted, found = set(media_ids), dict[str, int]()
     for item in _items(Path(path)):
-        media_id = _media_id(item)
-        if media_id in wanted:
+        if (media_id := _media_id(item)) in wanted:
             found.setdefault(media_id, item.line)
-        if len(found) == len(wanted):
-            break
+            if len(found) == len(wanted):
+                break
     return found
 
 

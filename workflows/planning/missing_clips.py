@@ -59,7 +59,9 @@ def _places(lacking: MissingMedia, media_ids: Sequence[str]) -> dict[str, str]:
     """Return where the first annotation of each clip or image is."""
     places: dict[str, str] = {}
     for path in lacking.named_by:
+        left = [media_id for media_id in media_ids if media_id not in places]
+        if not left:
+            break
         with suppress(DataError):  # The plan has just read the file.
-            for media_id, line in lines_of(path, (one for one in media_ids if one not in places)).items():
-                places[media_id] = f"{shown(path)}, line {line}"
+            places |= {media_id: f"{shown(path)}, line {line}" for media_id, line in lines_of(path, left).items()}
     return places
