@@ -304,7 +304,7 @@ class _Run:
     def _check_unchanged(self, step: Step, when: str) -> None:
         digests = digests_in(self.plan.storage, self.reporter.reading)
         try:
-            check_unchanged(step.name, step.data, self.experiment, digests, when)
+            check_unchanged(step.name, step.read, self.experiment, digests, when)
         finally:
             digests.save()
 
@@ -333,6 +333,7 @@ class _Run:
             model=hidden(step.model),
             inputs=step.inputs,
             data=step.data,
+            amounts=step.amounts,
             metrics=outcome.metrics,
             baselines=outcome.baselines,
             baseline_names=outcome.baseline_names,

@@ -12,7 +12,7 @@ AnnotationKind = Literal["captions", "questions", "references"]
 class AnnotationUse:
     """One annotation file of a split, and what is wanted of it.
 
-    required: the split has to name such a file. evaluated: a clip must not stand twice. only_ids: nothing but the clips' ids
+    required: the split has to name such a file. evaluated: metrics are computed on it. only_ids: nothing but the clips' ids
     is read. with_answers: questions need answers; without, they need identifiers. fewest_answers: of each question.
     fewest_samples: that a batch takes.
     """

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from itertools import islice
 from json.decoder import JSONDecodeError
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn
 
 from cosa.data.media_files import open_media
 from cosa.data.media_ids import canonical, media_id_problem
@@ -62,9 +62,6 @@ class QuestionEntry:
     answers: tuple[str, ...]
     question_id: str | None
     line: int
-
-
-E = TypeVar("E", CaptionEntry, QuestionEntry)
 
 
 class _Item(NamedTuple):
@@ -145,25 +142,32 @@ def first_texts(path: Path | str, count: int) -> list[str]:
     return texts[:count]
 
 
-def each_once(entries: Iterable[E], path: Path | str) -> Iterator[E]:
-    """Pass on the entries of an evaluation split: one per clip (captions) or per question identifier (questions).
+def lines_of(path: Path | str, media_ids: Iterable[str]) -> dict[str, int]:
+    """The line of the first entry of each of some clips or images, as far as the file names them."""
+    wanted, found = set(media_ids), dict[str, int]()
+    for item in _items(Path(path)):
+        if (media_id := _media_id(item)) in wanted:
+            found.setdefault(media_id, item.line)
+            if len(found) == len(wanted):
+                break
+    return found
 
-    Questions without an identifier may repeat: the public question sets ask the same question of a clip twice.
+
+def each_question_once(entries: Iterable[QuestionEntry], path: Path | str) -> Iterator[QuestionEntry]:
+    """Pass on questions of which each identifier may stand once: answers are handed in by it.
 
     Raises:
-        DataError: two entries share the key; the message names both lines.
+        DataError: two questions share it; the message names both lines.
     """
     first_lines: dict[str, int] = {}
     for entry in entries:
-        field = "video_id" if isinstance(entry, CaptionEntry) else "question_id"
-        key = entry.video_id if isinstance(entry, CaptionEntry) else entry.question_id
-        if key in first_lines:
+        if entry.question_id in first_lines:
             raise DataError(
-                f"{shown(path)}, line {entry.line}: {field} {quoted(key)} was already used in line {first_lines[key]}; an "
-                f"evaluation split needs each {field} once (several captions of a clip go into one list)"
+                f"{shown(path)}, line {entry.line}: question_id {quoted(entry.question_id)} was already used in line "
+                f"{first_lines[entry.question_id]}; give each question its own"
             )
-        if key is not None:
-            first_lines[key] = entry.line
+        if entry.question_id is not None:
+            first_lines[entry.question_id] = entry.line
         yield entry
 
 

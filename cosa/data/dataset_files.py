@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.data.annotations import (
     CaptionEntry,
     QuestionEntry,
-    each_once,
     load_captions,
     load_questions,
     load_references,
@@ -74,8 +73,12 @@ def question_entries(dataset: DatasetFiles, split: str, *, require_answers: bool
 
 
 def evaluated_clips(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
-    """Clips of an evaluation split with all their captions; a clip must not stand twice."""
-    return list(each_once(caption_entries(dataset, split), dataset.file(split, "captions")))
+    """Clips of an evaluation split, each once with the captions of all its entries, in the order of the file."""
+    clips: dict[str, CaptionEntry] = {}
+    for entry in caption_entries(dataset, split):
+        known = clips.get(entry.video_id)
+        clips[entry.video_id] = entry if known is None else replace(known, captions=known.captions + entry.captions)
+    return list(clips.values())
 
 
 def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:

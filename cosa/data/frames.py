@@ -10,13 +10,13 @@ from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent, missing
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
-from cosa.message_text import shown
+from cosa.message_text import quoted, shown
 
 PROVIDE = "provide them, or remove their annotations"
 
@@ -78,7 +78,7 @@ class ImageFolder:
         """
         path = self._media.file(image_id, IMAGE_SUFFIXES)
         if path is None:
-            raise missing(self.root, image_id, IMAGE_SUFFIXES)
+            raise NoMediaError(f"no image {quoted(image_id)} in {shown(self.root)}")
         return [PictureFile(path)]
 
     def missing(self, image_ids: Iterable[str]) -> list[str]:

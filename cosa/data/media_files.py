@@ -5,17 +5,20 @@ the dataset names. Names match in either Unicode form. Only regular files are op
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from cosa.data.media_ids import canonical, check_media_id, path_of
+from cosa.data.media_ids import canonical, check_media_id
 from cosa.errors import DataError
-from cosa.message_text import shown
+from cosa.message_text import quoted, shown
 from cosa.regular_files import NotRegularError, open_regular
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
-SUFFIXES_SHOWN = 3  # of those that were tried for a missing file
+
+
+class NoMediaError(DataError):
+    """An identifier has no file or folder; there may be one of a similar name."""
 
 
 class PictureFile(NamedTuple):
@@ -102,6 +105,18 @@ class MediaFolder:
         """
         return only(self._listed(folder).get(canonical(name), []), self.root / folder)
 
+    def entries(self, folder: str, name: str, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """(suffix, stored name) of the entries of a folder below the root that have a name and one of some suffixes.
+
+        Raises:
+            DataError: two stored names look like one of them.
+        """
+        listed, name = self._listed(folder), canonical(name)
+        for suffix in suffixes:
+            stored = listed.get(name + suffix)
+            if stored is not None:
+                yield suffix, str(only(stored, self.root / folder))
+
     def allowed(self, path: Path) -> Path:
         """The path itself, if no link on it leads where it may not.
 
@@ -154,10 +169,26 @@ def only(names: Sequence[str], folder: Path) -> str | None:
     return names[0] if names else None
 
 
+def check_one_file(media_id: str, names: Sequence[str], folder: Path) -> None:
+    """Refuse an identifier that fits several files: nobody could know which of them is meant.
+
+    Raises:
+        DataError: it names the files.
+    """
+    if len(names) > 1:
+        raise DataError(
+            f"{quoted(media_id)} has {len(names)} files in {shown(folder)}: {', '.join(map(shown, sorted(names)))}; remove all "
+            "but one, or write the suffix in the annotations, too"
+        )
+
+
 def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str]) -> list[str]:
     """The identifiers without an entry of that name (and one of the suffixes).
 
     Every folder that identifiers name is listed once: millions of files are checked in seconds, without opening any.
+
+    Raises:
+        DataError: an identifier fits several entries.
     """
     names: dict[str, set[str]] = {}
     lacking = []
@@ -167,14 +198,10 @@ def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str
         if parent not in names:
             real = folder.sub_folder(parent)
             names[parent] = set() if real is None else {canonical(entry) for entry in names_in(folder.root / real)}
-        if not any(canonical(name + suffix) in names[parent] for suffix in suffixes):
+        if canonical(name) in names[parent] and "" in suffixes:
+            continue
+        found = [name + suffix for suffix in suffixes if canonical(name + suffix) in names[parent]]
+        check_one_file(media_id, found, folder.root / parent)
+        if not found:
             lacking.append(media_id)
     return lacking
-
-
-def missing(root: Path, media_id: str, suffixes: Sequence[str]) -> DataError:
-    """The error that an identifier has no file."""
-    tried = [suffix for suffix in suffixes if suffix]
-    more = f" and {len(tried) - SUFFIXES_SHOWN} other suffixes" if len(tried) > SUFFIXES_SHOWN else ""
-    shown = " ".join(tried[:SUFFIXES_SHOWN])
-    return DataError(f"{path_of(root, media_id)} is missing; tried the name as it is and with {shown}{more}")

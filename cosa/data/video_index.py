@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cosa.data.media_files import MediaFolder, missing, only
+from cosa.data.media_files import MediaFolder, NoMediaError, check_one_file, only
 from cosa.data.media_ids import canonical, check_media_id, path_of
-from cosa.errors import DataError
+from cosa.message_text import quoted, shown
 
 # fmt: off
 VIDEO_SUFFIXES = (
@@ -18,9 +18,8 @@ VIDEO_SUFFIXES = (
 
 
 class _Clip(NamedTuple):
-    """A file that may be a clip. rank: of its suffix. form: its name in composed Unicode."""
+    """A file that may be a clip. form: its name in composed Unicode."""
 
-    rank: int
     form: str
     name: str
     is_link: bool
@@ -29,8 +28,8 @@ class _Clip(NamedTuple):
 class VideoIndex:
     """Finds the files of clips below a folder; every folder that identifiers name is listed once.
 
-    An identifier is the file's path below the root, with or without its suffix. Where several suffixes exist, the
-    first of `VIDEO_SUFFIXES` counts. Links and the forms of names are treated as `MediaFolder` says.
+    An identifier is the file's path below the root, with or without its suffix. Without it, only one file may have that
+    name. Links and the forms of names are treated as `MediaFolder` says.
     """
 
     def __init__(self, root: Path, linked_folders: Iterable[Path | str] = ()) -> None:
@@ -42,7 +41,8 @@ class VideoIndex:
         """The file of a clip.
 
         Raises:
-            DataError: unusable identifier, no such file, two that look alike, or a link that leads where it may not.
+            NoMediaError: there is no such file.
+            DataError: unusable identifier, several files, two that look alike, or a link that leads where it may not.
         """
         check_media_id(video_id)
         parent, _, name = video_id.rpartition("/")
@@ -51,11 +51,12 @@ class VideoIndex:
         folder, clips = self._listings[parent]
         candidates = clips.get(canonical(name), [])
         if not candidates:
-            raise missing(self.root, video_id, VIDEO_SUFFIXES)
-        best = min(candidates)
-        only([clip.name for clip in candidates if clip.form == best.form], folder)
-        path = folder / best.name
-        return self._media.allowed(path) if best.is_link else path
+            raise NoMediaError(f"no clip {quoted(video_id)} in {shown(self.root)}")
+        clip = candidates[0]
+        only([other.name for other in candidates if other.form == clip.form], folder)
+        check_one_file(video_id, [other.name for other in candidates], folder)
+        path = folder / clip.name
+        return self._media.allowed(path) if clip.is_link else path
 
     def _listed(self, parent: str) -> tuple[Path, dict[str, list[_Clip]]]:
         """A folder and its clips by name and by stem, of the known suffixes in any case."""
@@ -71,9 +72,11 @@ class VideoIndex:
                     stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  100,000 files: no Path objects
                     if suffix.lower() in VIDEO_SUFFIXES and not entry.is_dir():
                         form = canonical(entry.name)
-                        clip = _Clip(VIDEO_SUFFIXES.index(suffix.lower()), form, entry.name, entry.is_symlink())
+                        clip = _Clip(form, entry.name, entry.is_symlink())
                         clips.setdefault(form, []).append(clip)
                         stems.setdefault(canonical(stem), []).append(clip)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise DataError(f"{path_of(self.root, parent)} is missing or not a folder; expected a folder of videos") from error
+            raise NoMediaError(
+                f"{path_of(self.root, parent)} is missing or not a folder; expected a folder of videos"
+            ) from error
         return self._media.allowed(folder) if parent else folder, stems | clips

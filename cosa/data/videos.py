@@ -29,6 +29,8 @@ _CONTAINERS = "mov,matroska,avi,flv,gif,mpegts,mpeg,asf,ogg,rm"
 _WITH_HIDDEN_PICTURES = frozenset({"vp8", "vp9", "av1", "libdav1d", "mpeg4"})
 _LOST = 2  # pictures that a decoder may leave out in one place: two fields can make one picture
 _SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
+_NO_VIDEO = "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
+_DAMAGED = "is damaged; fetch it again"
 _PictureSource = Callable[[], np.ndarray]
 
 
@@ -85,7 +87,7 @@ def read_video(path: Path, frames_per_second: float, limits: MediaLimits = DEFAU
 
 def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
     """Read the packets of a video; errors as `probe_video`."""
-    with _media_errors(path), _open(path, limits) as container:
+    with _media_errors(path, _NO_VIDEO), _open(path, limits) as container:
         stream = _video_stream(container, path, limits)
         _check_structure(container, stream, path)
         packets = read_packets(container, stream, path, limits)
@@ -115,7 +117,7 @@ def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.nda
         )
     wanted = ((np.arange(count) + 0.5) / frames_per_second).tolist()
     hint = "" if clip.info.width else f"; its frames may have more than the {clip.limits.pixels} pixels of max_pixels"
-    with _media_errors(clip.path, hint):
+    with _media_errors(clip.path, _DAMAGED, hint):
         done, since = 0, 0.0
         source: _PictureSource | None = None
         picture: np.ndarray | None = None
@@ -217,10 +219,16 @@ def _upright(frame: Any) -> np.ndarray:
 
 
 @contextmanager
-def _media_errors(path: Path, hint: str = "") -> Iterator[None]:
-    """Turn what the readers raise for bad media into a DataError. hint: what else may be the matter."""
+def _media_errors(path: Path, invalid: str, hint: str = "") -> Iterator[None]:
+    """Turn what the readers raise for bad media into a DataError.
+
+    invalid: what is said where they understand nothing. hint: what else may be the matter.
+    """
     try:
         yield
+    except av.error.InvalidDataError as error:
+        raise DataError(f"{shown(path)} {invalid}{hint}") from error
     except (av.error.FFmpegError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = str(getattr(error, "strerror", None) or error)  # FFmpeg's whole text repeats the path.
+        reason = text.splitlines()[0] if text else type(error).__name__
         raise DataError(f"{shown(path)} cannot be read as a video ({shown(reason[:200])}){hint}") from error

@@ -1,8 +1,13 @@
 """The size of the text encoder."""
 
-from pydantic import Field, PositiveInt, model_validator
+import re
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from cosa.section import Probability, Section
+
+_IS_BERT = re.compile(r"(^|[-_])(tiny)?bert([-_]|$)", re.IGNORECASE)  # in the last part of a name, so no RoBERTa or DistilBERT
+_HAS_OTHER_WORDS = re.compile(r"(?<!un)cased|multilingual|chinese", re.IGNORECASE)
 
 
 class TextConfig(Section):
@@ -25,6 +30,16 @@ class TextConfig(Section):
     initializer_range: float = Field(
         0.02, gt=0, description="standard deviation of random weights; narrow encoders learn sooner with more"
     )
+
+    @field_validator("encoder")
+    @classmethod
+    def _is_bert(cls, encoder: str) -> str:
+        if not _IS_BERT.search(encoder.rstrip("/").rpartition("/")[2]) or _HAS_OTHER_WORDS.search(encoder):
+            raise ValueError(
+                f"{encoder!r} is no BERT with the uncased English vocabulary, the only text encoder that there is; expected "
+                "'bert-base-uncased', 'bert-large-uncased' or another one; weights of your own are given by pretrained: FOLDER"
+            )
+        return encoder
 
     @model_validator(mode="after")
     def _heads_of_equal_size(self) -> "TextConfig":

@@ -106,6 +106,10 @@ class Captioning(Task[CaptioningSettings]):
         """The clips that have references."""
         return list(references)
 
+    def texts(self, references: Mapping[str, Sequence[str]]) -> str:
+        """The references."""
+        return f"{sum(map(len, references.values()))} references"
+
     def evaluate(
         self,
         model: COSA,
@@ -143,7 +147,9 @@ class Captioning(Task[CaptioningSettings]):
             return None
         captions = [text for entry in caption_entries(dataset, baseline_split) for text in entry.captions]
         caption, metrics = constant_caption_baseline(captions, self.references(dataset, split, settings), quick)
-        return Baseline(metrics, "constant caption", {"constant_caption": caption})
+        slow = [metric for metric in settings.caption_metrics if metric not in quick]
+        left_out = dict.fromkeys(slow, "not computed, as it takes long")
+        return Baseline(metrics, "constant caption", {"constant_caption": caption}, left_out)
 
     def summary(self, metrics: Mapping[str, float]) -> str:
         """CIDEr and BLEU-4, as far as they were computed."""

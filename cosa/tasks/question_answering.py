@@ -98,6 +98,10 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
         """The clips that are asked about."""
         return [question.video_id for question in references]
 
+    def texts(self, references: list[QuestionEntry]) -> str:
+        """The questions."""
+        return f"{len(references)} questions"
+
     def evaluate(
         self,
         model: COSA,

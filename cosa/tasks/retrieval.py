@@ -98,6 +98,10 @@ class Retrieval(Task[RetrievalSettings]):
         """The gallery."""
         return [entry.video_id for entry in references]
 
+    def texts(self, references: list[CaptionEntry]) -> str:
+        """The queries."""
+        return f"{sum(len(entry.captions) for entry in references)} queries"
+
     def evaluate(
         self,
         model: COSA,

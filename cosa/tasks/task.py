@@ -47,11 +47,15 @@ class TextLength(NamedTuple):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is reached by knowing nothing of the clips. name: what it is. details: what it said, for the manifest."""
+    """What is reached by knowing nothing of the clips.
+
+    name: what it is. details: what it said, for the manifest. left_out: metrics that have none, and why.
+    """
 
     metrics: Mapping[str, float]
     name: str
     details: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Task(ABC, Generic[SettingsT]):
@@ -119,6 +123,11 @@ class Task(ABC, Generic[SettingsT]):
     @abstractmethod
     def media_ids(self, references: Any) -> list[str]:
         """Ids of the clips or images that evaluation looks at."""
+
+    def texts(self, references: Any) -> str:
+        """How many texts evaluation compares with the clips, in words; empty if it counts none."""
+        del references
+        return ""
 
     @abstractmethod
     def evaluate(

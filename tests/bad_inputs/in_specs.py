@@ -77,8 +77,8 @@ FIELDS = [
     Case(
         "required field missing",
         (
-            "error: spec.yaml:8:3: stages.retrieval.epochs: this field is missing (passes over the training split; fractions "
-            "are allowed)",
+            "error: spec.yaml:8:3: stages.retrieval.epochs: this field is missing (passes over the training split, each in as "
+            "many full batches as it has; fractions are allowed)",
         ),
         spec=SPEC.replace(" epochs: 1,", ""),
     ),

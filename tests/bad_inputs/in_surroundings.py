@@ -64,9 +64,12 @@ ANNOTATIONS = [
         code=1,
     ),
     Case(
-        "clip twice in evaluation",
-        ("error: val.json, line 2: video_id 'v0' was already used in line 1; an evaluation split needs each video_id once",),
-        files={"val.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v0", "desc": "y"}]'},
+        "mistakes in two files",
+        (
+            'error: train.json, line 1 (entry 1): field "desc" is empty, expected text; correct or remove the entry\n'
+            "val.json is empty; expected a JSON list of entries",
+        ),
+        files={"train.json": '[{"video_id": "v0", "desc": ""}]', "val.json": ""},
         code=1,
     ),
     Case(

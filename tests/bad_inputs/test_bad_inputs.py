@@ -24,7 +24,7 @@ from tests.bad_inputs.in_surroundings import ANNOTATIONS, SURROUNDINGS
 ROOT = Path(__file__).parents[2]
 
 CASES = [*FIELDS, *SPEC_FILES, *VALUES, *STAGES, *COMBINATIONS, *ANNOTATIONS, *SURROUNDINGS]
-IN_A_PROCESS = ("unknown field at the top", "clip twice in evaluation", "unknown stage to force", "unknown command")
+IN_A_PROCESS = ("unknown field at the top", "mistakes in two files", "unknown stage to force", "unknown command")
 
 
 def _contents(folder: Path) -> dict[str, bytes | None]:

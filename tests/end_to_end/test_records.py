@@ -135,6 +135,7 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     registered = run(*later)
     assert registered.code == 0, registered.output
     assert "Ray dashboard" not in registered.output
+    assert "captioning is registered as demo-captions, version 1 (its champion)" in " ".join(registered.output.split())
     client = client_of(local_store(small_run.storage))
     captioning = stage_run(client, "captioning").info
     (version,) = client.search_model_versions("name = 'demo-captions'")
@@ -143,7 +144,7 @@ def test_a_finished_stage_is_linked_and_can_be_registered_later(small_run: Small
     assert parent.data.tags["cosa.reused.captioning"] == captioning.run_id
     table = parent.data.tags["mlflow.note.content"]
     link = f"[{captioning.run_id[:8]}]({run_path(captioning.experiment_id, captioning.run_id)})"
-    assert f"| captioning | finetune | reused | CIDEr 0.0 | {link} |" in table
+    assert f"| captioning | finetune | reused | CIDEr 0.0 on validation | {link} |" in table
     assert table.count("| reused |") == 10
     assert len(client.search_model_versions("name = 'demo-retrieval'")) == 1
 

@@ -15,13 +15,14 @@ from rich.padding import Padding
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.regular_files import read_regular
-from workflows.planning.changes import differences
+from workflows.planning.telling_apart import telling_apart
 from workflows.records.headline import headline
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import Storage, complete
 from workflows.spec.fragments import is_fragment
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.secrets import Secrets
+from workflows.spec.stage_kinds import kind_of, recorded_section
 from workflows.terminal.console import PlainConsole, table
 from workflows.terminal.plain_text import printable
 from workflows.terminal.reporter import duration
@@ -29,7 +30,7 @@ from workflows.terminal.reporter import duration
 
 @dataclass(frozen=True)
 class ListedResult:
-    """A result. differs: the fields by which it differs from other results of its stage. damage: what is wrong with it."""
+    """A result. differs: by which fields, or what it read, from other results of its stage. damage: what is wrong with it."""
 
     experiment: str
     stage: str
@@ -158,28 +159,22 @@ def listed_results(storage: Path) -> Iterator[ListedResult]:
         found = [(folder, *_read(storage, experiment, stage, folder)) for folder in group]
         found.sort(key=lambda one: one[1].started if one[1] is not None else "")
         known = [manifest for _, manifest, _ in found if manifest is not None]
+        differing = dict(zip((manifest.fingerprint for manifest in known), telling_apart(known), strict=True))
         for folder, manifest, damage in found:
             if manifest is None:
                 yield ListedResult(experiment, stage, str(folder), damage=damage)
             else:
                 yield ListedResult(
                     experiment, stage, str(folder), manifest.kind, manifest.started.replace("T", " ")[:16], manifest.seconds,
-                    headline(manifest.kind, manifest.metrics), _differs(manifest, known),
+                    _headline(manifest), differing[manifest.fingerprint],
                 )  # fmt: skip
+
+
+def _headline(manifest: Manifest) -> str:
+    section = recorded_section(manifest.kind, manifest.section)
+    return headline(manifest.kind, manifest.metrics, None if section is None else kind_of(section).measured_on(section))
 
 
 def _read(storage: Path, experiment: str, stage: str, folder: Path) -> tuple[Manifest | None, str]:
     damage = Storage(storage, experiment).damage_of(stage, folder)
     return (read_manifest(folder), "") if damage is None else (None, damage)
-
-
-def _differs(manifest: Manifest, others: Sequence[Manifest]) -> str:
-    """Say which fields of a result have other values than those of other results of its stage."""
-    own = {**manifest.section, "seed": manifest.seed, "model": manifest.model or {}}
-    fields: dict[str, Any] = {}
-    for other in others:
-        theirs = {**other.section, "seed": other.seed, "model": other.model or {}}
-        fields |= {name: value for name, _, value in differences(theirs, own)}
-    if fields or len(others) == 1:
-        return "  ".join(f"{name}={json.dumps(value)}" for name, value in sorted(fields.items()))
-    return "by what it read"

@@ -31,6 +31,7 @@ from workflows.results.layout import CLIPS_LIST, FRAME_STORE, FRAMES_FOLDER, FRA
 
 CLIPS_PER_TASK = 16
 READERS = 8  # threads that look for frames in the store
+LISTED = 10  # unreadable clips that are named
 LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 
@@ -58,13 +59,22 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     bad = table[table["error"].notna()]
     (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
     if len(bad) > context.section.max_unreadable:
-        first = "; ".join(f"{row.video_id}: {row.error}" for row in bad.head(3).itertuples())
         raise DataError(
-            f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read ({first}{'; ...' if len(bad) > 3 else ''}); "
-            f"repair them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out of "
-            "the dataset. The other clips stay extracted."
+            f"{len(bad)} of {len(table)} clips in {dataset.root} cannot be read:\n{_listed(bad, dataset)}\n"
+            f"  Repair them, or allow that with stages.{context.step.name}.max_unreadable={len(bad)}: they are then left out "
+            "of the dataset. The other clips stay extracted."
         )
+    if len(bad):
+        context.run.tracker.reporter.warn(f"{len(bad)} unreadable clips are left out of the dataset:\n{_listed(bad, dataset)}")
     return _outcome(context, table[table["error"].isna()], len(bad))
+
+
+def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
+    """Say what is wrong with each clip in a line of its own. Files are named as below the dataset's folder."""
+    folder = shown(dataset.root).rstrip("/") + "/"
+    lines = [f"    {str(error).replace(folder, '')}" for error in bad["error"].head(LISTED)]
+    more = [f"    and {len(bad) - LISTED} more, which {UNREADABLE_FILE} of the result names"] if len(bad) > LISTED else []
+    return "\n".join([*lines, *more])
 
 
 def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutcome:
@@ -126,7 +136,8 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     context.line.update("reading clips")
     digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
     media = Clips(Path(dataset.root), dataset.linked_folders)
-    files, problems = media.find(video_ids)
+    files, found_problems = media.find(video_ids)
+    problems = {video_id: str(problem) for video_id, problem in found_problems.items()}
     problems |= {video_id: problem for video_id in video_ids if (problem := name_problem(video_id)) is not None}
     files = {video_id: paths for video_id, paths in files.items() if video_id not in problems}
     contents, _ = digests.contents_of(media, files)

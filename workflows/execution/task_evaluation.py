@@ -40,9 +40,20 @@ def evaluate(context: Context) -> StageOutcome:
     outcome = StageOutcome("", details={"workers": noted_workers(context.folder)})
     for name in section.tasks:
         _add_task(context, outcome, name, dataset, results[name]["metrics"], results[name]["predictions"])
+    measured = (_measured(context, name, dataset) for name in section.tasks)
+    outcome.details["measured"] = "; ".join(dict.fromkeys(measured))
     summaries = [TASKS[name].summary(results[name]["metrics"]) for name in section.tasks]
     outcome.summary = ", ".join(filter(None, summaries))
     return outcome
+
+
+def _measured(context: Context, name: str, dataset: DatasetFiles) -> str:
+    """Say on how much a task was evaluated."""
+    task = TASKS[name]
+    references = task.references(dataset, context.section.split, context.section)
+    clips = len(set(task.media_ids(references)))
+    what = "clip" if dataset.media == "video" else "image"
+    return ", ".join(filter(None, (f"{clips} {what}{'' if clips == 1 else 's'}", task.texts(references))))
 
 
 def _add_task(
@@ -62,6 +73,7 @@ def _add_task(
     compared = {metric: value for metric, value in baseline.metrics.items() if metric in metrics}
     outcome.baselines |= {prefix + metric: value for metric, value in compared.items()}
     outcome.baseline_names |= {prefix + metric: baseline.name for metric in compared}
+    outcome.baseline_names |= {prefix + metric: why for metric, why in baseline.left_out.items() if metric in metrics}
     outcome.details |= baseline.details
     path = context.folder / f"predictions_{name}.json"
     path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import xxhash
 
@@ -13,45 +14,60 @@ from cosa.data import media_files, media_ids, media_lookup, video_index
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import captions_in, load_references, questions_in
 
-Parts = tuple[str, ...]
+
+class _Entry(NamedTuple):
+    """What counts of an entry, the identifier first. amount: how many captions or questions it holds."""
+
+    parts: tuple[str, ...]
+    amount: int
 
 
-def _captions(path: Path) -> Iterator[Parts]:
-    return ((entry.video_id, *entry.captions) for entry in captions_in(path))
+def _captions(path: Path) -> Iterator[_Entry]:
+    return (_Entry((entry.video_id, *entry.captions), len(entry.captions)) for entry in captions_in(path))
 
 
-def _questions(path: Path) -> Iterator[Parts]:
+def _questions(path: Path) -> Iterator[_Entry]:
     for entry in questions_in(path, require_answers=False):
-        yield (entry.video_id, entry.question, str(entry.question_id), *entry.answers)
+        yield _Entry((entry.video_id, entry.question, str(entry.question_id), *entry.answers), 1)
 
 
-def _references(path: Path) -> Iterator[Parts]:
-    return ((video_id, *captions) for video_id, captions in load_references(path).items())
+def _references(path: Path) -> Iterator[_Entry]:
+    return (_Entry((video_id, *captions), len(captions)) for video_id, captions in load_references(path).items())
 
 
-_READERS: dict[AnnotationKind, Callable[[Path], Iterator[Parts]]] = {
+_READERS: dict[AnnotationKind, Callable[[Path], Iterator[_Entry]]] = {
     "captions": _captions,
     "questions": _questions,
     "references": _references,
 }
 
 
-def digest_of_annotations(path: Path, kind: AnnotationKind) -> tuple[str, list[str]]:
-    """Return the digest of all entries, in their order, as they are used; and the identifiers that they name, each once.
+class ReadAnnotations(NamedTuple):
+    """What an annotation file says. media_ids: each once. amount: the number of captions or questions."""
+
+    digest: str
+    media_ids: list[str]
+    amount: int
+
+
+def digest_of_annotations(path: Path, kind: AnnotationKind) -> ReadAnnotations:
+    """Return the digest of all entries, in their order, as they are used, and what they are about.
 
     Raises:
         DataError: the file cannot be used.
     """
     digest = xxhash.xxh3_128(kind.encode())
     media_ids: dict[str, None] = {}
-    for parts in _READERS[kind](path):
+    amount = 0
+    for parts, of_entry in _READERS[kind](path):
+        amount += of_entry
         media_ids[parts[0]] = None
         for part in parts:
             content = part.encode(errors="surrogatepass")
             digest.update(b"%d:" % len(content))
             digest.update(content)
         digest.update(b"\n")
-    return digest.hexdigest(), list(media_ids)
+    return ReadAnnotations(digest.hexdigest(), list(media_ids), amount)
 
 
 @cache

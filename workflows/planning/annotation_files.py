@@ -10,7 +10,7 @@ from pathlib import Path
 import xxhash
 
 from cosa.data.annotation_use import AnnotationUse
-from cosa.data.annotations import QuestionEntry, captions_in, each_once, load_references, load_video_ids, questions_in
+from cosa.data.annotations import QuestionEntry, captions_in, each_question_once, load_references, load_video_ids, questions_in
 from cosa.errors import DataError, UserError
 from workflows.planning.annotation_digests import code_of_reading
 from workflows.planning.digests import FileDigests
@@ -65,9 +65,8 @@ class AnnotationFile:
 
     def _check_captions(self) -> None:
         samples = 0  # Entries are counted, not kept: there may be millions.
-        entries = captions_in(self.path)
         try:
-            for entry in each_once(entries, self.path) if self.use.evaluated else entries:
+            for entry in captions_in(self.path):
                 samples += len(entry.captions)
         except DataError as error:
             if samples == 0 and _can_be_read(questions_in(self.path, require_answers=False)):
@@ -94,7 +93,7 @@ class AnnotationFile:
         samples = 0
         questions = questions_in(self.path, require_answers=self.use.with_answers)
         try:
-            for question in questions if self.use.with_answers else each_once(questions, self.path):
+            for question in questions if self.use.with_answers else each_question_once(questions, self.path):
                 self._check_question(question)
                 samples += 1
         except DataError as error:

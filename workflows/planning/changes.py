@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from workflows.planning.fingerprint import fields_with_effect, result_fields, without_names
@@ -17,11 +18,19 @@ from workflows.spec.stage_kinds import kind_of
 DATA_CHANGED = "data changed: "
 
 
-def nearest_changes(step: Step, earlier: Iterable[Manifest], experiment: Experiment) -> tuple[str, ...] | None:
+def nearest_changes(
+    step: Step, earlier: Iterable[Manifest], experiment: Experiment, clips: Callable[[Manifest], Mapping[str, str]]
+) -> tuple[str, ...] | None:
     """Return why the earlier result that differs least cannot be used, as `changes` says it; None if there is none.
 
-    Compared with another one, changes would be named that nobody has made now. earlier: of the stage, the newest first, because
-    of several that differ equally the first is taken. One that differs in what no line says counts as if it had one.
+    Compared with another one, changes would be named that nobody has made now.
+
+    Args:
+        step: the stage.
+        earlier: its results, the newest first, because of several that differ equally the first is taken. One that differs in
+            what no line says counts as if it had one.
+        experiment: the spec.
+        clips: says which clips differ from those of a result (`clip_changes`).
     """
 
     def distance(found: tuple[Manifest, tuple[str, ...]]) -> tuple[bool, int]:
@@ -30,11 +39,20 @@ def nearest_changes(step: Step, earlier: Iterable[Manifest], experiment: Experim
         return previous.kind != step.kind, max(1, count)
 
     compared = [(previous, tuple(changes(step, previous, experiment))) for previous in earlier]
-    return min(compared, key=distance)[1] if compared else None
+    if not compared:
+        return None
+    nearest, lines = min(compared, key=distance)
+    has_other_data = any(line.startswith(DATA_CHANGED) for line in lines)
+    return tuple(changes(step, nearest, experiment, clips(nearest))) if has_other_data else lines
 
 
-def changes(step: Step, previous: Manifest, experiment: Experiment) -> Iterator[str]:
-    """Yield why an earlier result of the stage cannot be used: one line per field, the best explanation first."""
+def changes(
+    step: Step, previous: Manifest, experiment: Experiment, clips: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """Yield why an earlier result of the stage cannot be used: one line per field, the best explanation first.
+
+    clips: which clips differ, by the name under which the stage reads them.
+    """
     reads = list(kind_of(step.section).reads(step.section, experiment.section.datasets))
     start = initial_model(step.section, experiment)
 
@@ -53,17 +71,32 @@ def changes(step: Step, previous: Manifest, experiment: Experiment) -> Iterator[
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
         yield f"spec changed: seed {previous.seed} -> {step.seed}"
-    for what, old_digests, new_digests in (
-        ("input", previous.inputs, step.inputs),
-        ("data", previous.data, step.data),
-    ):
-        names = [n for n in {**new_digests, **old_digests} if old_digests.get(n) != new_digests.get(n)]
-        if names:
-            yield f"{what} changed: {', '.join(names)}"  # DATA_CHANGED is how this begins for data.
+    inputs = _differing(previous.inputs, step.inputs)
+    if inputs:
+        yield f"input changed: {', '.join(inputs)}"
+    data = _differing(previous.data, step.data)
+    if data:
+        yield f"{DATA_CHANGED}{', '.join(dict.fromkeys(_changed_data(name, previous, step, clips) for name in data))}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
     for field_name, _, _ in differences(now["section"], real["section"]):
         yield f"spec changed: stages.{step.name}.{field_name} may differ (it is hidden in records)"
+
+
+def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the names that have other values."""
+    return [name for name in {**new, **old} if old.get(name) != new.get(name)]
+
+
+def _changed_data(name: str, previous: Manifest, step: Step, clips: Mapping[str, str]) -> str:
+    """Name a file or folder whose content has changed, with its clips that differ, or with its amounts where these do."""
+    found = step.read.get(name)
+    if found is None:
+        return f"{name} (no longer read)"
+    before = previous.amounts.get(name, "")
+    amounts = f"{before} -> {found.amount}" if before and found.amount and before != found.amount else ""
+    more = clips.get(name) or amounts
+    return f"{found.place or name} ({more})" if more else found.place or name
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

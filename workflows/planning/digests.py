@@ -82,12 +82,24 @@ class FileDigests:
         known = self.remembered(what, of)
         if known is None:
             try:
-                known, media_ids = digest_of_annotations(path, kind)
+                read = digest_of_annotations(path, kind)
             except DataError:  # What is wrong is said by the check of annotations, for the stages that run.
                 return of[0]
+            known = read.digest
             self.remember(what, of, known)
-            self._ids(path).write(of, media_ids)
+            self.remember(f"amount of {what}", of, str(read.amount))
+            self._ids(path).write(of, read.media_ids)
         return known
+
+    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
+        """Return how many captions or questions an annotation file holds; 0 if it cannot be used.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        self.of_annotations(path, kind)
+        known = self.remembered(f"amount of {kind} of {path.absolute()}", [self.of_file(path), code_of_reading()])
+        return int(known or 0)
 
     def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
         """Return the identifiers of clips or images that an annotation file names, each once.
@@ -127,7 +139,7 @@ class FileDigests:
         with _errors_of(media.root):
             folder = self._folder(media.root)
             files = dict(named_by)
-            what = _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
+            what = self._about(media, files)
             state = [folder.summary, *(self.of_file(path) for path in files), code_of_reading()]
             known = None if folder.has_links else self.remembered(what, state)
             if known is not None:
@@ -135,30 +147,44 @@ class FileDigests:
             media_ids = (media_id for path, kind in named_by for media_id in self.media_ids(path, kind))
             contents, problems = self.contents_of(media, media_ids)
             if len(problems) > media.allowed:
-                return MissingMedia(len(contents) + len(problems), problems)
+                return MissingMedia(media, list(files), len(contents) + len(problems), problems)
             digest = _digest_of({**contents, **dict.fromkeys(problems)})
             self.remember(what, state, digest)
+            self.remember(f"amount of {what}", [digest], str(len(contents)))
             return digest
 
-    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+        """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
+        return int(self.remembered(f"amount of {self._about(media, dict(named_by))}", [digest]) or 0)
+
+    @staticmethod
+    def _about(media: Media, files: Iterable[Path]) -> str:
+        return _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
+
+    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
         """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
         with _errors_of(media.root):
             folder = self._folder(media.root)
             found, problems = media.find(media_ids)
             contents = {}
             for media_id, paths in found.items():
-                digests = [folder.files.get(path) or self._of_linked(media.root / path) for path in paths]
+                digests = [folder.files.get(path) or self.checksum(media.root / path) for path in paths]
                 contents[media_id] = digests[0] if len(digests) == 1 else _digest_of({"files": digests})
             return contents, problems
 
-    def _of_linked(self, path: Path) -> str:
-        """Digest a file behind a link to a folder, as those in the folder are."""
-        state = _state(_status(path))
-        what = f"medium {path.absolute()}"
-        known = self._files.get(what, state)
-        if known is None:
-            known = digest_of(path)
-            self._files.put(what, state, known)
+    def checksum(self, path: Path) -> str:
+        """Digest a file as those in folders and in results are.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        with _errors_of(path):
+            state = _state(_status(path))
+            what = f"medium {path.absolute()}"
+            known = self._files.get(what, state)
+            if known is None:
+                known = digest_of(path)
+                self._files.put(what, state, known)
         return known
 
     def remembered(self, what: str, of: Sequence[str]) -> str | None:

@@ -39,7 +39,7 @@ def mermaid(plan: Plan) -> str:
     names = {step.name: f"s{place}" for place, step in enumerate(plan.steps)}
     lines = ["flowchart TD"]
     for step in plan.steps:
-        why = step.reason.translate(_ENTITIES)
+        why = "<br/>".join(change.translate(_ENTITIES) for change in step.changes or (step.reason,))
         lines.append(
             f'  {names[step.name]}["<b>{step.name}</b> ({step.kind})<br/>{step.action}: {why}"]:::{_class(step.action)}'
         )

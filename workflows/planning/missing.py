@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cosa.checkpoints.locate import locate
 from cosa.data.media_files import names_in
+from workflows.planning.missing_clips import clip_lines
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.storage import complete
 from workflows.spec.experiment import Experiment
@@ -23,13 +24,16 @@ _NAMED_PATH = re.compile(r"\$\{paths\.([\w-]+)\}")
 
 def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str, ...]:
     """Return one line for each thing that is missing, or for each dataset whose entire folder is absent."""
-    by_path: dict[tuple[Path, str], Missing] = {}
+    found = list(found)
+    by_path: dict[Path, Missing] = {}
     for item in found:
-        by_path.setdefault((item.path.absolute(), item.detail), item)
+        if item.media is None:
+            by_path.setdefault(item.path.absolute(), item)
     groups: dict[str, list[Missing]] = {}
     for item in by_path.values():
         groups.setdefault(item.dataset if item.dataset is not None else f"{item.field}", []).append(item)
-    return tuple(line for group in groups.values() for line in _lines(group, experiment))
+    lines = [line for group in groups.values() for line in _lines(group, experiment)]
+    return (*lines, *clip_lines([(item.field, item.media) for item in found if item.media is not None]))
 
 
 def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
@@ -45,8 +49,6 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
 
 
 def _line(item: Missing, experiment: Experiment) -> str:
-    if item.detail:
-        return f"{item.field}: {item.detail}"
     line = f"{item.field}: no {item.wanted} {_place(item.path)}"
     if item.wanted != "checkpoint":
         named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")

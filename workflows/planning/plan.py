@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cosa.errors import UserError
 from workflows.planning.annotation_files import annotation_files
 from workflows.planning.changes import nearest_changes
+from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, fingerprint_of
@@ -17,6 +19,7 @@ from workflows.planning.room import lacking_room
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
+from workflows.results.manifest import Manifest
 from workflows.results.storage import Storage
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
@@ -156,13 +159,13 @@ class _Planner:
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
         kind = kind_of(section)
-        data, missing = data_of(name, self.experiment, self.digests)
+        read, missing = data_of(name, self.experiment, self.digests)
         self.missing += missing
         inputs = {i: self.steps[i].fingerprint for i in self.experiment.inputs[name]}
         blocked_by = [i for i, fingerprint in inputs.items() if fingerprint is None]
         if blocked_by or missing:
             reason = f"needs {', '.join(blocked_by)}" if blocked_by else f"missing: {missing[0].short}"
-            return Step(name, section, "blocked", reason, None, data=data)
+            return Step(name, section, "blocked", reason, None, read=read)
         step = Step(
             name,
             section,
@@ -170,7 +173,7 @@ class _Planner:
             "",
             None,
             inputs={i: str(fingerprint) for i, fingerprint in inputs.items()},
-            data=data,
+            read=read,
             model=self.experiment.section.model.model_dump(mode="json") if kind.builds_model(section) else None,
             seed=self.experiment.section.seed if kind.is_seeded else 0,
             version=kind.version_of(section),
@@ -214,16 +217,16 @@ class _Planner:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
             return replace(step, reason=f"interrupted: {self._how(step, fingerprint)}", resumes=True)
-        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment)
+        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment, partial(self._clips, step))
         basis = Basis(self.experiment, self.digests, dict(step.inputs))
         step = replace(step, reuses=kind_of(step.section).reuses(step, basis, self.storage))
         if nearest is None:
             return replace(step, reason="new")
         differing = nearest or ("spec changed: datasets",)
-        fields = [change for change in differing if change.startswith(f"spec changed: stages.{step.name}.")]
-        is_of_kind = not differing[0].startswith(f"spec changed: stages.{step.name}.kind ")
-        more = f" and {len(fields) - 1} more" if len(fields) > 1 and is_of_kind else ""
-        return replace(step, reason=differing[0] + more, changes=differing)
+        return replace(step, reason=differing[0], changes=differing)
+
+    def _clips(self, step: Step, earlier: Manifest) -> dict[str, str]:
+        return clip_changes(step, self.storage.own(step.name, earlier.fingerprint), self.experiment, self.digests)
 
     def _why_done(self, step: Step, fingerprint: str, found: Path) -> str:
         """Say where the result is that a step uses, and whether it was going to be made again."""
@@ -242,7 +245,7 @@ def check_inputs(plan: Plan) -> None:
     These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
 
     Raises:
-        UserError: for the first mistake.
+        UserError: a batch cannot be split, or it lists what is wrong with annotation files.
     """
     for problem in batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run}):
         raise UserError(str(problem))
@@ -250,18 +253,24 @@ def check_inputs(plan: Plan) -> None:
 
 
 def check_annotations(plan: Plan) -> None:
-    """Read the existing annotation files of all stages that will run, and raise the first error found.
+    """Read the existing annotation files of all stages that will run.
 
     Files that a prepare stage is yet to write are checked when they are read.
 
     Raises:
-        UserError: it names the file, line and entry that is wrong, or the file that a task cannot use.
+        UserError: for each file, it names the line and entry that is wrong first, or says that a task cannot use it.
     """
     digests = digests_in(plan.storage)
+    mistakes: dict[str, None] = {}
     try:
         for step in plan.to_run:
             for file in annotation_files(step.name, step.section, plan.experiment):
-                if file.path.is_file():
-                    file.check_once(digests)
+                try:
+                    if file.path.is_file():
+                        file.check_once(digests)
+                except UserError as error:  # All of them are reported at once.
+                    mistakes[str(error)] = None
     finally:
         digests.save()
+    if mistakes:
+        raise UserError("\n".join(mistakes))

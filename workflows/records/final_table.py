@@ -26,6 +26,8 @@ def rows_of(step: Step, manifest: Manifest) -> list[dict[str, Any]]:
     if not _is_shown(step):
         return []
     published = kind_of(step.section).published(step.section) or {}
+    on, amount = kind_of(step.section).measured_on(step.section), manifest.details.get("measured")
+    measured = ": ".join(filter(None, ("/".join(on or ()), amount))) if amount else ""
     labelled = [metric.name for metric in all_metrics() if metric.label is not None]
     shown = [name for name in manifest.metrics if name.rpartition("/")[2] in labelled]
     return [
@@ -36,6 +38,7 @@ def rows_of(step: Step, manifest: Manifest) -> list[dict[str, Any]]:
             "baseline": manifest.baselines.get(name),
             "baseline_name": manifest.baseline_names.get(name),
             "published": published.get(name),
+            "measured": measured,
         }
         for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2]))
     ]

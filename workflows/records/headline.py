@@ -16,10 +16,13 @@ def main_metrics(kind: str, metrics: Mapping[str, float]) -> dict[str, float]:
     return found or {name: metrics[name] for name in own if name in metrics}
 
 
-def headline(kind: str, metrics: Mapping[str, float]) -> str:
-    """Return the main metrics of a stage with their values, in one line."""
+def headline(kind: str, metrics: Mapping[str, float], measured_on: tuple[str, str] | None = None) -> str:
+    """Return the main metrics of a stage with their values, in one line. measured_on: dataset and split, if it is known."""
     mains = {task.main_metric for task in TASKS.values()}
-    return ", ".join(
+    found = main_metrics(kind, metrics)
+    is_of_task = any(name.rpartition("/")[2] in mains for name in found)
+    text = ", ".join(
         f"{label_of(name)} {value:.1f}" if name.rpartition("/")[2] in mains else f"{name} {value:.4g}"
-        for name, value in main_metrics(kind, metrics).items()
+        for name, value in found.items()
     )
+    return f"{text} on {measured_on[1]}" if is_of_task and measured_on is not None else text

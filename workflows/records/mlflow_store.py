@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from workflows.records.artifact_links import log_folder
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
-from workflows.records.model_registry import NotComparableError, register
+from workflows.records.model_registry import STAGE, NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
 from workflows.records.ui_pages import (
     EXPERIMENT_TAGS,
@@ -113,8 +113,9 @@ class RecordError(Exception):
 class Sender:
     """Applies operations with MLflow's client, in the calling thread."""
 
-    def __init__(self, store: TrackingStore, mlflow_ids: dict[str, str]):
-        self.store, self.mlflow_ids = store, mlflow_ids
+    def __init__(self, store: TrackingStore, mlflow_ids: dict[str, str], say: Callable[[str], None] | None = None):
+        """say: is called with what a person wants to know of a record."""
+        self.store, self.mlflow_ids, self._say = store, mlflow_ids, say
         self.experiment_id: str | None = None
         self._client: Any = None
 
@@ -230,14 +231,10 @@ class Sender:
 
     def _register(self, client: Any, operation: Operation) -> None:
         with _patience():
-            register(
-                client,
-                self.mlflow_ids[operation["run"]],
-                operation["folder"],
-                Path(operation["path"]),
-                operation["name"],
-                operation["tags"],
-            )
+            run_id, path, tags = self.mlflow_ids[operation["run"]], Path(operation["path"]), operation["tags"]
+            registered = register(client, run_id, operation["folder"], path, operation["name"], tags)
+        if self._say is not None:
+            self._say(f"{tags.get(STAGE, 'a model')} is {registered}")
 
     def _table(self, client: Any, operation: Operation) -> None:
         content = markdown(

@@ -7,21 +7,36 @@ A version holds a checkpoint folder of ours, as `cosa.checkpoints.loading.load_m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflows.records.artifact_links import log_folder
 
 CHAMPION = "champion"
+STAGE = "cosa.stage"
 FINGERPRINT, SHA256 = "cosa.fingerprint", "cosa.checkpoint_sha256"
 METRIC_NAME, METRIC_VALUE, METRIC_MODE = "cosa.metric_name", "cosa.metric_value", "cosa.metric_mode"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model. champion: the version that is its champion now."""
+
+    name: str
+    version: str
+    champion: str
+
+    def __str__(self) -> str:
+        rank = f"its {CHAMPION}" if self.champion == self.version else f"its {CHAMPION} is version {self.champion}"
+        return f"registered as {self.name}, version {self.version} ({rank})"
 
 
 class NotComparableError(Exception):
     """Two versions were selected by different metrics; the version is there, the champion stays."""
 
 
-def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags: Mapping[str, str]) -> str:
+def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags: Mapping[str, str]) -> Registered:
     """Make a run's checkpoint a version of a registered model, unless it is one already, and let it become the champion.
 
     Args:
@@ -34,7 +49,7 @@ def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags:
             METRIC_VALUE and METRIC_MODE (max or min), if it was selected by a metric, decide about the champion.
 
     Returns:
-        number of the version.
+        which version it is.
 
     Raises:
         NotComparableError: see there.
@@ -52,7 +67,8 @@ def register(client: Any, run_id: str, folder: str, path: Path, name: str, tags:
         str(champion) != str(version.version) and _is_better(name, tags, client.get_model_version(name, champion))
     ):
         client.set_registered_model_alias(name, CHAMPION, version.version)
-    return str(version.version)
+        champion = version.version
+    return Registered(name, str(version.version), str(champion))
 
 
 def _is_uploaded(client: Any, run_id: str, folder: str, path: Path) -> bool:
@@ -79,7 +95,7 @@ def _version_of(client: Any, name: str, tags: Mapping[str, str]) -> Any:
 
 def _description(tags: Mapping[str, str]) -> str:
     measured = f", {tags[METRIC_NAME]} {float(tags[METRIC_VALUE]):.2f} in validation" if METRIC_NAME in tags else ""
-    return f"stage {tags.get('cosa.stage', '')} of {tags.get('cosa.experiment', '')}{measured}"
+    return f"stage {tags.get(STAGE, '')} of {tags.get('cosa.experiment', '')}{measured}"
 
 
 def _is_better(name: str, tags: Mapping[str, str], champion: Any) -> bool:

@@ -20,7 +20,7 @@ from workflows.planning.plan import Plan, Step
 from workflows.records.datasets_used import dataset_measured_on, datasets_of
 from workflows.records.headline import headline
 from workflows.records.mlflow_store import noted_run
-from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256
+from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256, STAGE
 from workflows.records.outcome import OtherCheckpoints
 from workflows.records.overview import Overview, comparison_of_trials
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
@@ -79,6 +79,11 @@ def _source_tags(plan: Plan) -> dict[str, str]:
     with suppress(OSError, KeyError):  # A container may run as a user without a name.
         tags["mlflow.user"] = getpass.getuser()
     return tags
+
+
+def _headline(step: Step, manifest: Manifest) -> str:
+    """Return the figures that the table of stages shows."""
+    return headline(step.kind, manifest.metrics, kind_of(step.section).measured_on(step.section))
 
 
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
@@ -155,7 +160,7 @@ class InvocationRecord:
         if run_id is not None and kind_of(step.section).produces == "checkpoint":
             self.parent.shows_model_of(self.tracker.known_run(run_id))
         self._show_outcome(step, manifest)
-        self._show(StageRow(step.name, step.kind, "reused", headline(step.kind, manifest.metrics), known_run=run_id))
+        self._show(StageRow(step.name, step.kind, "reused", _headline(step, manifest), known_run=run_id))
         result = self.plan.result_of(step.name).absolute()
         is_own = result == self.plan.storage.result(step.name, str(step.fingerprint)).absolute()
         left = Unrecorded.left_in(result) if is_own else None  # Another experiment records its own results.
@@ -193,7 +198,7 @@ class InvocationRecord:
         """
         self._result(step, run, manifest, files, [other.run or run for other in others])
         self._show_outcome(step, manifest)
-        self._show(StageRow(step.name, step.kind, "run", headline(step.kind, manifest.metrics), local_run=run.local_id))
+        self._show(StageRow(step.name, step.kind, "run", _headline(step, manifest), local_run=run.local_id))
 
     def _finish(self, step: Step, manifest: Manifest, files: Unrecorded) -> None:
         """Record the result of a stage whose invocation was killed when the result was there already."""
@@ -310,8 +315,8 @@ class InvocationRecord:
     def _version_tags(self, step: Step, manifest: Manifest, checkpoint: Path) -> dict[str, str]:
         """Tags of a registered model's version."""
         tags = {
-            "cosa.experiment": self.experiment.name,
-            "cosa.stage": step.name,
+            "cosa.experiment": manifest.experiment,  # Another one than this may have made it.
+            STAGE: manifest.stage,
             STAGE_KIND: step.kind,
             FINGERPRINT: str(step.fingerprint),
             SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS),

@@ -9,6 +9,7 @@ from typing import Any
 
 from cosa.tasks.all_tasks import label_of
 from workflows.records.ui_pages import run_path
+from workflows.terminal.reporter import measured_by
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 LONGEST_NOTE = 8000  # characters. MLflow cuts longer tags wherever that is, also inside of a row.
@@ -72,7 +73,8 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
         if len(text) + len(line) > LONGEST_NOTE / 2:
             return f"{text}\n{len(rows) - done} more results are left out; the metrics of this run have them.\n\n"
         text += line
-    return f"{text}\n"
+    measured = "".join(f"{', '.join(stages)} on {what}\n\n" for what, stages in measured_by(rows).items())
+    return f"{text}\n{measured}"
 
 
 def table_line(*cells: str) -> str:

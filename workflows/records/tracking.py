@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from cosa.errors import UserError
 from workflows.records.metric_batches import deliver, remove_from, travelling_together
 from workflows.records.mlflow_store import PROCESS, Operation, Sender, ServerAwayError, TrackingStore
@@ -253,7 +255,7 @@ class Tracker:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        sender = Sender(self.store, self.mlflow_ids)
+        sender = Sender(self.store, self.mlflow_ids, lambda text: self.reporter.print(f"  {escape(text)}"))
         last_sent = -math.inf
         while True:
             with self._changed:

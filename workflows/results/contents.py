@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,14 @@ def damage_at_a_glance(folder: Path, expected: str) -> str | None:
         if status.st_size != size:
             return f"{name} has {status.st_size} bytes, not {size}"
     return None
+
+
+def made_as(folder: Path, expected: str, files: Iterable[Path], checksum: Callable[[Path], str]) -> bool:
+    """Return whether some files of a result are what was made. checksum: of a file's content, as `digest_of`."""
+    listed = _read(folder, expected) if expected else ""
+    if isinstance(listed, str):
+        return False
+    return all(listed.files.get(str(file.relative_to(folder)), (0, ""))[1] == checksum(file) for file in files)
 
 
 def _lost_frames(listed: Path) -> str | None:

@@ -27,7 +27,8 @@ class Manifest:
     """Everything that says where a result comes from and what it is.
 
     section: the resolved section, including fields that do not affect the result. model: the model section, for a stage that
-    builds one. inputs: fingerprints of the results it read. data: digests of user files it read. metrics: final metrics in
+    builds one. inputs: fingerprints of the results it read. data: digests of user files it read. amounts: how much of
+    some of these, such as '46 captions'. metrics: final metrics in
     their units. baselines: what metrics are compared with. outputs: names of files in the folder. details: what else a stage
     reports. contents: digest of the list of all files. seconds: wall-clock time.
     """
@@ -42,6 +43,7 @@ class Manifest:
     model: dict[str, Any] | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    amounts: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     baselines: dict[str, float] = field(default_factory=dict)
     baseline_names: dict[str, str] = field(default_factory=dict)

@@ -3,15 +3,57 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.media_lookup import Media
+from cosa.errors import DataError
+from cosa.message_text import quoted
 from workflows.spec.place import FieldPath
 from workflows.spec.sections import DatasetSection, ExperimentSection
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something of the user's own that a stage reads, and its content.
+
+    name: by which manifests know it. digest: of the content. place: where it is, as the spec writes it; empty if only its name
+    says that. amount: how much it holds, such as '46 captions'; empty if nobody counts.
+    """
+
+    name: str
+    digest: str
+    place: str = ""
+    amount: str = ""
+
+
+NAMED = 3  # missing clips or images that a plan names in its table
+
+
+@dataclass(frozen=True)
+class MissingMedia:
+    """Clips or images that annotations name and that have no usable file.
+
+    media: where they should be. named_by: the annotation files. count: of all that these name. problems: by identifier, what is
+    wrong.
+    """
+
+    media: Media
+    named_by: Sequence[Path]
+    count: int
+    problems: Mapping[str, DataError]
+
+    @property
+    def short(self) -> str:
+        """Say in a few words how many there are, and name some."""
+        lacking = len(self.problems)
+        names = ", ".join(map(quoted, islice(self.problems, NAMED))) + (", ..." if lacking > NAMED else "")
+        what = self.media.singular if self.count == 1 else self.media.plural
+        return f"{self.media.of}{lacking} of {self.count} {what} ({names})"
 
 
 @dataclass(frozen=True)
@@ -20,7 +62,7 @@ class Missing:
 
     field: where the spec names it. path: as the spec writes it. wanted: 'file', 'folder', 'checkpoint', 'clips' or 'images'.
     dataset and part: the dataset that it belongs to, and which part of it this is ('root', 'frames', or the name of a split).
-    detail: what exactly is missing, if it is not all of that.
+    media: which clips or images are missing, if the folder is there.
     """
 
     field: str
@@ -28,13 +70,13 @@ class Missing:
     wanted: str
     dataset: str | None = None
     part: str = ""
-    detail: str = ""
+    media: MissingMedia | None = None
 
     @property
     def short(self) -> str:
         """Say in a few words what is missing."""
-        if self.detail:
-            return f"{self.wanted} of dataset {self.dataset}"
+        if self.media is not None:
+            return self.media.short
         return f"data of dataset {self.dataset}" if self.dataset is not None else f"{self.wanted} {self.path}"
 
 
@@ -64,20 +106,15 @@ class Connections(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class MissingMedia:
-    """Clips or images that annotations name and that have no usable file. count: of all that they name. problems: by
-    identifier, what is wrong."""
-
-    count: int
-    problems: Mapping[str, str]
-
-
 class Digests(Protocol):
     """Computes digests of the user's own files."""
 
     def of_file(self, path: Path) -> str:
         """Return the digest of a file's content."""
+        ...
+
+    def checksum(self, path: Path) -> str:
+        """Return the digest of a file's content by which results know their files."""
         ...
 
     def of_folder(self, folder: Path) -> str:
@@ -90,6 +127,22 @@ class Digests(Protocol):
 
     def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
         """Return the digest of what an annotation file says, however it is written."""
+        ...
+
+    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
+        """Return how many captions or questions an annotation file holds; 0 if it cannot be used."""
+        ...
+
+    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+        """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
+        ...
+
+    def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
+        """Return the identifiers of clips or images that an annotation file names, each once."""
+        ...
+
+    def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
+        """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
         ...
 
 
@@ -123,8 +176,13 @@ class Read(ABC):
         """Yield names of the stages whose results it needs, and report names that do not exist."""
 
     @abstractmethod
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
-        """Yield (readable name, digest) for each of the user's own files that it reads, or `Missing` if it does not exist."""
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
+        """Yield what it reads of the user's own, or `Missing` where that does not exist."""
+
+    def contents(self, experiment: ExperimentSection, digests: Digests) -> Mapping[str, Mapping[str, str]]:
+        """Return digests of single clips or images by identifier, by the name of all; nothing if it reads none."""
+        del experiment, digests
+        return {}
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the user's own files and folders that every machine has to see, as the spec writes them."""

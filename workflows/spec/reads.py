@@ -4,22 +4,23 @@ to run first, what its fingerprint covers, what is missing, and which files are 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from cosa.checkpoints.locate import locate
-from cosa.data.annotation_use import AnnotationUse
+from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
-from cosa.errors import DataError
+from cosa.errors import DataError, UserError
+from workflows.results.contents import made_as
+from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.manifest import read_manifest
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
-from workflows.spec.read import Basis, Connections, Digests, Missing, MissingMedia, Read
+from workflows.spec.read import Basis, Connections, Digests, Found, Missing, MissingMedia, Read
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
-
-SHOWN = 3  # missing clips or images that are named
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class MediaRead(Read):
         if self._extracted(dataset):
             yield from connections.frames_stages(self.dataset)
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the clips, images or frames."""
         del stage
         dataset = experiment.datasets[self.dataset]
         if dataset.made_by is not None or self._extracted(dataset):
             return  # The identity of the stage that makes them covers them.
-        part = "frames" if self.of == "pictures" and dataset.media == "video" else "root"
+        part = self._part(dataset)
         where = f"datasets.{self.dataset}"
         media = self._media(dataset)
         if not media.root.is_dir():
@@ -67,9 +68,18 @@ class MediaRead(Read):
                 return
         found = self._digest(dataset, media, digests)
         if isinstance(found, MissingMedia):
-            yield Missing(f"{where}.{part}", media.root, media.plural, self.dataset, part, _detail(media, found))
+            yield Missing(f"{where}.{part}", media.root, media.plural, self.dataset, part, found)
         elif found is not None:
-            yield f"{self.dataset}/{'clips' if self.of == 'clips' else part}", found
+            count = digests.amount_of_media(media, self._files(dataset), found) if self.named_by else 0
+            yield Found(self._name(dataset), found, str(media.root), counted(count, media.singular, media.plural))
+
+    def contents(self, experiment: ExperimentSection, digests: Digests) -> Mapping[str, Mapping[str, str]]:
+        """Return the contents of those that annotations name, unless a stage makes them."""
+        dataset = experiment.datasets[self.dataset]
+        if dataset.made_by is not None or self._extracted(dataset):
+            return {}
+        ids = (media_id for path, kind in self._files(dataset) for media_id in digests.media_ids(path, kind))
+        return {self._name(dataset): digests.contents_of(self._media(dataset), ids)[0]}
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
         """Yield the folders of clips or images, and of frames."""
@@ -98,6 +108,13 @@ class MediaRead(Read):
         """Return whether it reads frames that a stage extracts."""
         return self.of == "pictures" and dataset.media == "video" and dataset.frames is None
 
+    def _part(self, dataset: DatasetSection) -> str:
+        """Return the field of the dataset that names the folder."""
+        return "frames" if self.of == "pictures" and dataset.media == "video" else "root"
+
+    def _name(self, dataset: DatasetSection) -> str:
+        return f"{self.dataset}/{'clips' if self.of == 'clips' else self._part(dataset)}"
+
     def _media(self, dataset: DatasetSection) -> Media:
         linked = tuple(str(Path(folder).expanduser()) for folder in dataset.linked_folders)
         if dataset.media == "image":
@@ -106,13 +123,17 @@ class MediaRead(Read):
             return FrameSets(Path(dataset.frames).expanduser(), linked)
         return Clips(Path(dataset.root).expanduser(), linked, self.may_lack)
 
+    def _files(self, dataset: DatasetSection) -> list[tuple[Path, AnnotationKind]]:
+        """Return the annotation files that name them, and what each holds."""
+        uses = [use for use in self.named_by if use.split in dataset.splits]
+        written = {(getattr(dataset.splits[use.split], use.kind), use.kind) for use in uses}
+        return sorted((Path(file).expanduser(), kind) for file, kind in written if file is not None)
+
     def _digest(self, dataset: DatasetSection, media: Media, digests: Digests) -> str | MissingMedia | None:
         """Digest what the annotations name; None if one of these cannot be read, which is reported where it is read."""
         if not self.named_by:
             return digests.of_folder(media.root)
-        uses = [use for use in self.named_by if use.split in dataset.splits]
-        written = {(getattr(dataset.splits[use.split], use.kind), use.kind) for use in uses}
-        files = sorted((Path(file).expanduser(), kind) for file, kind in written if file is not None)
+        files = self._files(dataset)
         if not all(path.is_file() for path, _ in files):
             return None
         try:
@@ -121,22 +142,14 @@ class MediaRead(Read):
             return None
 
 
+def counted(count: int, singular: str, plural: str) -> str:
+    """Return a number with what it counts; nothing for 0."""
+    return f"{count} {singular if count == 1 else plural}" if count else ""
+
+
 def naming_clips(*uses: AnnotationUse) -> tuple[AnnotationUse, ...]:
     """Return those of some annotation files that say which clips are read: references may be of more."""
     return tuple(AnnotationUse(use.split, use.kind, only_ids=True) for use in uses if use.kind != "references")
-
-
-def _detail(media: Media, missing: MissingMedia) -> str:
-    """Say which clips or images are missing, and what they may be called instead."""
-    shown = []
-    for media_id, problem in list(missing.problems.items())[:SHOWN]:
-        near = media.near(media_id)
-        shown.append(f"{media_id!r} ({f'is it {near!r}?' if near is not None else problem})")
-    more = ", ..." if len(missing.problems) > SHOWN else ""
-    return (
-        f"{len(missing.problems)} of {missing.count} {media.plural} that the annotations name cannot be found in "
-        f"{media.root.absolute()}: {', '.join(shown)}{more}"
-    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,7 @@ class AnnotationsRead(Read):
         if dataset is not None and dataset.made_by is not None and connections.has_stage(dataset.made_by):
             yield dataset.made_by
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the file's content."""
         del stage
         dataset = experiment.datasets[self.dataset]
@@ -169,7 +182,10 @@ class AnnotationsRead(Read):
         path = Path(file).expanduser()
         if path.is_file():
             if not self.use.only_ids:
-                yield f"{self.dataset}/{self.use.split}/{self.use.kind}", digests.of_annotations(path, self.use.kind)
+                kind, digest = self.use.kind, digests.of_annotations(path, self.use.kind)
+                one = "question" if kind == "questions" else "caption"
+                amount = counted(digests.amount_of(path, kind), one, f"{one}s")
+                yield Found(f"{self.dataset}/{self.use.split}/{kind}", digest, file, amount)
         else:
             split = dataset.splits[self.use.split]
             field = f"datasets.{self.dataset}.splits.{self.use.split}"
@@ -220,7 +236,7 @@ class CheckpointRead(Read):
         if not is_path(self.reference) and connections.expect_stage(self.reference, where, "checkpoint", what):
             yield self.reference
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the content of its weights."""
         del experiment
         if not is_path(self.reference):
@@ -230,13 +246,16 @@ class CheckpointRead(Read):
         if found is None:
             yield Missing(f"stages.{stage}.{self.field}", path, "checkpoint")
         else:
-            yield f"checkpoint {self.reference}", " ".join(map(digests.of_file, found.parts))
+            yield Found(f"checkpoint {self.reference}", " ".join(map(digests.of_file, found.parts)))
 
     def identity(self, basis: Basis) -> Any:
-        """Return the stage's result, or the weights' content."""
+        """Return the stage's result, also if a path leads to that of a stage, or else the weights' content."""
         if not is_path(self.reference):
             return {"field": self.field, "result": basis.result(self.reference)}
         found = locate(Path(self.reference).expanduser())
+        result = _result_with(found.parts, basis.digests) if found is not None else None
+        if result is not None:
+            return {"field": self.field, "result": result}
         return {"field": self.field, "content": None if found is None else list(map(basis.digests.of_file, found.parts))}
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
@@ -256,6 +275,19 @@ class CheckpointRead(Read):
             yield Path(self.reference)
 
 
+def _result_with(parts: Sequence[Path], digests: Digests) -> str | None:
+    """Return the fingerprint of the result whose checkpoint these files are, unchanged; None if they are of none."""
+    folder = parts[0].resolve().parent
+    if folder.name != CHECKPOINT_FOLDER:
+        return None
+    try:
+        made = read_manifest(folder.parent)
+    except UserError:  # A damaged one says nothing of them.
+        return None
+    is_unchanged = made is not None and made_as(folder.parent, made.contents, map(Path.resolve, parts), digests.checksum)
+    return made.fingerprint if made is not None and is_unchanged else None
+
+
 @dataclass(frozen=True)
 class PretrainedRead(Read):
     """The weights with which the model section initialises the encoders."""
@@ -265,7 +297,7 @@ class PretrainedRead(Read):
         del connections, stage
         yield from ()
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the content of local files; weights from a hub are known by their name, which the model section holds."""
         for file in self._files(experiment):
             yield from file.digests(experiment, stage, digests)
@@ -301,18 +333,19 @@ class FileRead(Read):
         del connections, stage
         yield from ()
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest its content."""
         del experiment
         path, field = Path(self.path).expanduser(), ".".join(map(str, self.field))
         if not (path.is_file() if self.wanted == "file" else path.is_dir()):
             yield Missing(field if self.in_full else f"stages.{stage}.{field}", path, self.wanted)
         else:
-            yield field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path)
+            yield Found(field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path))
 
     def identity(self, basis: Basis) -> Any:
         """Return its content."""
-        return [found for found in self.digests(basis.experiment, "", basis.digests) if not isinstance(found, Missing)]
+        found = self.digests(basis.experiment, "", basis.digests)
+        return [(one.name, one.digest) for one in found if not isinstance(one, Missing)]
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield its field."""
@@ -343,7 +376,7 @@ class ResultRead(Read):
         if connections.expect_stage(self.stage, ("stages", stage, *self.field), None, "a stage"):
             yield self.stage
 
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[tuple[str, str] | Missing]:
+    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Yield nothing, because the fingerprint of the stage covers its result."""
         del experiment, stage, digests
         yield from ()

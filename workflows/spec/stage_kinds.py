@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationError
+
+from cosa.errors import UserError
 from cosa.table import Table
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kind import StageKind
@@ -68,3 +71,11 @@ STAGE_KINDS = StageKinds(
 def kind_of(section: StageSection) -> StageKind[Any]:
     """Return the kind of a stage."""
     return STAGE_KINDS[section.kind]
+
+
+def recorded_section(kind: str, fields: Mapping[str, Any]) -> StageSection | None:
+    """Return a section that a record holds as data; None if an older program wrote it, or if an extension is not loaded."""
+    try:
+        return STAGE_KINDS[kind].section_for(fields).model_validate(fields)
+    except (ValidationError, LookupError, UserError):
+        return None

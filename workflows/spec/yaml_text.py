@@ -161,7 +161,7 @@ class _Reader:
         own: dict[str, tuple[Place, yaml.Node | None]] = {}  # None is what `<<` brings.
         merged: list[YamlNode] = []
         for key_node, value in node.value:
-            key, key_place = self._key(key_node), self.place(key_node.start_mark)
+            key, key_place = self._key(key_node, value), self.place(key_node.start_mark)
             if key in own:
                 first = own[key][0]
                 raise SpecError([Problem(f"{key!r} appears twice (first on line {first.line}); keep one", key_place)])
@@ -186,8 +186,8 @@ class _Reader:
                 self._fail("<< merges a mapping, as in <<: *common, or a list of mappings", item)
             yield self._convert(item, above)
 
-    def _key(self, node: yaml.Node) -> str:
-        """Return a key as it is written: 10_1 and 0x10 are names, not numbers."""
+    def _key(self, node: yaml.Node, value: yaml.Node) -> str:
+        """Return a key as it is written: 10_1 and 0x10 are names, not numbers. value: what it is the key of."""
         if not isinstance(node, yaml.ScalarNode):
             self._fail("a mapping or a list cannot be a key", node)
         self._value(node)  # A key may have a tag, too, which has to be allowed.
@@ -195,7 +195,7 @@ class _Reader:
         if not key:
             self._fail("expected a name before the colon", node)
         without_colon = _COLON_MISSING.fullmatch(key)
-        if without_colon is not None:
+        if without_colon is not None and isinstance(value, yaml.ScalarNode) and value.value.endswith(("}", "]")):
             self._fail(f"a colon is missing after {without_colon[1]!r}", node)
         return key
 

@@ -131,10 +131,8 @@ class Reporter:
         """Print the plan as a tree in a table: stage, kind, run or skip, why, and the fields that changed; then notes."""
         shown = table("  stage", "kind", "", "why")
         for branches, step in tree(plan):
-            changes = step.changes if step.action == "run" else ()
-            why = changes[0] if changes else step.reason  # The reason counts the changes that lines of their own show here.
-            shown.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(why))
-            further = changes[1:]
+            shown.add_row(f"  [dim]{branches}[/]{step.name}", step.kind, SYMBOLS[step.action], escape(step.reason))
+            further = step.changes[1:] if step.action == "run" else ()
             for change in further[: CHANGES_SHOWN - 1]:
                 shown.add_row("", "", "", f"[dim]{escape(change)}[/]")
             if len(further) >= CHANGES_SHOWN:
@@ -232,7 +230,8 @@ class Reporter:
         self._show(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
+        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published, and
+        measured: on what."""
         rows = list(rows)
         if not rows:
             return
@@ -255,3 +254,14 @@ class Reporter:
             previous = row["stage"]
         self._show()
         self._show(shown)
+        for measured, stages in measured_by(rows).items():
+            self._print_wrapped(f"  [dim]{escape(', '.join(stages))} on {escape(measured)}[/]")
+
+
+def measured_by(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return on what stages were measured, with these stages. rows: as of `Reporter.metrics`."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("measured") and row["stage"] not in found.setdefault(row["measured"], []):
+            found[row["measured"]].append(row["stage"])
+    return found

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cosa.data.annotations import (
     CaptionEntry,
     QuestionEntry,
-    each_once,
+    each_question_once,
+    lines_of,
     load_captions,
     load_questions,
     load_references,
@@ -166,15 +167,19 @@ def test_unreadable_files(tmp_path: Path) -> None:
         load_captions(tmp_path / "latin.json")
 
 
-def test_duplicates_name_both_lines() -> None:
-    captions = [CaptionEntry("a", ("x",), 2), CaptionEntry("b", ("x",), 3), CaptionEntry("a", ("y",), 9)]
-    with pytest.raises(DataError, match=r"test.json, line 9: video_id 'a' was already used in line 2"):
-        list(each_once(captions, "test.json"))
-    assert list(each_once(captions[:2], "test.json")) == captions[:2]
+def test_question_identifiers_stand_once() -> None:
     questions = [QuestionEntry("a", "?", ("x",), None, 1), QuestionEntry("a", "?", ("y",), None, 2)]
-    assert list(each_once(questions, "test.json")) == questions
-    with pytest.raises(DataError, match="question_id 'q'"):
-        list(each_once([QuestionEntry("a", "?", (), "q", 1), QuestionEntry("b", "?", (), "q", 2)], "test.json"))
+    assert list(each_question_once(questions, "test.json")) == questions
+    with pytest.raises(DataError, match=r"test.json, line 2: question_id 'q' was already used in line 1; give each question"):
+        list(each_question_once([QuestionEntry("a", "?", (), "q", 1), QuestionEntry("b", "?", (), "q", 2)], "test.json"))
+    with pytest.raises(DataError, match="in line 1"):  # a list of questions, or a file without line breaks
+        list(each_question_once([QuestionEntry("a", "?", (), "q", 1), QuestionEntry("b", "?", (), "q", 1)], "test.json"))
+
+
+def test_lines_of_clips(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text('[{"video_id": "a", "desc": "x"},\n{"video_id": "b", "desc": "x"},\n{"video_id": "a", "desc": "y"}]')
+    assert lines_of(path, ["b", "a", "c"]) == {"a": 1, "b": 2}
 
 
 captions = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))

@@ -151,9 +151,9 @@ def damaged_file(folder: Path, kind: str) -> Path:
 
 DAMAGED = [
     ("zero.mp4", r"is empty \(0 bytes\)"),
-    ("text.mp4", "cannot be read as a video"),
-    ("playlist.m3u8.mp4", "cannot be read as a video"),
-    ("concat.mp4", "cannot be read as a video"),
+    ("text.mp4", r"text\.mp4 is not a video, or incomplete or damaged; fetch it again"),
+    ("playlist.m3u8.mp4", "is not a video"),
+    ("concat.mp4", "cannot be read as a video|is not a video"),
     ("sound.mp4", "no video stream"),
     ("truncated.mp4", "truncated"),
     ("truncated.avi", "truncated"),

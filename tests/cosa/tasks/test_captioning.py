@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from cosa.data.dataset_files import DatasetFiles
@@ -10,6 +13,20 @@ def test_slow_metrics_alone_have_no_baseline() -> None:
     settings = EvaluationSettings(caption_metrics=("meteor",))
     dataset = DatasetFiles(name="none", media="video", root="nowhere", splits={}, frames=None)
     assert TASKS["captioning"].baseline(dataset, "test", "train", settings) is None
+
+
+def test_metrics_without_a_baseline_say_why(tmp_path: Path) -> None:
+    entries = [{"video_id": f"v{i}", "desc": [f"a dog runs {i}", "a dog"]} for i in range(3)]
+    (tmp_path / "c.json").write_text(json.dumps(entries))
+    dataset = DatasetFiles("own", "video", "clips", None, {"test": {"captions": str(tmp_path / "c.json")}})
+    settings = EvaluationSettings(caption_metrics=("meteor", "cider"))
+    baseline = TASKS["captioning"].baseline(dataset, "test", "test", settings)
+    assert baseline is not None
+    assert set(baseline.metrics) == {"cider"}
+    assert baseline.left_out == {"meteor": "not computed, as it takes long"}
+    references = TASKS["captioning"].references(dataset, "test", settings)
+    assert TASKS["captioning"].texts(references) == "6 references"
+    assert TASKS["retrieval"].texts(TASKS["retrieval"].references(dataset, "test", settings)) == "6 queries"
 
 
 def test_validation_computes_what_only_the_spec_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:

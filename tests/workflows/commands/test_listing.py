@@ -1,12 +1,13 @@
 """`cosa list`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from cosa.errors import UserError
-from tests.workflows.planning.planned import finish, lay_out, plan
+from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan
 from workflows.commands.listing import header_of, listed_results, show_listing
 from workflows.terminal.console import PlainConsole
 
@@ -19,12 +20,26 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_says_what_tells_results_apart(here: Path) -> None:
     for epochs in (2, 3):
         finish(plan(f"stages.retrieval.epochs={epochs}"))
-    Path("own/train.json").write_text(Path("own/train.json").read_text().replace("caption 1", "another"))
+    Path("own/val.json").write_text(Path("own/val.json").read_text().replace("caption 1", "another"))
     finish(plan("stages.retrieval.epochs=3"))
-    found = {(one.stage, one.differs) for one in listed_results(Path("storage"))}
-    assert {differs for stage, differs in found if stage == "retrieval"} == {"epochs=2.0", "epochs=3.0"}
-    assert ("corpus", "") in found
-    assert ("test", "by what it read") in found
+    found: dict[str, list[str]] = {}
+    for one in listed_results(Path("storage")):
+        found.setdefault(one.stage, []).append(one.differs)
+    first, *others = (differs.split("  ") for differs in sorted(found["retrieval"]))
+    assert [first[0], *(differs[0] for differs in others)] == ["epochs=2.0", "epochs=3.0", "epochs=3.0"]
+    assert others[0] != others[1]
+    assert all(re.fullmatch(r"own/val/captions [0-9a-f]{8} \(3 captions\)", differs[1]) for differs in others)
+    assert found["corpus"] == [""]
+    assert len(set(found["test"])) == 3
+    assert all(re.match(r"retrieval [0-9a-f]{8}  own/val/captions ", differs) for differs in found["test"])
+
+
+def test_amounts_tell_data_apart_and_fields_without_effect_do_not(here: Path) -> None:
+    finish(plan())
+    Path("own/val.json").write_text(json.dumps([*CAPTIONS, {"video_id": "v1", "desc": "one more"}]))
+    finish(plan("stages.retrieval.register_as=best", "stages.retrieval.workers=1"))
+    found = [one.differs for one in listed_results(Path("storage")) if one.stage == "retrieval"]
+    assert sorted(found) == ["own/val/captions: 3 captions", "own/val/captions: 4 captions"]
 
 
 def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

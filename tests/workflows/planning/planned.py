@@ -104,6 +104,7 @@ def publish(made: Plan, step: Step) -> None:
         model=step.model,
         inputs=step.inputs,
         data=step.data,
+        amounts=step.amounts,
     )
     made.storage.publish(step.name, step.fingerprint, manifest)
 

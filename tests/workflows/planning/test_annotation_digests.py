@@ -41,10 +41,11 @@ def test_equal_if_and_only_if_the_same_is_read(tmp_path: Path, kind: Any, strate
             return
         first = written(tmp_path / "one.json", one, "spaced")
         again, second = written(tmp_path / "again.json", one, form), written(tmp_path / "other.json", other, form)
-        digest, ids = digest_of_annotations(first, kind)
-        assert digest_of_annotations(again, kind) == (digest, ids)
+        digest, ids, amount = digest_of_annotations(first, kind)
+        assert digest_of_annotations(again, kind) == (digest, ids, amount)
+        assert amount == sum(len(entry["desc"]) if isinstance(entry.get("desc"), list) else 1 for entry in one)
         assert ids == list(dict.fromkeys(entry["video_id"] for entry in one))
-        assert (digest_of_annotations(second, kind)[0] == digest) == (said(first) == said(second))
+        assert (digest_of_annotations(second, kind).digest == digest) == (said(first) == said(second))
 
     check()
 
@@ -53,4 +54,4 @@ def test_captions_are_no_questions(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", [{"video_id": "a", "desc": "b"}], "spaced")
     with pytest.raises(DataError):
         digest_of_annotations(path, "questions")
-    assert digest_of_annotations(path, "captions")[0] != digest_of_annotations(path, "references")[0]
+    assert digest_of_annotations(path, "captions").digest != digest_of_annotations(path, "references").digest

@@ -46,12 +46,19 @@ def test_answers_may_lack_only_where_none_are_needed(here: Path) -> None:
         check_annotations(plan(*overrides))
 
 
-def test_duplicate_clips_are_fine_in_training_only(here: Path) -> None:
-    Path("own/train.json").write_text(json.dumps(CAPTIONS + CAPTIONS))
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_clip_may_have_several_entries(here: Path, split: str) -> None:
+    Path(f"own/{split}.json").write_text(json.dumps(CAPTIONS + CAPTIONS))
     check_annotations(plan())
-    Path("own/val.json").write_text(json.dumps(CAPTIONS + CAPTIONS))
-    with pytest.raises(UserError, match=r"own/val\.json, line 1: video_id 'v0' was already used"):
+
+
+def test_mistakes_in_several_files_are_reported_at_once(here: Path) -> None:
+    Path("own/train.json").write_text(json.dumps([{"video_id": "v0", "text": "x"}]))
+    Path("own/val.json").write_text(json.dumps([{"video_id": "v0", "desc": ""}]))
+    with pytest.raises(UserError) as raised:
         check_annotations(plan())
+    lines = str(raised.value).splitlines()
+    assert [line.partition(" (entry")[0] for line in lines] == ["own/train.json, line 1", "own/val.json, line 1"]
 
 
 def test_annotations_of_finished_stages_are_not_read_again(here: Path) -> None:

@@ -146,7 +146,7 @@ def test_writing_out_a_default_does_not_matter(here: Path) -> None:
         "stages.test.eval_frames=1",
         "stages.captions.resolution=224",
         "model.vision.drop_path_rate=0.2",
-        "model.text.encoder=roberta-base",  # Nothing is fetched by that name.
+        "model.text.encoder=bert-large-uncased",  # Nothing is fetched by that name.
     ],
 )
 def test_writing_out_what_holds_anyway_does_not_matter(override: str, here: Path) -> None:

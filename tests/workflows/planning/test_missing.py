@@ -1,12 +1,13 @@
 """What has to be provided before an experiment can run."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from cosa.errors import UserError
-from tests.workflows.planning.planned import finish, lay_out, plan
+from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan, reasons
 from workflows.planning.plan import check_annotations
 
 RELATIVE = ", given relative to the working directory"
@@ -68,11 +69,12 @@ def test_clips_that_annotations_name_and_nobody_has(here: Path) -> None:
     Path("own/clips/v1.mp4").rename("own/clips/V_1.mp4")
     Path("own/clips/v2.mp4").unlink()
     made = plan()
-    (line,) = made.missing
-    assert line.startswith(f"datasets.own.root: 2 of 3 clips that the annotations name cannot be found in {here}/own/clips: ")
-    assert "'v1' (is it 'V_1.mp4'?), 'v2' (own/clips/v2 is missing; tried " in line
+    assert made.missing == (
+        "own/spare.json, line 1: no clip 'v1' in own/clips; is it 'V_1'?",
+        "own/spare.json, line 1: no clip 'v2' in own/clips",
+    )
     assert {step.name: step.reason for step in made.steps if step.action == "blocked"} == {
-        "own-frames": "missing: clips of dataset own",
+        "own-frames": "missing: 2 of 3 clips ('v1', 'v2')",
         "retrieval": "needs own-frames",
         "test": "needs own-frames, retrieval",
     }
@@ -85,10 +87,46 @@ def test_images_and_own_frames_that_annotations_name_and_nobody_has(here: Path) 
     for clip in ("v0", "v2"):
         Path("own/frames", clip).mkdir(parents=True)
         Path("own/frames", clip, "frame_0001.jpg").touch()
-    pictures, own = plan(*frames).missing
-    assert f"1 of 3 images that the annotations name cannot be found in {here}/pictures: 'v1' (" in pictures
-    assert own.startswith("datasets.own.frames: 1 of 3 clips that")
-    assert own.endswith("'v1' (it has no folder of frames)")
+    made = plan(*frames)
+    assert made.missing == (
+        "own/train.json, line 1: no image 'v1' in pictures",
+        "own/train.json, line 1: no folder of frames of clip 'v1' in own/frames",
+    )
+    assert "missing: 1 of 3 images ('v1')" in reasons(made).values()
+    Path("pictures/v1.jpg").touch()
+    finish(plan(*frames), "pretrain")
+    made = plan(*frames)
+    assert "missing: frames of 1 of 3 clips ('v1')" in reasons(made).values()
+
+
+def test_a_folder_without_any_of_the_clips_is_one_line(here: Path) -> None:
+    for clip in Path("own/clips").iterdir():
+        clip.unlink()
+    assert plan().missing == (
+        "datasets.own.root: own/clips has none of the 3 clips that the annotations name, such as 'v0' (own/spare.json, line 1)",
+    )
+
+
+def test_many_missing_clips_are_counted(here: Path) -> None:
+    clips = [{"video_id": f"x{i}", "desc": "x"} for i in range(14)]
+    Path("own/train.json").write_text("[" + ",\n".join(map(json.dumps, CAPTIONS + clips)) + "]")
+    lines = [line for line in plan().missing if "clip" in line]
+    assert lines[0] == "own/train.json, line 4: no clip 'x0' in own/clips"
+    assert lines[10:] == ["datasets.own.root: 4 more clips are missing"]
+
+
+@pytest.mark.parametrize(("folder", "suffixes"), [("own/clips", ("mp4", "mkv")), ("pictures", ("jpg", "png"))])
+def test_a_clip_or_image_with_two_files(here: Path, folder: str, suffixes: tuple[str, str]) -> None:
+    Path(f"{folder}/v1.{suffixes[1]}").write_text("another one")
+    files = ", ".join(sorted(f"v1.{suffix}" for suffix in suffixes))
+    (line,) = plan().missing
+    assert line.endswith(
+        f", line 1: 'v1' has 2 files in {folder}: {files}; remove all but one, or write the suffix in the annotations, too"
+    )
+    for split in ("train", "val", "spare"):
+        path = Path(f"own/{split}.json")
+        path.write_text(path.read_text().replace('"v1"', f'"v1.{suffixes[0]}"'))
+    assert not any("has 2 files" in line for line in plan().missing)
 
 
 @pytest.mark.parametrize("given", ["run", "run/checkpoint/ckpt", "run/checkpoint/model"])

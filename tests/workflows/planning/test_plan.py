@@ -61,7 +61,7 @@ def test_only_what_is_left_runs(here: Path) -> None:
         (
             "stages.corpus.options={images: 9, seed: 1}",
             {
-                "corpus": "spec changed: stages.corpus.options.images null -> 9 and 1 more",
+                "corpus": "spec changed: stages.corpus.options.images null -> 9",
                 "made-frames": "input changed: corpus",
                 "pretrain": "input changed: corpus, made-frames",
                 "retrieval": "input changed: pretrain",
@@ -103,10 +103,10 @@ def test_change_of_the_kind(here: Path) -> None:
 def test_change_of_annotations(here: Path) -> None:
     finish(plan())
     Path("own/val.json").write_text(json.dumps([*CAPTIONS[:2], {**CAPTIONS[2], "desc": "another"}]))
-    changed = {"retrieval": "data changed: own/val/captions", "test": "input changed: retrieval"}
+    changed = {"retrieval": "data changed: own/val.json", "test": "input changed: retrieval"}
     assert reasons(plan()) == changed
     Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))  # The clip is still named by other splits.
-    assert reasons(plan()) == changed
+    assert reasons(plan()) == {**changed, "retrieval": "data changed: own/val.json (3 captions -> 2 captions)"}
     Path("own/val.json").write_text(json.dumps([{**entry, "source": "a note"} for entry in CAPTIONS], indent=4))
     assert reasons(plan()) == {}
 
@@ -116,7 +116,7 @@ def test_a_clip_is_added(here: Path) -> None:
     Path("own/clips/v3.mp4").write_text("one more")
     assert reasons(plan()) == {}
     Path("own/spare.json").write_text(json.dumps([*CAPTIONS, {"video_id": "v3", "desc": "one more"}]))
-    assert reasons(plan()) == {"own-frames": "data changed: own/clips"}
+    assert reasons(plan()) == {"own-frames": "data changed: own/clips (3 clips -> 4 clips)"}
     done = {step.name: step.reason for step in plan().steps if step.action == "skip"}
     assert done["retrieval"] == "done (its input own-frames gives the same result)"
 
@@ -153,11 +153,11 @@ def test_change_of_pictures_that_links_lead_to(here: Path) -> None:
     linked = "datasets.pictures.linked_folders=[archive, other]"
     finish(plan(linked))
     Path("archive/v9.jpg").write_text("another")
-    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root"
+    assert reasons(plan(linked))["pretrain"] == "data changed: pictures"
     finish(plan(linked))
     link.unlink()
     link.symlink_to(Path("other").absolute())
-    assert reasons(plan(linked))["pretrain"] == "data changed: pictures/root"
+    assert reasons(plan(linked))["pretrain"] == "data changed: pictures"
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_the_result_that_differs_least_is_compared_with(here: Path) -> None:
     finish_in_turn((), ("seed=7", "stages.retrieval.epochs=3"))
     assert reasons(plan("stages.retrieval.batch_size=3"))["retrieval"] == "spec changed: stages.retrieval.batch_size 2 -> 3"
     Path("own/val.json").write_text(json.dumps([*CAPTIONS[:2], {**CAPTIONS[2], "desc": "another"}]))
-    assert reasons(plan()) == {"retrieval": "data changed: own/val/captions", "test": "input changed: retrieval"}
+    assert reasons(plan()) == {"retrieval": "data changed: own/val.json", "test": "input changed: retrieval"}
 
 
 # -- purity -----------------------------------------------------------------------------------------------------------

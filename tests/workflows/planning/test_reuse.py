@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.planning.planned import STAGES, finish, lay_out, plan, reasons
+from tests.workflows.planning.planned import STAGES, fingerprints, finish, lay_out, plan, reasons
 from workflows.execution.reruns import put_back
 
 
@@ -79,3 +79,25 @@ def test_a_result_whose_exchange_was_killed_is_used(here: Path, own: bool) -> No
     assert made.storage.damage_of("pretrain", aside, read_all=True) is None
     put_back(made)
     assert (result.is_dir(), aside.is_dir()) == ((True, False) if own else (False, True))
+
+
+def test_a_path_to_a_stages_own_checkpoint_stands_for_the_stage(here: Path) -> None:
+    """Its frames come from the spec here, which a real checkpoint's settings say."""
+    frames = ("stages.retrieval.train_frames=4", "stages.test.train_frames=4")
+    made = plan(*frames)
+    fingerprint = fingerprints(made)["retrieval"]
+    checkpoint = made.storage.partial("retrieval", str(fingerprint)) / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_text("weights")
+    (checkpoint / "config.json").write_text("{}")
+    finish(made)
+    path = made.storage.result("retrieval", str(fingerprint)) / "checkpoint"
+    by_path = (*frames, f"stages.test.checkpoint=./{path}")
+    step = next(step for step in plan(*by_path).steps if step.name == "test")
+    assert (step.action, step.fingerprint) == ("skip", fingerprints(made)["test"])
+    Path("link").symlink_to(path)
+    assert plan(*frames, "stages.test.checkpoint=./link").to_run == ()
+    (path / "model.safetensors").write_text("Weights")  # They are no longer those that the stage has made.
+    assert "test" in reasons(plan(*by_path))
+    shutil.copytree(path, "copy")
+    assert fingerprints(plan(*by_path))["test"] == fingerprints(plan(*frames, "stages.test.checkpoint=./copy"))["test"]

@@ -7,6 +7,8 @@ def test_the_metrics_that_say_most() -> None:
         headline("finetune", {"text_to_video_r5": 80.0, "text_to_video_r1": 57.04, "final_loss": 1.0})
         == "text-to-video R@1 57.0"
     )
+    assert headline("finetune", {"cider": 68.1}, ("clips", "val")) == "CIDEr 68.1 on val"
+    assert headline("pretrain", {"final_loss": 19.6512}, ("clips", "val")) == "final_loss 19.65"  # It is of training.
     assert headline("pretrain", {"final_loss": 19.6512, "samples_per_second": 111.0}) == "final_loss 19.65"
     assert headline("extract", {"frames": 1200, "clips": 100}) == "frames 1200"
     both = {"retrieval/text_to_video_r1": 1.0, "accuracy": 2.0, "frames": 3.0}

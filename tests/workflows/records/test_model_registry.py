@@ -81,8 +81,11 @@ def registry(store: Path, request: pytest.FixtureRequest) -> Registry:
 def test_the_best_version_is_the_champion(registry: Registry) -> None:
     champions = []
     for fingerprint, value in (("a", None), ("b", None), ("c", 3.0), ("d", 2.0), ("e", 3.0), ("f", None), ("g", 4.0)):
-        assert registry.add(version_tags(fingerprint, value)) == ""
+        said = registry.add(version_tags(fingerprint, value))
         champions.append(registry.champion.tags[FINGERPRINT])
+        version = len(champions)
+        rank = "its champion" if champions[-1] == fingerprint else f"its champion is version {registry.champion.version}"
+        assert " ".join(said.split()) == f"captioning is registered as {registry.name}, version {version} ({rank})"
     assert champions == ["a", "a", "c", "c", "c", "c", "g"]
     assert registry.versions == list("abcdefg")
 

@@ -23,6 +23,7 @@ from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_un
 from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
 from workflows.results.manifest import Manifest
+from workflows.spec.read import Found
 from workflows.spec.sections import DatasetSection, TrackingSection
 from workflows.stages.finetune import FinetuneSection
 from workflows.terminal.reporter import Reporter
@@ -77,7 +78,13 @@ class Sweep:
             seconds=3,
         )
         self.step = Step(
-            "retrieval", SECTION, "run", "new", "f1", data={"d/train/captions": "abc", "d/val/captions": "b"}, seed=1
+            "retrieval",
+            SECTION,
+            "run",
+            "new",
+            "f1",
+            seed=1,
+            read={name: Found(name, digest) for name, digest in {"d/train/captions": "abc", "d/val/captions": "b"}.items()},
         )
 
     def record(self, one: Tracker) -> Any:

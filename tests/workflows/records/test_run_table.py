@@ -67,6 +67,17 @@ def test_results_come_first() -> None:
     ]
 
 
+def test_how_much_was_evaluated_stands_once() -> None:
+    measured = {"measured": "clips/test: 10 clips, 20 queries"}
+    rows = [
+        {**RESULT, **measured},
+        {**RESULT, "metric": "text_to_video_r5", **measured},
+        {**RESULT, "stage": "other", **measured},
+    ]
+    lines = markdown([], rows, {}, lambda _: None).splitlines()
+    assert [line for line in lines if "10 clips" in line] == ["test, other on clips/test: 10 clips, 20 queries"]
+
+
 def test_more_results_than_a_description_can_hold_leave_room_for_the_stages() -> None:
     lines = markdown([StageRow("test", "evaluate", "run").plain()], [RESULT] * 200, {}, lambda _: None).splitlines()
     shown = lines.count(lines[2])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workflows.spec.problems import SpecError
@@ -96,6 +96,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x8
         max_leaves=12,
     )
 )
+@example(value={"0[": None})  # A colon is there: only what ends with a bracket as well lacks one before it.
+@example(value={"0 {": "1"})
 def test_what_yaml_writes_is_read_back(value: object) -> None:
     text = yaml.safe_dump({"key": value}, allow_unicode=True)
     found = node(text).plain()["key"]

@@ -59,3 +59,17 @@ def test_the_log_has_the_lines_of_the_terminal() -> None:
     assert len(log.getvalue().splitlines()) == 4
     assert "\x1b" in terminal.getvalue()
     assert "\x1b" not in log.getvalue()
+
+
+def test_the_table_of_metrics_says_once_on_how_much_they_were_measured() -> None:
+    row = {
+        "stage": "test",
+        "metric": "meteor",
+        "value": 12.34,
+        "baseline": None,
+        "baseline_name": "not computed, as it takes long",
+    }
+    rows = [{**row, "measured": "clips/test: 10 clips, 20 references"}] * 2
+    said = printed(lambda reporter: reporter.metrics(rows), width=80, terminal=False)
+    assert said.count("test on clips/test: 10 clips, 20 references") == 1
+    assert "METEOR   12.3            not computed, as it takes long" in said
