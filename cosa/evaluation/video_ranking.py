@@ -63,7 +63,7 @@ def evaluate_retrieval(
         model: the model.
         entries: the gallery, with the captions of every video.
         clips: frames of the videos.
-        rerank: videos of every text that matching re-scores.
+        rerank: videos of every text that matching re-scores; from 2 on, recalls before re-ranking are among the metrics.
         video_to_text: also rank texts for every video.
         batch_size: videos or texts encoded at once.
         max_text_tokens: longest caption, tokens.
@@ -78,8 +78,9 @@ def evaluate_retrieval(
     )  # fmt: skip
     owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
     metrics = retrieval_metrics(found.reranked, owner, video_to_text=video_to_text, ties=behaviour.ties)
-    contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
-    metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
+    if rerank > 1:  # one candidate alone keeps its place, and the same numbers would be shown twice
+        contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
+        metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
     predictions = []
     for rows, scores in chunks(found.reranked):
         best = best_columns(scores, TOP)

@@ -74,6 +74,13 @@ def test_only_the_best_are_ranked_again(rerank: int) -> None:
         assert prediction["ranked"] == [f"video{i}" for i in expected]
 
 
+def test_recalls_before_re_ranking_are_given_where_it_changes_anything() -> None:
+    model = tiny_model(spread=0.4)
+    alone, two = run(model, rerank=1).metrics, run(model, rerank=2).metrics
+    assert set(two) - set(alone) == {"contrastive_text_to_video_r1", "contrastive_text_to_video_r5"}
+    assert two["contrastive_text_to_video_r1"] == alone["text_to_video_r1"]
+
+
 @pytest.mark.parametrize("rerank", [1, 4])
 def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int) -> None:
     """Similarities that differ in the last bit of float32, and match probabilities that float32 would round to 1."""
