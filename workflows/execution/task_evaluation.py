@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from cosa.data.dataset_files import DatasetFiles
@@ -36,10 +37,11 @@ def evaluate(context: Context) -> StageOutcome:
         extensions=context.plan.experiment.extensions,
     )
     context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
-    results = _run(context, {"job": job.plain()}, resources)
+    baselines = cache(lambda: {name: _baseline(context, name, dataset) for name in section.tasks})
+    results = _run(context, {"job": job.plain()}, resources, meanwhile=baselines)
     outcome = StageOutcome("", details={"workers": noted_workers(context.folder)})
     for name in section.tasks:
-        _add_task(context, outcome, name, dataset, results[name]["metrics"], results[name]["predictions"])
+        _add_task(context, outcome, name, dataset, results[name], baselines()[name])
     measured = (_measured(context, name, dataset) for name in section.tasks)
     outcome.details["measured"] = "; ".join(dict.fromkeys(measured))
     summaries = [TASKS[name].summary(results[name]["metrics"]) for name in section.tasks]
@@ -61,13 +63,12 @@ def _add_task(
     outcome: StageOutcome,
     name: str,
     dataset: DatasetFiles,
-    metrics: Mapping[str, float],
-    predictions: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any],
+    baseline: Baseline,
 ) -> None:
-    """Add the metrics, baselines and files of one task to the outcome."""
+    """Add the metrics, baselines and files of one task to the outcome. result: its metrics and predictions."""
     section, task = context.section, TASKS[name]
-    context.line.update(f"{name}: baselines")
-    baseline = _baseline(context, name, dataset, outcome)
+    metrics, predictions = result["metrics"], result["predictions"]
     prefix = f"{name}/" if len(section.tasks) > 1 and set(metrics) & set(outcome.metrics) else ""
     outcome.metrics |= {prefix + metric: value for metric, value in metrics.items()}
     compared = {metric: value for metric, value in baseline.metrics.items() if metric in metrics}
@@ -82,22 +83,21 @@ def _add_task(
     outcome.artifacts += [path, *pictures, *task.submission(predictions, context.folder, section)]
 
 
-def _baseline(context: Context, name: str, dataset: DatasetFiles, outcome: StageOutcome) -> Baseline:
-    """Compute the scores that are reached without looking at the clips; note the reason where that is not possible."""
+def _baseline(context: Context, name: str, dataset: DatasetFiles) -> Baseline:
+    """Compute the scores that are reached without looking at the clips; give the reason where that is not possible."""
     section, task = context.section, TASKS[name]
     for use in task.baseline_annotations(section, section.baseline_split):
         if dataset.splits.get(use.split, {}).get(use.kind) is None:
-            outcome.details["baseline"] = f"none: the dataset has no {use.kind} in a split {use.split!r}"
-            return Baseline({}, "")
+            return Baseline({}, "", {"baseline": f"none: the dataset has no {use.kind} in a split {use.split!r}"})
     baseline = task.baseline(dataset, section.split, section.baseline_split, section)
-    if baseline is None:
-        outcome.details["baseline"] = f"none: {name} has no baseline for these metrics"
-        return Baseline({}, "")
-    return baseline
+    return baseline or Baseline({}, "", {"baseline": f"none: {name} has no baseline for these metrics"})
 
 
-def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -> dict[str, Any]:
-    """Let Ray workers compute metrics and predictions, by task."""
+def _run(context: Context, config: dict[str, Any], resources: WorkerResources, meanwhile: Callable[[], Any]) -> dict[str, Any]:
+    """Let Ray workers compute metrics and predictions, by task.
+
+    meanwhile: what the driver does once they have been asked; it may be called again.
+    """
     import ray
 
     from workflows.execution.workers import evaluation_worker
@@ -107,7 +107,7 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
             evaluation_worker, config, resources, name=f"{context.plan.experiment.name}-{context.step.name}",
             storage=context.folder / RAY_FOLDER, can_be_orphaned=context.cluster.is_shared,
         )  # fmt: skip
-        found: dict[str, Any] = fit_in_background(trainer, lambda: None).return_value
+        found: dict[str, Any] = fit_in_background(trainer, meanwhile).return_value
         return found
     # One worker needs no worker group: a plain task starts in a fraction of the time, and Ray reuses its process.
     largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
@@ -115,6 +115,7 @@ def _run(context: Context, config: dict[str, Any], resources: WorkerResources) -
     task = ray.remote(num_cpus=threads, num_gpus=resources.gpus, max_retries=2)(evaluation_worker)
     reference = task.options(name=f"evaluate {context.step.name}").remote({**config, "threads": threads})
     try:
+        meanwhile()
         while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
             continue
         found = ray.get(reference)
