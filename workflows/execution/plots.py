@@ -24,7 +24,8 @@ def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:
     """Draw losses by step on the left and, if there are any, validation metrics (percent) on the right."""
     train = [record for record in records if record.kind == "train"]
     evaluations = [record for record in records if record.kind == "evaluation" and record.values]
-    figure, axes = pyplot.subplots(1, 2 if evaluations else 1, figsize=(10 if evaluations else 6, 4), squeeze=False)
+    measured = _validation_names(evaluations)
+    figure, axes = pyplot.subplots(1, 2 if measured else 1, figsize=(10 if measured else 6, 4), squeeze=False)
     losses = axes[0][0]
     names = list(dict.fromkeys(name for record in train for name in record.values if name not in NOT_CURVES))
     for name in names if len(names) > 2 else names[:1]:
@@ -33,9 +34,9 @@ def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:
     losses.set(xlabel="step", ylabel="loss", title=f"{title}: losses")
     losses.legend(fontsize=8)
     losses.grid(alpha=0.3)
-    if evaluations:
+    if measured:
         chart = axes[0][1]
-        for name in _validation_names(evaluations):
+        for name in measured:
             chart.plot([r.step for r in evaluations], [r.values[name] for r in evaluations], marker="o", label=name)
         chart.set(xlabel="step", ylabel="percent", title=f"{title}: validation")
         chart.legend(fontsize=8)
@@ -44,6 +45,9 @@ def plot_curves(records: Sequence[Record], path: Path, title: str) -> None:
 
 
 def _validation_names(evaluations: Sequence[Record]) -> list[str]:
+    """Return the metrics in percent that all evaluations have; none in pretraining, which notes its mean loss."""
+    if not evaluations:
+        return []
     shown = [metric.name for metric in all_metrics() if metric.label is not None]
     return [name for name in shown if all(name in record.values for record in evaluations)]
 
