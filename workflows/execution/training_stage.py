@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,12 +32,14 @@ from workflows.spec.reads import CheckpointRead, PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
-from workflows.spec.sweep import SweepSection, check_sweep
+from workflows.spec.sweep import Draw, SweepSection, check_sweep
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
     from cosa.data.batches import Corpus
     from cosa.data.dataset_files import DatasetFiles
+
+BATCH_FIELDS = ("batch_size", "accumulate", "corpora")  # They decide what workers have to split.
 
 
 class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin):
@@ -221,6 +224,15 @@ class TrainingKind(StageKind[T]):
     def workers(self, section: T) -> int | None:
         """Return the number in its section."""
         return section.workers
+
+    def with_batches_of_trials(self, section: T) -> Iterable[T]:
+        """Yield sections of trials without their other fields; none where batches are drawn from a range."""
+        swept = section.sweep.fields if section.sweep is not None else {}
+        lists = {name: values for name, values in swept.items() if name in BATCH_FIELDS}
+        if not any(isinstance(values, Draw) for values in lists.values()):
+            alone = section.model_dump(exclude={"sweep"})
+            for values in itertools.product(*lists.values()):
+                yield type(section).model_validate({**alone, **dict(zip(lists, values, strict=True))}) if lists else section
 
     def swept(self, section: T) -> Collection[str]:
         """Return the fields of its sweep."""

@@ -65,16 +65,21 @@ def _indivisible(name: str, section: StageSection, workers: int) -> Iterator[tup
 
 
 def batch_problems(experiment: Experiment, stages: Mapping[str, StageSection]) -> Iterator[Problem]:
-    """Yield the batches of stages that the workers cannot split.
+    """Yield the batches of stages, and of the trials of their sweeps, that the workers cannot split.
 
-    Where only the cluster tells how many workers there will be, batches are checked for one. Trials of a sweep may have other
-    batches; those are checked when the sweep starts.
+    Where only the cluster tells how many workers there will be, batches are checked for one. Those that a sweep draws from a
+    range are checked when it starts.
     """
     for name, stage in stages.items():
-        if {"batch_size", "accumulate"}.intersection(kind_of(stage).swept(stage)):
-            continue
-        workers = kind_of(stage).workers(stage) or _known_workers(experiment.section.cluster) or 1
-        for path, problem in _indivisible(name, stage, workers):
+        kind = kind_of(stage)
+        workers = kind.workers(stage) or _known_workers(experiment.section.cluster) or 1
+        swept, found = kind.swept(stage), dict[str, FieldPath]()
+        for section in kind.with_batches_of_trials(stage):
+            for path, problem in _indivisible(name, section, workers):
+                field = path[2]
+                is_of_trial = field in swept
+                found.setdefault(problem, ("stages", name, "sweep", field) if is_of_trial else path)
+        for problem, path in found.items():
             place = experiment.source.find(path) if experiment.source is not None else None
             yield Problem(f"{'.'.join(map(str, path))}: {problem}", place)
 

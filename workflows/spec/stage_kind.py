@@ -144,6 +144,10 @@ class StageKind(ABC, Generic[S]):
         del section
         yield from ()
 
+    def with_batches_of_trials(self, section: S) -> Iterable[S]:
+        """Yield the section once for each combination of batch fields that trials of its sweep are known to have."""
+        yield section
+
     def workers(self, section: S) -> int | None:
         """Return its own number of workers; None where the cluster section decides."""
         del section

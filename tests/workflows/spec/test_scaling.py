@@ -132,6 +132,17 @@ def test_what_splits_and_what_only_the_cluster_tells_is_no_problem(override: str
     check_inputs(plan(ODD, "stages.pretrain.corpora.0.batch_size=3", "stages.retrieval.batch_size=3", override))
 
 
+def test_batches_of_trials_are_checked(no_gpus: None) -> None:
+    with pytest.raises(UserError, match=r"stages.retrieval.sweep.batch_size: 3 cannot be split evenly over 2"):
+        check_inputs(plan("stages.retrieval.sweep={batch_size: [4, 3]}"))
+
+
+def test_a_batch_that_no_trial_has_is_no_problem(no_gpus: None) -> None:
+    check_inputs(plan("stages.retrieval.sweep={batch_size: [4, 2]}", "stages.retrieval.batch_size=3"))
+    drawn = "stages.retrieval.sweep={batch_size: {integers: [2, 4]}, search: random, trials: 2}"
+    check_inputs(plan(drawn, "stages.retrieval.batch_size=3"))
+
+
 def test_a_gpu_leaves_the_number_of_workers_open(no_gpus: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "GPU_DEVICES", (tmp_path,))
     check_inputs(plan(ODD))
