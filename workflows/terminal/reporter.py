@@ -142,9 +142,9 @@ class Reporter:
         self._show(f"[bold]{plan.experiment.name}[/]  ({escape(str(plan.experiment.file))})", soft_wrap=True)
         self._show(shown)
         for warning in (*plan.experiment.warnings, *notes):
-            self._print_wrapped(f"[yellow]note:[/] {escape(warning)}")
+            self.print(f"[yellow]note:[/] {escape(warning)}")
         for line in plan.missing:
-            self._print_wrapped(f"[red]missing:[/] {escape(line)}")
+            self.print(f"[red]missing:[/] {escape(line)}")
 
     def reading(self, folder: Path, done: int, total: int) -> None:
         """Print every few seconds how many bytes of a folder of media have been read, apart from what programs parse."""
@@ -156,12 +156,16 @@ class Reporter:
             PlainConsole(stderr=True).print(escape(text), soft_wrap=True)
 
     def print(self, text: str) -> None:
-        """Print a line in rich's markup. Text that comes from elsewhere must be escaped."""
-        self._show(text, soft_wrap=True)
+        """Print a line in rich's markup. Text that comes from elsewhere must be escaped.
+
+        A terminal breaks it between words, but one with a longer address where it likes: then the address can be copied.
+        """
+        longest = max(map(len, Text.from_markup(text).plain.split()), default=0)
+        self._show(text, soft_wrap=not self.console.is_terminal or longest > self.console.width)
 
     def warn(self, text: str) -> None:
         """Print a line that should not be overlooked."""
-        self._print_wrapped(f"[yellow]warning:[/] {escape(text)}")
+        self.print(f"[yellow]warning:[/] {escape(text)}")
 
     @contextmanager
     def stage(self, name: str, width: int) -> Iterator[StageLine]:
@@ -169,7 +173,15 @@ class Reporter:
         is_live = self.console.is_terminal and not self.console.is_dumb_terminal
         line = StageLine(name, width, None if is_live else self._print_line)
         if is_live:
-            with Live(line, console=self.console, refresh_per_second=4, transient=True):
+            # Other output goes to the log, where rich would bring it back to the terminal.
+            with Live(
+                line,
+                console=self.console,
+                refresh_per_second=4,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ):
                 yield line
         else:
             yield line
@@ -201,10 +213,6 @@ class Reporter:
             line.add_column(no_wrap=cell != what, overflow="fold")
         line.add_row(*cells)
         self.console.print(line)
-
-    def _print_wrapped(self, text: str) -> None:
-        """Print a text in rich's markup. A terminal shows it in lines that break between words."""
-        self._show(text, soft_wrap=not self.console.is_terminal)
 
     def trials(self, fields: Sequence[str], metric: Metric, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print the trials of a sweep, the best first: values of the swept fields, the best deciding metric, and its step."""
@@ -255,7 +263,7 @@ class Reporter:
         self._show()
         self._show(shown)
         for measured, stages in measured_by(rows).items():
-            self._print_wrapped(f"  [dim]{escape(', '.join(stages))} on {escape(measured)}[/]")
+            self.print(f"  [dim]{escape(', '.join(stages))} on {escape(measured)}[/]")
 
 
 def measured_by(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
