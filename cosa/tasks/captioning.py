@@ -148,7 +148,7 @@ class Captioning(Task[CaptioningSettings]):
         captions = [text for entry in caption_entries(dataset, baseline_split) for text in entry.captions]
         caption, metrics = constant_caption_baseline(captions, self.references(dataset, split, settings), quick)
         slow = [metric for metric in settings.caption_metrics if metric not in quick]
-        left_out = dict.fromkeys(slow, "not computed, as it takes long")
+        left_out = dict.fromkeys(slow, "none, as it is slow")
         return Baseline(metrics, "constant caption", {"constant_caption": caption}, left_out)
 
     def summary(self, metrics: Mapping[str, float]) -> str:

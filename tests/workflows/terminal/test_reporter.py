@@ -67,9 +67,9 @@ def test_the_table_of_metrics_says_once_on_how_much_they_were_measured() -> None
         "metric": "meteor",
         "value": 12.34,
         "baseline": None,
-        "baseline_name": "not computed, as it takes long",
+        "baseline_name": "none, as it is slow",
     }
     rows = [{**row, "measured": "clips/test: 10 clips, 20 references"}] * 2
     said = printed(lambda reporter: reporter.metrics(rows), width=80, terminal=False)
     assert said.count("test on clips/test: 10 clips, 20 references") == 1
-    assert "METEOR   12.3            not computed, as it takes long" in said
+    assert "METEOR   12.3            none, as it is slow" in said
