@@ -62,6 +62,7 @@ class TrialBook:
             trial = _read(path)
             if trial is not None:
                 book.trials.append(trial)
+        book.trials.sort(key=lambda trial: -1 if trial.number is None else trial.number)
         kept = (*DONE, "failed") if any(trial.state == "lost" for trial in book.trials) else DONE
         for trial in book.trials:
             if trial.state not in kept:
@@ -83,6 +84,10 @@ class TrialBook:
         self.trials.append(trial)
         self.write(trial)
         return trial
+
+    def begin_with(self, trials: Sequence[Trial]) -> None:
+        """Put some of its trials first, in their order: files that were written when each ended do not tell the sweep's."""
+        self.trials[:] = [*trials, *(trial for trial in self.trials if trial not in trials)]
 
     def set(self, trial: Trial, state: State, reason: str = "") -> None:
         """Save how far a trial is."""

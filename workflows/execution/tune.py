@@ -55,6 +55,7 @@ def sweep(context: Context) -> StageOutcome:
         source, total = StudyTrials(settings, book, context.seed), settings.trials or 0
     else:
         trials = [book.add(values) for values in planned(settings, context.seed)]
+        book.begin_with(trials)
         for trial in trials:
             check_batch(context.step.name, _section_of(context, trial), resources.workers)
         _take_over(context, book, trials)
@@ -325,7 +326,7 @@ class _Watch:
     def _run_of(self, trial: Trial) -> RunRecorder:
         """Open the MLflow run of a trial; after an interruption of the sweep it is the same one again."""
         context = self.context
-        color = color_of_run(self.book.trials.index(trial))
+        color = color_of_run(self.book.trials.index(trial))  # It is another for each, also after an interruption.
         tags = {"cosa.stage": context.step.name, STAGE_KIND: TRIAL, COLOR_TAG: color}
         note = self.book.folder_of(trial) / RUN_NOTE
         run = context.run.tracker.new_run(name_of_run(context.step.name, trial.parameters), context.run, tags, note)

@@ -94,6 +94,16 @@ def test_the_book_remembers_what_is_done(tmp_path: Path) -> None:
     assert not (tmp_path / "lr-0.001" / "progress.jsonl").exists()
 
 
+def test_the_order_of_trials_is_that_of_the_sweep_after_an_interruption(tmp_path: Path) -> None:
+    values = [{"learning_rate": rate} for rate in (1e-4, 3e-4, 1e-3)]
+    book = TrialBook(tmp_path)
+    trials = [book.add(one) for one in values]
+    book.set(trials[0], "finished")  # Its file is now the newest.
+    again = TrialBook.read(tmp_path)
+    again.begin_with([again.add(one) for one in values])
+    assert [trial.parameters for trial in again.trials] == values
+
+
 def test_trials_that_failed_by_themselves_are_not_repeated_with_those_that_were_lost(tmp_path: Path) -> None:
     book = TrialBook.read(tmp_path)
     ended, running, failed, lost = (book.add({"learning_rate": rate}) for rate in (1e-5, 1e-4, 1e-3, 1e-2))
