@@ -115,7 +115,7 @@ def test_an_invocation_shows_what_came_out(small_run: SmallRun) -> None:
         measured = stage_run(client, stage).data.metrics[f"final/{metric}"]
         assert parent.data.metrics[f"{stage}/{metric}"] == pytest.approx(measured, rel=1e-3), stage
     assert parent.data.params["stages.captioning.evaluations_per_run"] == "3"
-    assert "stages.captioning.gradient_clip" not in parent.data.params  # It is the usual one.
+    assert "stages.captioning.warmup_ratio" not in parent.data.params  # It is the usual one.
     assert parent.data.tags["mlflow.note.content"].startswith("| results of | metric | value |")
     assert len(parent.outputs.model_outputs) == 4  # one for each stage that trains
     retrieval = stage_run(client, "retrieval")
