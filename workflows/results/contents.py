@@ -80,7 +80,7 @@ def made_as(folder: Path, expected: str, files: Iterable[Path], checksum: Callab
     listed = _read(folder, expected) if expected else ""
     if isinstance(listed, str):
         return False
-    return all(listed.files.get(str(file.relative_to(folder)), (0, ""))[1] == checksum(file) for file in files)
+    return all(listed.files.get(os.path.relpath(file, folder), (0, ""))[1] == checksum(file) for file in files)
 
 
 def _lost_frames(listed: Path) -> str | None:

@@ -97,6 +97,10 @@ def test_a_path_to_a_stages_own_checkpoint_stands_for_the_stage(here: Path) -> N
     assert (step.action, step.fingerprint) == ("skip", fingerprints(made)["test"])
     Path("link").symlink_to(path)
     assert plan(*frames, "stages.test.checkpoint=./link").to_run == ()
+    Path("mixed").mkdir()  # Weights of the stage beside another configuration are no checkpoint of it.
+    Path("mixed/model.safetensors").symlink_to((path / "model.safetensors").absolute())
+    Path("mixed/config.json").write_text("{}")
+    assert "test" in reasons(plan(*frames, "stages.test.checkpoint=./mixed"))
     (path / "model.safetensors").write_text("Weights")  # They are no longer those that the stage has made.
     assert "test" in reasons(plan(*by_path))
     shutil.copytree(path, "copy")
