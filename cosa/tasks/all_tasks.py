@@ -40,12 +40,6 @@ def all_metrics() -> Iterator[Metric]:
         yield from task.metrics
 
 
-def all_settings() -> Iterator[type[Section]]:
-    """The settings of all tasks: a stage reads those of its own tasks only."""
-    for task in TASKS.values():
-        yield from (task.settings, task.training_settings, task.evaluation_settings)
-
-
 def label_of(name: str) -> str:
     """What people call a metric; its name, if it has no other. A task before it, as in `retrieval/text_to_video_r1`, stays."""
     task, slash, own = name.rpartition("/")

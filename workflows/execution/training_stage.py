@@ -18,7 +18,6 @@ from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, settings_of
 from cosa.objectives.objective_settings import ObjectiveSettings
 from cosa.section import Section, fields_of, no_effect
-from cosa.tasks.all_tasks import all_settings
 from cosa.tasks.task import TextLength
 from cosa.training.training_settings import TrainingSettings
 from workflows.execution.sweep_checks import check_sweep_section, check_trials
@@ -155,9 +154,8 @@ class TrainingKind(StageKind[T]):
         return section.model_copy(update=changes)
 
     def unused(self, section: T) -> Collection[str]:
-        """Return the fields of objectives and tasks that it does not train."""
-        always = fields_of([TrainSection]) - fields_of([ObjectiveSettings])
-        return fields_of([*settings_of(OBJECTIVES), *all_settings()]) - always - fields_of(self.settings_read(section))
+        """Return the constants of objectives that it does not train. Other fields may be those of a kind of the user's own."""
+        return fields_of([ObjectiveSettings]) - fields_of(self.settings_read(section))
 
     def check(self, name: str, section: T, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report ways to save memory that cannot be used or combined, batches that are too small, and wrong sweeps."""

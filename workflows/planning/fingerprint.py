@@ -118,7 +118,7 @@ def fields_with_effect(section: StageSection, dumped: dict[str, Any], model: Mod
     """
     kind, own = kind_of(section), type(section)
     unused = kind.unused(section)
-    found = without_implied(dumped, model, kind.swept(section))
+    found = without_implied(dumped, section, model)
     found = {k: v for k, v in found.items() if k not in unused and (k not in own.model_fields or not _is_no_effect(own, k))}
     if isinstance(found.get("sweep"), dict):
         found["sweep"] = sweep_with_effect(found["sweep"])

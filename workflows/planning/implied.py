@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from cosa.data.clip_settings import ClipSettings
 from cosa.encoders.vision_families import family_of
 from cosa.model_config import ModelConfig
+from cosa.training.training_settings import OptimizerSettings
 from workflows.spec.experiment import Experiment
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -28,16 +30,24 @@ def initial_model(section: StageSection, experiment: Experiment) -> ModelConfig 
     return model.model_copy(update={"vision": model.vision.model_copy(update={"resolution": resolution})})
 
 
-def without_implied(fields: Mapping[str, Any], model: ModelConfig | None, swept: Collection[str]) -> dict[str, Any]:
+def without_implied(fields: Mapping[str, Any], section: StageSection, model: ModelConfig | None) -> dict[str, Any]:
     """Return fields of a stage in which those that say what holds anyway are None, as if they were left out.
 
-    model: that the stage starts from, if it is known. swept: fields that differ between trials, as does what follows from them.
+    In a section of the user's own, which is not made of these settings, fields of the same names may mean something else.
+
+    Args:
+        fields: as data, maybe of an older result.
+        section: of the stage. What follows from a field that its trials differ in is not implied.
+        model: that the stage starts from, if it is known.
     """
+    swept = kind_of(section).swept(section)
     implied: dict[str, Any] = {}
-    if "train_frames" not in swept:
-        implied["eval_frames"] = fields.get("train_frames")
-    if model is not None:
-        implied["resolution"] = model.vision.resolution
+    if isinstance(section, ClipSettings):
+        if "train_frames" not in swept:
+            implied["eval_frames"] = fields.get("train_frames")
+        if model is not None:
+            implied["resolution"] = model.vision.resolution
+    if isinstance(section, OptimizerSettings) and model is not None:
         of_weights = model.vision.learning_rate_of_weights
         if of_weights is not None or "learning_rate" not in swept:
             implied["vision_learning_rate"] = of_weights or fields.get("learning_rate")

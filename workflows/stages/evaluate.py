@@ -12,7 +12,7 @@ from cosa.checkpoints.locate import locate
 from cosa.checkpoints.settings import SETTINGS, read_settings
 from cosa.errors import UserError
 from cosa.section import OneOf, fields_of, no_effect, with_fields
-from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, all_settings, evaluation_fields, misplaced
+from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
@@ -85,7 +85,7 @@ class Evaluate(StageKind[EvaluateSection]):
     def unused(self, section: EvaluateSection) -> Collection[str]:
         """Return the fields of other tasks, and the split of baselines that need none."""
         tasks = [TASKS[name] for name in section.tasks]
-        unused = fields_of(all_settings()) - fields_of(
+        unused = fields_of([EvaluationSettings, EvaluationSwitches]) - fields_of(
             own for task in tasks for own in (task.settings, task.evaluation_settings)
         )
         needs_split = any(task.baseline_annotations(section, section.baseline_split) for task in tasks)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES
-from cosa.section import OneOf, Section, with_fields
+from cosa.section import OneOf, Section, fields_of, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
@@ -95,6 +95,11 @@ class Finetune(TrainingKind[FinetuneSection]):
         """Yield those of the task, too."""
         task = TASKS[section.task]
         yield from (*super().settings_read(section), task.settings, task.training_settings)
+
+    def unused(self, section: FinetuneSection) -> Collection[str]:
+        """Return the fields of other tasks, too."""
+        of_tasks = fields_of([EvaluationSettings, FinetuningSwitches])
+        return {*super().unused(section), *(of_tasks - fields_of([TrainSection, *self.settings_read(section)]))}
 
     def corpora(
         self, section: FinetuneSection, datasets: Mapping[str, DatasetFiles], resolution: int, behaviour: Behaviour

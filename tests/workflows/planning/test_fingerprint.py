@@ -1,7 +1,8 @@
 """What changes a fingerprint, and what does not."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 
 from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, plan
 from workflows.planning.fingerprint import result_fields
+from workflows.spec.read import Read
+from workflows.spec.sections import StageSection
+from workflows.spec.stage_kind import StageKind
+from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.stages.finetune import FinetuneSection
+from workflows.stages.pretrain import Pretrain, PretrainSection
 
 
 @pytest.fixture
@@ -88,6 +94,41 @@ def test_fields_of_other_tasks_have_no_effect_on_finetuning(task: str) -> None:
     assert identity(**FOREIGN[task]) == identity()
     for name, value in OWN[task].items():
         assert identity(**{name: value}) != identity()
+
+
+def test_fields_of_a_kind_of_the_users_own_have_an_effect_whatever_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other stages have fields of these names, which mean something else there, and may be those of tasks they do not train."""
+
+    class ProbingSection(PretrainSection):
+        kind: Literal["probing"]  # type: ignore[assignment]
+        rerank: int = 1
+
+    class Probing(Pretrain):
+        name, section = "probing", ProbingSection
+
+    class ListeningSection(StageSection):
+        kind: Literal["listening"]
+        train_frames: int = 2
+        eval_frames: int | None = None  # Left out, it means all of them.
+
+    class Listening(StageKind[ListeningSection]):
+        name, section, version = "listening", ListeningSection, 1
+
+        def reads(self, section: ListeningSection, datasets: Any) -> Iterable[Read]:
+            return ()
+
+        def run(self, context: Any) -> None:
+            return None
+
+    for kind in (Probing(), Listening()):
+        monkeypatch.setitem(STAGE_KINDS._entries, kind.name, kind)
+    corpora = [{"dataset": "pictures", "objectives": ["itc"], "steps": 1, "batch_size": 2}]
+    for plain, changed in (
+        ({"kind": "probing", "corpora": corpora}, {"rerank": 2}),
+        ({"kind": "listening"}, {"eval_frames": 2}),
+    ):
+        section = STAGE_KINDS[str(plain["kind"])].section
+        assert result_fields(section.model_validate(plain)) != result_fields(section.model_validate({**plain, **changed}))
 
 
 def test_constants_of_objectives_that_only_some_trials_train_have_an_effect() -> None:
