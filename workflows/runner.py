@@ -25,7 +25,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
-from workflows.execution.reruns import forget_what_did_not_begin, put_back, start_over
+from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
@@ -142,6 +142,7 @@ class _Run:
         )
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
+        self.earlier = {step.name: manifest_of_rerun(plan, step) for step in plan.steps if step.starts_over}
 
     def _show_dashboard(self, address: str) -> None:
         self.reporter.print(f"  [dim]Ray dashboard: {address} while this runs; its token: {escape(token_command())}[/]")
@@ -221,14 +222,18 @@ class _Run:
     def _done_meanwhile(self, step: Step) -> Path | None:
         """Return the result of a step that another run has made since the plan; None if there is none."""
         found = self.plan.result_of(step.name)
-        if step.starts_over and self.plan.storage.partial(step.name, str(step.fingerprint)).is_dir():
-            return None  # What is there is the earlier result.
+        if step.starts_over and manifest_of_rerun(self.plan, step) == self.earlier[step.name]:
+            return None
         return found if read_manifest(found) is not None else None
 
     def _resume_command(self, step: Step) -> str:
-        """Return what resumes this run, in which a step has not come to its end. What is done is not forced again."""
-        steps = self.plan.steps
-        left = [one for one in steps[steps.index(step) :] if one.forced and one.action == "run"]
+        """Return what resumes this run, in which a step has not come to its end.
+
+        What is done is not forced again. What has no earlier result runs anyway: forced, its work would start over.
+        """
+        steps, storage = self.plan.steps, self.plan.storage
+        forced_now = (one for one in steps[steps.index(step) :] if one.forced and one.action == "run")
+        left = [one for one in forced_now if storage.existing(one.name, str(one.fingerprint), one.kind) is not None]
         names = {one.name for one in left}
         forced = [f"--force {one.name}" for one in left if not names & one.inputs.keys()]
         return " ".join([self.options.resume_command, *(() if is_job() else forced)])
@@ -238,7 +243,7 @@ class _Run:
         storage, fingerprint = self.plan.storage, str(step.fingerprint)
         unfinished = storage.partial(step.name, fingerprint)
         how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
-        has_earlier = step.forced and storage.own(step.name, fingerprint).is_dir()
+        has_earlier = step.forced and storage.existing(step.name, fingerprint, step.kind) is not None
         earlier = "; its earlier result is used until the new one is complete" if has_earlier else ""
         return f"finished stages are saved, and it {how}{earlier}. Resume with:\n    {self._resume_command(step)}"
 

@@ -1,12 +1,17 @@
 """A result that is made again with --force is there, and is used, until the new one is complete, however the run ends."""
 
 import json
+import shutil
 import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from tests.end_to_end.commands import run, run_until
+from tests.end_to_end.commands import Done, run, run_disturbed, run_until
 
 WAITING_KIND = """
 import time
@@ -71,6 +76,18 @@ def said(here: Path) -> dict[str, str]:
     return {stage: next(here.glob(f"storage/waits/{stage}/*/said.txt")).read_text() for stage in ("first", "second")}
 
 
+def interrupted_in_second(here: Path, *options: str) -> Done:
+    began = (here / "storage/waits/second").glob
+    return run_until(lambda: any(began("*.partial/began")), signal.SIGINT, "run-experiment", "spec.yaml", *options, cwd=here)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def reasons(here: Path, *options: str) -> dict[str, str]:
     done = run("plan", "spec.yaml", "--json", *options, cwd=here)
     return {stage["name"]: stage["reason"] for stage in json.loads(done.output)["stages"]}
@@ -104,3 +121,49 @@ def test_the_earlier_result_survives_and_the_new_one_is_continued(here: Path, se
     assert done.code == 0, done.output
     assert said(here) == {"first": "new", "second": "new"}
     assert reasons(here) == {"first": "done", "second": "done"}
+
+
+@pytest.mark.slow
+def test_work_without_an_earlier_result_is_continued_without_force(here: Path) -> None:
+    shutil.rmtree(here / "storage/waits/second")
+    (here / "second.txt").unlink()
+    ended = interrupted_in_second(here, "--force", "first")
+    assert "it resumes. Resume with:" in " ".join(ended.output.split())
+    assert "--force" not in ended.output.partition("Resume with:")[2], "it would start over"
+    assert reasons(here)["second"] == "interrupted: resumes"
+
+
+@pytest.mark.slow
+def test_a_result_of_another_experiment_may_be_made_again_and_is_used_until_then(here: Path) -> None:
+    (here / "storage/waits").rename(here / "storage/others")
+    (here / "second.txt").unlink()
+    ended = interrupted_in_second(here, "--force", "second")
+    assert "its earlier result is used until the new one is complete" in " ".join(ended.output.split())
+    assert "run-experiment spec.yaml --force second" in ended.output
+    assert reasons(here)["second"] == "done as others/second"
+    assert reasons(here, "--force", "second")["second"] == "forced again: resumes"
+
+
+@pytest.mark.slow
+def test_what_another_run_was_to_make_again_and_did_not_is_made(here: Path) -> None:
+    """Both force the second stage. One ends in the first, for which the other one waits."""
+    first, second = (here / f"storage/waits/{stage}" for stage in ("first", "second"))
+    for stage in ("first", "second"):
+        (here / f"{stage}.txt").unlink()
+    done: list[Done] = []
+
+    def disturb(driver: subprocess.Popen[str]) -> None:
+        other = Thread(target=lambda: done.append(run("run-experiment", "spec.yaml", "--force", "second", cwd=here)))
+        other.start()
+        wait_for(lambda: any("waiting for process" in log.read_text() for log in here.glob("storage/waits/logs/*.log")))
+        driver.send_signal(signal.SIGINT)
+        driver.wait()
+        (here / "second.txt").write_text("new")
+        other.join()
+
+    run_disturbed(
+        lambda: any(first.glob("*.partial/began")), disturb, "run-experiment", "spec.yaml", "--force", "first", cwd=here
+    )
+    assert done[0].code == 0, done[0].output
+    assert said(here) == {"first": "old", "second": "new"}
+    assert not any(second.glob("*.partial"))

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from workflows.execution.checkpoint_storage import remove_checkpoints
 from workflows.planning.plan import Plan
+from workflows.planning.step import Step
 from workflows.results.locks import HeldError, exclusive
+from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
 from workflows.terminal.reporter import Reporter
 
 
@@ -41,6 +43,17 @@ def start_over(plan: Plan, forced_before: set[Path], reporter: Reporter) -> None
                 remove_checkpoints(plan.storage.partial(name, fingerprint), reporter.warn)
                 plan.storage.start_over(name, fingerprint)
             forced_before.add(plan.storage.result(name, fingerprint))
+
+
+def manifest_of_rerun(plan: Plan, step: Step) -> Manifest | None:
+    """Return the manifest of the result that a step makes again; None if there is none, or a damaged one.
+
+    While it is the same, no other run has made the result again. Folders of unfinished work do not say that: two runs that want
+    the same result share them, and one that ends early removes them.
+    """
+    with suppress(DamagedResultError):
+        return read_manifest(plan.result_of(step.name))
+    return None
 
 
 def forget_what_did_not_begin(plan: Plan, forced_before: set[Path]) -> None:

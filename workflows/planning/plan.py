@@ -186,7 +186,7 @@ class _Planner:
 
     def _decide_forced(self, step: Step, fingerprint: str, forced_inputs: Sequence[str]) -> Step:
         """Return the step with what happens to it although it may have a result."""
-        is_rerun = self.storage.own(step.name, fingerprint).exists()
+        is_rerun = self.storage.existing(step.name, fingerprint, step.kind) is not None
         if self.storage.result(step.name, fingerprint) in self.forced_before:  # What builds on it is still forced.
             if not is_rerun or not self.storage.partial(step.name, fingerprint).is_dir():
                 return self._decide(step, fingerprint, own=True)
