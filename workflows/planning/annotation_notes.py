@@ -130,7 +130,8 @@ class _Splits:
             found: set[str] = set()
             with suppress(DataError):
                 found = {clip for file, kind in self._files(split) for clip in self.digests.media_ids(file, kind)}
-            self._clips[split] = frozenset((self._root(split[0]), video_id) for video_id in found)
+            root = self._root(split[0])
+            self._clips[split] = frozenset((root, video_id) for video_id in found)
         return self._clips[split]
 
     def samples(self, split: Split, kind: AnnotationKind, most: int) -> int | None:
