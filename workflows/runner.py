@@ -226,14 +226,17 @@ class _Run:
             return None
         return found if read_manifest(found) is not None else None
 
+    def _is_forced_again(self, step: Step) -> bool:
+        """Return whether a step is forced that has an earlier result: forced once more, its unfinished work is resumed."""
+        return step.forced and self.plan.storage.existing(step.name, str(step.fingerprint), step.kind) is not None
+
     def _resume_command(self, step: Step) -> str:
         """Return what resumes this run, in which a step has not come to its end.
 
         What is done is not forced again. What has no earlier result runs anyway: forced, its work would start over.
         """
-        steps, storage = self.plan.steps, self.plan.storage
-        forced_now = (one for one in steps[steps.index(step) :] if one.forced and one.action == "run")
-        left = [one for one in forced_now if storage.existing(one.name, str(one.fingerprint), one.kind) is not None]
+        steps = self.plan.steps
+        left = [one for one in steps[steps.index(step) :] if one.action == "run" and self._is_forced_again(one)]
         names = {one.name for one in left}
         forced = [f"--force {one.name}" for one in left if not names & one.inputs.keys()]
         return " ".join([self.options.resume_command, *(() if is_job() else forced)])
@@ -243,8 +246,7 @@ class _Run:
         storage, fingerprint = self.plan.storage, str(step.fingerprint)
         unfinished = storage.partial(step.name, fingerprint)
         how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
-        has_earlier = step.forced and storage.existing(step.name, fingerprint, step.kind) is not None
-        earlier = "; its earlier result is used until the new one is complete" if has_earlier else ""
+        earlier = "; its earlier result is used until the new one is complete" if self._is_forced_again(step) else ""
         return f"finished stages are saved, and it {how}{earlier}. Resume with:\n    {self._resume_command(step)}"
 
     def _skip(self, step: Step, reason: str) -> None:
@@ -360,9 +362,12 @@ class _Run:
                 text = "".join(traceback.format_exception(error))
                 file.write(Secrets.of_process().hide(f"stage {step.name} failed\n{text}"))
         what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
+        unfinished = self.plan.storage.partial(step.name, str(step.fingerprint))
+        over = f"\n  to start {step.name} over, which --force does not do now, remove {unfinished}"
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {self.log_file}\n"
             f"  finished work is saved; resume with: {self._resume_command(step)}"
+            f"{over if self._is_forced_again(step) and unfinished.is_dir() else ''}"
         )
 
 

@@ -134,6 +134,17 @@ def test_work_without_an_earlier_result_is_continued_without_force(here: Path) -
 
 
 @pytest.mark.slow
+def test_a_rerun_that_fails_says_how_to_start_it_over(here: Path) -> None:
+    """What is wrong may be in its unfinished work, which the same --force resumes."""
+    (here / "first.txt").unlink()
+    (here / "first.txt").mkdir()
+    failed = run("run-experiment", "spec.yaml", "--force", "first", cwd=here)
+    assert failed.code == 1
+    unfinished = next(here.glob("storage/waits/first/*.partial")).relative_to(here)
+    assert f"to start first over, which --force does not do now, remove {unfinished}" in " ".join(failed.output.split())
+
+
+@pytest.mark.slow
 def test_a_result_of_another_experiment_may_be_made_again_and_is_used_until_then(here: Path) -> None:
     (here / "storage/waits").rename(here / "storage/others")
     (here / "second.txt").unlink()
