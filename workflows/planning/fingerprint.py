@@ -85,7 +85,8 @@ def without_names(fields: dict[str, Any], reads: Iterable[Read], experiment: Exp
     """Return the fields of a stage, {'section': ..., 'model': ...}, without those that only name what it reads."""
     left = copy.deepcopy(fields)
     for path in {path for read in reads for path in read.named_in(experiment)}:
-        with suppress(LookupError, TypeError, AttributeError):  # An older section may have fewer entries in a list.
+        # An older section may have fewer entries in a list, or a list where there is a mapping now.
+        with suppress(LookupError, TypeError, ValueError, AttributeError):
             _remove(left, path)
     return left
 

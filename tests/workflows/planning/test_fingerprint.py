@@ -9,9 +9,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, plan
-from workflows.planning.fingerprint import result_fields
+from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, load, plan
+from workflows.planning.fingerprint import result_fields, without_names
 from workflows.spec.read import Read
+from workflows.spec.reads import ResultRead
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kind import StageKind
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -139,6 +140,11 @@ def test_constants_of_objectives_that_only_some_trials_train_have_an_effect() ->
     sweep = {"sweep": {"self_critical": [False, True]}}
     one, other = (FinetuneSection.model_validate({**fields, **sweep}) for fields in (plain, masking))
     assert result_fields(one) != result_fields(other)
+
+
+def test_older_fields_may_have_a_list_where_a_mapping_names_what_is_read(here: Path) -> None:
+    older = {"section": {"of": ["pretrain"]}}
+    assert without_names(older, [ResultRead(("of", "first"), "pretrain")], load().section) == older
 
 
 def test_unused_split_of_a_made_dataset_concerns_extraction_only(here: Path) -> None:
