@@ -6,6 +6,7 @@ To add one: a file beside this with its loss, a function of `EncodedBatch`, and 
 from collections.abc import Collection, Iterable, Iterator
 
 from cosa.data.batch_needs import BatchNeeds
+from cosa.data.clip_settings import AnswerLength
 from cosa.errors import UserError
 from cosa.generation_settings import GenerationSettings
 from cosa.model_parts import CONTRASTIVE, FUSION, LANGUAGE, MATCHING, POOLING, TEXT, VISION, ModelPart
@@ -172,8 +173,10 @@ def batch_needs(names: Iterable[str]) -> BatchNeeds:
 
 
 def settings_of(names: Iterable[str]) -> tuple[type[Section], ...]:
-    """The settings that these objectives have, each once."""
-    return tuple(dict.fromkeys(OBJECTIVES[name].settings for name in names))
+    """The settings of these objectives and of what their batches hold, each once."""
+    objectives = [OBJECTIVES[name] for name in names]
+    of_answers = [AnswerLength] if any(objective.questions for objective in objectives) else []
+    return tuple(dict.fromkeys([*(objective.settings for objective in objectives), *of_answers]))
 
 
 def heads_of(names: Iterable[str]) -> tuple[str, ...]:

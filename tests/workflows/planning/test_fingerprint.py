@@ -1,6 +1,7 @@
 """What changes a fingerprint, and what does not."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cosa.objectives.all_objectives import OBJECTIVES
+from cosa.objectives.objective_settings import MaskedLanguageSettings
+from cosa.tasks.all_tasks import TASKS
+from cosa.tasks.captioning import Captioning
 from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, load, plan
 from workflows.planning.fingerprint import result_fields, without_names
 from workflows.spec.read import Read
@@ -130,6 +135,23 @@ def test_fields_of_a_kind_of_the_users_own_have_an_effect_whatever_their_names(m
     ):
         section = STAGE_KINDS[str(plain["kind"])].section
         assert result_fields(section.model_validate(plain)) != result_fields(section.model_validate({**plain, **changed}))
+
+
+def test_the_length_of_answers_has_an_effect_whichever_objective_learns_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of questions are made with it, though neither the task nor the objective may have it among its settings."""
+
+    class Asking(Captioning):
+        name = "asking"
+
+        def objectives(self, settings: Any) -> tuple[str, ...]:
+            return ("asking",)
+
+    asking = replace(OBJECTIVES["qa"], settings=MaskedLanguageSettings, masks="mlm_probability")
+    monkeypatch.setitem(OBJECTIVES._entries, "asking", asking)
+    monkeypatch.setitem(TASKS._entries, "asking", Asking())
+    plain = {"kind": "finetune", "task": "asking", "dataset": "own", "epochs": 1}
+    longer = {**plain, "max_answer_tokens": 12}
+    assert result_fields(FinetuneSection.model_validate(plain)) != result_fields(FinetuneSection.model_validate(longer))
 
 
 def test_constants_of_objectives_that_only_some_trials_train_have_an_effect() -> None:
