@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -62,10 +62,11 @@ class Media(ABC):
                 problems[media_id] = error
         return found, problems
 
-    def near(self, media_id: str) -> str | None:
+    def near(self, media_id: str, named: Container[str] = ()) -> str | None:
         """The identifier that one without a file may mean; None if none is similar.
 
-        It may be spelled otherwise, or the file may lie in a folder inside of where it should be.
+        It may be spelled otherwise, or the file may lie in a folder inside of where it should be. named: those that mean
+        themselves, such as video1 where video2 is looked for.
         """
         parent, _, name = media_id.rpartition("/")
         here = self.root / parent
@@ -74,9 +75,12 @@ class Media(ABC):
         for folder in folders:
             for other in names_in(self.root / folder):
                 if _letters(name) in (_letters(other), _letters(Path(other).stem)) and self._is_one(self.root / folder / other):
-                    return f"{folder}/{self._without_suffix(other)}".lstrip("/")
+                    found = f"{folder}/{self._without_suffix(other)}".lstrip("/")
+                    if found not in named:
+                        return found
         own = {self._without_suffix(other): other for other in names[:_COMPARED]}
-        close = (other for other in get_close_matches(name, own, cutoff=0.8) if self._is_one(here / own[other]))
+        free = [other for other in own if f"{parent}/{other}".lstrip("/") not in named]
+        close = (other for other in get_close_matches(name, free, cutoff=0.8) if self._is_one(here / own[other]))
         return next((f"{parent}/{other}".lstrip("/") for other in close), None)
 
     def _is_one(self, path: Path) -> bool:

@@ -147,7 +147,7 @@ class FileDigests:
             media_ids = (media_id for path, kind in named_by for media_id in self.media_ids(path, kind))
             contents, problems = self.contents_of(media, media_ids)
             if len(problems) > media.allowed:
-                return MissingMedia(media, list(files), len(contents) + len(problems), problems)
+                return MissingMedia(media, list(files), contents.keys(), problems)
             digest = _digest_of({**contents, **dict.fromkeys(problems)})
             self.remember(what, state, digest)
             self.remember(f"amount of {what}", [digest], str(len(contents)))

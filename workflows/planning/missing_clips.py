@@ -30,10 +30,9 @@ def clip_lines(found: Sequence[tuple[str, MissingMedia]]) -> Iterator[str]:
 
 
 def _together(one: MissingMedia, other: MissingMedia) -> MissingMedia:
-    """Put together what two stages lack. One of them may read a part only of what the other does, so the larger count holds."""
+    """Put together what two stages lack."""
     named_by = dict.fromkeys((*one.named_by, *other.named_by))
-    problems = {**one.problems, **other.problems}
-    return replace(one, named_by=list(named_by), problems=problems, count=max(one.count, other.count, len(problems)))
+    return replace(one, named_by=list(named_by), found=one.found | other.found, problems={**one.problems, **other.problems})
 
 
 def _lines(field: str, lacking: MissingMedia) -> Iterator[str]:
@@ -41,7 +40,7 @@ def _lines(field: str, lacking: MissingMedia) -> Iterator[str]:
     first = list(islice(problems, SHOWN))
     places = _places(lacking, first)
     if len(problems) == lacking.count > 1 and all(isinstance(problem, NoMediaError) for problem in problems.values()):
-        near = media.near(first[0])
+        near = media.near(first[0], lacking.found)
         hint = f"; is it {quoted(near)}?" if near is not None else ""
         yield (
             f"{field}: {shown(media.root)} has {media.of}none of the {lacking.count} {media.plural} that the annotations name, "
@@ -49,7 +48,7 @@ def _lines(field: str, lacking: MissingMedia) -> Iterator[str]:
         )
         return
     for media_id in first:
-        near = media.near(media_id) if isinstance(problems[media_id], NoMediaError) else None
+        near = media.near(media_id, lacking.found) if isinstance(problems[media_id], NoMediaError) else None
         yield f"{places.get(media_id, field)}: {problems[media_id]}" + (f"; is it {quoted(near)}?" if near is not None else "")
     if len(problems) > SHOWN:
         yield f"{field}: {len(problems) - SHOWN} more {media.plural} are missing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,14 +38,19 @@ NAMED = 3  # missing clips or images that a plan names in its table
 class MissingMedia:
     """Clips or images that annotations name and that have no usable file.
 
-    media: where they should be. named_by: the annotation files. count: of all that these name. problems: by identifier, what is
-    wrong.
+    media: where they should be. named_by: the annotation files. found: identifiers of others that these name and that have a
+    file. problems: by identifier, what is wrong.
     """
 
     media: Media
     named_by: Sequence[Path]
-    count: int
+    found: Set[str]
     problems: Mapping[str, DataError]
+
+    @property
+    def count(self) -> int:
+        """Return how many the annotations name."""
+        return len(self.found) + len(self.problems)
 
     @property
     def short(self) -> str:

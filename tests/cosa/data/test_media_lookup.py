@@ -80,6 +80,13 @@ def test_similar_names(root: Path, media_id: str, near: str | None) -> None:
     assert Clips(root).near(media_id) == near
 
 
+def test_a_similar_clip_that_is_named_itself_is_not_meant(root: Path) -> None:
+    (root / "video1.mp4").touch()
+    assert Clips(root).near("video2") == "video1"
+    assert Clips(root).near("video2", {"video1"}) is None
+    assert Clips(root).near("VIDEO1", {"video1"}) is None
+
+
 def test_similar_images_and_folders_of_frames(root: Path) -> None:
     assert Images(root).near("e_") == "e"
     assert FrameSets(root).near("G") == "g"
