@@ -238,8 +238,11 @@ class _Run:
         steps = self.plan.steps
         left = [one for one in steps[steps.index(step) :] if one.action == "run" and self._is_forced_again(one)]
         names = {one.name for one in left}
-        forced = [f"--force {one.name}" for one in left if not names & one.inputs.keys()]
-        return " ".join([self.options.resume_command, *(() if is_job() else forced)])
+        forced = " ".join(f"--force {one.name}" for one in left if not names & one.inputs.keys())
+        command = self.options.resume_command
+        if is_job() and self.options.force:
+            return f"{command}, with only {forced}" if forced else f"{command}, without --force"
+        return f"{command} {forced}".rstrip()
 
     def _what_remains(self, step: Step) -> str:
         """Say what becomes of the work of a stage that was interrupted, and how to resume."""
