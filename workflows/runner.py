@@ -10,11 +10,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rich.markup import escape
 
@@ -37,7 +39,7 @@ from workflows.records.provenance import command_line, git_state, package_versio
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.records.unrecorded import Unrecorded, killed_invocations
-from workflows.results.locks import HeldError, exclusive, shared
+from workflows.results.locks import exclusive, patiently, shared
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.secrets import Secrets
@@ -45,7 +47,7 @@ from workflows.spec.stage_kinds import kind_of
 from workflows.terminal.quiet import chatter_to
 from workflows.terminal.reporter import Reporter, StageLine, duration
 
-LOCK_POLL_SECONDS = 1.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
-        _show_metrics(plan, reporter)
+        reporter.metrics(result_rows(plan))
         options.show_addresses(address_lines(plan, None, tracking_place(experiment).recorded_experiment()), reporter)
         return plan
     reporter.print("")
@@ -161,9 +163,8 @@ class _Run:
             self._execute()
 
     def _execute(self) -> None:
-        place = tracking_place(self.experiment)
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
-        self.tracker = Tracker(place, unsent, self.reporter)
+        self.tracker = Tracker(tracking_place(self.experiment), unsent, self.reporter)
         self.record = InvocationRecord(
             self.plan, self.tracker, self.log_file.stem, self.options.overrides, self.options.variant
         )
@@ -184,7 +185,7 @@ class _Run:
         try:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
-                _show_metrics(self.plan, self.reporter)
+                self.reporter.metrics(result_rows(self.plan))
             lines = address_lines(self.plan, self.record.comparison, self.tracker.experiment_id)
             self.options.show_addresses(lines, self.reporter)
         finally:
@@ -246,8 +247,7 @@ class _Run:
 
     def _what_remains(self, step: Step) -> str:
         """Say what becomes of the work of a stage that was interrupted, and how to resume."""
-        storage, fingerprint = self.plan.storage, str(step.fingerprint)
-        unfinished = storage.partial(step.name, fingerprint)
+        unfinished = self.plan.storage.partial(step.name, str(step.fingerprint))
         how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
         earlier = "; its earlier result is used until the new one is complete" if self._is_forced_again(step) else ""
         return f"finished stages are saved, and it {how}{earlier}. Resume with:\n    {self._resume_command(step)}"
@@ -261,24 +261,25 @@ class _Run:
             remove_checkpoints(result, self.reporter.warn)  # A run that was killed right after publishing left them.
 
     def _lock(self, step: Step, locks: ExitStack) -> None:
-        """Lock a stage's result for this run, and its inputs against removal; wait while another run works on the result."""
-        storage, reported = self.plan.storage, ""
+        """Lock a stage's result for this run, and its inputs against removal; wait while another run works on any of them.
+
+        The result comes last: whoever has it for itself waits for nothing, so that no two runs wait for each other.
+        """
+        storage = self.plan.storage
         for name, fingerprint in step.inputs.items():
-            locks.enter_context(shared(storage.lock_file(fingerprint), f"the result of {name}"))
-        path = storage.lock_file(str(step.fingerprint))
-        while True:
-            try:
-                dead = locks.enter_context(exclusive(path, f"the result of {step.name}"))
-                break
-            except HeldError as error:
-                if not self.options.wait:
-                    raise
-                if reported != error.holder:
-                    reported = error.holder
-                    self.reporter.print(f"  {step.name}: waiting for {escape(reported)}, which works on it (Ctrl-C to leave)")
-                time.sleep(LOCK_POLL_SECONDS)
+            path, what = storage.lock_file(fingerprint), f"the result of {name}"
+            locks.enter_context(self._held(step, partial(shared, path, what), name))
+        own = partial(exclusive, storage.lock_file(str(step.fingerprint)), f"the result of {step.name}")
+        dead = locks.enter_context(self._held(step, own, "it"))
         if dead is not None and storage.partial(step.name, str(step.fingerprint)).is_dir():
             self.reporter.print(f"  [dim]{step.name}: taken over from {escape(str(dead))}, which ended before it was done[/]")
+
+    def _held(self, step: Step, lock: Callable[[], AbstractContextManager[T]], works_on: str) -> AbstractContextManager[T]:
+        """Return a lock that is waited for, unless this run is not to wait."""
+        if not self.options.wait:
+            return lock()
+        how = f"which works on {works_on} (Ctrl-C to leave)"
+        return patiently(lock, lambda holder: self.reporter.print(f"  {step.name}: waiting for {escape(holder)}, {how}"))
 
     def _run_stage(self, step: Step, line: StageLine, started: float) -> StageOutcome:
         assert step.fingerprint is not None
@@ -382,10 +383,6 @@ def _short_error(error: BaseException, folder: Path) -> str:
             f"{os.strerror(errno.ENOSPC)}: {folder} has {free:.0f} MiB left (or a worker's temporary folder is full); make room"
         )
     return f"{type(error).__name__}: {last_line(error)}"
-
-
-def _show_metrics(plan: Plan, reporter: Reporter) -> None:
-    reporter.metrics(result_rows(plan))
 
 
 def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:

@@ -178,3 +178,38 @@ def test_what_another_run_was_to_make_again_and_did_not_is_made(here: Path) -> N
     assert done[0].code == 0, done[0].output
     assert said(here) == {"first": "old", "second": "new"}
     assert not any(second.glob("*.partial"))
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_an_input_that_another_run_makes_again(here: Path) -> None:
+    """It does so after its plan, which had the earlier result."""
+    (here / "spec.yaml").write_text(
+        SPEC + "  between: {kind: waiting, says: between.txt}\n  third: {kind: waiting, says: second.txt, after: first}\n"
+    )
+    (here / "third.txt").write_text("third")
+    (here / "first.txt").unlink()
+    done: list[Done] = []
+
+    def disturb(_: subprocess.Popen[str]) -> None:
+        other = Thread(
+            target=lambda: done.append(run("run-experiment", "spec.yaml", "--only", "first", "--force", "first", cwd=here))
+        )
+        other.start()
+        wait_for(lambda: any(here.glob("storage/waits/first/*.partial/began")))
+        (here / "between.txt").write_text("between")
+        wait_for(lambda: any("which works on first" in log.read_text() for log in here.glob("storage/waits/logs/*.log")))
+        (here / "first.txt").write_text("new")
+        other.join()
+
+    began = (here / "storage/waits/between").glob
+    ended = run_disturbed(
+        lambda: any(began("*.partial/began")),
+        disturb,
+        "run-experiment",
+        "spec.yaml",
+        "--set",
+        "stages.third.says=third.txt",
+        cwd=here,
+    )
+    assert (ended.code, done[0].code) == (0, 0), ended.output + done[0].output
+    assert next(here.glob("storage/waits/third/*/said.txt")).read_text() == "third"

@@ -14,17 +14,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from cosa.errors import UserError
 
+POLL_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 MISSED_BEATS = 4  # A holder on another machine that misses this many is considered dead.
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,24 @@ def shared(path: Path, what: str) -> Iterator[None]:
     """
     with _locked(path, fcntl.LOCK_SH, what):
         yield
+
+
+@contextmanager
+def patiently(lock: Callable[[], AbstractContextManager[T]], on_held: Callable[[str], None]) -> Iterator[T]:
+    """Hold a lock, `exclusive` or `shared`, as soon as nobody else holds it. on_held: called with each holder that is waited
+    for."""
+    with ExitStack() as held:
+        reported = ""
+        while True:
+            try:
+                found = held.enter_context(lock())
+                break
+            except HeldError as error:
+                if reported != error.holder:
+                    reported = error.holder
+                    on_held(reported)
+                time.sleep(POLL_SECONDS)
+        yield found
 
 
 def holder_of(path: Path) -> Holder | None:
