@@ -249,7 +249,7 @@ class Sender:
             comparison = Comparison(**operation["comparison"])
             comparison = replace(comparison, key=f"{comparison.key}-{run_id[:8]}")
             client.set_experiment_tag(self.experiment_id, *comparison_view(comparison, run_id, operation["time"]))
-            text += f"\n[{comparison.name} in charts]({comparison_path(str(self.experiment_id), comparison.key)})\n"
+            text = f"[{comparison.name} in charts]({comparison_path(str(self.experiment_id), comparison.key)})\n\n{text}"
         client.set_tag(run_id, NOTE_TAG, text)
 
     def _datasets(self, client: Any, operation: Operation) -> None:

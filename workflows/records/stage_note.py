@@ -17,8 +17,8 @@ ROOM = 500  # characters that are left for the link to the comparison of the tri
 
 
 def stage_note(step: Step, manifest: Manifest) -> str:
-    """Write figures and trials in Markdown; nothing for a stage that has neither."""
-    parts = [_figures(step, manifest), _trials(step, manifest)]
+    """Write figures and trials in Markdown, the best trial first, because MLflow shows a few lines; nothing without either."""
+    parts = [_best_trial(manifest), _figures(step, manifest), _trials(step, manifest)]
     return "\n".join(part for part in parts if part)
 
 
@@ -31,18 +31,25 @@ def _figures(step: Step, manifest: Manifest) -> str:
     if not names:
         return ""
     measured, published = kind.measured_on(step.section), kind.published(step.section) or {}
-    titles = [f"on {'/'.join(measured)}" if measured is not None else "metric", "value", "baseline"]
-    titles += ["published"] if published else []
+    has_baselines = any(name in manifest.baselines or name in manifest.baseline_names for name in names)
+    titles = [f"on {'/'.join(measured)}" if measured is not None else "metric", "value"]
+    titles += [*(["baseline"] if has_baselines else []), *(["published"] if published else [])]
     text = table_line(*titles) + "|---" * len(titles) + "|\n"
     for name in names:
-        baseline = f"{number(manifest.baselines.get(name))} {manifest.baseline_names.get(name, '')}".strip()
-        cells = [label_of(name), _value(name, manifest.metrics[name]), baseline]
+        cells = [label_of(name), _value(name, manifest.metrics[name])]
+        if has_baselines:
+            cells.append(f"{number(manifest.baselines.get(name))} {manifest.baseline_names.get(name, '')}".strip())
         text += table_line(*cells, *([number(published.get(name))] if published else []))
     return text
 
 
 def _value(name: str, value: float) -> str:
     return number(value) if label_of(name) != name else f"{value:.4g}"  # A loss has more digits than a percentage.
+
+
+def _best_trial(manifest: Manifest) -> str:
+    rows: Sequence[Mapping[str, Any]] = manifest.details.get("trials", ())
+    return f"The best trial is **{rows[0]['trial']}**.\n" if rows else ""
 
 
 def _trials(step: Step, manifest: Manifest) -> str:
@@ -52,9 +59,8 @@ def _trials(step: Step, manifest: Manifest) -> str:
     if not rows or metric is None:
         return ""
     fields = list(kind_of(step.section).swept(step.section))
-    text = f"The best trial is **{rows[0]['trial']}**.\n\n"
     titles = ("trial", *fields, label_of(metric), "at step", "state")
-    text += table_line(*titles) + "|---" * len(titles) + "|\n"
+    text = table_line(*titles) + "|---" * len(titles) + "|\n"
     for done, row in enumerate(rows):
         reached = ("", "") if metric not in row else (_value(metric, row[metric]), f"{row['step']} of {row['steps']}")
         line = table_line(str(row["trial"]), *(str(row.get(name)) for name in fields), *reached, str(row["state"]))

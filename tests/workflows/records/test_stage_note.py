@@ -37,11 +37,11 @@ def test_an_evaluation_shows_all_figures_beside_their_baselines() -> None:
 
 def test_a_sweep_shows_its_trials() -> None:
     assert stage_note(RETRIEVAL, SWEPT).splitlines() == [
+        "The best trial is **lr-0.3**.",
+        "",
         "| on d/val | value | baseline |",
         "|---|---|---|",
         "| text-to-video R@1 | 25.0 | 10.0 chance |",
-        "",
-        "The best trial is **lr-0.3**.",
         "",
         "| trial | learning_rate | text-to-video R@1 | at step | state |",
         "|---|---|---|---|---|",
@@ -51,6 +51,10 @@ def test_a_sweep_shows_its_trials() -> None:
     many = stage_note(RETRIEVAL, replace(SWEPT, details={**SWEPT.details, "trials": TRIALS * 500}))
     assert len(many) < LONGEST_NOTE
     assert many.rstrip().endswith("more trials are left out; trials.csv among the artifacts has them.")
+
+
+def test_a_training_has_no_column_of_baselines() -> None:
+    assert stage_note(RETRIEVAL, manifest(RETRIEVAL, text_to_video_r1=25.0)).splitlines()[0] == "| on d/val | value |"
 
 
 def test_a_stage_without_a_model_has_none() -> None:
@@ -67,5 +71,5 @@ def test_the_page_leads_to_the_charts_of_its_own_trials(tmp_path: Path, store: T
     (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'retrieval'")
     key = f"cosa-compare-retrieval-{run.info.run_id[:8]}"
     address = f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={key}&compareRunsMode=CHART&{CLASSIC}"
-    assert run.data.tags[NOTE_TAG].splitlines()[-1] == f"[Trials of retrieval in charts]({address})"
+    assert run.data.tags[NOTE_TAG].splitlines()[0] == f"[Trials of retrieval in charts]({address})"
     assert f"mlflow.parentRunId` = '{run.info.run_id}'" in experiment.tags[f"{VIEW_TAG}{key}"]
