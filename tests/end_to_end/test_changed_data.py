@@ -27,7 +27,7 @@ def test_captions_that_change_during_training_make_no_result(tmp_path: Path) -> 
     changed = run_disturbed(lambda: any(results_of(tmp_path).glob("*.partial")), change, "run-experiment", spec)
     assert changed.code == 1, changed.output
     said = " ".join(changed.output.split())
-    assert "pictures/train/captions changed while the stage ran" in said
+    assert "train.json changed while the stage ran" in said
     assert "is not resumed; it is kept in" in said
     [aside] = results_of(tmp_path).iterdir()
     assert aside.name.endswith(".of-changed-data")
@@ -53,13 +53,13 @@ def test_clips_that_change_after_planning_are_not_used(tmp_path: Path, monkeypat
 
     def check() -> None:
         digests = digests_in(Storage(tmp_path / "storage", "tiny"))
-        check_unchanged(step.name, step.data, experiment, digests, "since the plan was made")
+        check_unchanged(step.name, step.read, experiment, digests, "since the plan was made")
 
     check()
     picture = tmp_path / "images" / "v3.png"
     content = picture.read_bytes()
     picture.write_bytes(content[:-1] + b"x")
-    with pytest.raises(ChangedDataError, match=r"pictures/root changed since the plan was made; run the same command again"):
+    with pytest.raises(ChangedDataError, match=r"images changed since the plan was made; run the same command again"):
         check()
     picture.write_bytes(content)
     check()
