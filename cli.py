@@ -84,8 +84,9 @@ def run_experiment(
 
     from workflows.cluster.preemption import Preempted
     from workflows.commands.variants import run_variants, variants_of
+    from workflows.execution.resuming import resume_command
     from workflows.planning.selection import Selection
-    from workflows.runner import RunOptions, resume_command
+    from workflows.runner import RunOptions
     from workflows.runner import run_experiment as run
     from workflows.spec.load import load_spec
     from workflows.terminal.reporter import Reporter

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shlex
-import shutil
 import socket
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,14 +15,14 @@ from typing import TypeVar
 
 from rich.markup import escape
 
-from cosa.errors import UserError, last_line
+from cosa.errors import UserError
 from workflows.cluster.login_token import token_command
 from workflows.cluster.nodes import ANSWER_SECONDS, check_nodes, shared_paths
 from workflows.cluster.ray_cluster import Cluster
-from workflows.cluster.shipping import is_job
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
 from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
+from workflows.execution.resuming import Resuming
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
@@ -39,7 +34,7 @@ from workflows.records.provenance import command_line, git_state, package_versio
 from workflows.records.recording import InvocationRecord, to_register
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.records.unrecorded import Unrecorded, killed_invocations
-from workflows.results.locks import exclusive, patiently, shared
+from workflows.results.locks import exclusive, holder_of, patiently, shared
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.experiment import Experiment
 from workflows.spec.secrets import Secrets
@@ -77,10 +72,6 @@ class RunOptions:
                 reporter.print(line)
 
 
-class StageFailedError(UserError):
-    """A stage failed; the results of earlier stages are saved."""
-
-
 def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
     """Run the stages that have no result yet.
 
@@ -98,6 +89,8 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         reporter.plan(plan)
         raise UserError(f"{len(plan.missing)} thing{'s are' if len(plan.missing) > 1 else ' is'} missing; nothing was run")
     check_inputs(plan)
+    if not options.wait:
+        require_free(plan)
     plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
@@ -119,6 +112,14 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     finally:
         forget_what_did_not_begin(plan, options.forced_before)
     return plan
+
+
+def require_free(plan: Plan) -> None:
+    """Raise UserError if another run works on a result that this one would make."""
+    for step in plan.to_run:
+        holder = holder_of(plan.storage.lock_file(str(step.fingerprint)))
+        if holder is not None:
+            raise UserError(f"stage {step.name} is in progress: {holder}; without --no-wait this run waits for it")
 
 
 def _is_unrecorded(plan: Plan) -> bool:
@@ -144,6 +145,7 @@ class _Run:
         )
         self.width = max(len(step.name) for step in plan.steps)
         self.git, self.versions = git_state(), package_versions()
+        self.resuming = Resuming(plan, options.resume_command, is_forced=bool(options.force))
         self.earlier = {step.name: manifest_of_rerun(plan, step) for step in plan.steps if step.starts_over}
 
     def _show_dashboard(self, address: str) -> None:
@@ -213,11 +215,11 @@ class _Run:
                 with self.reporter.stage(step.name, self.width) as line:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
-            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; {escape(self._what_remains(step))}")
+            self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; {escape(self.resuming.what_remains(step))}")
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
-            raise self._failure(step, error) from error
+            raise self.resuming.failure(step, error, self.log_file) from error
         self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
 
     def _done_meanwhile(self, step: Step) -> Path | None:
@@ -226,31 +228,6 @@ class _Run:
         if step.starts_over and manifest_of_rerun(self.plan, step) == self.earlier[step.name]:
             return None
         return found if read_manifest(found) is not None else None
-
-    def _is_forced_again(self, step: Step) -> bool:
-        """Return whether a step is forced that has an earlier result: forced once more, its unfinished work is resumed."""
-        return step.forced and self.plan.storage.existing(step.name, str(step.fingerprint), step.kind) is not None
-
-    def _resume_command(self, step: Step) -> str:
-        """Return what resumes this run, in which a step has not come to its end.
-
-        What is done is not forced again. What has no earlier result runs anyway: forced, its work would start over.
-        """
-        steps = self.plan.steps
-        left = [one for one in steps[steps.index(step) :] if one.action == "run" and self._is_forced_again(one)]
-        names = {one.name for one in left}
-        forced = " ".join(f"--force {one.name}" for one in left if not names & one.inputs.keys())
-        command = self.options.resume_command
-        if is_job() and self.options.force:
-            return f"{command}, with only {forced}" if forced else f"{command}, without --force"
-        return f"{command} {forced}".rstrip()
-
-    def _what_remains(self, step: Step) -> str:
-        """Say what becomes of the work of a stage that was interrupted, and how to resume."""
-        unfinished = self.plan.storage.partial(step.name, str(step.fingerprint))
-        how = kind_of(step.section).how_it_resumes(step.section, unfinished) if unfinished.is_dir() else "starts over"
-        earlier = "; its earlier result is used until the new one is complete" if self._is_forced_again(step) else ""
-        return f"finished stages are saved, and it {how}{earlier}. Resume with:\n    {self._resume_command(step)}"
 
     def _skip(self, step: Step, reason: str) -> None:
         if step.name in self.plan.selected:
@@ -358,43 +335,3 @@ class _Run:
             started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - started, 3),
         )
-
-    def _failure(self, step: Step, error: Exception) -> UserError:
-        with suppress(OSError):  # The disk may be full; the message that follows is more important than the log.
-            self.log_file.parent.mkdir(parents=True, exist_ok=True)
-            with self.log_file.open("a", encoding="utf-8") as file:
-                text = "".join(traceback.format_exception(error))
-                file.write(Secrets.of_process().hide(f"stage {step.name} failed\n{text}"))
-        what = str(error).strip() if isinstance(error, UserError) else _short_error(error, self.plan.storage.folder)
-        unfinished = self.plan.storage.partial(step.name, str(step.fingerprint))
-        over = f"\n  to start {step.name} over, which --force does not do now, remove {unfinished}"
-        return StageFailedError(
-            f"stage {step.name}: {what}\n  log: {self.log_file}\n"
-            f"  finished work is saved; resume with: {self._resume_command(step)}"
-            f"{over if self._is_forced_again(step) and unfinished.is_dir() else ''}"
-        )
-
-
-def _short_error(error: BaseException, folder: Path) -> str:
-    """Return an error in one line."""
-    if os.strerror(errno.ENOSPC) in str(error):
-        free = shutil.disk_usage(folder).free / 2**20
-        return (
-            f"{os.strerror(errno.ENOSPC)}: {folder} has {free:.0f} MiB left (or a worker's temporary folder is full); make room"
-        )
-    return f"{type(error).__name__}: {last_line(error)}"
-
-
-def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
-    """Return the command that resumes a run, without secrets: logs may keep it.
-
-    It has no --force: which of the forced stages are not done is known only when it is needed.
-    """
-    if is_job():
-        return "the command that submitted this job"
-    program = Path(sys.argv[0]).name
-    start = f"python {program}" if program.endswith(".py") else program
-    changes = [part for override in overrides for part in ("--set", override)]
-    changes += [part for sweep in sweeps for part in ("--sweep", sweep)]
-    words = [*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()]
-    return shlex.join(map(Secrets.of_process().hide_in_argument, words))

@@ -255,7 +255,8 @@ def test_the_second_of_two_runs_waits_and_finds_the_result(tmp_path: Path) -> No
     with exclusive(lock, "the corpus"):
         refused = run(*corpus_only, "--no-wait")
         assert refused.code == 1
-        assert f"the result of corpus is in use by process {os.getpid()} on " in refused.output
+        assert f"error: stage corpus is in progress: process {os.getpid()} on " in refused.output
+        assert "resume with" not in refused.output
         assert "in progress: process" in run("plan", *corpus_only[1:]).output
     first = subprocess.Popen(command(*corpus_only), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60

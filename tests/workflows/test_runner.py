@@ -1,13 +1,17 @@
 """How an invocation ends when something of it cannot."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from cosa.errors import UserError
+from tests.workflows.planning.planned import lay_out, plan
 from workflows import runner
-from workflows.planning.step import Step
+from workflows.results.locks import exclusive
 
 
 def test_records_are_sent_even_if_ray_cannot_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,22 +34,15 @@ def test_records_are_sent_even_if_ray_cannot_be_stopped(monkeypatch: pytest.Monk
     assert done == ["addresses", "closed"]
 
 
-@pytest.mark.parametrize(("has_earlier", "how"), [(True, "with only --force second"), (False, "without --force")])
-def test_a_forced_job_is_resumed_by_a_command_that_forces_what_is_left(
-    has_earlier: bool, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "is_job", lambda: True)
-    first, second, third = (
-        SimpleNamespace(name=name, action="run", forced=True, inputs=dict.fromkeys(inputs, ""))
-        for name, inputs in (("first", ()), ("second", ("first",)), ("third", ("second",)))
-    )
-    invocation: Any = SimpleNamespace(
-        plan=SimpleNamespace(steps=(first, second, third)),
-        options=runner.RunOptions(force=("first",), resume_command="the command that submitted this job"),
-        _is_forced_again=lambda step: has_earlier,
-    )
-    command = runner._Run._resume_command(invocation, cast(Step, second))
-    assert command == f"the command that submitted this job, {how}"
+def test_a_run_that_does_not_wait_is_refused_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, monkeypatch)
+    made = plan()
+    runner.require_free(made)
+    step = made.to_run[0]
+    with exclusive(made.storage.lock_file(str(step.fingerprint)), "the result"):
+        message = f"^stage {step.name} is in progress: process {os.getpid()} on .*; without --no-wait this run waits for it$"
+        with pytest.raises(UserError, match=message):
+            runner.require_free(made)
 
 
 def test_addresses_of_a_variant_wait_for_the_table_of_all() -> None:
