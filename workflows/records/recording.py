@@ -32,6 +32,7 @@ from workflows.records.run_names import (
     changes_of_stage,
     name_of_invocation,
     name_of_run,
+    repeats_the_last,
 )
 from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG, StageRow
 from workflows.records.stage_note import stage_note
@@ -67,6 +68,14 @@ def distinguishing_fields(plan: Plan) -> dict[str, Any]:
         for step in plan.steps
     }
     return {**section, "stages": stages}
+
+
+def _reasons(plan: Plan) -> list[str]:
+    """Say why stages run apart from what the spec says: what is forced, and lines about data that have changed."""
+    forced = {step.name: step for step in plan.to_run if step.forced}
+    first = [name for name, step in forced.items() if not step.inputs.keys() & forced.keys()]
+    data = [change for step in plan.steps for change in step.changes if change.startswith(DATA_CHANGED)]
+    return [*([f"forced {', '.join(first)}"] if first else []), *data]
 
 
 def _source_tags(plan: Plan) -> dict[str, str]:
@@ -111,13 +120,15 @@ class InvocationRecord:
         self.comparison: Comparison | None = None
         specs = plan.storage.folder / "specs"
         spec = self._spec()
-        self.changes = changed_fields(spec, specs, overrides, variant)
-        data = [change for step in plan.steps for change in step.changes if change.startswith(DATA_CHANGED)]
+        reasons = _reasons(plan)
+        resumes = any(step.resumes for step in plan.steps)
+        is_named_by_reason = reasons and not variant and not resumes and repeats_the_last(spec, specs)
+        self.changes = {} if is_named_by_reason else changed_fields(spec, specs, overrides, variant)
         self.overview = Overview(plan, has_earlier=any(specs.glob("*")))
         self._source = _source_tags(plan)
         tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: INVOCATION, **self._source}
         self._open = open_invocation(plan.storage.folder, name)
-        self.parent = tracker.new_run(name_of_invocation(self.experiment.name, self.changes, data), tags=tags)
+        self.parent = tracker.new_run(name_of_invocation(self.experiment.name, self.changes, reasons), tags=tags)
         self.parent.params(distinguishing_fields(plan))
         for file, process in killed_invocations(plan.storage.folder):
             tracker.close_killed(str(process))

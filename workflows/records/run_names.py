@@ -29,12 +29,36 @@ def changed_fields(spec: Mapping[str, Any], earlier: Path, overrides: Sequence[s
     """
     swept, given = _values_of(spec, variant), _values_of(spec, overrides)
     now = _with_effect(spec)
-    for file in sorted(earlier.glob(f"*/{SPEC_FILE}"), reverse=True):
+    for file in _newest_first(earlier):
         former = _read(file)
         if former is not None and former != now and (overrides or variant or not _sets_fields(file)):
             set_anew = {name: value for name, value in given.items() if value != _value_of(former, name)}
-            return {**swept, **set_anew} or dict(_differences(former, now))
-    return {**swept, **given}
+            return _in_order({**swept, **set_anew} or dict(_differences(former, now)))
+    return _in_order({**swept, **given})
+
+
+def repeats_the_last(spec: Mapping[str, Any], earlier: Path) -> bool:
+    """Return whether the newest earlier invocation had the same spec, so that something else is why this one runs."""
+    newest = next(_newest_first(earlier), None)
+    return newest is not None and _read(newest) == _with_effect(spec)
+
+
+def _newest_first(earlier: Path) -> Iterator[Path]:
+    yield from sorted(earlier.glob(f"*/{SPEC_FILE}"), reverse=True)
+
+
+def _in_order(changes: Changes) -> Changes:
+    """Put stages that are new first, and give the values that a new sweep tries instead of the whole section."""
+    flat: Changes = {}
+    for name, value in changes.items():
+        tried = {} if _is_stage(name) or not isinstance(value, Mapping) else value
+        lists = {f"{name}.{field}": values for field, values in tried.items() if isinstance(values, list)}
+        flat |= lists or {name: value}
+    return dict(sorted(flat.items(), key=lambda change: not _is_stage(change[0])))
+
+
+def _is_stage(name: str) -> bool:
+    return name.startswith("stages.") and name.count(".") == 1
 
 
 def _values_of(spec: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
@@ -46,8 +70,7 @@ def _values_of(spec: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
 def _differences(former: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield fields with other values; not those that were not there, which a newer version of the program has added."""
     for name, _, new in differences(former, now):
-        is_stage = name.startswith("stages.") and name.count(".") == 1
-        if new is not None and (is_stage or _is_there(former, name)):
+        if new is not None and (_is_stage(name) or _is_there(former, name)):
             yield name, new
 
 
@@ -57,22 +80,22 @@ def changes_of_stage(changes: Changes, stage: str) -> Changes:
     return {name.removeprefix(start): value for name, value in changes.items() if name.startswith(start)}
 
 
-def name_of_invocation(experiment: str, changes: Mapping[str, Any], data: Sequence[str]) -> str:
-    """Return the name of the run of an invocation: by the fields that it changes, or else the data, or else the experiment's.
+def name_of_invocation(experiment: str, changes: Mapping[str, Any], reasons: Sequence[str]) -> str:
+    """Return the name of the run of an invocation: by the fields that it changes, or else by its first reason.
 
-    The page on which it stands is that of its experiment. data: lines of the plan that say what has changed.
+    Without either it has the experiment's, on whose page it stands. reasons: what is forced, and what data have changed.
     """
     if changes:
         first, *others = changes.items()
-        return name_of_run(f"{_short(first[0])}={_text(first[1])}", dict(others))
-    return next(iter(data), experiment)[:LONGEST_NAME]
+        return name_of_run(_said(*first), dict(others))
+    return next(iter(reasons), experiment)[:LONGEST_NAME]
 
 
 def name_of_run(subject: str, changes: Mapping[str, Any]) -> str:
     """Return the name of a run, such as `retrieval lr=0.0003`, with as many fields as it has room for."""
     name = subject[:LONGEST_NAME]
     for done, (field, value) in enumerate(changes.items()):
-        longer = f"{name} {_short(field)}={_text(value)}"
+        longer = f"{name} {_said(field, value)}"
         if len(longer) > LONGEST_NAME:
             return f"{name} and {len(changes) - done} more" if done else name
         name = longer
@@ -119,6 +142,11 @@ def _sets_fields(spec: Path) -> bool:
         return any(word in ("--set", "--sweep") for word in str(command).split())
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+def _said(name: str, value: Any) -> str:
+    is_new_stage = _is_stage(name) and isinstance(value, Mapping)
+    return f"+{name.removeprefix('stages.')}" if is_new_stage else f"{_short(name)}={_text(value)}"
 
 
 def _short(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cosa.errors import UserError
+from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan
 from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
 from tests.workflows.records.test_unrecorded import DEAD
 from workflows.planning.step import Step
@@ -18,7 +19,7 @@ from workflows.records.mlflow_store import Operation, Sender, ServerAwayError, T
 from workflows.records.outcome import OtherCheckpoints, StageOutcome
 from workflows.records.overview import Overview
 from workflows.records.process_mark import ProcessMark
-from workflows.records.recording import InvocationRecord
+from workflows.records.recording import InvocationRecord, _reasons
 from workflows.records.tracking import STAGE_KIND, RunRecorder, Tracker, send_unsent
 from workflows.records.unrecorded import Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import RUN_NOTE, UNRECORDED_FILE
@@ -333,3 +334,15 @@ def test_a_run_that_failed_says_why(
     assert (found.info.status, found.data.tags.get("mlflow.note.content")) == (status, note)
     table = client_of(store).get_run(record.parent.mlflow_id).data.tags["mlflow.note.content"]
     assert (note or "| interrupted |") in table
+
+
+def test_an_invocation_without_changed_fields_runs_because_of_force_or_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(tmp_path, monkeypatch)
+    finish(plan())
+    assert _reasons(plan()) == []
+    assert _reasons(plan(force=("retrieval", "test"))) == ["forced retrieval"]
+    Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))
+    assert all(reason.startswith("data changed: ") and "own/val.json" in reason for reason in _reasons(plan()))
+    assert _reasons(plan())

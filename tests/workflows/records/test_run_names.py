@@ -12,6 +12,7 @@ from workflows.records.run_names import (
     changes_of_stage,
     name_of_invocation,
     name_of_run,
+    repeats_the_last,
 )
 
 SPEC: dict[str, Any] = {
@@ -95,7 +96,22 @@ def test_a_stage_that_is_new_and_fields_that_are_gone(tmp_path: Path) -> None:
     now = changed()
     now["stages"]["more"] = {"kind": "evaluate"}
     del now["seed"]
-    assert name_of_run("demo", changed_fields(now, earlier(tmp_path, SPEC), ())) == "demo more=new"
+    assert name_of_run("demo", changed_fields(now, earlier(tmp_path, SPEC), ())) == "demo +more"
+
+
+def test_new_stages_come_first_and_a_new_sweep_shows_its_values(tmp_path: Path) -> None:
+    former = changed(caption={"sweep": None})
+    now = changed(caption={"sweep": {"search": "grid", "trials": None, "learning_rate": [0.1, 0.2]}}, seed=1)
+    now["stages"]["more"] = {"kind": "evaluate"}
+    found = changed_fields(now, earlier(tmp_path, former), ())
+    assert name_of_invocation("demo", found, ()) == "+more seed=1 caption.sweep.lr=[0.1, 0.2]"
+
+
+def test_the_newest_run_is_repeated_only_by_one_of_the_same_spec(tmp_path: Path) -> None:
+    assert not repeats_the_last(SPEC, tmp_path)
+    folder = earlier(tmp_path, SPEC, changed(seed=1), {**changed(seed=2), "storage": "elsewhere"})
+    assert repeats_the_last(changed(seed=2), folder)
+    assert not repeats_the_last(changed(seed=1), folder)
 
 
 def test_many_and_long_values_are_shortened() -> None:
