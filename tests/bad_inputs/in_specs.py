@@ -140,14 +140,26 @@ FIELDS = [
 SPEC_FILES = [
     Case(
         "no spec file",
-        ("error: no spec file specs.yaml (looked in {tmp}); `cosa init` copies one",),
-        arguments=("plan", "specs.yaml"),
+        ("error: no spec file other.yaml (looked in {tmp}); `cosa init` copies one",),
+        arguments=("plan", "other.yaml"),
     ),
     Case(
         "name of a spec instead of its path",
         ("error: no spec file own-clips (looked in {tmp}); is it experiments/own-clips.yaml?",),
         files={"experiments/own-clips.yaml": SPEC},
         arguments=("plan", "own-clips"),
+    ),
+    Case(
+        "name of a spec in a folder of one's own",
+        ("error: no spec file own-clips (looked in {tmp}); is it mine/own-clips.yaml?",),
+        files={"mine/own-clips.yaml": SPEC},
+        arguments=("plan", "own-clips"),
+    ),
+    Case(
+        "path of a spec spelled otherwise",
+        ("is it mine/own-clips.yaml?",),
+        files={"mine/own-clips.yaml": SPEC, "experiments/own-clip.yaml": SPEC},
+        arguments=("plan", "mine/own-clip.yaml"),
     ),
     Case(
         "colon missing before braces",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -53,6 +54,27 @@ def sections() -> dict[str, type[BaseModel]]:
     }
 
 
+def _field_with_value(value: str, known: Mapping[str, type[BaseModel]]) -> str | None:
+    """Return a field that can have a value, of those with a choice of values."""
+    for model in known.values():
+        schema = model.model_json_schema()
+        for name, field in schema.get("properties", {}).items():
+            if value in _choices(field):
+                return str(name)
+    return None
+
+
+def _choices(schema: Any) -> Iterator[Any]:
+    """Yield the values that a part of a JSON schema enumerates, not those of other sections that it refers to."""
+    if isinstance(schema, Mapping):
+        yield from schema.get("enum", ())
+        for part in schema.values():
+            yield from _choices(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _choices(part)
+
+
 def show_schema(wanted: str | None, *, as_json: bool) -> None:
     """Print one section, a field wherever it is, or all sections.
 
@@ -73,6 +95,8 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
     field = wanted.rpartition(".")[2]
     having = {name: model for name, model in known.items() if field in model.model_fields}
     if not having:
+        if of_field := _field_with_value(field, known):
+            raise UsageError(f"no section or field {wanted!r}, but a value of {of_field}: cosa schema {of_field}")
         fields = {name for model in known.values() for name in model.model_fields}
         raise UsageError(f"no section or field {wanted!r}{did_you_mean(field, [*known, *fields])}")
     meanings: dict[tuple[str, str], list[str]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,8 +55,12 @@ def read_yaml(path: Path) -> YamlNode:
 
 
 def _of_the_same_name(path: Path) -> str:
-    """Return the spec files below experiments/ that a name may mean; empty if there are none."""
-    found = sorted(Path(EXPERIMENTS).rglob(f"{glob.escape(path.stem)}.yaml"))
+    """Return spec files that a path may mean: one beside it that is spelled alike, or else those of the name, a folder below or
+    in experiments/; empty if there are none."""
+    beside = {file.name: file for file in sorted(path.parent.glob("*.yaml"))}
+    found = [beside[name] for name in get_close_matches(path.with_suffix(".yaml").name, beside, n=1, cutoff=0.8)]
+    name = f"{glob.escape(path.stem)}.yaml"
+    found = found or [*sorted(Path().glob(f"*/{name}")), *sorted(Path(EXPERIMENTS).glob(f"*/**/{name}"))]
     return " or ".join(str(file) for file in found[:MOST_SUGGESTED])
 
 

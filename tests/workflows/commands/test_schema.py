@@ -109,6 +109,8 @@ def test_no_field_of_a_spec_has_a_type_without_words() -> None:
 def test_unknown_section() -> None:
     with pytest.raises(UserError, match="no section or field 'evalute'; did you mean 'evaluate'"):
         show_schema("evalute", as_json=False)
+    with pytest.raises(UserError, match="no section or field 'captioning', but a value of task: cosa schema task"):
+        show_schema("captioning", as_json=False)
 
 
 def test_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
