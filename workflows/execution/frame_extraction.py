@@ -65,7 +65,8 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
             "of the dataset. The other clips stay extracted."
         )
     if len(bad):
-        context.run.tracker.reporter.warn(f"{len(bad)} unreadable clips are left out of the dataset:\n{_listed(bad, dataset)}")
+        which = f"{len(bad)} unreadable clips are" if len(bad) > 1 else "an unreadable clip is"
+        context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(bad, dataset)}")
     return _outcome(context, table[table["error"].isna()], len(bad))
 
 

@@ -93,6 +93,8 @@ def _changed_data(name: str, previous: Manifest, step: Step, clips: Mapping[str,
     found = step.read.get(name)
     if found is None:
         return f"{name} (no longer read)"
+    if name not in previous.data:
+        return f"{found.place or name} (newly read)"
     before = previous.amounts.get(name, "")
     amounts = f"{before} -> {found.amount}" if before and found.amount and before != found.amount else ""
     more = clips.get(name) or amounts

@@ -111,6 +111,13 @@ def test_change_of_annotations(here: Path) -> None:
     assert reasons(plan()) == {}
 
 
+def test_what_is_newly_read_has_not_changed(here: Path) -> None:
+    finish(plan())
+    [step] = plan("stages.test.tasks=[captioning]").to_run
+    [data] = [change for change in step.changes if change.startswith("data changed: ")]
+    assert "own/train.json (newly read)" in data
+
+
 def test_a_clip_is_added(here: Path) -> None:
     finish(plan())
     Path("own/clips/v3.mp4").write_text("one more")
