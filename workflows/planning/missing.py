@@ -15,6 +15,7 @@ from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.storage import complete
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Missing
+from workflows.spec.stage_kinds import kind_of
 
 MOST_COMPARED = 1000  # names that are compared letter by letter with a missing one
 FOLDERS = 100  # folders in which a checkpoint is looked for
@@ -53,6 +54,9 @@ def _line(item: Missing, experiment: Experiment) -> str:
     if item.wanted != "checkpoint":
         named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")
         return line if named_alike is None else f"{line}; is it {named_alike}?"
+    stage = _stage_at(item.path.expanduser(), experiment)
+    if stage is not None:
+        return f"{line}; write {stage} alone, which stands for the result that this spec has"
     near = _checkpoint_near(item.path.expanduser())
     if near is not None:
         return f"{line}; is it {near}?"
@@ -77,6 +81,13 @@ def _named_alike(path: Path, *, folder: bool) -> Path | None:
     names = sorted(names_in(path.parent))
     close = get_close_matches(path.name, names, cutoff=0.8) if len(names) <= MOST_COMPARED else []
     return next((other for other in map(path.with_name, close) if other.is_dir() == folder), None)
+
+
+def _stage_at(path: Path, experiment: Experiment) -> str | None:
+    """Return the stage of the experiment whose folder of results a path is; None if it is none."""
+    folder = Path(experiment.section.storage).expanduser() / experiment.name
+    is_of_stage = path.absolute().parent == folder.absolute() and path.name in experiment.stages
+    return path.name if is_of_stage and kind_of(experiment.stages[path.name]).produces == "checkpoint" else None
 
 
 def _checkpoint_near(path: Path) -> Path | None:

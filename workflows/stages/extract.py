@@ -10,7 +10,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
+from cosa.message_text import shown
 from cosa.section import added_later, no_effect
+from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead
 from workflows.spec.sections import DatasetSection, StageSection
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from workflows.spec.experiment import Experiment
 
 NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # The clips that these annotations name are extracted.
+NAMED = 3  # unreadable clips, where the plan says that an extraction failed
 
 
 class ExtractSection(StageSection):
@@ -94,9 +97,15 @@ class Extract(StageKind[ExtractSection]):
             yield AnnotationsRead(("dataset",), section.dataset, use)
 
     def how_it_resumes(self, section: ExtractSection, unfinished: Path) -> str:
-        """Say that nothing is done twice."""
-        del section, unfinished
-        return "resumes with the clips that are left"
+        """Say which clips could not be read, and that nothing is done twice."""
+        del section
+        left = "resumes with the clips that are left"
+        try:
+            unreadable = (unfinished / UNREADABLE_FILE).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:  # It did not come to its end.
+            return left
+        first = ", ".join([*map(shown, unreadable[:NAMED]), *(["..."] if len(unreadable) > NAMED else [])])
+        return f"{len(unreadable)} of its clips could not be read ({first}); it {left}" if unreadable else left
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""

@@ -137,6 +137,12 @@ def test_a_checkpoint_one_level_off(here: Path, given: str) -> None:
     assert line == f"stages.pretrain.init_from: no checkpoint {here}/{given}{RELATIVE}; is it run/checkpoint?"
 
 
+def test_the_folder_of_a_stage_of_this_spec(here: Path) -> None:
+    """Its newest result may be that of another spec."""
+    (line,) = plan("stages.test.checkpoint=storage/demo/retrieval").missing
+    assert line.endswith("; write retrieval alone, which stands for the result that this spec has")
+
+
 def test_the_newest_of_a_stages_results(here: Path) -> None:
     for age, name in enumerate((".a.replaced", "b", "c", "d.partial")):
         Path("runs/stage", name, "checkpoint").mkdir(parents=True)

@@ -376,6 +376,17 @@ def test_interrupted(here: Path) -> None:
     assert (other.reason, other.resumes) == ("new", False)
 
 
+def test_an_extraction_that_failed_names_the_clips(here: Path) -> None:
+    first = plan()
+    step = next(step for step in first.steps if step.name == "own-frames")
+    partial = first.storage.partial(step.name, str(step.fingerprint))
+    partial.mkdir(parents=True)
+    left = "resumes with the clips that are left"
+    assert reasons(plan())["own-frames"] == f"interrupted: {left}"
+    (partial / "unreadable.txt").write_text("v1\nv2\nv3\nv4\n")
+    assert reasons(plan())["own-frames"] == f"interrupted: 4 of its clips could not be read (v1, v2, v3, ...); it {left}"
+
+
 def finish_in_turn(*variants: tuple[str, ...]) -> None:
     """Leave results of several variants behind, the last one as the newest."""
     for age, overrides in enumerate(variants):
