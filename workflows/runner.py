@@ -104,7 +104,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         reporter.metrics(result_rows(plan))
-        options.show_addresses(address_lines(plan, None, tracking_place(experiment).recorded_experiment()), reporter)
+        options.show_addresses(address_lines(plan, None, _recorded_experiment(plan)), reporter)
         return plan
     reporter.print("")
     try:
@@ -112,6 +112,14 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     finally:
         forget_what_did_not_begin(plan, options.forced_before)
     return plan
+
+
+def _recorded_experiment(plan: Plan) -> str | None:
+    """Return MLflow's id of the experiment that made the results of a plan: its own, unless it has recorded nothing."""
+    place = tracking_place(plan.experiment)
+    makers = (plan.result_of(step.name).parents[1].name for step in plan.steps if step.fingerprint is not None)
+    names = dict.fromkeys((plan.experiment.name, *makers))
+    return next((found for name in names if (found := place.recorded_experiment(name)) is not None), None)
 
 
 def require_free(plan: Plan) -> None:

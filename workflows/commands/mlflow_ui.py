@@ -7,15 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rich.markup import escape
+
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import require_free_port
+from workflows.records.local_database import recorded_experiments
 from workflows.records.mlflow_store import DATABASE, local_artifacts, local_store
-from workflows.records.ui_pages import start_url
+from workflows.records.ui_pages import experiment_url, start_url
 from workflows.terminal.console import PlainConsole
 
 OF_MLFLOW = (
     "starlette.middleware.wsgi is deprecated"  # how a warning begins about an import of MLflow, which nobody here can mend
 )
+
+EXPERIMENTS_SHOWN = 5  # Of more, the list of experiments has the others.
 
 
 def serve_ui(storage: Path, port: int) -> None:
@@ -27,7 +32,11 @@ def serve_ui(storage: Path, port: int) -> None:
     if not (storage / DATABASE).is_file():
         raise UserError(f"no MLflow records in {storage.absolute()} (no mlflow.db); run an experiment first, or set --storage")
     require_free_port(port, "--port")
-    PlainConsole().print(f"MLflow UI: {start_url(f'http://127.0.0.1:{port}')}   (Ctrl-C ends it)", soft_wrap=True)
+    base, console = f"http://127.0.0.1:{port}", PlainConsole()
+    console.print(f"MLflow UI: {start_url(base)}   (Ctrl-C ends it)", soft_wrap=True)
+    recorded = list(recorded_experiments(storage / DATABASE).items())
+    for name, experiment_id in recorded[:EXPERIMENTS_SHOWN]:
+        console.print(f"  {escape(name)}: {experiment_url(base, experiment_id)}", soft_wrap=True)
     with subprocess.Popen(_command(port), env={**os.environ, **_settings(storage)}) as server:  # noqa: S603 - no shell
         try:
             code = server.wait()

@@ -8,14 +8,14 @@ import json
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workflows.records.artifact_links import log_folder
+from workflows.records.local_database import recorded_experiments
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
 from workflows.records.model_registry import STAGE, NotComparableError, register
 from workflows.records.run_table import NOTE_TAG, markdown
@@ -90,16 +90,9 @@ class TrackingStore:
 
         return Path(make_url(self.uri).database or "")
 
-    def recorded_experiment(self) -> str | None:
-        """Return MLflow's id of the experiment, without MLflow, which takes seconds to load; None if only MLflow can tell."""
-        if self.sqlite_file is None or not self.sqlite_file.is_file():
-            return None
-        try:
-            with closing(sqlite3.connect(f"{self.sqlite_file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-                found = database.execute("SELECT experiment_id FROM experiments WHERE name = ?", (self.experiment,)).fetchone()
-        except sqlite3.Error:
-            return None
-        return str(found[0]) if found is not None else None
+    def recorded_experiment(self, name: str | None = None) -> str | None:
+        """Return MLflow's id of the experiment, or of another one; None if it has no runs, or only MLflow can tell."""
+        return recorded_experiments(self.sqlite_file).get(name or self.experiment) if self.sqlite_file is not None else None
 
 
 class ServerAwayError(Exception):

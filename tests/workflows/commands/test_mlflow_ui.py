@@ -48,11 +48,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mlflow-ui")
-def test_only_the_address_is_printed(served: tuple[str, str, Path]) -> None:
+def test_only_addresses_are_printed(served: tuple[str, str, Path]) -> None:
     address, _, folder = served
     assert requests.get(f"{address}/", timeout=30).status_code == 200
     lines = (folder / PRINTED).read_text().splitlines()
-    assert lines == [f"MLflow UI: {address}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)"]
+    assert lines == [
+        f"MLflow UI: {address}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)",
+        f"  demo: {address}/#/experiments/1/runs?viewStateShareKey=cosa-results&workflowType=machine_learning",
+    ]
 
 
 def post(address: str, name: str, content: dict[str, Any], version: str = "api/2.0") -> requests.Response:
