@@ -28,6 +28,7 @@ from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
+from workflows.records.examples import example_lines
 from workflows.records.final_table import result_rows
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
@@ -103,7 +104,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     if not plan.to_run and not _is_unrecorded(plan):
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
-        reporter.metrics(result_rows(plan))
+        _show_results(plan, reporter)
         options.show_addresses(address_lines(plan, None, _recorded_experiment(plan)), reporter)
         return plan
     reporter.print("")
@@ -112,6 +113,12 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     finally:
         forget_what_did_not_begin(plan, options.forced_before)
     return plan
+
+
+def _show_results(plan: Plan, reporter: Reporter) -> None:
+    reporter.metrics(result_rows(plan))
+    for line in example_lines(plan):
+        reporter.print(line)
 
 
 def _recorded_experiment(plan: Plan) -> str | None:
@@ -195,7 +202,7 @@ class _Run:
         try:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
-                self.reporter.metrics(result_rows(self.plan))
+                _show_results(self.plan, self.reporter)
             lines = address_lines(self.plan, self.record.comparison, self.tracker.experiment_id)
             self.options.show_addresses(lines, self.reporter)
         finally:

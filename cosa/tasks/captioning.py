@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -150,6 +150,10 @@ class Captioning(Task[CaptioningSettings]):
         slow = [metric for metric in settings.caption_metrics if metric not in quick]
         left_out = dict.fromkeys(slow, "none, as it is slow")
         return Baseline(metrics, "constant caption", {"constant_caption": caption}, left_out)
+
+    def example(self, prediction: Mapping[str, Any]) -> str:
+        """Its clip and its caption."""
+        return f"{prediction['video_id']}: {prediction['caption']}"
 
     def summary(self, metrics: Mapping[str, float]) -> str:
         """CIDEr and BLEU-4, as far as they were computed."""

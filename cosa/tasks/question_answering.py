@@ -149,6 +149,12 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
         """Accuracy; a submission has none."""
         return f"accuracy {metrics['accuracy']:.1f}" if "accuracy" in metrics else "submission.json written"
 
+    def example(self, prediction: Mapping[str, Any]) -> str:
+        """Its clip, the question, the answer, and what was expected, if that is known."""
+        expected = " or ".join(dict.fromkeys(prediction["expected"]))
+        known = f" (expected {expected})" if expected else ""
+        return f"{prediction['video_id']}: {prediction['question']}: {prediction['answer'] or 'nothing'}{known}"
+
     def submission(
         self, predictions: Sequence[Mapping[str, Any]], folder: Path, settings: QuestionAnsweringSettings
     ) -> list[Path]:

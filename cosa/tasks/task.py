@@ -151,6 +151,11 @@ class Task(ABC, Generic[SettingsT]):
     def summary(self, metrics: Mapping[str, float]) -> str:
         """The result in one line for people."""
 
+    def example(self, prediction: Mapping[str, Any]) -> str:
+        """A prediction in a line, as a person wants to read it; empty if a text does not show it."""
+        del prediction
+        return ""
+
     def pictures(self, dataset: DatasetFiles, predictions: Sequence[Mapping[str, Any]], folder: Path, title: str) -> list[Path]:
         """Draw what a person wants to see of predictions, into files of a folder; nothing unless the task has pictures."""
         del dataset, predictions, folder, title

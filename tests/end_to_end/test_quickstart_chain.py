@@ -30,6 +30,7 @@ def test_every_stage_succeeds_and_the_table_shows_baselines(small_run: SmallRun)
     assert "viewStateShareKey=cosa-compare-retrieval&" in small_run.done.output
     assert re.search(r"✓ R@1 [\d.]+ \([\d.]+ before re-ranking\)", small_run.done.output)
     assert small_run.done.output.count("text-to-video R@1 before re-ranking") == len(["zero-shot", "test-retrieval"])
+    assert "test-captioning says, for example (all: " in small_run.done.output
     assert "Ray dashboard: http://127.0.0.1:" in small_run.done.output
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -76,11 +76,19 @@ def _add_task(
     outcome.baseline_names |= {prefix + metric: baseline.name for metric in compared}
     outcome.baseline_names |= {prefix + metric: why for metric, why in baseline.left_out.items() if metric in metrics}
     outcome.details |= baseline.details
+    examples = [line for shown in _a_few(predictions) if (line := task.example(shown))]
+    if examples:
+        outcome.details.setdefault("examples", []).extend(examples)
     path = context.folder / f"predictions_{name}.json"
     path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     outcome.outputs[f"predictions_{name}"] = path.name
     pictures = task.pictures(dataset, predictions, context.folder, context.step.name)
     outcome.artifacts += [path, *pictures, *task.submission(predictions, context.folder, section)]
+
+
+def _a_few(predictions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the first prediction and one from the middle, which is of another clip."""
+    return [predictions[place] for place in sorted({0, len(predictions) // 2})] if predictions else []
 
 
 def _baseline(context: Context, name: str, dataset: DatasetFiles) -> Baseline:

@@ -6,6 +6,7 @@ import pytest
 from cosa.data.dataset_files import DatasetFiles
 from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, CaptionMetric
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings
+from cosa.tasks.captioning import Captioning
 
 
 def test_slow_metrics_alone_have_no_baseline() -> None:
@@ -36,3 +37,7 @@ def test_validation_computes_what_only_the_spec_asks_for(monkeypatch: pytest.Mon
     assert task.validation_metrics(EvaluationSettings()) == ("bleu4", "cider")
     asked = EvaluationSettings(caption_metrics=("meteor", "late", "own", "cider"))
     assert task.validation_metrics(asked) == ("bleu4", "cider", "own")
+
+
+def test_a_caption_is_shown_with_its_clip() -> None:
+    assert Captioning().example({"video_id": "v1", "caption": "a dog runs", "references": []}) == "v1: a dog runs"
