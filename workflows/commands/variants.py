@@ -93,17 +93,20 @@ def run_variants(
     """
     done: dict[Variant, Plan] = {}
     failed: dict[Variant, UserError] = {}
-    for variant in variants:
-        reporter.print(f"\n{heading(variants, variant)}\n")
-        try:
-            done[variant] = run(variant)
-        except UserError as error:
-            failed[variant] = error
-            reporter.warn(str(error))
-    if done:
-        reporter.comparison([_short(variant) for variant in done], _rows(list(done.values())))
-    for line in addresses:
-        reporter.print(line)
+    try:
+        for variant in variants:
+            reporter.print(f"\n{heading(variants, variant)}\n")
+            try:
+                done[variant] = run(variant)
+            except UserError as error:
+                failed[variant] = error
+                reporter.warn(str(error))
+        rows = _rows(list(done.values()))
+        if rows:
+            reporter.comparison([_short(variant) for variant in done], rows)
+    finally:  # After an interruption, too.
+        for line in addresses:
+            reporter.print(line)
     if failed:
         which = "; ".join(f"{_short(variant)}: {str(error).splitlines()[0]}" for variant, error in failed.items())
         raise UserError(f"{len(failed)} of {len(variants)} variants failed: {which}")

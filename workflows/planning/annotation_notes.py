@@ -30,9 +30,13 @@ def annotation_notes(plan: Plan) -> tuple[str, ...]:
     """Return notes about the annotations of the stages that will run; those that a prepare stage makes cannot be read yet."""
     digests = digests_in(plan.storage)
     files = _Splits(plan.experiment, digests)
-    notes = [note for step in plan.to_run for note in _notes(step, plan.experiment, files)]
+    stages: dict[str, list[str]] = {}  # The stages of each note; none of one that names no stage.
+    for step in plan.to_run:
+        for note in _notes(step, plan.experiment, files):
+            text = note.removeprefix(f"{step.name}: ")
+            stages.setdefault(text, []).extend([step.name] if text != note else [])
     digests.save()
-    return tuple(dict.fromkeys(notes))
+    return tuple(": ".join(filter(None, (", ".join(dict.fromkeys(names)), text))) for text, names in stages.items())
 
 
 def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:

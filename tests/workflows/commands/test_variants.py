@@ -43,7 +43,8 @@ def test_a_field_twice() -> None:
         variants_of(["a.b=1,2", "a.b=3"])
 
 
-def test_names_of_variants_tell_fields_apart(here: Path) -> None:
+def test_names_of_variants_tell_fields_apart(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflows.commands.variants._rows", lambda plans: [("test", "R@1", [1.0 for _ in plans])])
     console = Console(width=160, highlight=False)
     variants = [("stages.captions.length_penalty=0.1", "stages.test.length_penalty=0.2")]
     with console.capture() as capture:
@@ -168,3 +169,19 @@ def test_addresses_come_after_the_table_of_variants(here: Path) -> None:
     with console.capture() as capture:
         run_variants(variants_of(["seed=1,2"]), run, Reporter(console), addresses)
     assert capture.get().splitlines()[-1] == "Results of seed=2"
+
+
+def test_an_interruption_says_where_results_are_and_without_metrics_there_is_no_table(here: Path) -> None:
+    console = Console(width=160, highlight=False)
+
+    def run(variant: Variant) -> Plan:
+        if variant == ("seed=2",):
+            raise KeyboardInterrupt
+        return plan(*variant)
+
+    with console.capture() as capture, pytest.raises(KeyboardInterrupt):
+        run_variants(variants_of(["seed=1,2"]), run, Reporter(console), ["Results of seed=1"])
+    assert capture.get().splitlines()[-1] == "Results of seed=1"
+    with console.capture() as capture:
+        run_variants(variants_of(["seed=3"]), run, Reporter(console))
+    assert "metric" not in capture.get()

@@ -58,6 +58,9 @@ def test_samples_that_fill_no_batch(here: Path) -> None:
         "captions: a pass over pics/train is 2 steps of 8; 7 of its 23 samples, others each time, are left out, because they "
         "do not fill a batch"
     ]
+    again = "stages.again={kind: finetune, task: captioning, dataset: pics, epochs: 1, batch_size: 8}"
+    (both,) = notes("stages.captions.batch_size=8", again)
+    assert both.startswith("captions, again: a pass over pics/train is 2 steps of 8;")
     write("train.json", range(50, 81))
     assert notes("stages.captions.batch_size=2") == [], "one of 31 is a small part"
     Path("train.json").write_text(json.dumps([{"video_id": f"v{i}", "desc": ["one", "two", "three"]} for i in range(30, 35)]))
