@@ -9,6 +9,7 @@ if __name__ == "__main__":  # Ctrl-C while modules are imported would end in a t
 
 import json
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,13 @@ def run_experiment(
     selection = Selection.of(first, until, only)
     reporter = Reporter()
 
-    options = RunOptions(tuple(force or ()), selection, resume_command(spec, changes, selection, sweep or ()), wait=wait)
+    options = RunOptions(
+        tuple(force or ()),
+        selection,
+        resume_command(spec, changes, selection, sweep or ()),
+        sweep=uuid.uuid4().hex if sweep else "",
+        wait=wait,
+    )
     variants = variants_of(sweep or ())
     # All variants are read at the start, so that editing the file meanwhile changes nothing that runs.
     experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}

@@ -51,9 +51,9 @@ class RunOptions:
     """Choices of one invocation.
 
     resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. variant: those
-    that `--sweep` stands for. wait: whether to wait for a result that another run works on. forced_before: results that were
-    started over. addresses: lines that say where the results of the last variant are, for the end. All variants of one
-    invocation share these two.
+    that `--sweep` stands for. sweep: a name for it. wait: whether to wait for a result that another run works on.
+    forced_before: results that were started over. addresses: lines that say where the results of the last variant are, for the
+    end. All variants of one invocation share these two and `sweep`.
     """
 
     force: tuple[str, ...] = ()
@@ -61,6 +61,7 @@ class RunOptions:
     resume_command: str = ""
     overrides: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
+    sweep: str = ""
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
     addresses: list[str] = field(default_factory=list)
@@ -183,7 +184,7 @@ class _Run:
         unsent = self.plan.storage.folder / f"unsent-{self.log_file.stem}.jsonl"
         self.tracker = Tracker(tracking_place(self.experiment), unsent, self.reporter)
         self.record = InvocationRecord(
-            self.plan, self.tracker, self.log_file.stem, self.options.overrides, self.options.variant
+            self.plan, self.tracker, self.log_file.stem, self.options.overrides, self.options.variant, self.options.sweep
         )
         status = "FAILED"
         try:

@@ -11,7 +11,7 @@ from workflows.planning.step import Step
 from workflows.records.final_table import rows_of
 from workflows.records.headline import main_metrics
 from workflows.records.run_table import StageRow
-from workflows.records.tracking import INVOCATION, STAGE_KIND, TRIAL
+from workflows.records.tracking import INVOCATION, STAGE_KIND, SWEEP, TRIAL
 from workflows.records.ui_pages import COMPARISON_VIEW, Comparison
 from workflows.results.manifest import Manifest
 from workflows.spec.stage_kinds import kind_of
@@ -40,11 +40,11 @@ def comparison_of_trials(step: Step) -> Comparison | None:
 class Overview:
     """What came out of the stages of an invocation so far.
 
-    has_earlier: the experiment has had invocations before.
+    has_earlier: the experiment has had invocations before. sweep: what the variants of a `--sweep` share, if it is one of them.
     """
 
-    def __init__(self, plan: Plan, has_earlier: bool):
-        self.plan, self.has_earlier = plan, has_earlier
+    def __init__(self, plan: Plan, has_earlier: bool, sweep: str = ""):
+        self.plan, self.has_earlier, self.sweep = plan, has_earlier, sweep
         self._results: dict[str, list[dict[str, Any]]] = {}
         self._mains: dict[str, list[str]] = {}
 
@@ -77,19 +77,22 @@ class Overview:
     def comparison(self, rows: Mapping[str, StageRow]) -> Comparison | None:
         """Return what a person would compare.
 
-        That is the trials of the last sweep that ran, or else the invocations, or else, if there is one only, the trials of a
-        sweep that this experiment ran before.
+        That is the variants of a `--sweep`; or else the trials of the last sweep that ran; or else the invocations that came to
+        their end; or else, if there is one only, the trials of a sweep that this experiment ran before.
 
         Args:
             rows: of the table of stages, by stage.
         """
+        columns = tuple(self.columns)
+        if self.sweep and columns:
+            search = f"tags.`{SWEEP}` = '{self.sweep}'"
+            return Comparison("Variants", f"{COMPARISON_VIEW}-variants", search, finals=columns)
         ran = self._trials(rows, "run")
         if ran is not None:
             return ran
-        if self.has_earlier and self.columns:
-            search = f"tags.`{STAGE_KIND}` = '{INVOCATION}'"
-            name = f"Runs of {self.plan.experiment.name}"
-            return Comparison(name, COMPARISON_VIEW, search, finals=tuple(self.columns))
+        if self.has_earlier and columns:
+            search = f"tags.`{STAGE_KIND}` = '{INVOCATION}' AND attributes.status = 'FINISHED'"
+            return Comparison(f"Runs of {self.plan.experiment.name}", COMPARISON_VIEW, search, finals=columns)
         return self._trials(rows, "reused")
 
     def _trials(self, rows: Mapping[str, StageRow], became: str) -> Comparison | None:

@@ -36,7 +36,7 @@ from workflows.records.run_names import (
 )
 from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG, StageRow
 from workflows.records.stage_note import stage_note
-from workflows.records.tracking import INVOCATION, STAGE_KIND, RunRecorder, Tracker
+from workflows.records.tracking import INVOCATION, STAGE_KIND, SWEEP, RunRecorder, Tracker
 from workflows.records.ui_pages import Comparison
 from workflows.records.unrecorded import UNKNOWN_TRIAL, Unrecorded, killed_invocations, open_invocation
 from workflows.results.layout import CHECKPOINT_FOLDER, RUN_NOTE, UNRECORDED_FILE
@@ -112,8 +112,19 @@ def _end_of(manifest: Manifest) -> float:
 class InvocationRecord:
     """The parent run of an invocation, and what hangs on it."""
 
-    def __init__(self, plan: Plan, tracker: Tracker, name: str, overrides: Sequence[str] = (), variant: Sequence[str] = ()):
-        """name: of the files that belong to it. overrides: of its command. variant: those that `--sweep` stands for."""
+    def __init__(
+        self,
+        plan: Plan,
+        tracker: Tracker,
+        name: str,
+        overrides: Sequence[str] = (),
+        variant: Sequence[str] = (),
+        sweep: str = "",
+    ):
+        """Record that an invocation begins.
+
+        name: of the files that belong to it. overrides, variant, sweep: as of `RunOptions`.
+        """
         self.plan, self.tracker = plan, tracker
         self.experiment = plan.experiment
         self.rows: dict[str, StageRow] = {}
@@ -124,9 +135,10 @@ class InvocationRecord:
         resumes = any(step.resumes for step in plan.steps)
         is_named_by_reason = reasons and not variant and not resumes and repeats_the_last(spec, specs)
         self.changes = {} if is_named_by_reason else changed_fields(spec, specs, overrides, variant)
-        self.overview = Overview(plan, has_earlier=any(specs.glob("*")))
+        self.overview = Overview(plan, has_earlier=any(specs.glob("*")), sweep=sweep)
         self._source = _source_tags(plan)
         tags = {"cosa.spec": str(self.experiment.file), STAGE_KIND: INVOCATION, **self._source}
+        tags |= {SWEEP: sweep} if sweep else {}
         self._open = open_invocation(plan.storage.folder, name)
         self.parent = tracker.new_run(name_of_invocation(self.experiment.name, self.changes, reasons), tags=tags)
         self.parent.params(distinguishing_fields(plan))

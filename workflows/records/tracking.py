@@ -36,6 +36,7 @@ ENOUGH_RECORDS = 100  # So many do not wait any longer.
 AS_THEY_ARE = ("do", "run", "parent", "made_by", "filtered_by", "note", "path", "folder", "time", "process")
 STAGE_KIND = "cosa.stage_kind"  # This tag of a run holds its kind of stage, TRIAL or INVOCATION.
 TRIAL, INVOCATION = "trial", "invocation"
+SWEEP = "cosa.sweep"  # This tag of an invocation is shared by the variants of one `--sweep`.
 
 
 class RunRecorder:

@@ -31,13 +31,13 @@ STEPS = (
 STORAGE = Path("storage")
 
 
-def overview(*, has_earlier: bool = False, made_in: str = "demo") -> Any:
+def overview(*, has_earlier: bool = False, made_in: str = "demo", sweep: str = "") -> Any:
     """That of a plan of three stages. made_in: the experiment whose results it has."""
     plan = SimpleNamespace(
         steps=STEPS, experiment=SimpleNamespace(name="demo"), storage=SimpleNamespace(folder=STORAGE / "demo"),
         result_of=lambda name: STORAGE / made_in / name / "f",
     )  # fmt: skip
-    made: Any = Overview(plan, has_earlier=has_earlier)  # type: ignore[arg-type]
+    made: Any = Overview(plan, has_earlier=has_earlier, sweep=sweep)  # type: ignore[arg-type]
     return made
 
 
@@ -75,6 +75,7 @@ def test_columns_begin_with_evaluations() -> None:
         ("run", {"has_earlier": True}, "cosa-compare-retrieval"),
         ("reused", {"has_earlier": True}, "cosa-compare"),
         ("reused", {}, "cosa-compare-retrieval"),
+        ("run", {"has_earlier": True, "sweep": "abc"}, "cosa-compare-variants"),
         ("reused", {"made_in": "other"}, None),  # The page shows no runs of other experiments.
         ("failed", {}, None),
     ],
