@@ -83,7 +83,8 @@ class Overview:
         Args:
             rows: of the table of stages, by stage.
         """
-        columns = tuple(self.columns)
+        ran_now = {name for name, row in rows.items() if row.became == "run"}
+        columns = tuple(sorted(self.columns, key=lambda column: column.rpartition("/")[0] not in ran_now))
         if self.sweep and columns:
             search = f"tags.`{SWEEP}` = '{self.sweep}'"
             return Comparison("Variants", f"{COMPARISON_VIEW}-variants", search, finals=columns)

@@ -87,3 +87,9 @@ def test_what_is_compared(became: str, how: dict[str, Any], key: str | None) -> 
 
 def test_an_invocation_without_results_compares_nothing() -> None:
     assert overview(has_earlier=True).comparison({}) is None
+
+
+def test_charts_begin_with_what_ran() -> None:
+    found = full(sweep="abc").comparison(rows("run"))
+    assert found is not None
+    assert found.finals == ("retrieval/text_to_video_r1", "test/text_to_video_r1")
