@@ -1,5 +1,8 @@
 """How names and texts that come from files are shown in a message, which a terminal may print."""
 
+from collections.abc import Collection
+from itertools import islice
+
 _SHOWN = 60  # characters
 
 
@@ -9,6 +12,11 @@ def shown(name: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def some_of(names: Collection[object], most: int = 3) -> str:
+    """The first of some names, and whether there are more."""
+    return ", ".join([*map(shown, islice(names, most)), *(["..."] if len(names) > most else [])])
 
 
 def quoted(text: str) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosa.message_text import quoted, shown
+from cosa.message_text import quoted, shown, some_of
 
 
 @given(st.text())
@@ -21,3 +21,8 @@ def test_what_a_terminal_would_obey_is_escaped() -> None:
 def test_long_texts_are_cut_and_quoted() -> None:
     assert quoted("a\nb") == r"'a\nb'"
     assert quoted("x" * 500) == f"'{'x' * 57}...'"
+
+
+def test_of_many_names_the_first_are_shown() -> None:
+    assert some_of(["a", "b"]) == "a, b"
+    assert some_of({"a": 1, "b\x1b": 2, "c": 3}.keys(), 2) == "a, b\\x1b, ..."

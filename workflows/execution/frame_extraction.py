@@ -18,7 +18,7 @@ from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError, last_line
-from cosa.message_text import shown
+from cosa.message_text import shown, some_of
 from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
@@ -182,21 +182,17 @@ def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
     if work.hung:
         problems.append(
             f"{len(work.hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
-            f"({_first(work.hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
+            f"({some_of(work.hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
             "them out of the annotations."
         )
     if work.crashed:
         problems.append(
             f"{len(work.crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
-            f"({_first(work.crashed)}); convert them, or take them out of the annotations, or see with dmesg "
+            f"({some_of(work.crashed)}); convert them, or take them out of the annotations, or see with dmesg "
             "whether memory ran out."
         )
     if problems:
         raise DataError(" ".join([*problems, "The other clips stay extracted."]))
-
-
-def _first(video_ids: Sequence[str]) -> str:
-    return ", ".join([*map(shown, video_ids[:3]), *(["..."] if len(video_ids) > 3 else [])])
 
 
 class _Extraction:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
-from cosa.message_text import shown
+from cosa.message_text import some_of
 from cosa.regular_files import read_regular
 from workflows.planning.step import Step
 from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Digests
 from workflows.spec.stage_kinds import kind_of
-
-NAMED = 3  # clips
 
 
 def clip_changes(step: Step, result: Path, experiment: Experiment, digests: Digests) -> dict[str, str]:
@@ -40,8 +38,4 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str], left_out: Se
         "changed": [clip for clip, content in now.items() if before.get(clip, content) != content],
         "gone": [clip for clip in before if clip not in now],
     }
-    return ", ".join(f"{len(clips)} {what}: {_some(clips)}" for what, clips in groups.items() if clips)
-
-
-def _some(clips: Sequence[str]) -> str:
-    return ", ".join([*map(shown, clips[:NAMED]), *(["..."] if len(clips) > NAMED else [])])
+    return ", ".join(f"{len(clips)} {what}: {some_of(clips)}" for what, clips in groups.items() if clips)

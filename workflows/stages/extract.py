@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
-from cosa.message_text import shown
+from cosa.message_text import some_of
 from cosa.section import added_later, no_effect
 from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.read import Read
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from workflows.spec.experiment import Experiment
 
 NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # The clips that these annotations name are extracted.
-NAMED = 3  # unreadable clips, where the plan says that an extraction failed
 
 
 class ExtractSection(StageSection):
@@ -104,8 +103,7 @@ class Extract(StageKind[ExtractSection]):
             unreadable = (unfinished / UNREADABLE_FILE).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:  # It did not come to its end.
             return left
-        first = ", ".join([*map(shown, unreadable[:NAMED]), *(["..."] if len(unreadable) > NAMED else [])])
-        return f"{len(unreadable)} of its clips could not be read ({first}); it {left}" if unreadable else left
+        return f"{len(unreadable)} of its clips could not be read ({some_of(unreadable)}); it {left}" if unreadable else left
 
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""
