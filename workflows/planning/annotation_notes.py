@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from cosa.data.annotation_use import AnnotationKind
-from cosa.data.annotations import captions_in, first_texts, questions_in
+from cosa.data.annotations import first_texts
 from cosa.errors import DataError
 from cosa.word_pieces import unknown_share
 from workflows.planning.digests import FileDigests
-from workflows.planning.plan import Plan, Step, digests_in
+from workflows.planning.plan import Plan, Step
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import AnnotationsRead
 from workflows.spec.stage_kinds import kind_of
@@ -28,14 +28,13 @@ Split = tuple[str, str]  # names of a dataset and of a split of it
 
 def annotation_notes(plan: Plan) -> tuple[str, ...]:
     """Return notes about the annotations of the stages that will run; those that a prepare stage makes cannot be read yet."""
-    digests = digests_in(plan.storage)
-    files = _Splits(plan.experiment, digests)
+    files = _Splits(plan.experiment, plan.digests)
     stages: dict[str, list[str]] = {}  # The stages of each note; none of one that names no stage.
     for step in plan.to_run:
         for note in _notes(step, plan.experiment, files):
             text = note.removeprefix(f"{step.name}: ")
             stages.setdefault(text, []).extend([step.name] if text != note else [])
-    digests.save()
+    plan.digests.save()
     return tuple(": ".join(filter(None, (", ".join(dict.fromkeys(names)), text))) for text, names in stages.items())
 
 
@@ -50,7 +49,7 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
         yield from _too_few(step, split, files)
     for split, kind, batch in dict.fromkeys((_split_of(read), read.use.kind, read.use.fewest_samples) for read in used):
         if batch > 1:
-            yield from _left_out(step, split, batch, files.samples(split, kind, NOTEWORTHY_BATCHES * batch))
+            yield from _left_out(step, split, batch, files.samples(split, kind))
     for split in dict.fromkeys(map(_split_of, used)):
         share = files.unknown_share(split)
         if share > MANY_UNKNOWN:
@@ -82,9 +81,9 @@ def _too_few(step: Step, split: Split, files: _Splits) -> Iterator[str]:
         )
 
 
-def _left_out(step: Step, split: Split, batch: int, samples: int | None) -> Iterator[str]:
+def _left_out(step: Step, split: Split, batch: int, samples: int) -> Iterator[str]:
     """Note samples of a pass over a split that fill no batch, if they are a notable part of it."""
-    if samples is not None and batch <= samples and samples % batch * NOTEWORTHY_BATCHES >= samples:
+    if batch <= samples <= samples % batch * NOTEWORTHY_BATCHES:
         steps = samples // batch
         yield (
             f"{step.name}: a pass over {_name(split)} is {steps} step{'s' if steps > 1 else ''} of {batch}; "
@@ -138,18 +137,9 @@ class _Splits:
             self._clips[split] = frozenset((root, video_id) for video_id in found)
         return self._clips[split]
 
-    def samples(self, split: Split, kind: AnnotationKind, most: int) -> int | None:
-        """Return how many captions or questions a split has; None if that cannot be read now, or is more than `most`."""
-        count = 0
-        with suppress(DataError):
-            for file in (path for path, holds in self._files(split) if holds == kind):
-                found = (len(e.captions) for e in captions_in(file)) if kind == "captions" else (1 for _ in questions_in(file))
-                for number in found:
-                    count += number
-                    if count > most:
-                        return None
-            return count or None
-        return None
+    def samples(self, split: Split, kind: AnnotationKind) -> int:
+        """Return how many captions or questions a split has; 0 if they cannot be read now."""
+        return sum(self.digests.amount_of(file, holds) for file, holds in self._files(split) if holds == kind)
 
     def unknown_share(self, split: Split) -> float:
         """Return the share of words that the tokenizer does not know, in the first texts of a split."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Plan:
     """All steps in order.
 
     missing: what has to be provided before the experiment can run, one line each. selected: names of the stages that were asked
-    for; results of others may be used.
+    for; results of others may be used. digests: of the files that it read, for those who read them once more.
     """
 
     experiment: Experiment
@@ -41,6 +41,7 @@ class Plan:
     steps: tuple[Step, ...]
     missing: tuple[str, ...]
     selected: frozenset[str]
+    digests: FileDigests = field(repr=False, compare=False)
 
     @property
     def to_run(self) -> tuple[Step, ...]:
@@ -127,7 +128,7 @@ class _Planner:
         running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
         lacking = lacking_room(self.experiment.section.cluster, running)
         missing = (*missing_lines(self.missing, self.experiment), *lacking)
-        return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen)
+        return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen, self.digests)
 
     def _left_out(self, step: Step) -> Step:
         """Change a step that was not selected: its result is used, if it has one."""
@@ -245,10 +246,11 @@ def check_inputs(plan: Plan) -> None:
     These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
 
     Raises:
-        UserError: a batch cannot be split, or it lists what is wrong with annotation files.
+        UserError: it lists the batches that cannot be split, or else what is wrong with annotation files.
     """
-    for problem in batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run}):
-        raise UserError(str(problem))
+    problems = list(map(str, batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run})))
+    if problems:
+        raise UserError("\n".join(problems))
     check_annotations(plan)
 
 
@@ -260,17 +262,16 @@ def check_annotations(plan: Plan) -> None:
     Raises:
         UserError: for each file, it names the line and entry that is wrong first, or says that a task cannot use it.
     """
-    digests = digests_in(plan.storage)
     mistakes: dict[str, None] = {}
     try:
         for step in plan.to_run:
             for file in annotation_files(step.name, step.section, plan.experiment):
                 try:
                     if file.path.is_file():
-                        file.check_once(digests)
+                        file.check_once(plan.digests)
                 except UserError as error:  # All of them are reported at once.
                     mistakes[str(error)] = None
     finally:
-        digests.save()
+        plan.digests.save()
     if mistakes:
         raise UserError("\n".join(mistakes))
