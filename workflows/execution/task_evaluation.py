@@ -37,12 +37,12 @@ def evaluate(context: Context) -> StageOutcome:
         extensions=context.plan.experiment.extensions,
     )
     context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
-    baselines = cache(lambda: {name: _baseline(context, name, dataset) for name in section.tasks})
-    results = _run(context, {"job": job.plain()}, resources, meanwhile=baselines)
+    of_data = cache(lambda: [(_baseline(context, name, dataset), _measured(context, name, dataset)) for name in section.tasks])
+    results = _run(context, {"job": job.plain()}, resources, meanwhile=of_data)
+    baselines, measured = zip(*of_data(), strict=True)
     outcome = StageOutcome("", details={"workers": noted_workers(context.folder)})
-    for name in section.tasks:
-        _add_task(context, outcome, name, dataset, results[name], baselines()[name])
-    measured = (_measured(context, name, dataset) for name in section.tasks)
+    for name, baseline in zip(section.tasks, baselines, strict=True):
+        _add_task(context, outcome, name, dataset, results[name], baseline)
     outcome.details["measured"] = "; ".join(dict.fromkeys(measured))
     summaries = [TASKS[name].summary(results[name]["metrics"]) for name in section.tasks]
     outcome.summary = ", ".join(filter(None, summaries))
