@@ -29,7 +29,7 @@ from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_p
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
 from workflows.records.examples import example_lines
-from workflows.records.final_table import result_rows
+from workflows.records.final_table import measured_lines, result_rows
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -117,8 +117,9 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
 
 
 def _show_results(plan: Plan, reporter: Reporter) -> None:
-    reporter.metrics(result_rows(plan))
-    for line in example_lines(plan):
+    rows = result_rows(plan)
+    reporter.metrics(rows)
+    for line in (*(f"  [dim]{escape(line)}[/]" for line in measured_lines(rows)), *example_lines(plan)):
         reporter.print(line)
 
 

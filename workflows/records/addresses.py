@@ -1,4 +1,4 @@
-"""Where an experiment's results and records are, as a person is told it at the end of a run."""
+"""Where an experiment's results and records are, as a run reports it at its end."""
 
 from __future__ import annotations
 

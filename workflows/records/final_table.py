@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cosa.tasks.all_tasks import all_metrics
@@ -42,6 +43,15 @@ def rows_of(step: Step, manifest: Manifest) -> list[dict[str, Any]]:
         }
         for name in sorted(shown, key=lambda name: labelled.index(name.rpartition("/")[2]))
     ]
+
+
+def measured_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return lines that say on what stages were measured. rows: of the table."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("measured") and row["stage"] not in found.setdefault(row["measured"], []):
+            found[row["measured"]].append(row["stage"])
+    return [f"{', '.join(stages)} on {measured}" for measured, stages in found.items()]
 
 
 def _is_shown(step: Step) -> bool:

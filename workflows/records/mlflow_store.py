@@ -17,8 +17,9 @@ from typing import Any
 from workflows.records.artifact_links import log_folder
 from workflows.records.local_database import recorded_experiments
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
+from workflows.records.markdown_table import NOTE_TAG
 from workflows.records.model_registry import STAGE, NotComparableError, register
-from workflows.records.run_table import NOTE_TAG, markdown
+from workflows.records.run_table import markdown
 from workflows.records.ui_pages import (
     EXPERIMENT_TAGS,
     Comparison,
@@ -271,7 +272,7 @@ class Sender:
     def _page(self, client: Any, operation: Operation) -> None:
         now, tags = operation["time"], client.get_experiment(self.experiment_id).tags
         tag, view = results_view(operation["columns"], now)
-        # What waited in a file, or did not run to its end, must not replace what a later or a whole run has shown.
+        # What waited in a file, or did not run to its end, must not replace what a later or a complete run has shown.
         if operation["columns"] and (tag not in tags or (operation["replaces"] and updated_at(tags[tag]) <= now)):
             client.set_experiment_tag(self.experiment_id, tag, view)
         if operation["comparison"] is not None:

@@ -19,6 +19,7 @@ from workflows.planning.changes import DATA_CHANGED
 from workflows.planning.plan import Plan, Step
 from workflows.records.datasets_used import dataset_measured_on, datasets_of
 from workflows.records.headline import headline
+from workflows.records.markdown_table import LONGEST_NOTE, NOTE_TAG
 from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256, STAGE
 from workflows.records.outcome import OtherCheckpoints
@@ -34,7 +35,7 @@ from workflows.records.run_names import (
     name_of_run,
     repeats_the_last,
 )
-from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG, StageRow
+from workflows.records.run_table import StageRow
 from workflows.records.stage_note import stage_note
 from workflows.records.tracking import INVOCATION, STAGE_KIND, SWEEP, RunRecorder, Tracker
 from workflows.records.ui_pages import Comparison

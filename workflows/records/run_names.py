@@ -48,7 +48,7 @@ def _newest_first(earlier: Path) -> Iterator[Path]:
 
 
 def _in_order(changes: Changes) -> Changes:
-    """Put stages that are new first, and give the values that a new sweep tries instead of the whole section."""
+    """Put stages that are new first, and give the values that a new sweep tries instead of all its fields."""
     flat: Changes = {}
     for name, value in changes.items():
         tried = {} if _is_stage(name) or not isinstance(value, Mapping) else value

@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosa.tasks.all_tasks import label_of
+from workflows.records.final_table import measured_lines
+from workflows.records.markdown_table import LONGEST_NOTE, number, table_head, table_row
 from workflows.records.ui_pages import run_path
-from workflows.terminal.reporter import measured_by
-
-NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
-LONGEST_NOTE = 8000  # characters. MLflow cuts longer tags wherever that is, also inside of a row.
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,10 @@ def markdown(
         mlflow_ids: MLflow's ids by the Tracker's.
         experiment_of: the experiment that a run is in; None if this server does not have the run.
     """
-    text = _results(results) + "| stage | kind | state | result | MLflow run |\n|---|---|---|---|---|\n"
+    text = _results(results) + table_head(("stage", "kind", "state", "result", "MLflow run"))
     for done, row in enumerate(rows):
         run_id = mlflow_ids.get(row["local_run"] or "") or row["known_run"]
-        line = table_line(row["stage"], row["kind"], row["became"], row["result"], _link(run_id, experiment_of))
+        line = table_row(row["stage"], row["kind"], row["became"], row["result"], _link(run_id, experiment_of))
         if len(text) + len(line) + len(_left_out(len(rows))) > LONGEST_NOTE:
             return text + _left_out(len(rows) - done)
         text += line
@@ -65,26 +63,15 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     published = any(row["published"] is not None for row in rows)
     titles = ("results of", "metric", "value", "baseline", *(("published",) if published else ()))
-    text = table_line(*titles) + "|---" * len(titles) + "|\n"
+    text = table_head(titles)
     for done, row in enumerate(rows):
         baseline = f"{number(row['baseline'])} {row['baseline_name'] or ''}".strip()
         cells = (row["stage"], label_of(row["metric"]), number(row["value"]), baseline)
-        line = table_line(*cells, *((number(row["published"]),) if published else ()))
+        line = table_row(*cells, *((number(row["published"]),) if published else ()))
         if len(text) + len(line) > LONGEST_NOTE / 2:
             return f"{text}\n{len(rows) - done} more results are left out; the metrics of this run have them.\n\n"
         text += line
-    measured = "".join(f"{', '.join(stages)} on {what}\n\n" for what, stages in measured_by(rows).items())
-    return f"{text}\n{measured}"
-
-
-def table_line(*cells: str) -> str:
-    """Write a row of a table in Markdown."""
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
-
-
-def number(value: float | None) -> str:
-    """Write a value of a metric."""
-    return "" if value is None else f"{value:.1f}"
+    return f"{text}\n" + "".join(f"{line}\n\n" for line in measured_lines(rows))
 
 
 def _left_out(rows: int) -> str:

@@ -9,7 +9,7 @@ from cosa.tasks.all_tasks import label_of
 from workflows.planning.step import Step
 from workflows.records.final_table import rows_of
 from workflows.records.headline import main_metrics
-from workflows.records.run_table import LONGEST_NOTE, number, table_line
+from workflows.records.markdown_table import LONGEST_NOTE, number, table_head, table_row
 from workflows.results.manifest import Manifest
 from workflows.spec.stage_kinds import kind_of
 
@@ -34,12 +34,12 @@ def _figures(step: Step, manifest: Manifest) -> str:
     has_baselines = any(name in manifest.baselines or name in manifest.baseline_names for name in names)
     titles = [f"on {'/'.join(measured)}" if measured is not None else "metric", "value"]
     titles += [*(["baseline"] if has_baselines else []), *(["published"] if published else [])]
-    text = table_line(*titles) + "|---" * len(titles) + "|\n"
+    text = table_head(titles)
     for name in names:
         cells = [label_of(name), _value(name, manifest.metrics[name])]
         if has_baselines:
             cells.append(f"{number(manifest.baselines.get(name))} {manifest.baseline_names.get(name, '')}".strip())
-        text += table_line(*cells, *([number(published.get(name))] if published else []))
+        text += table_row(*cells, *([number(published.get(name))] if published else []))
     return text
 
 
@@ -60,10 +60,10 @@ def _trials(step: Step, manifest: Manifest) -> str:
         return ""
     fields = list(kind_of(step.section).swept(step.section))
     titles = ("trial", *fields, label_of(metric), "at step", "state")
-    text = table_line(*titles) + "|---" * len(titles) + "|\n"
+    text = table_head(titles)
     for done, row in enumerate(rows):
         reached = ("", "") if metric not in row else (_value(metric, row[metric]), f"{row['step']} of {row['steps']}")
-        line = table_line(str(row["trial"]), *(str(row.get(name)) for name in fields), *reached, str(row["state"]))
+        line = table_row(str(row["trial"]), *(str(row.get(name)) for name in fields), *reached, str(row["state"]))
         if len(text) + len(line) > LONGEST_NOTE / 2 - ROOM:
             return f"{text}\n{len(rows) - done} more trials are left out; trials.csv among the artifacts has them.\n"
         text += line

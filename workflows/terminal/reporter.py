@@ -202,7 +202,7 @@ class Reporter:
         self._stage_line(name, width, "[red]✗ failed[/]", f"[dim]({duration(seconds)})[/]")
 
     def _stage_line(self, name: str, width: int, what: str, took: str = "") -> None:
-        """Print a line about a stage. Where a terminal is too narrow, `what` goes on in the next line, below itself."""
+        """Print a line about a stage. Where a terminal is too narrow, `what` continues in the next line, below itself."""
         cells = [f"  [bold]{name:<{width}}[/]", what, *([took] if took else [])]
         if not self.console.is_terminal:
             self._show("  ".join(cells), soft_wrap=True)
@@ -238,8 +238,7 @@ class Reporter:
         self._show(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published, and
-        measured: on what."""
+        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
         rows = list(rows)
         if not rows:
             return
@@ -262,14 +261,3 @@ class Reporter:
             previous = row["stage"]
         self._show()
         self._show(shown)
-        for measured, stages in measured_by(rows).items():
-            self.print(f"  [dim]{escape(', '.join(stages))} on {escape(measured)}[/]")
-
-
-def measured_by(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return on what stages were measured, with these stages. rows: as of `Reporter.metrics`."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        if row.get("measured") and row["stage"] not in found.setdefault(row["measured"], []):
-            found[row["measured"]].append(row["stage"])
-    return found

@@ -1,10 +1,12 @@
+"""The table with which a run ends."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.workflows.planning.planned import finish, lay_out, plan
-from workflows.records.final_table import result_rows
+from workflows.records.final_table import measured_lines, result_rows
 from workflows.results.manifest import read_manifest
 
 
@@ -29,3 +31,10 @@ def test_a_recall_before_re_ranking_stands_below_the_re_ranked_one(tmp_path: Pat
         ("text_to_video_r5", 98.0, None),
         ("contrastive_text_to_video_r5", 97.0, None),
     ]
+
+
+def test_on_what_stages_were_measured_is_said_once() -> None:
+    rows = [{"stage": "test", "measured": "clips/test: 10 clips"}] * 2
+    other = {"stage": "zero-shot", "measured": "clips/test: 10 clips"}
+    older = {"stage": "older"}
+    assert measured_lines([*rows, other, older]) == ["test, zero-shot on clips/test: 10 clips"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from workflows.records.run_table import LONGEST_NOTE, StageRow, markdown
+from workflows.records.markdown_table import LONGEST_NOTE
+from workflows.records.run_table import StageRow, markdown
 from workflows.records.ui_pages import CLASSIC, run_path
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from tests.workflows.records.test_overview import STEPS, manifest
 from tests.workflows.records.test_recording import Sweep
 from tests.workflows.records.test_tracking import client_of, store, tracker  # noqa: F401 -- a fixture
+from workflows.records.markdown_table import LONGEST_NOTE, NOTE_TAG
 from workflows.records.mlflow_store import TrackingStore
-from workflows.records.run_table import LONGEST_NOTE, NOTE_TAG
 from workflows.records.stage_note import stage_note
 from workflows.records.ui_pages import CLASSIC, VIEW_TAG
 
