@@ -229,6 +229,6 @@ def _media_errors(path: Path, invalid: str, hint: str = "") -> Iterator[None]:
     except av.error.InvalidDataError as error:
         raise DataError(f"{shown(path)} {invalid}{hint}") from error
     except (av.error.FFmpegError, RuntimeError, ValueError) as error:
-        text = str(getattr(error, "strerror", None) or error)  # FFmpeg's whole text repeats the path.
+        text = str(getattr(error, "strerror", None) or error)  # FFmpeg's full text repeats the path.
         reason = text.splitlines()[0] if text else type(error).__name__
         raise DataError(f"{shown(path)} cannot be read as a video ({shown(reason[:200])}){hint}") from error

@@ -26,7 +26,7 @@ def templates() -> dict[str, Path]:
 
 def show_templates() -> None:
     """Print the names of the templates, with a line about each."""
-    shown = table("  template", "purpose", whole=("  template",))
+    shown = table("  template", "purpose", unbroken=("  template",))
     for name, path in templates().items():
         shown.add_row(f"  {escape(name)}", escape(header_of(path)))
     PlainConsole().print(shown)

@@ -114,7 +114,7 @@ def _show_results(console: PlainConsole, storage: Path, results: Sequence[Listed
 
 def _show_specs(console: PlainConsole, experiments: Path, specs: Sequence[tuple[str, str]]) -> None:
     console.print("[bold]Specs[/]")
-    shown = table("  spec", "purpose", whole=("  spec",))
+    shown = table("  spec", "purpose", unbroken=("  spec",))
     for path, about in specs:
         shown.add_row(f"  {escape(path)}", escape(about))
     console.print(shown if specs else f"  none in {escape(str(experiments.absolute()))}; `cosa init` copies one to start from")
@@ -123,7 +123,7 @@ def _show_specs(console: PlainConsole, experiments: Path, specs: Sequence[tuple[
 
 def _show_converters(console: PlainConsole, converters: Sequence[tuple[str, str]]) -> None:
     console.print("[bold]Converters[/] (stages of kind prepare)")
-    listed = table("  converter", "what it makes", whole=("  converter",))
+    listed = table("  converter", "what it makes", unbroken=("  converter",))
     for name, about in converters:
         listed.add_row(f"  {escape(name)}", escape(about))
     console.print(listed)

@@ -13,7 +13,7 @@ from cosa.section import OneOf
 
 SCALARS: dict[Any, tuple[str, str]] = {  # one of them, and several
     bool: ("true or false", "true or false"),
-    int: ("whole number", "whole numbers"),
+    int: ("integer", "integers"),
     float: ("number", "numbers"),
     str: ("text", "texts"),
     Any: ("any value", "any values"),

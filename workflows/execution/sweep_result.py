@@ -98,7 +98,7 @@ def _why_best(winner: RankedTrial, ranked: Sequence[RankedTrial], metric: Metric
     name = winner.trial.name
     if equal == 1 or metric.name == MEAN_LOSS.name:
         return f"{name} is the best of {len(ranked)}"
-    return f"{equal} of {len(ranked)} trials are equal, of which {name} has the lowest loss"
+    return f"{equal} of {len(ranked)} trials are equal; {name} is selected by its loss"
 
 
 def _ranked_trials(context: Context, book: TrialBook, metric: Metric) -> dict[str, RankedTrial]:

@@ -86,7 +86,7 @@ class TrialBook:
         return trial
 
     def begin_with(self, trials: Sequence[Trial]) -> None:
-        """Put some of its trials first, in their order: files that were written when each ended do not tell the sweep's."""
+        """Put some of its trials first, in their order: their files were written as each ended."""
         self.trials[:] = [*trials, *(trial for trial in self.trials if trial not in trials)]
 
     def set(self, trial: Trial, state: State, reason: str = "") -> None:

@@ -16,14 +16,14 @@ from workflows.terminal.plain_text import printable
 WIDE = 100_000  # characters of a line in a file or a pipe, where nobody needs it to be wrapped
 
 
-def table(*columns: str, right: Collection[str] = (), header: bool = True, whole: Collection[str] = ()) -> Table:
+def table(*columns: str, right: Collection[str] = (), header: bool = True, unbroken: Collection[str] = ()) -> Table:
     """Make a table in which nothing is cut: what does not fit into its column continues in the next line.
 
-    right: columns of numbers. whole: columns whose cells never continue, because they are copied.
+    right: columns of numbers. unbroken: columns whose cells never continue, because they are copied.
     """
     made = Table(box=None, pad_edge=False, header_style="dim", show_header=header)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole)
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in unbroken)
     return made
 
 

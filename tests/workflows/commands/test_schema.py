@@ -75,18 +75,18 @@ def test_a_sweep_says_that_its_keys_are_fields_of_the_stage(
     show_schema("sweep", as_json=False)
     shown = capsys.readouterr().out
     assert "  Any other key is a field of the stage, with a list of values, as in learning_rate: [1e-5, 3e-5]" in shown
-    assert "  trials  whole number or null\n" in shown
+    assert "  trials  integer or null\n" in shown
     assert '  search  grid, random or optuna  "grid"\n' in shown
 
 
 @pytest.mark.parametrize(
     ("type_", "words"),
     [
-        (int | None, "whole number or null"),
+        (int | None, "integer or null"),
         (tuple[float, ...], "list of numbers"),
         (tuple[float, float] | None, "list of 2 numbers or null"),
         (dict[str, tuple[str, ...]], "mapping of names to lists of texts"),
-        (Annotated[int, Gt(0)] | Literal["all"], "whole number or all"),
+        (Annotated[int, Gt(0)] | Literal["all"], "integer or all"),
         (dict[str, Section], "mapping of names to sections"),
         (list[bool], "list of true or false"),
         (Path | None, "value or null"),
@@ -147,7 +147,7 @@ def test_a_field_is_found_wherever_it_is(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "in pretrain, finetune:\n  learning_rate  number  0.0001\n      peak learning rate\n" in shown
     show_schema("stages.test.rerank", as_json=False)
-    assert "rerank  whole number  50" in capsys.readouterr().out
+    assert "rerank  integer  50" in capsys.readouterr().out
     with pytest.raises(UserError, match="did you mean 'learning_rate'"):
         show_schema("lr", as_json=False)
 

@@ -60,7 +60,7 @@ def test_of_equal_trials_the_one_with_the_lower_loss_is_the_best() -> None:
     for given in itertools.permutations(trials):
         best = max(given, key=lambda one: rank(one, metric))
         assert best.trial.name == "lr-0.001"
-        assert _why_best(best, given, metric) == "3 of 3 trials are equal, of which lr-0.001 has the lowest loss"
+        assert _why_best(best, given, metric) == "3 of 3 trials are equal; lr-0.001 is selected by its loss"
     better = ranked(1e-5, 2.0, 9.0)
     best = max([*trials, better], key=lambda one: rank(one, metric))
     assert _why_best(best, [*trials, better], metric) == "lr-1e-05 is the best of 4"
