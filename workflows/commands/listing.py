@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,27 @@ from workflows.terminal.reporter import duration
 
 @dataclass(frozen=True)
 class ListedResult:
-    """A result. differs: by which fields, or what it read, from other results of its stage. damage: what is wrong with it."""
+    """A result.
+
+    started: an ISO 8601 time with its zone. headline: its main metrics, for people. differs: by which fields, or what it read,
+    from other results of its stage. damage: what is wrong with it.
+    """
 
     experiment: str
     stage: str
     folder: str
     kind: str = ""
-    made: str = ""
+    started: str = ""
     seconds: float = 0.0
-    metrics: str = ""
+    headline: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
     differs: str = ""
     damage: str = ""
+
+    @property
+    def minute(self) -> str:
+        """When it was started, to the minute."""
+        return self.started.replace("T", " ")[:16]
 
 
 PARTS = ("results", "specs", "converters")
@@ -95,17 +105,17 @@ def _lines(
     yield from (("converter", *converter) for converter in converters)
     for one in results:
         yield (
-            "result", one.folder, one.experiment, one.stage, one.kind, one.made, f"{one.seconds:g}", one.metrics, one.differs,
-            one.damage,
+            "result", one.folder, one.experiment, one.stage, one.kind, one.minute, f"{one.seconds:g}", one.headline,
+            one.differs, one.damage,
         )  # fmt: skip
 
 
 def _show_results(console: PlainConsole, storage: Path, results: Sequence[ListedResult]) -> None:
     console.print(f"[bold]Results[/] in {escape(str(storage))}")
     for one in results:
-        what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.metrics)
+        what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.headline)
         took = f"  {duration(one.seconds)}" if one.seconds else ""
-        console.print(Padding.indent(f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]  {one.made}{took}  {what}", 2))
+        console.print(Padding.indent(f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]  {one.minute}{took}  {what}", 2))
         console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]  {escape(one.differs)}", 6))
     if not results:
         console.print("  none yet")
@@ -165,8 +175,8 @@ def listed_results(storage: Path) -> Iterator[ListedResult]:
                 yield ListedResult(experiment, stage, str(folder), damage=damage)
             else:
                 yield ListedResult(
-                    experiment, stage, str(folder), manifest.kind, manifest.started.replace("T", " ")[:16], manifest.seconds,
-                    _headline(manifest), differing[manifest.fingerprint],
+                    experiment, stage, str(folder), manifest.kind, manifest.started, manifest.seconds,
+                    _headline(manifest), manifest.metrics, differing[manifest.fingerprint],
                 )  # fmt: skip
 
 

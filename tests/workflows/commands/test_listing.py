@@ -2,13 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan
 from workflows.commands.listing import header_of, listed_results, show_listing
+from workflows.results.manifest import read_manifest
 from workflows.terminal.console import PlainConsole
 
 
@@ -59,6 +62,18 @@ def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     listed = json.loads(capsys.readouterr().out)
     assert [spec["spec"] for spec in listed["specs"]] == ["experiments/a.yaml"]
     assert {one["stage"] for one in listed["results"]} == {"corpus", "own-frames"}
+
+
+def test_json_has_metrics_as_numbers_and_times_with_a_zone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(plan(), "corpus")
+    (folder,) = Path("storage/demo/corpus").iterdir()
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    known: dict[str, Any] = {"metrics": {"clips": 12.5}, "started": "2026-11-26T12:00:00+00:00"}
+    replace(manifest, **known).write(folder)
+    show_listing(Path("experiments"), Path("storage"), only="results", as_json=True)
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    assert {name: found[name] for name in known} == known
 
 
 def test_one_part_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
