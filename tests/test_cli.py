@@ -198,6 +198,15 @@ def test_a_plan_says_by_its_code_whether_anything_would_run_or_is_missing(here: 
     assert run(here, "plan", "spec.yaml").returncode == 1
 
 
+def test_what_is_missing_is_said_beside_what_is_wrong(here: Path) -> None:
+    (here / "t.json").write_text('[{"video_id": "a", "desc": 3}]')
+    (here / "v.json").unlink()
+    done = run(here, "plan", "spec.yaml")
+    assert done.returncode == 1
+    assert b"missing: datasets." in done.stdout
+    assert b'field "desc" is a number' in done.stderr
+
+
 def test_a_fragment_is_skipped_by_validation_and_cannot_run(here: Path) -> None:
     (here / "part.yaml").write_text("x-fragment: true\nseed: 3\n")
     done = run(here, "validate", "part.yaml", "spec.yaml")

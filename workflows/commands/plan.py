@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -32,22 +32,29 @@ def show_plans(
     As JSON, the plans of variants are a list, each with the overrides that make the variant.
 
     Raises:
-        UserError: the spec, or what it reads, is wrong.
+        UserError: the spec, or what it reads, is wrong. What its stages read is checked after the plan is printed, which says
+            what is missing besides.
     """
     reporter = Reporter()
     variants = variants_of(sweeps)
 
     def planned(variant: Variant) -> Plan:
         experiment = load_spec(spec, [*overrides, *variant])
-        made = make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
-        check_inputs(made)
-        return made
+        return make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
 
     plans = dict(plan_variants(variants, planned))
+    _show(plans, reporter, form, is_sweep=bool(sweeps))
+    for plan in plans.values():
+        check_inputs(plan)
+    return list(plans.values())
+
+
+def _show(plans: Mapping[Variant, Plan], reporter: Reporter, form: PlanForm, *, is_sweep: bool) -> None:
     if form == "json":
         shown = [{"variant": list(variant), **described(plan, annotation_notes(plan))} for variant, plan in plans.items()]
-        print(json.dumps(shown if sweeps else {k: v for k, v in shown[0].items() if k != "variant"}, indent=2))
-        return list(plans.values())
+        print(json.dumps(shown if is_sweep else {k: v for k, v in shown[0].items() if k != "variant"}, indent=2))
+        return
+    variants = list(plans)
     for variant, plan in plans.items():
         if variant:
             reporter.print(("" if variant == variants[0] else "\n") + heading(variants, variant))
@@ -55,4 +62,3 @@ def show_plans(
             print(mermaid(plan))
         else:
             reporter.plan(plan, annotation_notes(plan))
-    return list(plans.values())
