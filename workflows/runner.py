@@ -93,7 +93,9 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     check_inputs(plan)
     if not options.wait:
         require_free(plan)
-    plan.storage.check_writable()
+    has_work = bool(plan.to_run) or _is_unrecorded(plan)
+    if has_work:
+        plan.storage.check_writable()
     checkpoints = experiment.section.cluster.checkpoint_storage
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
@@ -102,7 +104,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     put_back(plan)
     start_over(plan, options.forced_before, reporter)
     reporter.plan(plan, notes)
-    if not plan.to_run and not _is_unrecorded(plan):
+    if not has_work:
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_results(plan, reporter)
