@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -334,7 +335,8 @@ class InvocationRecord:
             run.tags({NOTE_TAG: reason[:LONGEST_NOTE]})
         run.end("KILLED" if is_interrupted else "FAILED")
         became = "interrupted" if is_interrupted else "failed"
-        self._show(StageRow(step.name, step.kind, became, reason[:LONGEST_REASON], local_run=run.local_id))
+        shown = textwrap.shorten(reason, LONGEST_REASON, placeholder=" ...")
+        self._show(StageRow(step.name, step.kind, became, shown, local_run=run.local_id))
 
     def _version_tags(self, step: Step, manifest: Manifest, checkpoint: Path) -> dict[str, str]:
         """Tags of a registered model's version."""
