@@ -1,0 +1,36 @@
+"""Declares arguments and options that several commands have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, such as experiments/quickstart.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a field, such as stages.retrieval.epochs=2."),
+]
+Force = Annotated[
+    list[str] | None,
+    typer.Option("--force", metavar="STAGE", help="Run a stage even if it is done, and all stages that build on it."),
+]
+First = Annotated[
+    list[str] | None,
+    typer.Option("--from", metavar="STAGE", help="Only this stage and those that build on it."),
+]
+Until = Annotated[list[str] | None, typer.Option("--until", metavar="STAGE", help="Only this stage and those it needs.")]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option("--sweep", metavar="NAME=V1,V2", help="One run for every value; stages that they share run once."),
+]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
+StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
+OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
+
+
+def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
+    """Append to the overrides the one that --storage stands for."""
+    return [*(overrides or []), *([f"storage={json.dumps(storage)}"] if storage is not None else [])]
