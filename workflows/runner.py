@@ -23,6 +23,7 @@ from workflows.execution.checkpoint_storage import remove_checkpoints, require_w
 from workflows.execution.context import StageContext
 from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
 from workflows.execution.resuming import Resuming
+from workflows.execution.using_results import note_results, using_results
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
@@ -109,6 +110,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_results(plan, reporter)
         options.show_addresses(address_lines(plan, None, _recorded_experiment(plan)), reporter)
+        note_results(plan, options.sweep)
         return plan
     reporter.print("")
     try:
@@ -180,6 +182,7 @@ class _Run:
             chatter_to(self.log_file) as terminal,
             self.log_file.open("a", encoding="utf-8") as log,
             self.reporter.on(terminal, log),
+            using_results(self.plan, self.reporter),
         ):
             self._execute()
 
@@ -194,6 +197,7 @@ class _Run:
             for step in self.plan.steps:
                 self._step(step)
             status = "FINISHED"
+            note_results(self.plan, self.options.sweep)
         except KeyboardInterrupt:
             status = "KILLED"
             raise

@@ -15,3 +15,7 @@ RAY_FOLDER = "ray"  # what Ray saves of an unfinished training; removed when the
 STORAGE_NOTE = "checkpoint_storage.txt"  # in a folder of unfinished work, the address on S3 of what Ray saves
 RUN_NOTE = "run.json"  # names the MLflow run of unfinished work, which resumes it
 UNRECORDED_FILE = "unrecorded.json"  # what MLflow still has to get of a result; gone when it has arrived
+CURRENT_FILE = "current.json"  # in the folder of an experiment, which results its newest complete run uses
+LOCKS_FOLDER = ".locks"  # in the storage folder
+REMOVED_FOLDER = ".removed"  # in the storage folder, what is being deleted
+CHANGED_DATA = ".of-changed-data"  # how the hidden folder of unfinished work ends whose data changed meanwhile

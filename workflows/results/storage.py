@@ -14,7 +14,7 @@ from pathlib import Path
 from cosa.errors import UserError
 from workflows.results.atomic import flush, flush_tree, rename_durably
 from workflows.results.contents import CONTENTS, Contents, damage, damage_at_a_glance
-from workflows.results.layout import MANIFEST, PARTIAL, REPLACED
+from workflows.results.layout import CHANGED_DATA, LOCKS_FOLDER, MANIFEST, PARTIAL, REPLACED
 from workflows.results.manifest import DamagedResultError, Manifest, read_manifest
 
 
@@ -31,6 +31,11 @@ def complete(folders: Iterable[Path]) -> Iterator[Path]:
             is_result = not folder.name.endswith(PARTIAL)
         if is_result and any((folder / name).exists() for name in (MANIFEST, CONTENTS)):
             yield folder
+
+
+def lock_file(root: Path, fingerprint: str) -> Path:
+    """Return the file by which a result is locked. root: the storage folder."""
+    return root / LOCKS_FOLDER / fingerprint
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Storage:
         partial = self.partial(stage, fingerprint)
         if not partial.is_dir():
             return None
-        aside = partial.with_name(f".{fingerprint}.of-changed-data")
+        aside = partial.with_name(f".{fingerprint}{CHANGED_DATA}")
         shutil.rmtree(aside, ignore_errors=True)
         return partial.rename(aside)
 
@@ -177,4 +182,4 @@ class Storage:
 
     def lock_file(self, fingerprint: str) -> Path:
         """Return the file by which a result is locked, for all experiments of the storage: none makes what another makes."""
-        return self.root / ".locks" / fingerprint
+        return lock_file(self.root, fingerprint)
