@@ -17,14 +17,13 @@ from cosa.datasets.converters import CONVERTERS
 from cosa.regular_files import read_regular
 from workflows.planning.telling_apart import telling_apart
 from workflows.records.headline import headline
-from workflows.results.manifest import Manifest, read_manifest
-from workflows.results.storage import Storage, complete
+from workflows.results.inventory import Inventory
+from workflows.results.manifest import Manifest
+from workflows.results.sizes import bytes_text, size_of
 from workflows.spec.fragments import is_fragment
 from workflows.spec.problems import UsageError, did_you_mean
-from workflows.spec.secrets import Secrets
 from workflows.spec.stage_kinds import kind_of, recorded_section
-from workflows.terminal.console import PlainConsole, table
-from workflows.terminal.plain_text import printable
+from workflows.terminal.console import PlainConsole, print_fields, table
 from workflows.terminal.reporter import duration
 
 
@@ -33,7 +32,8 @@ class ListedResult:
     """A result.
 
     started: an ISO 8601 time with its zone. headline: its main metrics, for people. differs: by which fields, or what it read,
-    from other results of its stage. damage: what is wrong with it.
+    from other results of its stage. damage: what is wrong with it. size: bytes on the disk, without frames in the store.
+    current: whether the newest complete run of its experiment uses it; where no run says so, whether it is its stage's newest.
     """
 
     experiment: str
@@ -46,6 +46,8 @@ class ListedResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     differs: str = ""
     damage: str = ""
+    size: int = 0
+    current: bool = False
 
     @property
     def minute(self) -> str:
@@ -84,8 +86,7 @@ def show_listing(experiments: Path, storage: Path, *, only: str | None = None, a
         if "converters" in parts:
             _show_converters(console, converters)
     else:
-        for line in _lines(specs, converters, results):
-            print("\t".join(printable(Secrets.of_process().hide(part)).replace("\t", " ") for part in line))
+        print_fields(_lines(specs, converters, results))
 
 
 def _as_json(
@@ -106,7 +107,7 @@ def _lines(
     for one in results:
         yield (
             "result", one.folder, one.experiment, one.stage, one.kind, one.minute, f"{one.seconds:g}", one.headline,
-            one.differs, one.damage,
+            one.differs, one.damage, str(one.size), "current" if one.current else "",
         )  # fmt: skip
 
 
@@ -115,8 +116,10 @@ def _show_results(console: PlainConsole, storage: Path, results: Sequence[Listed
     for one in results:
         what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.headline)
         took = f"  {duration(one.seconds)}" if one.seconds else ""
-        console.print(Padding.indent(f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]  {one.minute}{took}  {what}", 2))
-        console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]  {escape(one.differs)}", 6))
+        name = f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]"
+        console.print(Padding.indent(f"{name}  {one.minute}{took}  {bytes_text(one.size)}  {what}", 2))
+        mark = "  [green]current[/]" if one.current else ""
+        console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]{mark}  {escape(one.differs)}", 6))
     if not results:
         console.print("  none yet")
     console.print()
@@ -164,27 +167,24 @@ def header_of(path: Path) -> str:
 
 def listed_results(storage: Path) -> Iterator[ListedResult]:
     """Yield all results of a storage folder, by experiment and stage, the oldest first."""
-    folders = complete(sorted(storage.glob("[!.]*/[!.]*/*")))
-    for (experiment, stage), group in groupby(folders, key=lambda folder: folder.parts[-3:-1]):
-        found = [(folder, *_read(storage, experiment, stage, folder)) for folder in group]
-        found.sort(key=lambda one: one[1].started if one[1] is not None else "")
-        known = [manifest for _, manifest, _ in found if manifest is not None]
-        differing = dict(zip((manifest.fingerprint for manifest in known), telling_apart(known), strict=True))
-        for folder, manifest, damage in found:
+    inventory = Inventory.of(storage)
+    for (experiment, stage), group in groupby(inventory.results, key=lambda one: (one.experiment, one.stage)):
+        found = list(group)
+        known = {one.folder: one.manifest for one in found if one.manifest is not None and not one.damage}
+        differing = dict(zip(known, telling_apart(list(known.values())), strict=True))
+        for one in found:
+            size, is_current = size_of(one.folder), inventory.is_current(one)
+            manifest = known.get(one.folder)
             if manifest is None:
-                yield ListedResult(experiment, stage, str(folder), damage=damage)
+                yield ListedResult(experiment, stage, str(one.folder), damage=one.damage, size=size, current=is_current)
             else:
                 yield ListedResult(
-                    experiment, stage, str(folder), manifest.kind, manifest.started, manifest.seconds,
-                    _headline(manifest), manifest.metrics, differing[manifest.fingerprint],
+                    experiment, stage, str(one.folder), manifest.kind, manifest.started, manifest.seconds,
+                    headline_of(manifest), manifest.metrics, differing[one.folder], size=size, current=is_current,
                 )  # fmt: skip
 
 
-def _headline(manifest: Manifest) -> str:
+def headline_of(manifest: Manifest) -> str:
+    """Return the main metrics of a result in a line, and what they were measured on."""
     section = recorded_section(manifest.kind, manifest.section)
     return headline(manifest.kind, manifest.metrics, None if section is None else kind_of(section).measured_on(section))
-
-
-def _read(storage: Path, experiment: str, stage: str, folder: Path) -> tuple[Manifest | None, str]:
-    damage = Storage(storage, experiment).damage_of(stage, folder)
-    return (read_manifest(folder), "") if damage is None else (None, damage)

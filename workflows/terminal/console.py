@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -15,6 +15,8 @@ from workflows.terminal.plain_text import printable
 
 WIDE = 100_000  # characters of a line in a file or a pipe, where nobody needs it to be wrapped
 
+_APART = str.maketrans("\t\n", "  ")  # what is between fields and lines does not stand in a field
+
 
 def table(*columns: str, right: Collection[str] = (), header: bool = True, unbroken: Collection[str] = ()) -> Table:
     """Make a table in which nothing is cut: what does not fit into its column continues in the next line.
@@ -25,6 +27,13 @@ def table(*columns: str, right: Collection[str] = (), header: bool = True, unbro
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in unbroken)
     return made
+
+
+def print_fields(lines: Iterable[Sequence[str]]) -> None:
+    """Print lines of fields that tabs separate, for other programs. Nothing is cut."""
+    secrets = Secrets.of_process()
+    for line in lines:
+        print("\t".join(printable(secrets.hide(field)).translate(_APART) for field in line))
 
 
 class PlainConsole(Console):

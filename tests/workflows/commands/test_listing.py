@@ -11,6 +11,7 @@ import pytest
 from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan
 from workflows.commands.listing import header_of, listed_results, show_listing
+from workflows.execution.using_results import note_results
 from workflows.results.manifest import read_manifest
 from workflows.terminal.console import PlainConsole
 
@@ -57,7 +58,9 @@ def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert {line[0] for line in lines} == {"spec", "converter", "result"}
     results = [line for line in lines if line[0] == "result"]
     assert [f"storage/demo/own-frames/{fingerprint}", "demo", "own-frames", "extract"] in [line[1:5] for line in results]
-    assert {len(line) for line in results} == {10}
+    assert {len(line) for line in results} == {12}
+    assert {line[11] for line in results} == {"current"}
+    assert all(int(line[10]) > 0 for line in results)
     show_listing(Path("experiments"), Path("storage"), as_json=True)
     listed = json.loads(capsys.readouterr().out)
     assert [spec["spec"] for spec in listed["specs"]] == ["experiments/a.yaml"]
@@ -74,6 +77,23 @@ def test_json_has_metrics_as_numbers_and_times_with_a_zone(here: Path, capsys: p
     show_listing(Path("experiments"), Path("storage"), only="results", as_json=True)
     (found,) = json.loads(capsys.readouterr().out)["results"]
     assert {name: found[name] for name in known} == known
+
+
+def test_the_current_result_is_marked(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for epochs in (2, 3):
+        finish(plan(f"stages.retrieval.epochs={epochs}"))
+    note_results(plan("stages.retrieval.epochs=2"))
+    marked = {one.differs.split("  ")[0]: one.current for one in listed_results(Path("storage")) if one.stage == "retrieval"}
+    assert marked == {"epochs=2.0": True, "epochs=3.0": False}
+    console = PlainConsole(width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("workflows.commands.listing.PlainConsole", lambda: console)
+    show_listing(Path("experiments"), Path("storage"), only="results")
+    lines = capsys.readouterr().out.splitlines()
+    (current,) = (line for line in lines if "epochs=2.0" in line)
+    (other,) = (line for line in lines if "epochs=3.0" in line)
+    assert "  current  epochs=2.0" in current
+    assert "current" not in other
+    assert any(re.match(r"  demo/retrieval  \S* *[\d.]+ kB", line) for line in lines)
 
 
 def test_one_part_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
