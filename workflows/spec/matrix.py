@@ -45,7 +45,7 @@ def expand_matrices(root: YamlNode) -> dict[str, tuple[str, ...]]:
         variants = {name: stage}
         if len(children) > MOST_IN_ALL:
             raise SpecError([Problem(f"stages: more than {MOST_IN_ALL} stages", stages.key_places[name])])
-        if stage.children is not None and "matrix" in stage.children:
+        if stage.children is not None and "matrix" in stage.children and not stage.children["matrix"].is_null:
             variants = dict(_variants(name, stage, problems))
             groups[name] = tuple(variants)
         for variant, node in variants.items():

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
+from tests.workflows.planning.planned import fingerprints, lay_out, plan
 from tests.workflows.spec.test_graph import load
 from workflows.planning.plan import make_plan
 from workflows.planning.selection import Selection
+from workflows.spec.load import load_spec
 from workflows.spec.problems import SpecError
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.finetune import FinetuneSection
@@ -113,3 +115,13 @@ def test_what_makes_no_sense_is_reported_with_its_place(tmp_path: Path, old: str
 def test_it_is_for_few_stages(tmp_path: Path) -> None:
     many = ", ".join(str(n) for n in range(130))
     assert any("at most 256" in line for line in problems(tmp_path, "learning_rate: [1.0e-5, 0.1]", f"epochs: [{many}]"))
+
+
+def test_null_is_no_matrix_so_that_a_recorded_spec_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, monkeypatch)
+    made = plan()
+    stages = {step.name: step.section.model_dump(mode="json") for step in made.steps}
+    assert stages["test"]["matrix"] is None
+    spec = {**made.experiment.section.model_dump(mode="json"), "stages": stages}
+    Path("spec.json").write_text(json.dumps(spec))
+    assert fingerprints(make_plan(load_spec(Path("spec.json")))) == fingerprints(made)
