@@ -12,6 +12,14 @@ from workflows.command_line.interrupts import clean_up_after_interrupt
 
 app = typer.Typer()
 
+ResultName = Annotated[
+    str, typer.Argument(metavar="RESULT", help="EXPERIMENT/STAGE, a fingerprint, an MLflow run, or a result's folder.")
+]
+NamedStorage = Annotated[
+    Path | None,
+    typer.Option("--storage", help="Folder of results; left out: storage, and of a spec its own.", metavar="FOLDER"),
+]
+
 
 @app.command("list")
 def list_(
@@ -24,6 +32,62 @@ def list_(
     from workflows.commands.listing import show_listing
 
     show_listing(folder, storage, only=only, as_json=as_json)
+
+
+@app.command()
+def show(
+    result: ResultName,
+    storage: NamedStorage = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
+) -> None:
+    """Show everything about one result: how it was made, from what, its figures and its files."""
+    from workflows.commands.show import show_result
+
+    show_result(result, storage, as_json=as_json)
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Experiments, stages (EXPERIMENT/STAGE), fingerprints, MLflow runs or specs."),
+    ],
+    storage: NamedStorage = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page instead.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
+) -> None:
+    """Compare results side by side: spec, data, code and metrics, with tests on the same samples."""
+    from workflows.commands.compare import show_comparison
+
+    show_comparison(names, storage, as_json=as_json, html=html)
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT|SPEC", help="An experiment with results, or its spec.")],
+    out: Annotated[Path, typer.Option(help="File of the page.", metavar="FILE")] = Path("report.html"),
+    storage: NamedStorage = None,
+) -> None:
+    """Write one page about an experiment: figures, curves, predictions, cost and commands."""
+    from workflows.commands.report import write_report
+
+    write_report(name, out, storage)
+
+
+@app.command()
+def clean(
+    storage: StorageFolder = Path("storage"),
+    experiment: Annotated[str | None, typer.Option(help="Only of this experiment.")] = None,
+    older_than: Annotated[str | None, typer.Option(metavar="AGE", help="Only what is older, such as 30d or 12h.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """Remove superseded results and unfinished work. Asks first, and leaves what anything needs."""
+    from workflows.commands.clean import clean as clean_storage
+
+    clean_up_after_interrupt()
+    clean_storage(storage, experiment=experiment, older_than=older_than, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @app.command()

@@ -21,11 +21,11 @@ DIGITS = 8  # of fingerprints and digests
 
 def telling_apart(results: Sequence[Manifest]) -> list[str]:
     """Return for each of the results of a stage, in this order, what tells it from the others; nothing for a single one."""
-    fields = [_fields(result) for result in results]
+    fields = [deciding_fields(result) for result in results]
     return ["  ".join((*_values(own, fields), *_read(result, results))) for result, own in zip(results, fields, strict=True)]
 
 
-def _fields(result: Manifest) -> dict[str, Any]:
+def deciding_fields(result: Manifest) -> dict[str, Any]:
     """Return the fields that decided a result, without those that only name what it read.
 
     Of a result that this program could not make, because an older one did or because an extension is not loaded, these are all.

@@ -38,6 +38,12 @@ class Contents:
         """
         return cls({name: ((folder / name).stat().st_size, digest_of(folder / name)) for name in sorted(_files(folder))})
 
+    @staticmethod
+    def listed(folder: Path, expected: str) -> dict[str, tuple[int, str]]:
+        """Return the files that a result's list names; nothing without a list, or if it is damaged. expected: its digest."""
+        found = _read(folder, expected) if expected else ""
+        return {} if isinstance(found, str) else found.files
+
     @property
     def digest(self) -> str:
         """Return the digest that binds the list to a manifest."""

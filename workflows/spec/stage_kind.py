@@ -211,6 +211,11 @@ class StageKind(ABC, Generic[S]):
         lineage = self.lineage(section)
         return lineage.selected_on if lineage is not None else None
 
+    def samples_seen(self, section: S, steps: int) -> int | None:
+        """Return how many samples a training has seen after so many steps; None if it trains nothing, or nobody counts."""
+        del section, steps
+        return None
+
     def registers_as(self, section: S) -> str | None:
         """Return the name of the registered model of which its checkpoint becomes a version."""
         del section

@@ -159,6 +159,10 @@ class Finetune(TrainingKind[FinetuneSection]):
         """Yield the batch of the training split."""
         yield GlobalBatch(("batch_size",), section.batch_size, TASKS[section.task].objectives(section), section.accumulate)
 
+    def samples_seen(self, section: FinetuneSection, steps: int) -> int:
+        """Return a batch for each step."""
+        return steps * section.batch_size
+
     def text_lengths(self, section: FinetuneSection) -> Iterator[TextLength]:
         """Yield those of the task."""
         yield from TASKS[section.task].text_lengths(section)

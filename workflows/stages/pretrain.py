@@ -153,6 +153,11 @@ class Pretrain(TrainingKind[PretrainSection]):
         for index, corpus in enumerate(section.corpora):
             yield GlobalBatch(("corpora", index, "batch_size"), corpus.batch_size, corpus.objectives, section.accumulate)
 
+    def samples_seen(self, section: PretrainSection, steps: int) -> int:
+        """Return those of all corpora, each of which has its share of the steps."""
+        every = sum(corpus.steps for corpus in section.corpora)
+        return round(sum(corpus.steps * corpus.batch_size for corpus in section.corpora) * steps / every)
+
     def text_lengths(self, section: PretrainSection) -> Iterator[TextLength]:
         """Yield captions, and concatenated captions if a corpus needs them."""
         yield from super().text_lengths(section)
