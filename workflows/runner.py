@@ -31,6 +31,7 @@ from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
 from workflows.records.examples import example_lines
 from workflows.records.final_table import measured_lines, result_rows
+from workflows.records.intervals import part_lines
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -123,7 +124,9 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
 def _show_results(plan: Plan, reporter: Reporter) -> None:
     rows = result_rows(plan)
     reporter.metrics(rows)
-    for line in (*(f"  [dim]{escape(line)}[/]" for line in measured_lines(rows)), *example_lines(plan)):
+    for line in (
+        *(f"  [dim]{escape(line)}[/]" for line in measured_lines(rows)), *part_lines(plan), *example_lines(plan),
+    ):  # fmt: skip
         reporter.print(line)
 
 

@@ -13,8 +13,8 @@ class AnnotationUse:
     """One annotation file of a split, and what is wanted of it.
 
     required: the split has to name such a file. evaluated: metrics are computed on it. only_ids: nothing but the clips' ids
-    is read. with_answers: questions need answers; without, they need identifiers. fewest_answers: of each question.
-    fewest_samples: that a batch takes.
+    is read. with_answers: clips need captions, and questions answers; without, questions need identifiers. fewest_answers: of
+    each question. fewest_samples: that a batch takes.
     """
 
     split: str

@@ -20,6 +20,7 @@ from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
 _CAPTION_FIELDS = ("desc", "caption")
+_TYPE_FIELDS = ("question_type", "type")
 _MEDIA_FIELDS = ("video_id", "image_id")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -55,13 +56,17 @@ class CaptionEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuestionEntry:
-    """One question about one clip or image; `answers` holds every accepted answer (none if the file has none)."""
+    """One question about one clip or image; `answers` holds every accepted answer (none if the file has none).
+
+    question_type: what the file says of it, if it does.
+    """
 
     video_id: str
     question: str
     answers: tuple[str, ...]
     question_id: str | None
     line: int
+    question_type: str | None = None
 
 
 class _Item(NamedTuple):
@@ -76,9 +81,9 @@ class _Item(NamedTuple):
         raise DataError(f"{shown(self.path)}, line {self.line} (entry {self.number}): {problem}")
 
 
-def load_captions(path: Path | str) -> list[CaptionEntry]:
+def load_captions(path: Path | str, require_captions: bool = True) -> list[CaptionEntry]:
     """All of `captions_in`."""
-    return list(captions_in(path))
+    return list(captions_in(path, require_captions))
 
 
 def load_questions(path: Path | str, require_answers: bool = True) -> list[QuestionEntry]:
@@ -86,22 +91,24 @@ def load_questions(path: Path | str, require_answers: bool = True) -> list[Quest
     return list(questions_in(path, require_answers))
 
 
-def captions_in(path: Path | str) -> Iterator[CaptionEntry]:
+def captions_in(path: Path | str, require_captions: bool = True) -> Iterator[CaptionEntry]:
     """Read `{"video_id", "desc" or "caption"}` entries; the text is a string or a list of strings.
 
-    Where both fields are present, `desc` counts, as in the published dataset code.
+    Where both fields are present, `desc` counts, as in the published dataset code. Without `require_captions` both may be
+    absent.
 
     Raises:
         DataError: the file or one of its entries is not of this form.
     """
-    return (CaptionEntry(_media_id(item), _captions(item), item.line) for item in _list_items(Path(path)))
+    return (CaptionEntry(_media_id(item), _captions(item, require_captions), item.line) for item in _list_items(Path(path)))
 
 
 def questions_in(path: Path | str, require_answers: bool = True) -> Iterator[QuestionEntry]:
-    """Read `{"video_id", "question", "answer", "question_id"?}` entries, one result per question.
+    """Read `{"video_id", "question", "answer", "question_id"?, "question_type"?}` entries, one result per question.
 
     `question` is a string, or (test files) a list of strings with lists of the same length beside it. Each answer is
-    a string or a list of accepted strings. Without `require_answers` the field `answer` may be absent.
+    a string or a list of accepted strings. Without `require_answers` the field `answer` may be absent. The type is
+    also read from the field `type`; only a text counts as one.
 
     Raises:
         DataError: the file or one of its entries is not of this form.
@@ -202,9 +209,11 @@ def _media_id(item: _Item) -> str:
     return canonical(value)  # two files may write the same letters in different forms
 
 
-def _captions(item: _Item) -> tuple[str, ...]:
+def _captions(item: _Item, required: bool = True) -> tuple[str, ...]:
     fields = _fields(item)
     name = _first_present(_CAPTION_FIELDS, fields)
+    if name is None and not required:
+        return ()
     if name is None:
         item.fail(f'field "desc" (or "caption") is missing; found the fields {_names(fields)}')
     return _texts(item, name, fields[name])
@@ -220,9 +229,18 @@ def _questions(item: _Item, require_answers: bool) -> Iterator[QuestionEntry]:
     questions = _texts(item, "question", fields["question"])
     answers = _aligned(item, "answer", several, len(questions))
     identifiers = _aligned(item, "question_id", several, len(questions))
-    for question, answer, identifier in zip(questions, answers, identifiers, strict=True):
+    types = _question_types(_fields(item), len(questions))
+    for question, answer, identifier, kind in zip(questions, answers, identifiers, types, strict=True):
         accepted = () if answer is None and "answer" not in fields else _texts(item, "answer", answer)
-        yield QuestionEntry(video_id, question, accepted, _question_id(item, identifier), item.line)
+        yield QuestionEntry(video_id, question, accepted, _question_id(item, identifier), item.line, kind)
+
+
+def _question_types(fields: dict[str, object], count: int) -> list[str | None]:
+    """The type of each question of an entry. It decides no metric, so that other uses of its field are no mistake."""
+    name = _first_present(_TYPE_FIELDS, fields)
+    value = fields[name] if name is not None else None
+    types = value if isinstance(value, list) and len(value) == count else [value] * count
+    return [" ".join(kind.split()) or None if isinstance(kind, str) else None for kind in types]
 
 
 def _aligned(item: _Item, name: str, several: bool, count: int) -> list[object]:

@@ -60,9 +60,9 @@ class DatasetFiles:
         return Path(path)
 
 
-def caption_entries(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
+def caption_entries(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:
     """Clips of a split with their captions."""
-    entries = load_captions(dataset.file(split, "captions"))
+    entries = load_captions(dataset.file(split, "captions"), require_captions)
     return [entry for entry in entries if entry.video_id not in dataset.unreadable]
 
 
@@ -72,18 +72,18 @@ def question_entries(dataset: DatasetFiles, split: str, *, require_answers: bool
     return [entry for entry in entries if entry.video_id not in dataset.unreadable]
 
 
-def evaluated_clips(dataset: DatasetFiles, split: str) -> list[CaptionEntry]:
+def evaluated_clips(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:
     """Clips of an evaluation split, each once with the captions of all its entries, in the order of the file."""
     clips: dict[str, CaptionEntry] = {}
-    for entry in caption_entries(dataset, split):
+    for entry in caption_entries(dataset, split, require_captions=require_captions):
         known = clips.get(entry.video_id)
         clips[entry.video_id] = entry if known is None else replace(known, captions=known.captions + entry.captions)
     return list(clips.values())
 
 
-def caption_references(dataset: DatasetFiles, split: str) -> dict[str, tuple[str, ...]]:
+def caption_references(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> dict[str, tuple[str, ...]]:
     """References of the clips of an evaluation split: from its references file, or else its own captions."""
-    entries = evaluated_clips(dataset, split)
+    entries = evaluated_clips(dataset, split, require_captions=require_captions)
     if dataset.splits[split].get("references") is None:
         return {entry.video_id: entry.captions for entry in entries}
     references = load_references(dataset.file(split, "references"))

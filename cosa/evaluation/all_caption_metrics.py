@@ -1,7 +1,4 @@
-"""All caption metrics in one table. To add one: a scorer in a file of `caption_scorers/`, a line here.
-
-SPICE is left out: its parser is not part of pycocoevalcap and would be downloaded.
-"""
+"""All caption metrics in one table. To add one: a scorer in a file of `caption_scorers/`, a line here."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,8 +35,14 @@ CAPTION_METRICS: Table[CaptionMetric] = Table(
         "meteor": CaptionMetric("METEOR", f"{_SCORERS}.meteor:MeteorScorer", is_slow=True, by_default=True),
         "rouge_l": CaptionMetric("ROUGE-L", f"{_SCORERS}.rouge_l:RougeLScorer", by_default=True),
         "cider": CaptionMetric("CIDEr", f"{_SCORERS}.cider:CiderScorer", by_default=True, fewest_clips=2),
+        "spice": CaptionMetric("SPICE", f"{_SCORERS}.spice:SpiceScorer", is_slow=True),
     },
 )
+
+
+def default_caption_metrics() -> tuple[str, ...]:
+    """Those that are computed if nobody says which."""
+    return tuple(name for name, metric in CAPTION_METRICS.items() if metric.by_default)
 
 
 def quick_caption_metrics(metrics: Iterable[str] = CAPTION_METRICS) -> tuple[str, ...]:

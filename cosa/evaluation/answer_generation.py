@@ -8,9 +8,10 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.annotations import QuestionEntry
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.answer_metrics import answer_accuracy, vqa_accuracy
+from cosa.evaluation.answer_metrics import answers_right, vqa_scores
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
+from cosa.evaluation.question_types import type_of
 from cosa.generation import generate, question_prompt
 from cosa.model import COSA
 from cosa.ops import packed_weights
@@ -73,15 +74,18 @@ def evaluate_question_answering(
         }
         for question, answer in zip(questions, ordered, strict=True)
     ]
-    scored = all(question.answers for question in questions)  # a submission set comes without answers
-    return EvaluationResult(_accuracy(ordered, questions, behaviour, soft=soft_accuracy) if scored else {}, predictions)
+    if not all(question.answers for question in questions):  # a submission set comes without answers
+        return EvaluationResult({}, predictions)
+    scores = _scores(ordered, questions, behaviour, soft=soft_accuracy)
+    # One name, exact or soft, so that checkpoints are chosen by it either way.
+    accuracy = 100.0 * sum(scores) / len(scores)
+    of_questions = {"accuracy": scores, "question_type": [type_of(question) for question in questions]}
+    return EvaluationResult({"accuracy": accuracy}, predictions, of_questions)
 
 
-def _accuracy(
-    answers: Sequence[str], questions: Sequence[QuestionEntry], behaviour: Behaviour, *, soft: bool
-) -> dict[str, float]:
-    """{"accuracy": percent}: exact, or VQAv2's; one name, so that checkpoints are chosen by it either way."""
+def _scores(answers: Sequence[str], questions: Sequence[QuestionEntry], behaviour: Behaviour, *, soft: bool) -> Sequence[float]:
+    """The score of every answer, 0 to 1: exact, or VQAv2's."""
     accepted = [question.answers for question in questions]
     if soft:
-        return {"accuracy": vqa_accuracy(answers, accepted)["vqa_accuracy"]}
-    return answer_accuracy(answers, accepted, "none" if behaviour.answers_verbatim else "words")
+        return vqa_scores(answers, accepted)
+    return answers_right(answers, accepted, "none" if behaviour.answers_verbatim else "words")

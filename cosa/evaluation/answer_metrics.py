@@ -53,13 +53,20 @@ def answer_accuracy(
         DataError: no questions, lists of different lengths, a question without an accepted answer, no string.
 
     """
+    right = sum(answers_right(predictions, answers, normalisation))
+    return {"accuracy": 100.0 * right / len(predictions)}
+
+
+def answers_right(
+    predictions: Sequence[str], answers: Sequence[Sequence[str]], normalisation: Normalisation = "words"
+) -> list[bool]:
+    """Whether each answer equals one of the accepted ones; arguments and errors as of `answer_accuracy`."""
     _check(predictions, answers, fewest=1)
     normalise = _normaliser(normalisation)
-    right = sum(
+    return [
         normalise(prediction) in set(map(normalise, accepted))
         for prediction, accepted in zip(predictions, answers, strict=True)
-    )
-    return {"accuracy": 100.0 * right / len(predictions)}
+    ]
 
 
 def vqa_accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -78,9 +85,14 @@ def vqa_accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -
         DataError: no questions, lists of different lengths, fewer than four answers to a question, no string.
 
     """
-    _check(predictions, answers, fewest=VQA_MATCHES_FOR_FULL_SCORE + 1)
-    scores = [_vqa_score(prediction, given) for prediction, given in zip(predictions, answers, strict=True)]
+    scores = vqa_scores(predictions, answers)
     return {"vqa_accuracy": 100.0 * sum(scores) / len(scores)}
+
+
+def vqa_scores(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> list[float]:
+    """The score of each question, 0 to 1; arguments and errors as of `vqa_accuracy`."""
+    _check(predictions, answers, fewest=VQA_MATCHES_FOR_FULL_SCORE + 1)
+    return [_vqa_score(prediction, given) for prediction, given in zip(predictions, answers, strict=True)]
 
 
 def normalise_vqa_answer(text: str) -> str:

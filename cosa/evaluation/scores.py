@@ -1,5 +1,7 @@
 """Matrices of retrieval scores that are made a few rows at a time: texts x videos need never be in memory at once."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 # Cells made at once: bounds all temporary arrays to some tens of megabytes, whatever the size of the matrix.
 CELLS_PER_CHUNK = 4_000_000
+LAST = 1e6  # what dual softmax takes off similarities that are not positive
 BEHIND = 10.0  # what re-ranking takes off the similarities (-1 to 1) of videos that it did not look at
 
 
@@ -59,10 +62,58 @@ class Similarities:
 
 
 @dataclass(frozen=True)
+class DualSoftmax:
+    """Similarities times their softmax over the *other* axis (dual softmax: Cheng et al., 2021, "CAMoE", at test time).
+
+    A video that is similar to many texts is so less of an answer to each of them: for text-to-video retrieval the softmax runs
+    over all texts, for video-to-text over all videos, of similarities divided by the temperature. It thus uses all queries
+    of the split at once. Scores are the logarithms of the products, since the products would underflow; a similarity that is
+    not positive has no logarithm, and stays behind all others in its own order.
+
+    similarities: cosines. log_sums: (videos,) what the softmax over texts divides by; None for the one over videos, which a row
+    holds by itself.
+    """
+
+    similarities: Scores
+    temperature: float
+    log_sums: NDArray[np.float64] | None = None
+
+    @classmethod
+    def over_texts(cls, similarities: Scores, temperature: float) -> DualSoftmax:
+        """For text-to-video retrieval. All similarities are made once more, in blocks: memory grows with texts and videos."""
+        highest = np.full(similarities.shape[1], -np.inf)
+        total = np.zeros(similarities.shape[1])
+        for _, chunk in chunks(similarities):
+            logits = chunk.astype(np.float64) / temperature
+            higher = np.maximum(highest, logits.max(axis=0))
+            total = total * np.exp(highest - higher) + np.exp(logits - higher).sum(axis=0)
+            highest = higher
+        return cls(similarities, temperature, highest + np.log(total))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        return self.similarities.shape
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """(rows, videos) float64."""
+        similarities = self.similarities.rows(start, stop).astype(np.float64)
+        logits = similarities / self.temperature
+        log_sums = self.log_sums
+        if log_sums is None:
+            highest = logits.max(axis=1, keepdims=True)
+            log_sums = highest + np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
+        is_positive = similarities > 0
+        logarithms = np.log(similarities, where=is_positive, out=np.zeros_like(similarities))
+        return np.where(is_positive, logarithms + logits - log_sums, similarities - LAST)
+
+
+@dataclass(frozen=True)
 class Reranked:
     """Candidates of every text stand before all other videos, by their match probability (0 to 1).
 
-    candidates, match: (texts, k). The others keep the order of `similarities`; with `others_zero` their score is 0.
+    similarities: at most 1. candidates, match: (texts, k). The others keep the order of `similarities`; with `others_zero`
+    their score is 0.
     """
 
     similarities: Scores

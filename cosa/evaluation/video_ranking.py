@@ -15,10 +15,11 @@ from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.feature_store import FeatureStore
-from cosa.evaluation.retrieval_metrics import retrieval_metrics
-from cosa.evaluation.scores import Reranked, Similarities, best_columns, chunks
+from cosa.evaluation.retrieval_metrics import rank_metrics, text_to_video_ranks, video_to_text_ranks
+from cosa.evaluation.scores import DualSoftmax, Reranked, Scores, Similarities, best_columns, chunks
 from cosa.model import COSA, VideoFeatures
 
+CONTRASTIVE = "contrastive_text_to_video"  # names what text-to-video retrieval was before re-ranking
 TOP = 10  # videos named per text in the predictions
 # What re-ranking holds at once: visual tokens, whose keys and values of all layers are kept, and tokens of texts in a pass.
 VISUAL_TOKENS_AT_ONCE = 8192
@@ -29,12 +30,14 @@ TEXT_TOKENS_AT_ONCE = 1024
 class RetrievalScores:
     """Higher is a better match.
 
-    similarities: (texts, videos) contrastive similarity. reranked: (texts, videos) match probability of the candidates; the
-    others stand behind them. Both are made in blocks when they are asked for.
+    similarities: (texts, videos) contrastive similarity, or its dual softmax over texts. reranked: (texts, videos) match
+    probability of the candidates; the others stand behind them. to_texts: the same for ranking texts, where a dual softmax runs
+    over videos. All are made in blocks when they are asked for.
     """
 
-    similarities: Similarities
+    similarities: Scores
     reranked: Reranked
+    to_texts: Reranked
 
     @property
     def candidates(self) -> NDArray[np.integer]:
@@ -53,6 +56,7 @@ def evaluate_retrieval(
     batch_size: int,
     max_text_tokens: int,
     device: torch.device,
+    dual_softmax: bool = False,
     behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
     """Rank all videos for every caption. The workers share the work by video; all get the full result.
@@ -68,19 +72,24 @@ def evaluate_retrieval(
         batch_size: videos or texts encoded at once.
         max_text_tokens: longest caption, tokens.
         device: of the model.
+        dual_softmax: similarities are multiplied by their softmax over queries (`DualSoftmax`), before candidates are chosen.
         behaviour: ours, or the published one.
     """
     video_ids = [entry.video_id for entry in entries]
     texts = [caption for entry in entries for caption in entry.captions]
     found = score_retrieval(
         model, video_ids, texts, clips, rerank=rerank, batch_size=batch_size, max_text_tokens=max_text_tokens, device=device,
-        behaviour=behaviour,
+        dual_softmax=dual_softmax, behaviour=behaviour,
     )  # fmt: skip
     owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
-    metrics = retrieval_metrics(found.reranked, owner, video_to_text=video_to_text, ties=behaviour.ties)
+    ranks = {"text_to_video": text_to_video_ranks(found.reranked, owner, ties=behaviour.ties)}
+    if video_to_text:
+        ranks["video_to_text"] = video_to_text_ranks(found.to_texts, owner, ties=behaviour.ties)
+    metrics = {name: value for direction in ranks for name, value in rank_metrics(ranks[direction], direction).items()}
     if rerank > 1:  # one candidate alone keeps its place, and the same numbers would be shown twice
-        contrastive = retrieval_metrics(found.similarities, owner, ties=behaviour.ties)
-        metrics |= {f"contrastive_{name}": contrastive[name] for name in ("text_to_video_r1", "text_to_video_r5")}
+        ranks[CONTRASTIVE] = text_to_video_ranks(found.similarities, owner, ties=behaviour.ties)
+        contrastive = rank_metrics(ranks[CONTRASTIVE], CONTRASTIVE)
+        metrics |= {name: contrastive[name] for name in (f"{CONTRASTIVE}_r1", f"{CONTRASTIVE}_r5")}
     predictions = []
     for rows, scores in chunks(found.reranked):
         best = best_columns(scores, TOP)
@@ -93,7 +102,7 @@ def evaluate_retrieval(
                     "scores": [round(float(scores[row - rows.start, i]), 4) for i in columns],
                 }
             )
-    return EvaluationResult(metrics, predictions)
+    return EvaluationResult(metrics, predictions, ranks)
 
 
 @torch.no_grad()
@@ -107,6 +116,7 @@ def score_retrieval(
     batch_size: int,
     max_text_tokens: int,
     device: torch.device,
+    dual_softmax: bool = False,
     behaviour: Behaviour = DEFAULT,
 ) -> RetrievalScores:
     """Scores of all texts and videos, the same on all workers; arguments as of `evaluate_retrieval`."""
@@ -122,13 +132,24 @@ def score_retrieval(
         video_vectors = torch.cat(gather_objects(torch.cat(vectors)))
         if behaviour.half_features:
             text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
-        similarities = Similarities(text_vectors.numpy(), video_vectors.numpy())
+        cosines = Similarities(text_vectors.numpy(), video_vectors.numpy())
+        similarities, to_texts = _dual_softmax(cosines, float(model.temperature)) if dual_softmax else (cosines, cosines)
         candidates = np.concatenate([best_columns(scores, rerank) for _, scores in chunks(similarities)])
         mine_matched = match_probabilities(model, ids, store, mine, candidates, device, behaviour)
     match = np.zeros(candidates.shape)
     for text_index, place, values in gather_objects(mine_matched):
         match[text_index, place] = values
-    return RetrievalScores(similarities, Reranked(similarities, candidates, match, others_zero=behaviour.unranked_score_zero))
+    zero = behaviour.unranked_score_zero
+    return RetrievalScores(
+        similarities,
+        Reranked(similarities, candidates, match, others_zero=zero),
+        Reranked(to_texts, candidates, match, others_zero=zero),
+    )
+
+
+def _dual_softmax(cosines: Scores, temperature: float) -> tuple[Scores, Scores]:
+    """For ranking videos, and for ranking texts."""
+    return DualSoftmax.over_texts(cosines, temperature), DualSoftmax(cosines, temperature)
 
 
 def _lengths(ids: Tensor, pad_id: int) -> np.ndarray:

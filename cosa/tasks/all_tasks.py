@@ -8,7 +8,7 @@ from typing import Any
 from cosa.evaluation.metric import Metric
 from cosa.section import Section, fields_of, redefined_field
 from cosa.table import Table
-from cosa.tasks.captioning import Captioning, CaptioningSettings, CaptioningTraining
+from cosa.tasks.captioning import Captioning, CaptioningEvaluation, CaptioningSettings, CaptioningTraining
 from cosa.tasks.question_answering import QuestionAnswering, QuestionAnsweringEvaluation, QuestionAnsweringSettings
 from cosa.tasks.retrieval import Retrieval, RetrievalSettings
 from cosa.tasks.task import Task
@@ -70,5 +70,5 @@ class FinetuningSwitches(CaptioningTraining):
     """Fields of tasks that only finetuning has."""
 
 
-class EvaluationSwitches(QuestionAnsweringEvaluation):
+class EvaluationSwitches(QuestionAnsweringEvaluation, CaptioningEvaluation):
     """Fields of tasks that only evaluation has."""

@@ -13,7 +13,8 @@ from cosa.data.annotation_use import AnnotationUse
 from cosa.data.clip_settings import AnswerLength
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
-from cosa.section import Section
+from cosa.section import Section, no_effect
+from cosa.tasks.shown import Shown
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cosa.data.dataset_files import DatasetFiles
     from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
+    from cosa.evaluation.sample_scores import SampleScores
     from cosa.model import COSA
 
 FEWEST_ANSWERS = 4  # of a question, for the soft accuracy: it leaves one person out and counts to three
@@ -42,6 +44,7 @@ class QuestionAnsweringEvaluation(Section):
     """What only evaluation has."""
 
     submission: bool = Field(False, description="the split has no answers: write submission.json for the benchmark's server")
+    accuracy_by_type: bool = no_effect(False, description="question answering: print accuracy by types of questions, too")
 
 
 class QuestionAnswering(Task[QuestionAnsweringSettings]):
@@ -54,7 +57,7 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
     main_metric = "accuracy"
     settings = QuestionAnsweringSettings
     evaluation_settings = QuestionAnsweringEvaluation
-    switches = ("soft_accuracy", "submission")
+    switches = ("soft_accuracy", "submission", "accuracy_by_type")
 
     def objectives(self, settings: QuestionAnsweringSettings) -> tuple[str, ...]:
         """Masked-language modelling of answers."""
@@ -129,6 +132,16 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
             behaviour=behaviour,
         )
 
+    def sample_scores(self, result: EvaluationResult) -> SampleScores | None:
+        """The accuracy of every answer, also by the type of the question; a submission's have none."""
+        from cosa.evaluation.question_scores import question_scores
+
+        return None if result.scores is None else question_scores(result.predictions, result.scores)
+
+    def shows_parts(self, settings: QuestionAnsweringSettings) -> bool:
+        """Those of types of questions, if they are asked for."""
+        return isinstance(settings, QuestionAnsweringEvaluation) and settings.accuracy_by_type
+
     def baseline(
         self, dataset: DatasetFiles, split: str, baseline_split: str, settings: QuestionAnsweringSettings
     ) -> Baseline | None:
@@ -154,6 +167,11 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
         expected = " or ".join(dict.fromkeys(prediction["expected"]))
         known = f" (expected {expected})" if expected else ""
         return f"{prediction['video_id']}: {prediction['question']}: {prediction['answer'] or 'nothing'}{known}"
+
+    def shown(self, prediction: Mapping[str, Any]) -> Shown:
+        """The answer beside those that are accepted."""
+        truth = tuple(dict.fromkeys(prediction["expected"]))
+        return Shown(prediction["video_id"], asked=prediction["question"], said=prediction["answer"], truth=truth)
 
     def submission(
         self, predictions: Sequence[Mapping[str, Any]], folder: Path, settings: QuestionAnsweringSettings

@@ -10,6 +10,8 @@ from pydantic import Field, PositiveInt
 
 from cosa.data.annotation_use import AnnotationUse
 from cosa.evaluation.metric import Metric
+from cosa.section import added_later
+from cosa.tasks.shown import Ranked, Shown
 from cosa.tasks.task import Baseline, Task, TaskSettings, TextLength
 
 if TYPE_CHECKING:
@@ -21,18 +23,20 @@ if TYPE_CHECKING:
     from cosa.data.dataset_files import DatasetFiles
     from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
+    from cosa.evaluation.sample_scores import SampleScores
     from cosa.model import COSA
 
 
 def _metrics_of(direction: str, label: str) -> tuple[Metric, ...]:
     recalls = [Metric(f"{direction}_r{k}", f"{label} R@{k}") for k in (1, 5, 10)]
-    ranks = [Metric(f"{direction}_{name}", lower_is_better=True) for name in ("median_rank", "mean_rank")]
+    ranks = [Metric(f"{direction}_{rank}_rank", f"{label} {rank} rank", lower_is_better=True) for rank in ("median", "mean")]
     return (*recalls, Metric(f"{direction}_mean_r"), *ranks)
 
 
 TEXT_TO_VIDEO = _metrics_of("text_to_video", "text-to-video")
 VIDEO_TO_TEXT = _metrics_of("video_to_text", "video-to-text")
 CONTRASTIVE = tuple(Metric(f"contrastive_text_to_video_r{k}", f"text-to-video R@{k} before re-ranking") for k in (1, 5))
+QUERY_RANK = Metric("text_to_video_rank", "rank", lower_is_better=True, digits=0)  # of one query
 
 
 class RetrievalSettings(TaskSettings):
@@ -40,6 +44,9 @@ class RetrievalSettings(TaskSettings):
 
     rerank: PositiveInt = Field(50, description="videos of every text that matching re-scores")
     video_to_text: bool = Field(False, description="also rank texts for every video")
+    dual_softmax: bool = added_later(
+        False, description="multiply similarities by their softmax over all queries of the split, before re-ranking"
+    )
 
 
 class Retrieval(Task[RetrievalSettings]):
@@ -126,11 +133,18 @@ class Retrieval(Task[RetrievalSettings]):
             clips,
             rerank=settings.rerank,
             video_to_text=settings.video_to_text,
+            dual_softmax=settings.dual_softmax,
             batch_size=settings.eval_batch_size,
             max_text_tokens=settings.max_text_tokens,
             device=device,
             behaviour=behaviour,
         )
+
+    def sample_scores(self, result: EvaluationResult) -> SampleScores | None:
+        """Ranks and recalls of every caption; the other direction's stand in the row of a clip's first caption."""
+        from cosa.evaluation.query_scores import query_scores
+
+        return query_scores(result.predictions, result.scores)
 
     def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: RetrievalSettings) -> Baseline:
         """Recalls of a random order."""
@@ -138,6 +152,24 @@ class Retrieval(Task[RetrievalSettings]):
 
         del baseline_split
         return Baseline(retrieval_chance(len(self.references(dataset, split, settings))), "chance")
+
+    def example(self, prediction: Mapping[str, Any]) -> str:
+        """Its text, and where its clip stands."""
+        own, ranked = prediction["video_id"], prediction["ranked"]
+        place = f"{own} is number {ranked.index(own) + 1}" if own in ranked else f"{own} is not among the first {len(ranked)}"
+        first = "" if ranked[0] == own else f", {ranked[0]} is first"
+        return f"{prediction['text']}: {place}{first}"
+
+    def shown(self, prediction: Mapping[str, Any]) -> Shown:
+        """The query and the first clips."""
+        own = prediction["video_id"]
+        best = zip(prediction["ranked"], prediction["scores"], strict=True)
+        return Shown(own, asked=prediction["text"], ranked=[Ranked(name, score, name == own) for name, score in best])
+
+    def judged_by(self, scores: SampleScores) -> Metric | None:
+        """The rank of the right clip."""
+        del scores
+        return QUERY_RANK
 
     def summary(self, metrics: Mapping[str, float]) -> str:
         """R@1 and R@5, and what R@1 was before re-ranking if anything was re-ranked."""

@@ -15,6 +15,7 @@ from cosa.data.annotation_use import AnnotationKind, AnnotationUse
 from cosa.data.clip_settings import ClipSettings
 from cosa.evaluation.metric import Metric
 from cosa.section import Section, no_effect
+from cosa.tasks.shown import Shown
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cosa.data.dataset_files import DatasetFiles
     from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
+    from cosa.evaluation.sample_scores import SampleScores
     from cosa.model import COSA
 
 
@@ -155,6 +157,29 @@ class Task(ABC, Generic[SettingsT]):
         """A prediction in a line, as a person wants to read it; empty if a text does not show it."""
         del prediction
         return ""
+
+    def sample_scores(self, result: EvaluationResult) -> SampleScores | None:
+        """What each sample scored, in the order of the predictions; None, unless the task says more.
+
+        A table beside the predictions, intervals and the gallery follow from it.
+        """
+        del result
+        return None
+
+    def shown(self, prediction: Mapping[str, Any]) -> Shown:
+        """A prediction as the gallery shows it: all its fields, unless the task says more."""
+        fields = (f"{name}: {value}" for name, value in prediction.items() if name != "video_id")
+        return Shown(str(prediction.get("video_id", "")), said="\n".join(fields))
+
+    def judged_by(self, scores: SampleScores) -> Metric | None:
+        """The score by which the gallery finds the best and the worst samples: of the main metric, or the first there is."""
+        name = self.main_metric if self.main_metric in scores.values else next(iter(scores.values), None)
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def shows_parts(self, settings: SettingsT) -> bool:
+        """Whether figures of parts of the split are printed below the results; they are in the manifest in any case."""
+        del settings
+        return False
 
     def pictures(self, dataset: DatasetFiles, predictions: Sequence[Mapping[str, Any]], folder: Path, title: str) -> list[Path]:
         """Draw what a person wants to see of predictions, into files of a folder; nothing unless the task has pictures."""

@@ -8,7 +8,9 @@ from functools import cache
 from typing import Any
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.tasks.all_tasks import TASKS
+from cosa.evaluation.evaluation_result import EvaluationResult
+from cosa.evaluation.sample_scores import SampleScores
+from cosa.tasks.all_tasks import TASKS, all_metrics
 from cosa.tasks.task import Baseline
 from workflows.cluster.ray_cluster import WorkerResources
 from workflows.execution.context import StageContext
@@ -16,7 +18,10 @@ from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of,
 from workflows.execution.job import Job
 from workflows.execution.stage_checkpoint import checkpoint_folder
 from workflows.execution.whereabouts import noted_workers
+from workflows.records.gallery import Evaluated, write_gallery
+from workflows.records.intervals import GALLERY, INTERVALS, PARTS, interval_text
 from workflows.records.outcome import StageOutcome
+from workflows.records.score_table import write_scores
 from workflows.results.layout import RAY_FOLDER
 
 Context = StageContext[Any]  # of `workflows.stages.evaluate.EvaluateSection`, which stands above
@@ -82,13 +87,72 @@ def _add_task(
     path = context.folder / f"predictions_{name}.json"
     path.write_text(json.dumps(predictions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     outcome.outputs[f"predictions_{name}"] = path.name
+    scores = task.sample_scores(EvaluationResult(metrics, predictions, result["scores"]))
+    if scores is not None:
+        _add_scores(context, outcome, name, metrics, scores, prefix)
+    gallery = context.folder / f"gallery_{name}.html"
+    evaluated = Evaluated(task, predictions, scores, _metric_rows(outcome, prefix, metrics), _part_rows(outcome, name))
+    title = f"{context.step.name}: {' '.join(name.split('_'))} on {section.dataset}/{section.split}"
+    write_gallery(gallery, title, dataset, evaluated, context.seed)
+    outcome.outputs[f"{GALLERY}{name}"] = gallery.name
     pictures = task.pictures(dataset, predictions, context.folder, context.step.name)
-    outcome.artifacts += [path, *pictures, *task.submission(predictions, context.folder, section)]
+    outcome.artifacts += [path, gallery, *pictures, *task.submission(predictions, context.folder, section)]
+
+
+def _add_scores(
+    context: Context, outcome: StageOutcome, name: str, metrics: Mapping[str, float], scores: SampleScores, prefix: str
+) -> None:
+    """Add the table of what each sample scored, and the intervals that follow from it."""
+    scores.check(name, metrics)
+    path = context.folder / f"scores_{name}.parquet"
+    write_scores(path, scores, metrics)
+    outcome.outputs[f"scores_{name}"] = path.name
+    outcome.artifacts.append(path)
+    intervals = scores.intervals(metrics, context.seed)
+    if intervals:
+        outcome.details.setdefault(INTERVALS, {}).update(
+            {prefix + metric: list(interval) for metric, interval in intervals.items()}
+        )
+    parts = scores.parts(metrics, context.seed)
+    if parts:
+        outcome.details.setdefault(PARTS, {})[name] = parts
+
+
+def _metric_rows(outcome: StageOutcome, prefix: str, metrics: Mapping[str, float]) -> list[dict[str, str]]:
+    """The metrics that have a label, with their intervals and baselines, as texts."""
+    rows = []
+    for metric in all_metrics():
+        if metric.name in metrics and metric.label is not None:
+            name = prefix + metric.name
+            baseline = outcome.baselines.get(name)
+            known = metric.format(baseline) if baseline is not None else ""
+            rows.append(
+                {
+                    "label": metric.label,
+                    "value": metric.format(metrics[metric.name]),
+                    "interval": interval_text(outcome.details.get(INTERVALS, {}).get(name)),
+                    "baseline": f"{known} {outcome.baseline_names.get(name, '')}".strip(),
+                }
+            )
+    return rows
+
+
+def _part_rows(outcome: StageOutcome, name: str) -> list[dict[str, str]]:
+    """Figures of parts of the split, as texts."""
+    return [
+        {
+            "label": label,
+            "value": f"{part['value']:.1f}",
+            "interval": interval_text(part["interval"]),
+            "samples": str(part["samples"]),
+        }
+        for label, part in outcome.details.get(PARTS, {}).get(name, {}).items()
+    ]
 
 
 def _a_few(predictions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the first prediction and one from the middle, which is of another clip."""
-    return [predictions[place] for place in sorted({0, len(predictions) // 2})] if predictions else []
+    """Return three predictions, from the beginning, the middle and the end: they are of different clips."""
+    return [predictions[place] for place in sorted({0, len(predictions) // 2, len(predictions) - 1})] if predictions else []
 
 
 def _baseline(context: Context, name: str, dataset: DatasetFiles) -> Baseline:

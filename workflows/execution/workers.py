@@ -311,7 +311,7 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         config: {'job': Job.plain()}; for a plain task also 'threads', the number of CPU threads.
 
     Returns:
-        metrics and predictions by task; None on workers other than worker 0.
+        metrics, predictions and scores by task; None on workers other than worker 0.
     """
     import torch
 
@@ -346,5 +346,5 @@ def evaluation_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     results = {}
     for task in section.tasks:
         result = evaluator.run(model, task)
-        results[task] = {"metrics": result.metrics, "predictions": result.predictions}
+        results[task] = {"metrics": result.metrics, "predictions": result.predictions, "scores": result.scores}
     return results if rank() == 0 else None

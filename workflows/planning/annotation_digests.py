@@ -23,7 +23,9 @@ class _Entry(NamedTuple):
 
 
 def _captions(path: Path) -> Iterator[_Entry]:
-    return (_Entry((entry.video_id, *entry.captions), len(entry.captions)) for entry in captions_in(path))
+    return (
+        _Entry((entry.video_id, *entry.captions), len(entry.captions)) for entry in captions_in(path, require_captions=False)
+    )
 
 
 def _questions(path: Path) -> Iterator[_Entry]:

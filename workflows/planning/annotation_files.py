@@ -66,7 +66,7 @@ class AnnotationFile:
     def _check_captions(self) -> None:
         samples = 0  # Entries are counted, not kept: there may be millions.
         try:
-            for entry in captions_in(self.path):
+            for entry in captions_in(self.path, require_captions=self.use.with_answers):
                 samples += len(entry.captions)
         except DataError as error:
             if samples == 0 and _can_be_read(questions_in(self.path, require_answers=False)):

@@ -8,6 +8,7 @@ from typing import Any
 from cosa.tasks.all_tasks import all_metrics
 from workflows.planning.plan import Plan
 from workflows.planning.step import Step
+from workflows.records.intervals import INTERVALS
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.spec.stage_kinds import kind_of
 
@@ -36,6 +37,7 @@ def rows_of(step: Step, manifest: Manifest) -> list[dict[str, Any]]:
             "stage": step.name,
             "metric": name,
             "value": manifest.metrics[name],
+            "interval": manifest.details.get(INTERVALS, {}).get(name),
             "baseline": manifest.baselines.get(name),
             "baseline_name": manifest.baseline_names.get(name),
             "published": published.get(name),

@@ -20,6 +20,7 @@ from workflows.planning.changes import DATA_CHANGED
 from workflows.planning.plan import Plan, Step
 from workflows.records.datasets_used import dataset_measured_on, datasets_of
 from workflows.records.headline import headline
+from workflows.records.intervals import INTERVALS, PARTS
 from workflows.records.markdown_table import LONGEST_NOTE, NOTE_TAG
 from workflows.records.mlflow_store import noted_run
 from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NAME, METRIC_VALUE, SHA256, STAGE
@@ -97,9 +98,12 @@ def _headline(step: Step, manifest: Manifest) -> str:
     return headline(step.kind, manifest.metrics, kind_of(step.section).measured_on(step.section))
 
 
+TABLES = ("trials", INTERVALS, PARTS)  # details that are no text for a tag
+
+
 def _details(details: Mapping[str, Any]) -> dict[str, str]:
     """Tags of a stage's run for what else it reports."""
-    return {f"cosa.{name}": _as_text(value)[:500] for name, value in details.items() if name != "trials"}
+    return {f"cosa.{name}": _as_text(value)[:500] for name, value in details.items() if name not in TABLES}
 
 
 def _as_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from cosa.tasks.all_tasks import label_of
 from workflows.planning.step import Step
 from workflows.records.final_table import rows_of
 from workflows.records.headline import main_metrics
+from workflows.records.intervals import INTERVALS, interval_text
 from workflows.records.markdown_table import LONGEST_NOTE, number, table_head, table_row
 from workflows.results.manifest import Manifest
 from workflows.spec.stage_kinds import kind_of
@@ -32,11 +33,14 @@ def _figures(step: Step, manifest: Manifest) -> str:
         return ""
     measured, published = kind.measured_on(step.section), kind.published(step.section) or {}
     has_baselines = any(name in manifest.baselines or name in manifest.baseline_names for name in names)
+    intervals = manifest.details.get(INTERVALS, {})
     titles = [f"on {'/'.join(measured)}" if measured is not None else "metric", "value"]
+    titles += ["95 % interval"] if intervals else []
     titles += [*(["baseline"] if has_baselines else []), *(["published"] if published else [])]
     text = table_head(titles)
     for name in names:
         cells = [label_of(name), _value(name, manifest.metrics[name])]
+        cells += [interval_text(intervals.get(name))] if intervals else []
         if has_baselines:
             cells.append(f"{number(manifest.baselines.get(name))} {manifest.baseline_names.get(name, '')}".strip())
         text += table_row(*cells, *([number(published.get(name))] if published else []))

@@ -221,6 +221,11 @@ class StageKind(ABC, Generic[S]):
         del section
         return None
 
+    def shows_parts(self, section: S) -> bool:
+        """Return whether figures of parts of a split are printed below the results."""
+        del section
+        return False
+
     def published(self, section: S) -> Mapping[str, float] | None:
         """Return published metrics to show beside its own at the end of a run; None if it shows no metrics there."""
         del section

@@ -143,7 +143,7 @@ class Evaluate(StageKind[EvaluateSection]):
                 "stages", name, "checkpoint",
             )  # fmt: skip
         uses = (use for task in section.tasks for use in TASKS[task].evaluated_annotations(section, section.split))
-        if all(use.with_answers for use in uses):
+        if all(use.with_answers for use in uses if use.kind == "questions"):
             return
         for other, stage in experiment.stages.items():
             lineage = kind_of(stage).lineage(stage)
@@ -200,6 +200,10 @@ class Evaluate(StageKind[EvaluateSection]):
     def published(self, section: EvaluateSection) -> Mapping[str, float]:
         """Return those of its section."""
         return section.published
+
+    def shows_parts(self, section: EvaluateSection) -> bool:
+        """Return whether one of its tasks shows them."""
+        return any(TASKS[task].shows_parts(section) for task in section.tasks)
 
     def workers(self, section: EvaluateSection) -> int:
         """Return its number of workers: one, unless the section says more."""

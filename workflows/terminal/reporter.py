@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -238,26 +239,33 @@ class Reporter:
         self._show(shown)
 
     def metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print final metrics beside their baselines. rows: with stage, metric, value, baseline, baseline_name, published."""
-        rows = list(rows)
-        if not rows:
-            return
-        published = any(row.get("published") is not None for row in rows)
-        numbers = ("value", "baseline", "published")
-        shown = table("  stage", "metric", "value", "baseline", "", *(("published",) if published else ()), right=numbers)
-        previous = None
-        for row in rows:
-            baseline = row.get("baseline")
-            cells = [
-                f"  {row['stage']}" if row["stage"] != previous else "",
-                label_of(row["metric"]),
-                f"[bold]{row['value']:.1f}[/]",
-                "" if baseline is None else f"{baseline:.1f}",
-                f"[dim]{row.get('baseline_name') or ''}[/]",
-            ]
-            if published:
-                cells.append("" if row.get("published") is None else f"{row['published']:.1f}")
-            shown.add_row(*cells)
-            previous = row["stage"]
-        self._show()
-        self._show(shown)
+        """Print final metrics beside their 95 % intervals and baselines, a table for each stage: so they fit into 80 columns.
+
+        rows: with stage, metric, value, interval, baseline, baseline_name, published.
+        """
+        for stage, of_stage in groupby(rows, key=lambda row: str(row["stage"])):
+            self._show()
+            self._show(_metrics_of_stage(stage, list(of_stage)))
+
+
+def _metrics_of_stage(stage: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Make the table of a stage's metrics, with those columns that it has."""
+    texts = {
+        "(95 %)": [_interval(row.get("interval")) for row in rows],
+        "baseline": [_baseline(row.get("baseline"), row.get("baseline_name")) for row in rows],
+        "published": ["" if row.get("published") is None else f"{row['published']:.1f}" for row in rows],
+    }
+    further = {title: column for title, column in texts.items() if any(column)}
+    shown = table(f"  [not dim bold]{escape(stage)}[/]", "value", *further, right=("value", "published"))
+    for number, row in enumerate(rows):
+        cells = (column[number] for column in further.values())
+        shown.add_row(f"    {label_of(row['metric'])}", f"[bold]{row['value']:.1f}[/]", *cells)
+    return shown
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"({interval[0]:.1f} to {interval[1]:.1f})"
+
+
+def _baseline(value: float | None, name: str | None) -> str:
+    return f"{'' if value is None else f'{value:.1f}':>5}  [dim]{escape(name or '')}[/]" if value is not None or name else ""

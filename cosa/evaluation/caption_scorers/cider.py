@@ -2,7 +2,7 @@
 
 from pycocoevalcap.cider.cider import Cider
 
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, ClipScores, TokenizedCaptions
 
 
 class CiderScorer(CaptionScorer):
@@ -14,5 +14,9 @@ class CiderScorer(CaptionScorer):
 
     def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
         """`cider`, 0 to 10."""
-        value, _ = Cider().compute_score(references, predictions)
-        return {"cider": float(value)}
+        return dict(self.score_clips(predictions, references).corpus)
+
+    def score_clips(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> ClipScores:
+        """The metric is the mean over clips, each with weights of the full test set."""
+        value, of_clips = Cider().compute_score(references, predictions)
+        return ClipScores({"cider": float(value)}, {"cider": of_clips})

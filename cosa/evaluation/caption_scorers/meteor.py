@@ -3,20 +3,27 @@
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pycocoevalcap.meteor import meteor as meteor_package
 
 from cosa.errors import DataError, UserError
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, ClipScores, TokenizedCaptions
 from cosa.evaluation.java import java_command, java_environment, java_failures
 
 METEOR_JAR = Path(meteor_package.__file__).parent / meteor_package.METEOR_JAR
 PARAPHRASES = "data/paraphrase-en.gz"  # beside it
 # Aligning takes exponential time where captions repeat a word hundreds of times; others take milliseconds.
 SECONDS_PER_CLIP = 300.0
+# METEOR 1.5's weights for English: of precision and recall, of how matches are torn into chunks, of content words against
+# function words, and of matches of the same word, stem, synonym and paraphrase.
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+KINDS_OF_MATCHES = np.array([1.0, 0.6, 0.8, 0.6])
+STATISTICS = 23  # numbers that METEOR says of a clip
 
 
 class MeteorScorer(CaptionScorer):
@@ -50,10 +57,15 @@ class MeteorScorer(CaptionScorer):
             UserError: the Java process fails.
 
         """
+        return dict(self.score_clips(predictions, references).corpus)
+
+    def score_clips(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> ClipScores:
+        """Also each clip's own METEOR, whose mean is another number than the metric, and counts that add up to the metric."""
         try:
             statistics = [self._compare(key, caption, references[key]) for key, [caption] in predictions.items()]
             answers = self._ask("EVAL", statistics, len(statistics) + 1)  # one for each clip, then the one of all clips
-            value = float(answers[-1])
+            *of_clips, value = map(float, answers)
+            counts = np.array([[float(number) for number in line.split()] for line in statistics])
         except (OSError, ValueError) as error:  # A broken pipe, or an answer that is no number.
             self._end_process()
             said = self._said()[-500:].strip()
@@ -61,7 +73,29 @@ class MeteorScorer(CaptionScorer):
                 f"METEOR's Java process failed (it needs up to 2 GB of memory; leave out the metric 'meteor' to continue "
                 f"without it). Java said: {said or error}"
             ) from error
-        return {"meteor": value}
+        is_equal = (counts[:, 21:23] == counts[:, 0:2]).all(axis=1) & (counts[:, 20] == 1)
+        counts[is_equal, 20] = 0  # METEOR, too, adds up no chunk of a caption that equals its reference.
+        columns = {f"meteor_{number}": column for number, column in enumerate(counts.T, start=1)}
+        return ClipScores({"meteor": value}, {"meteor": of_clips}, columns)
+
+    @classmethod
+    def from_sums(cls, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        """METEOR 1.5 of counts: the harmonic mean of weighted precision and recall, less for matches in many chunks.
+
+        Lengths and function words of both sides come first, then for each kind of match the content words and the function
+        words that match, on either side, then chunks, and matching words of either side.
+        """
+        assert sums.shape[1] == STATISTICS
+        lengths, function_words, chunks, matching = sums[:, 0:2], sums[:, 2:4], sums[:, 20], sums[:, 21:23]
+        of_kinds = sums[:, 4:20].reshape(-1, 4, 2, 2)  # (sets, kinds, content or function words, prediction or reference)
+        matches = np.einsum("k,nkws,w->ns", KINDS_OF_MATCHES, of_kinds, [DELTA, 1 - DELTA])
+        weights = DELTA * (lengths - function_words) + (1 - DELTA) * function_words
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision, recall = (matches / weights).T
+            mean = 1 / ((1 - ALPHA) / precision + ALPHA / recall)
+            torn = chunks / matching.mean(axis=1)
+        penalty = GAMMA * torn**BETA
+        return {"meteor": np.nan_to_num(mean * (1 - penalty))}
 
     def close(self) -> None:
         """End the process, whatever its state."""

@@ -3,7 +3,7 @@
 from pycocoevalcap.rouge.rouge import Rouge
 
 from cosa.errors import DataError
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, ClipScores, TokenizedCaptions
 
 LARGEST_TABLE = 25_000_000  # words of a prediction times words of a reference: 200 MB
 
@@ -18,6 +18,10 @@ class RougeLScorer(CaptionScorer):
             DataError: the captions of a clip are too long to be compared.
 
         """
+        return dict(self.score_clips(predictions, references).corpus)
+
+    def score_clips(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> ClipScores:
+        """The metric is the mean over clips."""
         for key, [prediction] in predictions.items():
             words, most = len(prediction.split()), max(len(text.split()) for text in references[key])
             if words * most > LARGEST_TABLE:
@@ -25,5 +29,5 @@ class RougeLScorer(CaptionScorer):
                     f"ROUGE-L cannot compare {words} words with {most} for clip {key!r}; shorten its captions, or leave out "
                     "the metric 'rouge_l'"
                 )
-        value, _ = Rouge().compute_score(references, predictions)
-        return {"rouge_l": float(value)}
+        value, of_clips = Rouge().compute_score(references, predictions)
+        return ClipScores({"rouge_l": float(value)}, {"rouge_l": of_clips})
