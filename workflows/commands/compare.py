@@ -111,26 +111,32 @@ def _show_metrics(console: PlainConsole, stage: StageComparison, letters: str) -
     has_published = any(row.published is not None for row in stage.metrics)
     titles = [*letters, *(["baseline"] if has_baseline else []), *(["published"] if has_published else [])]
     if stage.metrics:
-        shown = table("  metric", *titles, right=titles)
+        shown = table("", "metric", *titles, right=titles)
         for row in stage.metrics:
             cells = [_figure(row, place) for place in range(len(letters))]
             cells += [row.text(row.baseline)] if has_baseline else []
             cells += [row.text(row.published)] if has_published else []
-            shown.add_row(f"  {escape(row.label)}", *cells)
+            shown.add_row("", escape(row.label), *cells)
         console.print(shown)
         if any(row.best for row in stage.metrics):
             has_interval = any(interval is not None for row in stage.metrics for interval in row.intervals)
             console.print(f"  [dim]* the best{'; in parentheses 95 % intervals over samples' if has_interval else ''}[/]")
     if stage.tests:
         numbers = ("difference", "95 % interval", "p", "samples")
-        shown = table(f"  paired test against {letters[0]}", "", *numbers, right=numbers)
+        shown = table("", "paired test", "", *numbers, right=numbers)
         for test in stage.tests:
             found = test.found
             interval = f"{difference_text(test, found.low)} to {difference_text(test, found.high)}"
             colour = {True: "[green]", False: "[red]", None: "[default]"}[test.is_better]
             difference = f"{colour}{difference_text(test, found.difference)}[/]"
             shown.add_row(
-                f"  {escape(test.label)}", letters[test.column], difference, interval, p_text(found.p), str(found.samples)
+                "",
+                escape(test.label),
+                f"{letters[test.column]} - {letters[0]}",
+                difference,
+                interval,
+                p_text(found.p),
+                str(found.samples),
             )
         console.print(shown)
 
@@ -145,23 +151,23 @@ def _figure(row: MetricRow, place: int) -> str:
 
 def _show_rest(console: PlainConsole, stage: StageComparison, letters: str) -> None:
     """Print fields, data and code that differ, and notes."""
-    for decides, title in ((True, "  field"), (False, "  no effect by itself")):
+    for decides, title in ((True, "field"), (False, "no effect by itself")):
         rows = [row for row in stage.fields if row.decides == decides]
         if rows:
-            shown = table(title, *letters)
+            shown = table("", title, *letters)
             for row in rows:
-                shown.add_row(f"  {escape(row.name)}", *map(escape, row.shown))
+                shown.add_row("", escape(row.name), *map(escape, row.shown))
             console.print(shown)
     differing = [row for row in stage.data if row.differs]
     if differing:
-        shown = table("  data", *letters)
+        shown = table("", "data", *letters)
         for one in differing:
-            shown.add_row(f"  {escape(one.name)}", *map(escape, one.shown))
+            shown.add_row("", escape(one.name), *map(escape, one.shown))
         console.print(shown)
     if stage.code:
-        shown = table("  code", *letters)
+        shown = table("", "code", *letters)
         for fact in stage.code:
-            shown.add_row(f"  {escape(fact.name)}", *map(escape, fact.shown))
+            shown.add_row("", escape(fact.name), *map(escape, fact.shown))
         console.print(shown)
     for line in (*stage.data_changes, *stage.notes):
         console.print(f"  [yellow]note:[/] {escape(line)}")

@@ -11,6 +11,7 @@ from workflows.execution.progress import PROGRESS_FILE, Record, read_records
 from workflows.execution.trials import TrialBook
 from workflows.planning.step import Step
 from workflows.records.headline import headline
+from workflows.records.intervals import GALLERY
 from workflows.reports.compared import Cell
 from workflows.reports.compared_metrics import MetricRow, metric_rows
 from workflows.reports.cost import Cost, cost_of
@@ -22,7 +23,6 @@ from workflows.results.layout import TRIALS_FOLDER
 from workflows.results.sizes import size_of
 from workflows.spec.stage_kinds import kind_of, recorded_section
 
-GALLERY = "gallery_"  # how the names of outputs begin that are pages of predictions
 LOSS_END = "_loss"
 OF_TRAINING, OF_PREDICTIONS = ("sweep.png",), ("retrieved.png",)  # pictures of a result that no chart or gallery replaces
 

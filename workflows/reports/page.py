@@ -63,10 +63,11 @@ def html_table(titles: Sequence[object], rows: Iterable[Sequence[object]], numbe
     return element("div", element("table", element("thead", row(titles, "th")), body), kind="wide")
 
 
-def picture(path: Path, caption: str) -> Markup:
-    """Write a PNG file into the page."""
+def picture(path: Path, caption: str, width: int | None = None) -> Markup:
+    """Write a PNG file into the page. width: in pixels; None takes as much as there is."""
     source = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
-    return element("figure", Markup(f'<img alt="{escape(caption)}" src="{source}">'), element("figcaption", caption))
+    size = "" if width is None else f' width="{width}"'
+    return element("figure", Markup(f'<img alt="{escape(caption)}"{size} src="{source}">'), element("figcaption", caption))
 
 
 def page(title: str, *content: object) -> str:

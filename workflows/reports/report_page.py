@@ -9,7 +9,7 @@ from pathlib import Path
 from workflows.reports.comparison_page import interval_text
 from workflows.reports.experiment_report import ExperimentReport, StageReport
 from workflows.reports.page import Markup, element, html_table, joined, page, picture
-from workflows.reports.svg_chart import draw_chart
+from workflows.reports.svg_chart import WIDTH, draw_chart
 from workflows.reports.svg_graph import draw_graph
 from workflows.results.sizes import bytes_text
 from workflows.terminal.reporter import duration
@@ -85,7 +85,7 @@ def _baseline_name(stage: StageReport, metric: str) -> Markup:
 def _curves(report: ExperimentReport) -> Iterator[Markup]:
     for stage in report.made:
         drawn = [element("figure", chart) for one in stage.charts if (chart := draw_chart(one.title, one.lines))]
-        drawn += [picture(path, f"{stage.name}: {path.stem}") for path in stage.training_pictures]
+        drawn += [picture(path, f"{stage.name}: {path.stem}", WIDTH) for path in stage.training_pictures]
         if drawn:
             yield element("h3", stage.name, " ", element("span", stage.headline, kind="dim"))
             yield element("div", *drawn)
@@ -94,9 +94,9 @@ def _curves(report: ExperimentReport) -> Iterator[Markup]:
 def _predictions(report: ExperimentReport, folder: Path) -> Iterator[Markup]:
     for stage in report.made:
         parts = [*(_gallery(path, folder) for path in stage.galleries)]
-        parts += [picture(path, f"{stage.name}: {path.stem.replace('-', ' ')}") for path in stage.pictures]
-        if stage.examples and not stage.galleries:
-            parts.append(element("ul", *(element("li", line) for line in stage.examples)))
+        if not parts:  # An older version made no gallery.
+            parts += [picture(path, f"{stage.name}: {path.stem.replace('-', ' ')}") for path in stage.pictures]
+            parts += [element("ul", *(element("li", line) for line in stage.examples))] if stage.examples else []
         if parts:
             yield element("h3", stage.name)
             yield from parts

@@ -1,18 +1,20 @@
 """Reads the scores of single samples that an evaluation leaves, and says how certain a metric is, and a difference of two.
 
-An evaluation writes `scores_<task>.parquet`: a row for each sample, with its name in `sample` and a column for each metric that
-a sample has by itself. A column is used for a metric if its mean is the metric; others, such as BLEU, have no interval here.
+An evaluation writes `scores_<task>.parquet`: a row for each sample, with its name in `sample`, its clip in `video_id` and a
+column for each metric that a sample has by itself. A column is used for a metric if its mean is the metric; others, such as
+BLEU, have only the interval that the evaluation computed. Clips are drawn, each with all of its samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflows.records.intervals import INTERVALS
 from workflows.results.inventory import StoredResult
 
 if TYPE_CHECKING:
@@ -51,37 +53,46 @@ def has_scores(result: StoredResult) -> bool:
 
 
 def interval_of(result: StoredResult, metric: str) -> Interval | None:
-    """Return the 95 % interval of a metric of a result; None if its samples do not tell."""
+    """Return the 95 % interval of a metric of a result: the one that the evaluation computed, or else that of its samples.
+
+    None if neither tells.
+    """
+    values = _values_of(result, metric)
+    noted = result.manifest.details.get(INTERVALS, {}).get(metric) if result.manifest is not None else None
+    if noted is not None:
+        samples = len(values) if values is not None else len(samples_of(result))
+        return Interval(float(noted[0]), float(noted[1]), samples)
+    clips = _clips_of(result, values or ())
+    if values is None or len(set(clips)) < 2:
+        return None
     from cosa.evaluation.intervals import bootstrap_interval
 
-    values = _values_of(result, metric)
-    if values is None or len(values) < 2:
-        return None
-    import numpy as np
-
-    low, high = bootstrap_interval(np.fromiter(values.values(), dtype=np.float64))
-    return Interval(float(low), float(high), len(values))
+    return Interval(*bootstrap_interval(list(values.values()), groups=clips), len(values))
 
 
 def paired_difference(first: StoredResult, second: StoredResult, metric: str) -> PairedDifference | None:
-    """Test whether a metric differs between two results on the samples that both have; None if they share fewer than two."""
-    from cosa.evaluation.intervals import paired_test
-
+    """Test whether a metric differs between two results on the samples that both have; None if they share no two clips."""
     one, other = _values_of(first, metric), _values_of(second, metric)
     both = [sample for sample in one if sample in other] if one is not None and other is not None else []
-    if one is None or other is None or len(both) < 2:
+    clips = _clips_of(first, both)
+    if one is None or other is None or len(set(clips)) < 2:
         return None
-    import numpy as np
+    from cosa.evaluation.intervals import paired_test
 
-    # The test looks at its first argument minus its second.
-    found = paired_test(np.array([other[name] for name in both]), np.array([one[name] for name in both]))
-    difference, low, high, p = map(float, found)
-    return PairedDifference(difference, low, high, p, len(both))
+    # This is its first argument minus its second.
+    found = paired_test([other[name] for name in both], [one[name] for name in both], groups=clips)
+    return PairedDifference(*found, len(both))
 
 
 def samples_of(result: StoredResult) -> Mapping[str, str]:
     """Return the names of all samples of a result with the clips or images that they are of; nothing without scores."""
     return {name: video for _, file in _files(result) for name, video in _table_in(file).videos.items()}
+
+
+def _clips_of(result: StoredResult, samples: Iterable[str]) -> list[str]:
+    """Return the clip of each of some samples."""
+    clips = samples_of(result)
+    return [clips[sample] for sample in samples]
 
 
 @dataclass(frozen=True)

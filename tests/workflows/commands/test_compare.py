@@ -40,9 +40,9 @@ def test_side_by_side_in_80_columns(
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     assert re.search(r"text-to-video R@1 +25\.0 +\*75\.0 +2\.5 +57\.9", text)
-    assert re.search(r"text_to_video_mean_rank +4\.0 +\*2\.0", text)
+    assert re.search(r"text-to-video mean rank +4\.0 +\*2\.0", text)
     assert re.search(r"\([\d.]+ to [\d.]+\) +\([\d.]+ to [\d.]+\)", text)
-    assert re.search(r"text-to-video R@1 +B +\+50\.0 +\+\d+\.\d to \+\d+\.\d +< 0\.001 +40", text)
+    assert re.search(r"text-to-video R@1 +B - A +\+50\.0 +\+\d+\.\d to \+\d+\.\d +< 0\.001 +40", text)
     assert re.search(r"result of retrieval +[0-9a-f]{8} +[0-9a-f]{8}", text)
     assert re.search(r"commit +6135bc40eb +ffffffffff and changes", text)
 

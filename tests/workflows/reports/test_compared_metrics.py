@@ -45,11 +45,9 @@ def test_the_best_value_by_the_direction_of_the_metric(tmp_path: Path) -> None:
 
 
 def test_metrics_for_people_come_first(tmp_path: Path) -> None:
-    folders = three(
-        tmp_path, loss=(1.0,) * 3, text_to_video_mean_rank=(1.0,) * 3, cider=(1.0,) * 3, text_to_video_r1=(1.0,) * 3
-    )
+    folders = three(tmp_path, loss=(1.0,) * 3, text_to_video_mean_r=(1.0,) * 3, cider=(1.0,) * 3, text_to_video_r1=(1.0,) * 3)
     rows = metric_rows(cells_of(columns_of(tmp_path, *folders)))
-    assert [row.name for row in rows] == ["text_to_video_r1", "cider", "text_to_video_mean_rank", "loss"]
+    assert [row.name for row in rows] == ["text_to_video_r1", "cider", "text_to_video_mean_r", "loss"]
     assert [row.label for row in rows][:2] == ["text-to-video R@1", "CIDEr"]
 
 
