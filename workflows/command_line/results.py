@@ -40,7 +40,7 @@ def show(
     storage: NamedStorage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
 ) -> None:
-    """Show everything about one result: how it was made, from what, its figures and its files."""
+    """Show everything about one result. How it was made, from what, its figures and its files."""
     from workflows.commands.show import show_result
 
     show_result(result, storage, as_json=as_json)
@@ -56,7 +56,7 @@ def compare(
     html: Annotated[Path | None, typer.Option(help="Write a page instead.", metavar="FILE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
 ) -> None:
-    """Compare results side by side: spec, data, code and metrics, with tests on the same samples."""
+    """Compare results side by side. Spec, data, code and metrics, with tests on the same samples."""
     from workflows.commands.compare import show_comparison
 
     show_comparison(names, storage, as_json=as_json, html=html)
@@ -68,7 +68,7 @@ def report(
     out: Annotated[Path, typer.Option(help="File of the page.", metavar="FILE")] = Path("report.html"),
     storage: NamedStorage = None,
 ) -> None:
-    """Write one page about an experiment: figures, curves, predictions, cost and commands."""
+    """Write one page about an experiment. It has figures, curves, predictions, cost and commands."""
     from workflows.commands.report import write_report
 
     write_report(name, out, storage)
@@ -83,7 +83,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """Remove superseded results and unfinished work. Asks first, and leaves what anything needs."""
+    """Remove results that nothing needs. Asks first, and takes unfinished work and frames, too."""
     from workflows.commands.clean import clean as clean_storage
 
     clean_up_after_interrupt()

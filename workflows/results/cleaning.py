@@ -1,8 +1,9 @@
 """Decides what in a storage folder nothing needs any more, and removes it.
 
-A result stays if it is current, the newest of its stage, used by a run that goes on, or if one that stays was made from it; so
-does one that MLflow still has to get. What goes is first renamed into a folder of its own, then deleted: whoever is killed in
-between leaves complete results or none, and the next cleaning deletes the rest.
+A result stays if it is current, used by a run that goes on, or if one that stays was made from it; so does one that MLflow
+still has to get, and the newest of a stage, unless a run that ended since does not use it. What goes is first renamed into a
+folder of its own, then deleted: whoever is killed in between leaves complete results or none, and the next cleaning deletes the
+rest.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _superseded(inventory: Inventory, used: Mapping[str, str], left: list[str]) 
 
 def _roots(inventory: Inventory, used: Mapping[str, str], left: list[str]) -> Iterator[StoredResult]:
     """Yield the results that stay for their own sake."""
-    newest: dict[str, StoredResult] = {one.name: one for one in inventory.results if not one.damage}
+    newest = {one.name: one for one in inventory.results if not one.damage and inventory.may_become_current(one)}
     for one in inventory.results:
         holder = used.get(one.fingerprint) or _holder(inventory.root, one.fingerprint)
         if inventory.is_current(one) or newest.get(one.name) == one:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cosa.regular_files import read_regular
@@ -18,12 +19,14 @@ class Current:
     """Which results the newest run of an experiment that came to its end uses.
 
     results: fingerprints by stage, of all variants of a `--sweep`, the last one first. sweep: names what the variants share;
-    empty if there was no `--sweep`. spec: the file, as the command named it.
+    empty if there was no `--sweep`. spec: the file, as the command named it. noted: when the run ended, in seconds since the
+    epoch.
     """
 
     results: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sweep: str = ""
     spec: str = ""
+    noted: float = 0.0
 
     @classmethod
     def read(cls, folder: Path) -> Current:
@@ -31,7 +34,7 @@ class Current:
         try:
             found = json.loads(read_regular(folder / CURRENT_FILE))
             results = {str(stage): tuple(map(str, listed)) for stage, listed in found["results"].items()}
-            return cls(results, str(found["sweep"]), str(found["spec"]))
+            return cls(results, str(found["sweep"]), str(found["spec"]), float(found["noted"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return cls()
 
@@ -40,7 +43,8 @@ class Current:
         that a run leaves out stay as they are."""
         variants = self.results if sweep and sweep == self.sweep else {}
         listed = {stage: (fingerprint, *variants.get(stage, ())) for stage, fingerprint in results.items()}
-        return Current({**self.results, **{stage: tuple(dict.fromkeys(found)) for stage, found in listed.items()}}, sweep, spec)
+        now = {stage: tuple(dict.fromkeys(found)) for stage, found in listed.items()}
+        return Current({**self.results, **now}, sweep, spec, time.time())
 
 
 def note_current(folder: Path, results: Mapping[str, str], sweep: str, spec: str) -> None:
@@ -49,10 +53,8 @@ def note_current(folder: Path, results: Mapping[str, str], sweep: str, spec: str
     results: fingerprints by stage. An experiment without a folder has made no result itself, and one that cannot be written is
     only read: in both the newest results count.
     """
-    before = Current.read(folder)
-    now = before.after(results, sweep, spec)
-    if not folder.is_dir() or now == before:
-        return
-    with suppress(OSError):
-        text = json.dumps({"results": now.results, "sweep": now.sweep, "spec": now.spec}, indent=2)
-        write_atomically(folder / CURRENT_FILE, f"{text}\n")
+    if folder.is_dir():
+        with suppress(OSError):
+            write_atomically(
+                folder / CURRENT_FILE, json.dumps(asdict(Current.read(folder).after(results, sweep, spec)), indent=2) + "\n"
+            )

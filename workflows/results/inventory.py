@@ -117,6 +117,12 @@ class Inventory:
         found = [self._preferred(fingerprint, experiment) for fingerprint in noted if fingerprint in self.by_fingerprint]
         return found or self.of_stage(experiment, stage)[-1:]
 
+    def may_become_current(self, result: StoredResult) -> bool:
+        """Return whether a result is newer than what runs say is current: a run that came to no end may have made it."""
+        noted = self.noted.get(result.experiment, Current())
+        is_noted = any(fingerprint in self.by_fingerprint for fingerprint in noted.results.get(result.stage, ()))
+        return not is_noted or result.ended > noted.noted
+
     def is_current(self, result: StoredResult) -> bool:
         """Return whether a result is one of the current ones of its stage, or of another experiment that uses it."""
         used = any(result.fingerprint in found for noted in self.noted.values() for found in noted.results.values())

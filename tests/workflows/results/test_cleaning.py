@@ -43,11 +43,13 @@ def test_results_that_nothing_newest_is_made_from(tmp_path: Path) -> None:
     assert found.left == ()
 
 
-def test_what_the_newest_run_uses_stays_although_it_is_older(tmp_path: Path) -> None:
+def test_what_the_newest_run_uses_stays_although_it_is_older_and_so_do_results_made_since(tmp_path: Path) -> None:
     chain(tmp_path, 1, day=1)
     chain(tmp_path, 2, day=2)
+    chain(tmp_path, 3, day=(time.time() - EPOCH) / DAY + 1)
     note_current(tmp_path / "demo", {"data": "data1", "train": "train1", "test": "test1"}, "", "s.yaml")
-    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == []
+    found = names(what_to_remove(tmp_path, {}, ANY), tmp_path)
+    assert [name for name in found if not name.startswith(".")] == ["demo/test/test2", "demo/train/train2", "demo/data/data2"]
 
 
 def test_an_older_input_of_another_experiment_stays(tmp_path: Path) -> None:

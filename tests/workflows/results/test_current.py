@@ -1,8 +1,11 @@
 """What the newest complete run of an experiment uses."""
 
+import os
+import time
 from pathlib import Path
 
 from workflows.results.current import Current, note_current
+from workflows.results.layout import CURRENT_FILE
 
 
 def test_a_run_replaces_what_the_one_before_used_but_for_stages_that_it_leaves_out(tmp_path: Path) -> None:
@@ -27,14 +30,21 @@ def test_a_damaged_note_says_nothing_and_nothing_is_made_for_an_experiment_witho
     assert not (tmp_path / "absent").exists()
     note_current(tmp_path, {"train": "a"}, "", "s.yaml")
     (file,) = tmp_path.iterdir()
-    for content in ('{"results": [1]}', "half a fi", "[]", '{"results": {"train": 3}, "sweep": "", "spec": ""}'):
+    for content in ('{"results": [1]}', "half a fi", "[]", '{"results": {"train": 3}, "sweep": "", "spec": "", "noted": 1}'):
         file.write_text(content)
         assert Current.read(tmp_path) == Current()
 
 
-def test_the_same_run_again_writes_nothing(tmp_path: Path) -> None:
+def test_the_same_run_again_is_noted_as_later(tmp_path: Path) -> None:
     note_current(tmp_path, {"train": "a"}, "", "s.yaml")
-    (file,) = tmp_path.iterdir()
-    before = file.stat().st_ino
+    before = Current.read(tmp_path)
+    assert before.noted <= time.time()
     note_current(tmp_path, {"train": "a"}, "", "s.yaml")
-    assert file.stat().st_ino == before
+    assert Current.read(tmp_path).noted > before.noted
+
+
+def test_an_experiment_that_cannot_be_written_is_only_read(tmp_path: Path) -> None:
+    note_current(tmp_path, {"train": "a"}, "", "s.yaml")
+    (tmp_path / f".{CURRENT_FILE}.{os.getpid()}").mkdir()  # It is in the way of the file that would be written.
+    note_current(tmp_path, {"train": "b"}, "", "s.yaml")
+    assert Current.read(tmp_path).results == {"train": ("a",)}
