@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 from rich.markup import escape
+from rich.padding import Padding
 
 from cosa.errors import UserError
 from workflows.commands.listing import headline_of
@@ -23,13 +24,13 @@ from workflows.results.sizes import bytes_text, freed_by_removing, size_of
 from workflows.results.uses import cleaning, used_by_runs
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.secrets import Secrets
-from workflows.terminal.console import PlainConsole, print_fields, table
+from workflows.terminal.console import PlainConsole, print_fields
 
 AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
 SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 STAYS = (
-    "MLflow keeps its runs, artifacts and registered models, whose files are its own names of the same data; "
-    "what a server has instead of files is only the path of a checkpoint, which ends to exist"
+    "MLflow keeps its runs, artifacts and registered models; where a server has only the path of a checkpoint, that path will "
+    "lead nowhere"
 )
 
 
@@ -161,10 +162,9 @@ def _show_to_person(console: PlainConsole, lines: Sequence[Line], freed: int, li
     if not lines:
         console.print("nothing to remove: whatever is there is current, or something current was made from it")
         return
-    shown = table("  what", "", "size", "", right=("size",))
     for line in lines:
-        shown.add_row(f"  {line.what}", escape(line.name), bytes_text(line.size), f"[dim]{escape(line.note)}[/]")
-    console.print(shown)
+        console.print(Padding.indent(f"[bold]{escape(line.name)}[/]  {bytes_text(line.size)}", 2))
+        console.print(Padding.indent(f"[dim]{line.what}  {escape(line.note)}[/]", 6))
     more = f"; {bytes_text(linked)} more stay, because MLflow has the same files" if linked else ""
     console.print(f"removing this frees [bold]{bytes_text(freed)}[/]{more}")
     if any(line.what == SUPERSEDED for line in lines):

@@ -114,12 +114,13 @@ def _lines(
 def _show_results(console: PlainConsole, storage: Path, results: Sequence[ListedResult]) -> None:
     console.print(f"[bold]Results[/] in {escape(str(storage))}")
     for one in results:
-        what = f"[red]{escape(one.damage)}[/]" if one.damage else escape(one.headline)
         took = f"  {duration(one.seconds)}" if one.seconds else ""
         name = f"[bold]{escape(one.experiment)}/{escape(one.stage)}[/]"
-        console.print(Padding.indent(f"{name}  {one.minute}{took}  {bytes_text(one.size)}  {what}", 2))
-        mark = "  [green]current[/]" if one.current else ""
-        console.print(Padding.indent(f"[dim]{escape(Path(one.folder).name)}[/]{mark}  {escape(one.differs)}", 6))
+        console.print(Padding.indent(f"{name}  {one.minute}{took}  {bytes_text(one.size)}", 2))
+        mark = "[green]current[/]" if one.current else ""
+        said = (f"[red]{escape(one.damage)}[/]" if one.damage else "", escape(one.headline), escape(one.differs))
+        parts = filter(None, (f"[dim]{escape(Path(one.folder).name)}[/]", mark, *said))
+        console.print(Padding.indent("  ".join(parts), 6))
     if not results:
         console.print("  none yet")
     console.print()

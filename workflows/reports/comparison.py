@@ -46,8 +46,9 @@ class Comparison:
 def compare(columns: Sequence[Column]) -> Comparison:
     """Compare several things.
 
-    Stages are matched by their names. If one of the things is a single result, only its stage is compared: with the other
-    single results, whatever they are called, and with the stage of that name of experiments and specs.
+    Stages are matched by their names. If one of the things is a single result, its stage is compared: with the other single
+    results, whatever they are called, and with the stage of that name of experiments and specs; and then the stages that all of
+    these were made from, as far as they differ.
 
     Raises:
         UserError: an experiment has no stage of that name.
@@ -56,7 +57,8 @@ def compare(columns: Sequence[Column]) -> Comparison:
     if singles:
         wanted = singles[0].stages[0]
         names = [column.stages[0] if column.is_single else _stage_in(column, wanted) for column in columns]
-        rows = [[cell_of(column, name) for column, name in zip(columns, names, strict=True)]]
+        first = [cell_of(column, name) for column, name in zip(columns, names, strict=True)]
+        rows = [first, *_made_from(first, columns)]
     else:
         stages = dict.fromkeys(stage for column in columns for stage in column.stages)
         rows = [[cell_of(column, stage) for column in columns] for stage in stages]
@@ -67,6 +69,26 @@ def _stage_in(column: Column, stage: str) -> str:
     if stage not in column.stages:
         raise UserError(f"{column.name} has no stage {stage}{did_you_mean(stage, column.stages)}; write {column.name}/STAGE")
     return stage
+
+
+def _made_from(cells: Sequence[Cell | None], columns: Sequence[Column]) -> list[list[Cell | None]]:
+    """Return the cells of the stages that all of some results were made from, where they differ, the last one first."""
+    found: dict[str, list[Cell | None]] = {}
+    started: dict[str, float] = {}
+    waiting = [list(cells)]
+    while waiting:
+        row = waiting.pop(0)
+        inputs = [
+            column.inventory.inputs_of(cell.result) if cell is not None and cell.result is not None else {}
+            for cell, column in zip(row, columns, strict=True)
+        ]
+        for name in inputs[0]:
+            is_shared = all(of_column.get(name) for of_column in inputs)
+            if is_shared and name not in found and len({of_column[name][0].fingerprint for of_column in inputs}) > 1:
+                found[name] = [Cell(name, of_column[name][0]) for of_column in inputs]
+                started[name] = max(of_column[name][0].started for of_column in inputs)
+                waiting.append(found[name])
+    return [found[name] for name in sorted(found, key=lambda name: -started[name])]
 
 
 def _compared(cells: Sequence[Cell | None], columns: Sequence[Column]) -> StageComparison:

@@ -51,7 +51,8 @@ def test_a_spec_with_what_it_would_use(here: tuple[Path, Path], capsys: pytest.C
     show_comparison(["spec.yaml", "demo/test"], None)
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["stage", "part", "name", "spec.yaml", "demo/test"]
-    assert {line[0] for line in lines[1:]} == {"test"}
+    assert {line[0] for line in lines[1:]} == {"test", "retrieval"}
+    assert ["retrieval", "field", "epochs", "2.0", "3.0"] in lines
     assert ["test", "result", "folder", str(here[0]), str(here[1])] in lines
     assert ["test", "metric", "text_to_video_r1", "25.0", "75.0"] in lines
     assert ["test", "best", "text_to_video_r1", "", "best"] in lines

@@ -57,3 +57,20 @@ def test_json_names_the_columns(columns: list[Column]) -> None:
     assert train["metrics"][0]["best"] == ["one"]
     assert train["results"]["two"]["fingerprint"] == "train-two"
     assert found["stages"][2]["results"]["two"] is None
+
+
+def test_what_single_results_were_made_from_where_it_differs(tmp_path: Path) -> None:
+    stored(tmp_path, "demo/data", "d")
+    for name in ("a", "b"):
+        stored(tmp_path, "demo/pre", f"pre-{name}", day=1, inputs={"data": "d"}, section={"lr": name})
+        before = {"data": "d", "pre": f"pre-{name}"}
+        stored(tmp_path, "demo/train", f"train-{name}", day=2, inputs=before, section={"lr": 1})
+        stored(tmp_path, "demo/test", f"test-{name}", day=3, inputs={**before, "train": f"train-{name}"})
+    inventory = Inventory.of(tmp_path)
+    by = inventory.by_fingerprint
+    columns = [Column(name, name, inventory, {"test": by[f"test-{name}"][0]}, is_single=True) for name in ("a", "b")]
+    found = compare(columns)
+    assert [stage.stage for stage in found.stages] == ["test", "train", "pre"]
+    assert [[row.name for row in stage.fields] for stage in found.stages] == [[], [], ["lr"]]
+    gone = replace(columns[1], inventory=Inventory(tmp_path, ()))
+    assert [stage.stage for stage in compare([columns[0], gone]).stages] == ["test"]
