@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
@@ -84,9 +85,11 @@ def _differences(first: tuple[StoredResult, Column], second: tuple[StoredResult,
     files = _changed(_dataset_files(*first), _dataset_files(*second))
     if files:
         yield f"files of the dataset: {files}"
-    texts = _changed(_texts(first[0]), _texts(second[0]))
-    if texts:
-        yield f"clips by their captions, questions or answers: {texts}"
+    now = _texts(second[0])
+    for output, before in _texts(first[0]).items():
+        texts = _changed(before, now.get(output, {}))
+        if texts:
+            yield f"clips by what {output.removeprefix(PREDICTIONS)} compares predictions with: {texts}"
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -128,16 +131,19 @@ def _dataset_files(result: StoredResult, column: Column) -> dict[str, str]:
     return found
 
 
-def _texts(result: StoredResult) -> dict[str, str]:
-    """Return what annotations say of every clip that a result has predictions for, as text."""
+def _texts(result: StoredResult) -> dict[str, dict[str, str]]:
+    """Return what annotations say of every clip, as text, by the output whose predictions repeat it."""
+    outputs = result.manifest.outputs if result.manifest is not None else {}
+    return {name: _given(result.folder / file) for name, file in outputs.items() if name.startswith(PREDICTIONS)}
+
+
+def _given(predictions: Path) -> dict[str, str]:
+    """Return what annotations say of every clip that a file has predictions for; nothing if it cannot be read."""
     texts: dict[str, list[str]] = {}
-    for name, file in (result.manifest.outputs if result.manifest is not None else {}).items():
-        if name.startswith(PREDICTIONS):
-            try:
-                predictions = json.loads(read_regular(result.folder / file))
-                for one in predictions:
-                    given = {key: one[key] for key in GIVEN if key in one}
-                    texts.setdefault(str(one["video_id"]), []).append(json.dumps(given, sort_keys=True))
-            except (OSError, ValueError, LookupError, TypeError):
-                continue
+    try:
+        for one in json.loads(read_regular(predictions)):
+            given = {key: one[key] for key in GIVEN if key in one}
+            texts.setdefault(str(one["video_id"]), []).append(json.dumps(given, sort_keys=True))
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
     return {video: "\n".join(sorted(found)) for video, found in texts.items()}

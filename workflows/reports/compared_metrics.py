@@ -20,6 +20,7 @@ from workflows.reports.sample_scores import (
 from workflows.spec.stage_kinds import kind_of, recorded_section
 
 OF_TRAINING = {"final_loss": Metric("final_loss", lower_is_better=True, digits=3)}  # No task knows it.
+CHANCE = 0.05  # A difference that is so likely by chance is none.
 LOSS = "loss"  # how the names of others end that are better if they are lower
 
 
@@ -50,7 +51,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A paired test of a metric: a column against the first one. improves: whether the column's value is the better one."""
+    """A paired test of a metric: a column against the first one."""
 
     name: str
     metric: Metric | None
@@ -64,8 +65,8 @@ class PairedRow:
 
     @property
     def is_better(self) -> bool | None:
-        """Return whether the column is better than the first one; None if both are equal, or nobody can say."""
-        if self.metric is None or self.found.difference == 0:
+        """Return whether the column is better than the first one; None if that may be chance, or nobody can say."""
+        if self.metric is None or self.found.p >= CHANCE:
             return None
         return (self.found.difference < 0) == self.metric.lower_is_better
 
@@ -164,7 +165,7 @@ def _other_samples(cells: Sequence[Cell | None], columns: Sequence[Column]) -> l
         if first and found and first.keys() != found.keys():
             both = len(first.keys() & found.keys())
             lines.append(
-                f"{columns[0].label} has {len(first)} samples and {column.label} has {len(found)}: tests use the {both} that "
-                "both have"
+                f"{columns[0].label} has {len(first)} samples and {column.label} has {len(found)}; "
+                + (f"tests use the {both} that both have" if both else "none is in both, so that there is no test")
             )
     return lines

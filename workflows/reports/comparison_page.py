@@ -37,11 +37,11 @@ def _stage(stage: StageComparison, labels: Sequence[str]) -> Iterator[Markup]:
     )
     yield from (element("p", note, kind="bad") for note in stage.notes)
     if stage.metrics:
-        titles = ["metric", *labels, "baseline", "published"]
+        extra = [name for name in ("baseline", "published") if any(getattr(row, name) is not None for row in stage.metrics)]
         yield element("h3", "Metrics")
-        yield html_table(titles, (_metric_cells(row) for row in stage.metrics), numbers)
+        yield html_table(["metric", *labels, *extra], (_metric_cells(row, extra) for row in stage.metrics), numbers)
         if any(interval is not None for row in stage.metrics for interval in row.intervals):
-            yield element("p", "In parentheses: 95 % intervals over samples (bootstrap).", kind="dim")
+            yield element("p", "In parentheses: 95 % intervals over samples (bootstrap, clips are drawn).", kind="dim")
     if stage.tests:
         yield element("h3", f"Paired tests against {labels[0]}, on the same samples")
         yield html_table(
@@ -63,12 +63,12 @@ def _stage(stage: StageComparison, labels: Sequence[str]) -> Iterator[Markup]:
     yield html_table(["", *labels], ([row.name, *row.shown] for row in stage.code))
 
 
-def _metric_cells(row: MetricRow) -> list[object]:
+def _metric_cells(row: MetricRow, extra: Sequence[str]) -> list[object]:
     cells: list[object] = [row.label]
     for place, (value, interval) in enumerate(zip(row.values, row.intervals, strict=True)):
         shown = element("span", row.text(value), kind="best" if place in row.best else "")
         cells.append(joined((shown, " ", element("span", interval_text(row, interval), kind="dim"))))
-    return [*cells, row.text(row.baseline), row.text(row.published)]
+    return [*cells, *(row.text(getattr(row, name)) for name in extra)]
 
 
 def interval_text(row: MetricRow, interval: Interval | None) -> str:

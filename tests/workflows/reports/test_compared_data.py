@@ -52,10 +52,14 @@ def test_files_of_prepared_datasets_and_texts_in_predictions(tmp_path: Path) -> 
     columns = columns_of(tmp_path, tested("a", "c1", "a dog", "a cat"), tested("b", "c2", "a big dog", "a cow"))
     assert data_changes(cells_of(columns), columns) == [
         "B, compared with A: files of the dataset: 1 changed (train.json)",
-        "B, compared with A: clips by their captions, questions or answers: 1 changed (v1)",
+        "B, compared with A: clips by what captioning compares predictions with: 1 changed (v1)",
     ]
     same = [columns[0], columns_of(tmp_path, tested("c", "c1", "a dog", "another prediction"))[0]]
     assert data_changes(cells_of(same), same) == []
+    questions = stored(tmp_path, "demo/d", "ddd", inputs={"corpus": "c1"}, outputs={"predictions_question_answering": "p.json"},
+                       files={"p.json": json.dumps([{"video_id": "v1", "question": "what"}]).encode()})  # fmt: skip
+    others = [columns[0], columns_of(tmp_path, questions)[0]]
+    assert data_changes(cells_of(others), others) == [], "another task asks other things"
 
 
 def test_what_cannot_be_read_is_not_compared(tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ def test_other_samples_are_said(tmp_path: Path) -> None:
     measure(folders[0], WORSE)
     measure(folders[1], BETTER[:10], samples=[*SAMPLES[:9], "another"])
     columns = columns_of(tmp_path, *folders[:2])
-    assert missing_scores(cells_of(columns), columns) == ["A has 40 samples and B has 10: tests use the 9 that both have"]
+    assert missing_scores(cells_of(columns), columns) == ["A has 40 samples and B has 10; tests use the 9 that both have"]
+    measure(folders[1], BETTER[:2], samples=["other", "another"])
+    (line,) = missing_scores(cells_of(columns), columns_of(tmp_path, *folders[:2]))
+    assert line == "A has 40 samples and B has 2; none is in both, so that there is no test"
 
 
 def test_of_code_only_what_differs_and_always_the_commit(tmp_path: Path) -> None:
@@ -92,3 +95,13 @@ def test_of_code_only_what_differs_and_always_the_commit(tmp_path: Path) -> None
     assert rows["commit"] == ("6135bc40eb", "6135bc40eb and changes")
     assert rows["torch"] == ("2.14.1", "2.15.0")
     assert rows["took"] == ("1 m 01 s", "0.0 s")
+
+
+def test_what_may_be_chance_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    folders = three(tmp_path)
+    measure(folders[0], WORSE)
+    measure(folders[1], [*WORSE[:-1], 100.0])
+    (row,) = paired_rows(cells_of(columns_of(tmp_path, *folders[:2])))
+    assert row.found.difference > 0
+    assert row.found.p > 0.05
+    assert row.is_better is None
