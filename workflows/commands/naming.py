@@ -113,7 +113,7 @@ def _of_folder(text: str, root: Path) -> Named | None:
     """Return what a folder holds: a result, or one of the folders of a storage in which results are."""
     path = Path(text).expanduser()
     folder = next((one for one in (path, *path.absolute().parents) if (one / MANIFEST).is_file()), None)
-    if path.exists() and folder is not None:
+    if path.exists() and folder is not None and len(folder.absolute().parents) > 2:
         folder = folder if len(folder.parts) > 3 else folder.absolute()
         return _single(text, "result", Inventory.of(folder.parents[2]), folder)
     inside = path.absolute().is_relative_to(root.absolute()) and path.is_dir()

@@ -9,6 +9,7 @@ from typing import Any
 
 from workflows.planning.telling_apart import deciding_fields
 from workflows.reports.compared import NOTHING, Cell
+from workflows.results.manifest import Manifest
 from workflows.spec.secrets import Secrets
 
 NOT_COMPARED = ("kind", "description", "matrix", "published")  # The first heads a table, and the others are no settings.
@@ -57,8 +58,15 @@ def _all_fields(cell: Cell) -> dict[str, Any]:
 
 
 def _deciding(cell: Cell) -> dict[str, Any]:
-    """Return the fields of a stage that decide its result; of one that has none yet, all."""
-    return deciding_fields(cell.manifest) if cell.manifest is not None else _all_fields(cell)
+    """Return the fields of a stage that decide its result, also of one that it has not yet."""
+    if cell.manifest is not None:
+        return deciding_fields(cell.manifest)
+    if cell.step is None:
+        return {}
+    section = cell.step.section.model_dump(mode="json")
+    return deciding_fields(
+        Manifest("planned", cell.stage, cell.kind, cell.step.version, "", section, cell.step.seed, model=cell.step.model)
+    )
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:

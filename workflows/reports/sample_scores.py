@@ -121,10 +121,10 @@ def _table(file: Path, _written: int) -> _Table:
     import pyarrow.parquet
     import pyarrow.types
 
-    table = pyarrow.parquet.read_table(file)
+    table = pyarrow.parquet.ParquetFile(file).read()  # `read_table` would import pandas.
     videos = table["video_id"] if "video_id" in table.column_names else table[SAMPLE]
     columns = {
-        field.name: table[field.name].to_numpy().astype(np.float64)
+        field.name: np.array(table[field.name].to_pylist(), dtype=np.float64)
         for field in table.schema
         if pyarrow.types.is_floating(field.type) or pyarrow.types.is_integer(field.type)
     }
@@ -139,7 +139,7 @@ def _values_of(result: StoredResult, metric: str) -> dict[str, float] | None:
         return None
     for name, file in _files(result):
         table = _table_in(file)
-        column = table.columns.get(_column(own))
+        column = table.columns.get(own, table.columns.get(_other_name(own)))
         if column is None or (task and task != name):
             continue
         known = {sample: float(one) for sample, one in zip(table.videos, column, strict=True) if math.isfinite(one)}
@@ -148,8 +148,8 @@ def _values_of(result: StoredResult, metric: str) -> dict[str, float] | None:
     return None
 
 
-def _column(metric: str) -> str:
-    """Return the name of the column whose mean a metric is."""
+def _other_name(metric: str) -> str:
+    """Return the other name that the column may have whose mean a metric is."""
     for end, instead in MEANS.items():
         if metric.endswith(end):
             return f"{metric.removesuffix(end)}{instead}"

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,15 @@ def test_a_page_through_the_command_line(here: tuple[Path, Path], tmp_path: Path
     assert "expected a file in a folder that exists" in str(wrong.exception)
     unknown = CliRunner().invoke(app, ["compare", "dmo", "demo"])
     assert "did you mean 'demo'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize(
+    "command", ["compare spec.yaml demo/test", "show demo/test", "report demo", "clean --dry-run", "list results"]
+)
+def test_it_starts_without_what_is_slow_to_load(here: tuple[Path, Path], command: str) -> None:
+    code = (
+        "import sys\nfrom cli import app\napp(sys.argv[1:], standalone_mode=False)\n"
+        "print('loaded', *(name for name in ('torch', 'ray', 'mlflow', 'pandas', 'matplotlib') if name in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.splitlines()[-1] == "loaded"

@@ -48,8 +48,10 @@ def test_of_lists_of_sections_single_fields_and_of_models_too(here: Path) -> Non
 def test_a_stage_without_a_result_is_known_by_its_spec(here: Path) -> None:
     finish(plan())
     (column,) = columns_of(here, plan().result_of("retrieval"))
-    made = plan("stages.retrieval.epochs=5")
+    made = plan("stages.retrieval.epochs=5", "stages.retrieval.workers=1")
     step = next(step for step in made.steps if step.name == "retrieval")
     rows = field_rows([*cells_of([column]), Cell("retrieval", None, step, "spec changed"), None])
-    assert [(row.name, row.values) for row in rows] == [("epochs", ("2.0", "5.0", None))]
+    assert [(row.name, row.values, row.decides) for row in rows] == [
+        ("epochs", ("2.0", "5.0", None), True), ("workers", ("null", "1", None), False),
+    ]  # fmt: skip
     assert rows[0].shown == ["2.0", "5.0", "–"]
