@@ -91,6 +91,16 @@ def test_rankings_show_where_the_right_clip_stands(tmp_path: Path, dataset: Data
         assert len(content["clips"][sample["clip"]]) == 4
 
 
+def test_the_worst_are_of_different_clips(tmp_path: Path, dataset: DatasetFiles) -> None:
+    names = [name for name in NAMES[:12] for _ in range(3)]
+    rows = [{"video_id": name, "question_id": None, "question": "q", "answer": "a", "expected": ["b"]} for name in names]
+    values = {"accuracy": np.arange(36, dtype=float)}
+    scores = SampleScores([f"q{number}" for number in range(36)], names, {}, values)
+    write_gallery(tmp_path / "a.html", "title", dataset, Evaluated(TASKS["question_answering"], rows, scores))
+    assert set(group(content_of(tmp_path / "a.html"), "worst")) == {f"q{3 * number}" for number in range(10)}
+    assert set(group(content_of(tmp_path / "a.html"), "best")) == {f"q{3 * number + 2}" for number in range(2, 12)}
+
+
 def test_samples_without_scores_are_random_ones(tmp_path: Path, dataset: DatasetFiles) -> None:
     write_gallery(tmp_path / "a.html", "title", dataset, captions(None))
     content = content_of(tmp_path / "a.html")
