@@ -144,11 +144,8 @@ def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
 
 
 def test_every_sample_has_scores_whose_mean_is_the_metric(small_run: SmallRun) -> None:
-    for stage, task in (
-        ("test-retrieval", "retrieval"),
-        ("test-captioning", "captioning"),
-        ("test-answers", "question_answering"),
-    ):
+    tasks = {"test-retrieval": "retrieval", "test-captioning": "captioning", "test-answers": "question_answering"}
+    for stage, task in tasks.items():
         (folder,) = (small_run.storage / "quickstart" / stage).iterdir()
         manifest = json.loads((folder / "manifest.json").read_text())
         outputs = {name: manifest["outputs"][f"{name}_{task}"] for name in ("scores", "predictions", "gallery")}
