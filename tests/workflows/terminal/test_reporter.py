@@ -6,9 +6,17 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from cosa.evaluation.metric import Metric
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import Reporter
+
+
+@pytest.fixture(autouse=True)
+def usual_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich neither colors nor breaks lines as asked where TERM is dumb."""
+    monkeypatch.setenv("TERM", "xterm-256color")
 
 
 def printed(print_with: Callable[[Reporter], None], *, width: int, terminal: bool) -> str:
