@@ -6,7 +6,7 @@ and Welsh, 2007). An interval says what the choice of clips does to a number, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,17 @@ def bootstrap_interval(
         DataError: there is no value, or groups and values differ in length.
     """
     kept, of = _finite(values, groups)
-    sums = resampled_sums(np.stack([kept, np.ones_like(kept)], axis=1), of, seed, resamples)
+    sums = resampled_sums(with_counts([kept]), of, seed, resamples)
     return interval_of(sums[:, 0] / sums[:, 1])
+
+
+def with_counts(columns: Iterable[ArrayLike]) -> Floats:
+    """Columns (samples,) as pairs: the values, 0 where there is none (NaN), and how many there are: (samples, 2 * columns).
+
+    A mean in a resample is the sum of the one over the sum of the other.
+    """
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    return np.stack([part for array in arrays for part in (np.nan_to_num(array), ~np.isnan(array))], axis=1).astype(np.float64)
 
 
 def interval_of(resampled: Floats) -> tuple[float, float]:
@@ -112,6 +121,11 @@ def resampled_sums(table: Floats, groups: Sequence[Any] | None = None, seed: int
     return np.concatenate(found)
 
 
+def codes_of(groups: Sequence[Any]) -> NDArray[np.intp]:
+    """Clips as numbers from 0: (samples,)."""
+    return np.unique(np.asarray(groups), return_inverse=True)[1]
+
+
 def _portions(resamples: int, width: int) -> Iterator[int]:
     """Numbers of resamples that are made at once."""
     step = max(1, CELLS_AT_ONCE // width)
@@ -128,7 +142,7 @@ def _pooled(table: Floats, groups: Sequence[Any] | None, seed: int) -> Floats:
     else:
         if len(groups) != len(table):
             raise DataError(f"Got {len(groups)} clips for {len(table)} samples; expected one for each.")
-        _, clip = np.unique(np.asarray(groups), return_inverse=True)
+        clip = codes_of(groups)
         sums = np.stack([np.bincount(clip, weights=column) for column in table.T], axis=1)
     if len(sums) <= MOST_DRAWN:
         return sums
@@ -144,4 +158,4 @@ def _finite(values: ArrayLike, groups: Sequence[Any] | None) -> tuple[Floats, Se
         raise DataError(f"Values of shape {array.shape} have no mean; expected a list with at least one number.")
     if groups is not None and len(groups) != len(array):
         raise DataError(f"Got {len(groups)} clips for {len(array)} samples; expected one for each.")
-    return array[has_one], None if groups is None else np.asarray(groups)[has_one].tolist()
+    return array[has_one], None if groups is None else codes_of(groups)[has_one].tolist()

@@ -1,6 +1,7 @@
 """Recall, median and mean rank of text-video retrieval, computed from a matrix of scores."""
 
 from collections.abc import Iterator, Sequence
+from math import comb
 from typing import Literal
 
 import numpy as np
@@ -56,11 +57,37 @@ def rank_metrics(ranks: NDArray[np.int64], prefix: str) -> dict[str, float]:
 
 
 def retrieval_chance(num_videos: int, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
-    """Text-to-video recalls, in percent, that a random order of `num_videos` videos reaches on average."""
+    """Text-to-video recalls, in percent, and the ranks that a random order of `num_videos` videos reaches on average."""
     if num_videos < 1:
         raise DataError(f"Retrieval among {num_videos} videos has no chance level; expected at least one video.")
     recalls = {f"text_to_video_r{k}": 100.0 * min(k / num_videos, 1.0) for k in ks}
-    return recalls | {"text_to_video_mean_r": float(np.mean(list(recalls.values())))}
+    middle = (num_videos + 1) / 2
+    return recalls | {
+        "text_to_video_mean_r": float(np.mean(list(recalls.values()))),
+        "text_to_video_median_rank": middle,
+        "text_to_video_mean_rank": middle,
+    }
+
+
+def video_to_text_chance(texts_of: Sequence[int], ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
+    """The same for video-to-text retrieval, except for the median rank, which has no simple form.
+
+    A video is found among the first k texts unless all of these are others': with m of T texts of its own, by the share
+    C(T - m, k) / C(T, k) of the orders. Its rank, that of its best text, is (T + 1) / (m + 1) on average.
+
+    Args:
+        texts_of: texts of each video, at least one.
+        ks: of the recalls.
+    """
+    total = sum(texts_of)
+    recalls = {
+        f"video_to_text_r{k}": 100.0 * float(np.mean([1 - comb(total - own, first) / comb(total, first) for own in texts_of]))
+        for k, first in ((k, min(k, total)) for k in ks)
+    }
+    return recalls | {
+        "video_to_text_mean_r": float(np.mean(list(recalls.values()))),
+        "video_to_text_mean_rank": float(np.mean([(total + 1) / (own + 1) for own in texts_of])),
+    }
 
 
 def text_to_video_ranks(

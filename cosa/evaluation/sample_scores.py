@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.errors import UserError
-from cosa.evaluation.intervals import Floats, bootstrap_interval, interval_of, resampled_sums
+from cosa.evaluation.intervals import Floats, codes_of, interval_of, resampled_sums, with_counts
 
 FromSums = Callable[[Floats], Mapping[str, Floats]]
 MOST_PARTS = 10  # of a split that have figures of their own
@@ -72,10 +72,14 @@ class SampleScores:
         """95 % bootstrap intervals, clips drawn with all their samples; a metric that follows from neither has none."""
         if len(set(self.video_ids)) < 2:
             return {}
-        found = {name: bootstrap_interval(self.values[name], seed, groups=self.video_ids) for name in self.means(metrics)}
+        clips, means = codes_of(self.video_ids).tolist(), self.means(metrics)
+        found = {}
+        if means:  # All in the same resamples.
+            sums = resampled_sums(with_counts(self.values[name] for name in means), clips, seed)
+            found = {name: interval_of(sums[:, 2 * i] / sums[:, 2 * i + 1]) for i, name in enumerate(means)}
         for one in self.statistics:
             table = np.stack([np.asarray(column, dtype=np.float64) for column in one.columns.values()], axis=1)
-            resampled = one.from_sums(resampled_sums(table, self.video_ids, seed))
+            resampled = one.from_sums(resampled_sums(table, clips, seed))
             found |= {name: interval_of(values) for name, values in resampled.items() if name in metrics}
         return {name: found[name] for name in metrics if name in found}
 

@@ -147,11 +147,15 @@ class Retrieval(Task[RetrievalSettings]):
         return query_scores(result.predictions, result.scores)
 
     def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: RetrievalSettings) -> Baseline:
-        """Recalls of a random order."""
-        from cosa.evaluation.retrieval_metrics import retrieval_chance
+        """Recalls and ranks of a random order."""
+        from cosa.evaluation.retrieval_metrics import retrieval_chance, video_to_text_chance
 
         del baseline_split
-        return Baseline(retrieval_chance(len(self.references(dataset, split, settings))), "chance")
+        entries = self.references(dataset, split, settings)
+        metrics = retrieval_chance(len(entries))
+        if settings.video_to_text:
+            metrics |= video_to_text_chance([len(entry.captions) for entry in entries])
+        return Baseline(metrics, "chance")
 
     def example(self, prediction: Mapping[str, Any]) -> str:
         """Its text, and where its clip stands."""

@@ -5,12 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from tests.end_to_end.commands import none_left, run, sets
 from tests.end_to_end.conftest import SmallRun
 from workflows.records.mlflow_store import local_store
+from workflows.records.score_table import MEANS
 from workflows.results.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -132,10 +135,32 @@ def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
     assert len(test.data.tags["cosa.fingerprint"]) == 16
     assert "cosa.git_commit" in test.data.tags
     names = {item.path for item in client.list_artifacts(test.info.run_id)}
-    assert {"predictions_retrieval.json", "retrieved.png"} <= names
+    assert {"predictions_retrieval.json", "scores_retrieval.parquet", "gallery_retrieval.html", "retrieved.png"} <= names
+    assert "| 95 % interval |" in test.data.tags["mlflow.note.content"]
+    assert not {"cosa.intervals", "cosa.parts"} & set(stages["test-answers"].data.tags)
     names = {item.path for item in client.list_artifacts(stages["retrieval"].info.run_id)}
     assert {"curves.png", "sweep.png", "trials.json", "checkpoint"} <= names
     assert any(item.path.endswith(".json") for item in client.list_artifacts(parent.info.run_id))
+
+
+def test_every_sample_has_scores_whose_mean_is_the_metric(small_run: SmallRun) -> None:
+    tasks = {"test-retrieval": "retrieval", "test-captioning": "captioning", "test-answers": "question_answering"}
+    for stage, task in tasks.items():
+        (folder,) = (small_run.storage / "quickstart" / stage).iterdir()
+        manifest = json.loads((folder / "manifest.json").read_text())
+        outputs = {name: manifest["outputs"][f"{name}_{task}"] for name in ("scores", "predictions", "gallery")}
+        table = parquet.read_table(folder / outputs["scores"])
+        predictions = json.loads((folder / outputs["predictions"]).read_text())
+        assert table["video_id"].to_pylist() == [row["video_id"] for row in predictions]
+        assert len(set(table["sample"].to_pylist())) == len(predictions)
+        means = json.loads(table.schema.metadata[MEANS])
+        assert means
+        for name in means:
+            low, high = manifest["details"]["intervals"][name]
+            assert float(np.nanmean(table[name].to_numpy())) == pytest.approx(manifest["metrics"][name])
+            assert low <= manifest["metrics"][name] <= high
+        assert (folder / outputs["gallery"]).stat().st_size < 4_000_000
+        assert len(manifest["details"]["examples"]) == 3
 
 
 def test_what_was_altered_is_noticed_before_it_is_used(small_run: SmallRun, tmp_path: Path) -> None:

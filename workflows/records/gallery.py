@@ -77,7 +77,10 @@ def write_gallery(path: Path, title: str, dataset: DatasetFiles, evaluated: Eval
 
 
 def _chosen(evaluated: Evaluated, metric: Metric | None, seed: int) -> dict[int, list[str]]:
-    """The rows that are shown, with the names of their groups. Of equal scores, random ones are taken."""
+    """The rows that are shown, with the names of their groups. Of equal scores, random ones are taken.
+
+    The best and the worst are of different clips.
+    """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(evaluated.predictions))
     groups: dict[int, list[str]] = {}
@@ -86,12 +89,20 @@ def _chosen(evaluated: Evaluated, metric: Metric | None, seed: int) -> dict[int,
         has_one = ~np.isnan(values)
         goodness = -values if metric.lower_is_better else values
         best_first = order[has_one][np.argsort(-goodness[has_one], kind="stable")].tolist()
-        for name, rows in (("best", best_first[:OF_EACH]), ("worst", best_first[::-1][:OF_EACH])):
-            for row in rows:
+        for name, rows in (("best", best_first), ("worst", best_first[::-1])):
+            for row in _one_of_each(rows, evaluated.scores.video_ids)[:OF_EACH]:
                 groups.setdefault(row, []).append(name)
     for row in rng.permutation(len(order))[:OF_EACH].tolist():
         groups.setdefault(row, []).append("random")
     return groups
+
+
+def _one_of_each(rows: Sequence[int], video_ids: Sequence[str]) -> list[int]:
+    """The first row of every clip: captions or questions of one clip often fail alike."""
+    first: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(video_ids[row], row)
+    return list(first.values())
 
 
 def _sample(evaluated: Evaluated, metric: Metric | None, row: int, groups: Sequence[str], shown: Shown) -> dict[str, Any]:

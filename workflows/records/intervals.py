@@ -29,7 +29,7 @@ def part_lines(plan: Plan) -> Iterator[str]:
         for parts in manifest.details.get(PARTS, {}).values() if manifest is not None else ():
             yield f"\n  {escape(step.name)} by part of the split"
             width = max(map(len, parts))
-            for label, part in parts.items():
+            for label, part in sorted(parts.items(), key=lambda item: -int(item[1]["samples"])):
                 value, interval = f"{part['value']:.1f}", interval_text(part["interval"])
                 figures = f"{value:>5}  [dim]{interval:>14}  of {part['samples']}[/]"
                 yield f"    {escape(f'{label:<{width}}')}  {figures}"

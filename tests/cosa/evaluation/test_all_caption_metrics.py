@@ -63,7 +63,7 @@ def test_an_entry_added_later_is_part_of_the_baseline(with_lengths: list[str]) -
 
 def test_settings_name_what_they_expect() -> None:
     with pytest.raises(ValidationError, match="should be 'bleu1', 'bleu2', 'bleu3', 'bleu4', 'meteor', 'rouge_l', 'cider'"):
-        EvaluationSettings.model_validate({"caption_metrics": ["spice"]})
+        EvaluationSettings.model_validate({"caption_metrics": ["words"]})
 
 
 def test_quick_metrics_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:

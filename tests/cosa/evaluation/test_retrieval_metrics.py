@@ -11,6 +11,7 @@ from cosa.evaluation.retrieval_metrics import (
     retrieval_chance,
     retrieval_metrics,
     text_to_video_ranks,
+    video_to_text_chance,
     video_to_text_ranks,
 )
 
@@ -106,9 +107,20 @@ def test_unusable_input_is_named(scores: np.ndarray, owners: np.ndarray, message
         retrieval_metrics(scores, owners)
 
 
+def test_chance_of_the_other_direction_matches_random_scores() -> None:
+    """With one to four texts a video."""
+    generator = np.random.default_rng(4)
+    owner = np.repeat(np.arange(20), np.arange(20) % 4 + 1)
+    found = [retrieval_metrics(generator.random((len(owner), 20)), owner, video_to_text=True) for _ in range(300)]
+    for name, chance in video_to_text_chance(np.bincount(owner).tolist()).items():
+        assert np.mean([one[name] for one in found]) == pytest.approx(chance, rel=0.05), name
+    assert video_to_text_chance([1, 1])["video_to_text_r5"] == 100.0
+
+
 def test_chance_is_capped_and_matches_random_scores() -> None:
     assert retrieval_chance(4) == pytest.approx(
         {"text_to_video_r1": 25, "text_to_video_r5": 100, "text_to_video_r10": 100, "text_to_video_mean_r": 75}
+        | {"text_to_video_median_rank": 2.5, "text_to_video_mean_rank": 2.5}
     )
     scores = np.random.default_rng(0).random((4000, 50))
     measured = retrieval_metrics(scores, np.arange(4000) % 50)

@@ -17,7 +17,9 @@ TEXTS = [caption for entry in ENTRIES for caption in entry.captions]
 OWNER = np.array([i for i, entry in enumerate(ENTRIES) for _ in entry.captions])
 
 
-def run(model: COSA, *, rerank: int = 50, batch: int = 4, video_to_text: bool = False) -> EvaluationResult:
+def run(
+    model: COSA, *, rerank: int = 50, batch: int = 4, video_to_text: bool = False, dual_softmax: bool = False
+) -> EvaluationResult:
     return evaluate_retrieval(
         model,
         ENTRIES,
@@ -27,6 +29,7 @@ def run(model: COSA, *, rerank: int = 50, batch: int = 4, video_to_text: bool = 
         batch_size=batch,
         max_text_tokens=16,
         device=CPU,
+        dual_softmax=dual_softmax,
     )
 
 
@@ -97,6 +100,34 @@ def test_near_ties_keep_their_order(monkeypatch: pytest.MonkeyPatch, rerank: int
         model, entries, random_clips, rerank=rerank, video_to_text=False, batch_size=64, max_text_tokens=8, device=CPU
     )
     assert result.predictions[0]["ranked"] == ["v3", "v2", "v1", "v0"]
+
+
+@pytest.mark.parametrize("rerank", [1, 3])
+def test_dual_softmax_chooses_candidates_and_ranks_the_others(monkeypatch: pytest.MonkeyPatch, rerank: int) -> None:
+    """Over texts for ranking videos, over videos for ranking texts."""
+    model = tiny_model(spread=0.4)
+    encode = model.text_contrastive  # of this model, whose similarities are all negative
+    monkeypatch.setattr(model, "text_contrastive", lambda ids: -encode(ids))
+    similarity, match = brute_force(model)
+    logits = similarity / float(model.temperature.detach())
+    assert similarity.min() > 0
+    to_video, to_text = (similarity * np.exp(logits) / np.exp(logits).sum(axis=axis, keepdims=True) for axis in (0, 1))
+    result = run(model, rerank=rerank, video_to_text=True, dual_softmax=True)
+    full = {"videos": to_video - 1000, "texts": to_text - 1000}
+    for row, prediction in enumerate(result.predictions):
+        order = np.argsort(-to_video[row])
+        best, others = order[:rerank], order[rerank:]
+        ranked = [*sorted(best, key=lambda i: -match[row, i]), *others]
+        assert prediction["ranked"] == [f"video{i}" for i in ranked]
+        for scores in full.values():
+            scores[row, best] = match[row, best]
+    expected = retrieval_metrics(full["videos"], OWNER)
+    backwards = retrieval_metrics(full["texts"], OWNER, video_to_text=True)
+    expected |= {name: value for name, value in backwards.items() if name.startswith("video_to_text")}
+    assert {name: result.metrics[name] for name in expected} == pytest.approx(expected)
+    if rerank > 1:
+        before = retrieval_metrics(to_video, OWNER)["text_to_video_r1"]
+        assert result.metrics["contrastive_text_to_video_r1"] == before
 
 
 def test_padding_in_the_middle_of_a_text_is_not_the_end() -> None:

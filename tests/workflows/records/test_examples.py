@@ -18,9 +18,11 @@ def test_predictions_are_shown_in_a_line_each(tmp_path: Path, monkeypatch: pytes
     manifest = read_manifest(folder)
     assert manifest is not None
     details = {"examples": ["v1: a [red] square", f"v2: {'word ' * 100}\x1b"]}
-    replace(manifest, details=details, outputs={"predictions_captioning": "p.json", "other": "o.json"}).write(folder)
-    first, *examples = example_lines(plan())
+    outputs = {"predictions_captioning": "p.json", "gallery_captioning": "g.html", "other": "o.json"}
+    replace(manifest, details=details, outputs=outputs).write(folder)
+    first, *examples, last = example_lines(plan())
     assert first == f"\n  captions says, for example [dim](all: {folder / 'p.json'})[/]"
     assert examples[0] == "    v1: a \\[red] square"
+    assert last == f"    [dim]gallery:[/] {folder / 'g.html'}"
     assert len(examples[1]) < 220
     assert "\x1b" not in examples[1]

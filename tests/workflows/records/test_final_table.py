@@ -30,6 +30,7 @@ def test_a_recall_before_re_ranking_stands_below_the_re_ranked_one(tmp_path: Pat
         ("contrastive_text_to_video_r1", 57.0, None),
         ("text_to_video_r5", 98.0, None),
         ("contrastive_text_to_video_r5", 97.0, None),
+        ("text_to_video_mean_rank", 2.0, None),
     ]
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from cosa.evaluation.metric import Metric
 from workflows.terminal.console import PlainConsole
 from workflows.terminal.reporter import Reporter
+
+
+@pytest.fixture(autouse=True)
+def usual_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich neither colors nor breaks lines as asked where TERM is dumb."""
+    monkeypatch.setenv("TERM", "xterm-256color")
 
 
 def printed(print_with: Callable[[Reporter], None], *, width: int, terminal: bool) -> str:
@@ -64,4 +73,30 @@ def test_the_log_has_the_lines_of_the_terminal() -> None:
 def test_a_metric_without_a_baseline_says_why_in_the_table() -> None:
     row = {"stage": "test", "metric": "meteor", "value": 12.34, "baseline": None, "baseline_name": "none, as it is slow"}
     said = printed(lambda reporter: reporter.metrics([row]), width=80, terminal=False)
-    assert "METEOR   12.3            none, as it is slow" in said
+    assert "METEOR   12.3         none, as it is slow" in said
+
+
+def test_metrics_of_every_stage_fit_into_80_columns() -> None:
+    """The longest label, an interval up to 100, a baseline; uncut."""
+    names = {"text_to_video_r1": (10.0, "chance"), "contrastive_text_to_video_r1": (None, None)}
+    rows = [
+        {"stage": stage, "metric": name, "value": 100.0, "interval": [97.04, 100.0], "baseline": value, "baseline_name": what}
+        for stage in ("zero-shot", "a-stage-with-a-long-name")
+        for name, (value, what) in names.items()
+    ]
+    last: dict[str, Any] = {"stage": "answers", "metric": "accuracy", "value": 36.66}
+    rows.append({**last, "baseline": 6.2, "baseline_name": "most frequent answer"})
+    lines = printed(lambda reporter: reporter.metrics(rows), width=80, terminal=False).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "",
+        "  zero-shot                              value  (95 %)           baseline",
+        "    text-to-video R@1                    100.0  (97.0 to 100.0)   10.0  chance",
+        "    text-to-video R@1 before re-ranking  100.0  (97.0 to 100.0)",
+        "",
+        "  a-stage-with-a-long-name               value  (95 %)           baseline",
+        "    text-to-video R@1                    100.0  (97.0 to 100.0)   10.0  chance",
+        "    text-to-video R@1 before re-ranking  100.0  (97.0 to 100.0)",
+        "",
+        "  answers        value  baseline",
+        "    QA accuracy   36.7    6.2  most frequent answer",
+    ]
