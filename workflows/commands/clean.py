@@ -16,7 +16,17 @@ from rich.padding import Padding
 
 from cosa.errors import UserError
 from workflows.commands.listing import headline_of
-from workflows.results.cleaning import FRAMES, SUPERSEDED, Choice, Cleaning, Removable, remove, what_to_remove, with_same_paths
+from workflows.results.cleaning import (
+    FRAMES,
+    SUPERSEDED,
+    UNFINISHED,
+    Choice,
+    Cleaning,
+    Removable,
+    remove,
+    what_to_remove,
+    with_same_paths,
+)
 from workflows.results.inventory import Inventory, StoredResult
 from workflows.results.layout import STORAGE_NOTE
 from workflows.results.locks import HeldError
@@ -105,12 +115,10 @@ def age_in_seconds(text: str) -> float:
 
 def _look(storage: Path, choice: Choice) -> Cleaning:
     """List what can be removed now."""
-    known = Inventory.of(storage)
-    folders = [folder.name for folder in storage.glob("[!.]*") if folder.is_dir()]
+    folders = {folder.name for folder in storage.glob("[!.]*") if folder.is_dir()}
     if choice.experiment is not None and choice.experiment not in folders:
-        raise UsageError(
-            f"--experiment {choice.experiment}: no such experiment{did_you_mean(choice.experiment, known.experiments)}"
-        )
+        known = did_you_mean(choice.experiment, Inventory.of(storage).experiments)
+        raise UsageError(f"--experiment {choice.experiment}: no such experiment{known}")
     try:
         with cleaning(storage):
             return what_to_remove(storage, used_by_runs(storage), choice)
@@ -188,8 +196,9 @@ def _described(storage: Path, items: Sequence[Removable]) -> list[Line]:
 
 
 def _note(item: Removable) -> str:
-    """Say when something was written and, of a result, what it reached."""
+    """Say when something was written and, of a result, what it reached, and what is lost with unfinished work."""
     when = time.strftime("%Y-%m-%d", time.localtime(item.written)) if item.written else ""
     manifest = StoredResult.at(item.path).manifest if item.what == SUPERSEDED else None
     figures = headline_of(manifest) if manifest is not None else ""
-    return "  ".join(filter(None, (when, figures)))
+    lost = "a run of its spec would resume it" if item.what == UNFINISHED else ""
+    return "  ".join(filter(None, (when, figures, lost)))

@@ -123,12 +123,13 @@ def test_files_that_mlflow_has_too_are_not_freed(here: Path, capsys: pytest.Capt
     assert (artifacts / "model.bin").read_bytes() == b"weights"
 
 
-def test_what_is_saved_in_a_bucket_goes_too(here: Path, tmp_path: Path) -> None:
+def test_what_is_saved_in_a_bucket_goes_too(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     partial, bucket = STORAGE / "demo/train/new.partial", tmp_path / "bucket" / "run-1"
     partial.mkdir()
     bucket.mkdir(parents=True)
     (partial / "checkpoint_storage.txt").write_text(f"{bucket.as_uri()}\n")
     clean(STORAGE, yes=True)
+    assert "a run of its spec would resume it" in capsys.readouterr().out
     assert not bucket.exists()
     assert bucket.parent.exists()
     assert not partial.exists()
