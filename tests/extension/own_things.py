@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, CaptionMetric
 from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.metric import Metric
+from cosa.evaluation.sample_scores import SampleScores
 from cosa.model_parts import POOLING, VISION
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.objectives.objective import Head, Objective
@@ -136,7 +138,13 @@ class Counting(Task[CountingSettings]):
             predictions.append({"video_id": entry.video_id, "length": found, "right": right})
         errors = [abs(row["length"] - row["right"]) for row in predictions]
         accuracy = 100.0 * sum(error <= settings.tolerance for error in errors) / len(errors)
-        return EvaluationResult({"count_accuracy": accuracy, "count_error": sum(errors) / len(errors)}, predictions)
+        right = np.array([100.0 * (error <= settings.tolerance) for error in errors])
+        own = {"count_accuracy": right, "count_error": np.array(errors)}
+        return EvaluationResult({"count_accuracy": accuracy, "count_error": sum(errors) / len(errors)}, predictions, own)
+
+    def sample_scores(self, result: EvaluationResult) -> SampleScores:
+        clips = [row["video_id"] for row in result.predictions]
+        return SampleScores(clips, clips, {}, result.scores)
 
     def baseline(self, dataset: Any, split: str, baseline_split: str, settings: CountingSettings) -> Baseline:
         return Baseline({"count_accuracy": 0.0}, "never right")

@@ -96,7 +96,10 @@ def test_everything_of_ones_own_is_planned_trained_and_evaluated(here: Path, out
     counted = manifest_of(here, "test-counting")
     assert set(counted["metrics"]) == {"count_accuracy", "count_error"}
     assert counted["section"]["tolerance"] == 3, "evaluation takes over the task's own settings"
+    assert set(counted["details"]["intervals"]) == set(counted["metrics"]), "its own samples have scores"
+    assert {"scores_counting", "gallery_counting"} <= set(counted["outputs"])
     assert set(manifest_of(here, "test-captioning")["metrics"]) == {"first_word"}
+    assert "intervals" not in manifest_of(here, "test-captioning")["details"], "a scorer of corpus values alone has none"
     report = (_result(here, "report") / "report.txt").read_text()
     assert report.startswith("Results\ncount_accuracy ")
     assert report.endswith(f"\n{len(CAPTIONS)} clips, {len(CAPTIONS)} captions\n")
