@@ -91,6 +91,17 @@ def extract_frames(
     return record
 
 
+def encode_frame(picture: np.ndarray, short_side: int | None, jpeg_quality: int) -> tuple[bytes, tuple[int, int]]:
+    """A frame (height, width, 3), uint8 RGB, as the content of a JPEG file, and its (width, height); arguments as above."""
+    image = Image.fromarray(picture)
+    if short_side is not None and min(image.size) > short_side:
+        scale = short_side / min(image.size)
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
+    return buffer.getvalue(), image.size
+
+
 def _write_frames(
     frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
 ) -> tuple[list[str], tuple[int, int], int]:
@@ -102,14 +113,8 @@ def _write_frames(
     content = b""
     for number, picture in enumerate(frames, start=1):
         if picture is not previous:
-            image = Image.fromarray(picture)
-            if short_side is not None and min(image.size) > short_side:
-                scale = short_side / min(image.size)
-                target = (round(image.width * scale), round(image.height * scale))
-                image = image.resize(target, Image.Resampling.BICUBIC)
-            buffer = BytesIO()
-            image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
-            previous, content, size = picture, buffer.getvalue(), image.size
+            content, size = encode_frame(picture, short_side, jpeg_quality)
+            previous = picture
         (folder / frame_name(number)).write_bytes(content)
         digests.append(digest_of_frame(content))
         written += len(content)

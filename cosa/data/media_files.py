@@ -15,6 +15,7 @@ from cosa.message_text import quoted, shown
 from cosa.regular_files import NotRegularError, open_regular
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})  # of files that a person names, in lower case
 
 
 class NoMediaError(DataError):

@@ -1,27 +1,68 @@
-"""Small pictures of clips, for pages that people look at."""
+"""Small pictures of clips, for pages that people look at: nothing is measured on them."""
 
 from io import BytesIO
+from pathlib import Path
 
+import av
+import numpy as np
 from PIL import Image
 
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.media_reader import frames_in, is_picture
 from cosa.data.pictures import read_picture
+from cosa.data.videos import opened_stream
+from cosa.errors import DataError
+from cosa.message_text import shown
 
 QUALITY = 72  # of JPEG
+SIDE = 320  # pixels of the longer side
 
 
-def thumbnail(file: PictureFile, side: int, max_pixels: int = MAX_PIXELS) -> bytes:
+def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
     """A picture as a JPEG whose longer side has at most `side` pixels; a smaller picture keeps its size.
 
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    image = Image.fromarray(read_picture(file.path, max_pixels, file.digest))
+    return _small(read_picture(file.path, max_pixels, file.digest), side)
+
+
+def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:
+    """A JPEG of a picture, of the middle one of a folder of frames, or of a video at about a time.
+
+    A video is not decoded from its beginning, so the time is not exact.
+
+    Raises:
+        DataError: the file is missing, damaged or of another kind.
+    """
+    if path.is_dir():
+        files = frames_in(path)
+        return thumbnail(files[len(files) // 2], side)
+    return thumbnail(PictureFile(path), side) if is_picture(path) else _small(_frame_near(path, seconds), side)
+
+
+def _small(picture: np.ndarray, side: int) -> bytes:
+    image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
+
+
+def _frame_near(path: Path, seconds: float) -> np.ndarray:
+    """The frame of a video at a time, or the nearest that can be had; (height, width, 3) uint8 RGB."""
+    with opened_stream(path) as (container, stream):
+        begin = container.start_time or 0
+        container.seek(begin + int(seconds * av.time_base), backward=True, any_frame=False)
+        found = None
+        for frame in container.decode(stream):
+            found = frame
+            if frame.time is None or frame.time - begin / av.time_base >= seconds:
+                break
+        if found is None:
+            raise DataError(f"{shown(path)}: no frame could be decoded")
+        return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
 
 
 def spread(files: list[PictureFile], count: int) -> list[PictureFile]:

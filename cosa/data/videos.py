@@ -4,7 +4,7 @@ PyAV reads every file in order, by one thread. It reports what a decoder conceal
 inexact for some containers, so nothing is skipped.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -104,10 +104,11 @@ def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
     return OpenedVideo(path, info, timeline, limits)
 
 
-def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.ndarray]:
-    """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
+def sample_count(clip: OpenedVideo, frames_per_second: float) -> int:
+    """How many frames `sample_video` takes of a clip.
 
-    Reading continues to the end after the last one, so that damage behind it is found as well.
+    Raises:
+        DataError: more than the limit.
     """
     count = max(1, round(clip.info.duration * frames_per_second))
     if count > clip.limits.frames:
@@ -115,7 +116,22 @@ def sample_video(clip: OpenedVideo, frames_per_second: float) -> Iterator[np.nda
             f"{shown(clip.path)}: {count} frames would be taken of {clip.info.duration:.0f} s, more than the "
             f"{clip.limits.frames} that max_frames allows; raise that, or lower fps"
         )
-    wanted = ((np.arange(count) + 0.5) / frames_per_second).tolist()
+    return count
+
+
+def sample_video(clip: OpenedVideo, frames_per_second: float, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
+
+    Reading continues to the end after the last one, so that damage behind it is found as well.
+
+    Args:
+        clip: a video whose packets are known.
+        frames_per_second: as in `read_video`.
+        places: which of the frames are wanted, in ascending order, each k from 0 to `sample_count` - 1; None wants all.
+    """
+    chosen = range(sample_count(clip, frames_per_second)) if places is None else places
+    wanted = ((np.asarray(chosen) + 0.5) / frames_per_second).tolist()
+    count = len(wanted)
     hint = "" if clip.info.width else f"; its frames may have more than the {clip.limits.pixels} pixels of max_pixels"
     with _media_errors(clip.path, _DAMAGED, hint):
         done, since = 0, 0.0
@@ -146,6 +162,17 @@ def _same_shape(clip: OpenedVideo, picture: np.ndarray, shape: tuple[int, ...] |
     if shape is not None and picture.shape != shape:
         raise DataError(f"{shown(clip.path)}: the picture size changes from {shape[:2]} to {picture.shape[:2]} on the way")
     return picture.shape
+
+
+@contextmanager
+def opened_stream(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tuple[Any, Any]]:
+    """A container of PyAV and its video stream, for who wants no exact times.
+
+    Raises:
+        DataError: as `probe_video`, also for what is done with them inside.
+    """
+    with _media_errors(path, _NO_VIDEO), _open(path, limits) as container:
+        yield container, _video_stream(container, path, limits)
 
 
 def _open(path: Path, limits: MediaLimits) -> Any:

@@ -1,0 +1,165 @@
+"""Reads whatever shows something as the frames that a model sees: videos, pictures, folders of frames, and arrays.
+
+A video's frames are those that an extract stage would have stored: taken at the same times, and encoded as JPEG once, so that
+a model sees the same bytes as in its evaluation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cosa.data.extraction import encode_frame
+from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.frames import load_frames
+from cosa.data.media_files import PICTURE_SUFFIXES, PictureFile, open_media
+from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
+from cosa.data.sampling import sample_frame_indices
+from cosa.data.transforms import FrameTransform
+from cosa.data.videos import OpenedVideo, open_video, sample_count, sample_video
+from cosa.errors import DataError
+from cosa.message_text import shown
+
+
+@dataclass(frozen=True)
+class PartOfVideo:
+    """A part of a video. start, end: in seconds; None is the video's own."""
+
+    path: str | Path
+    start: float | None = None
+    end: float | None = None
+
+
+Media = str | Path | np.ndarray | Tensor | PartOfVideo
+ONE_MEDIUM = (str, Path, np.ndarray, Tensor, PartOfVideo)  # Anything else is several.
+
+_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+_EXPECTED = "a video, a picture or a folder of frames"
+_NUMBERS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True)
+class MediaReader:
+    """Reads frames in evaluation: the middle one of each of `frames` segments of equal length.
+
+    frames: of a video; a picture has one. transform: brings them to the model's size. extraction: when frames are taken of a
+    video. limits: how large it may be.
+    """
+
+    frames: int
+    transform: FrameTransform
+    extraction: ExtractionSettings
+    limits: MediaLimits = DEFAULT_LIMITS
+
+    def read(self, media: Media) -> Tensor:
+        """Frames as the model sees them, (frames, 3, resolution, resolution), uint8.
+
+        media: path of a video, a picture or a folder of frames; a part of a video; or an array (frames, height, width, 3) or
+        (height, width, 3) of a picture, uint8 RGB.
+
+        Raises:
+            DataError: it is missing, damaged, too large, or of another kind.
+        """
+        if isinstance(media, np.ndarray | Tensor):
+            return self.transform(self._picked(_checked(torch.as_tensor(media))))
+        if isinstance(media, PartOfVideo):
+            video = open_video(Path(media.path), self.limits)
+            end = video.info.duration if media.end is None else media.end
+            return self.read_parts(video, [(media.start or 0.0, end)])[0]
+        path = Path(media)
+        if path.is_dir():
+            files = frames_in(path)
+            chosen = [files[place] for place in sample_frame_indices(len(files), self.frames)]
+            return self.transform(load_frames(chosen, self.limits.pixels))
+        if is_picture(path):
+            return self.transform(load_frames([PictureFile(path)], self.limits.pixels))
+        return self.read_parts(open_video(path, self.limits), [None])[0]
+
+    def read_parts(self, video: OpenedVideo, parts: Sequence[tuple[float, float] | None]) -> list[Tensor]:
+        """Frames of parts of a video, each as of `read`; the video is decoded once.
+
+        parts: (start, end) in seconds; None is all of it.
+        """
+        fps = self.extraction.fps
+        count = sample_count(video, fps)
+        places = [[first + k for k in sample_frame_indices(end - first, self.frames)] for first, end in
+                  (_span(part, fps, count) for part in parts)]  # fmt: skip
+        wanted = sorted({place for part in places for place in part})
+        decoded = {
+            place: self._as_stored(picture) for place, picture in zip(wanted, sample_video(video, fps, wanted), strict=True)
+        }
+        return [self.transform(torch.stack([decoded[place] for place in part])) for part in places]
+
+    def _picked(self, frames: Tensor) -> Tensor:
+        """(frames, height, width, 3) to the chosen ones (frames, 3, height, width); a picture stays one."""
+        if len(frames) > 1:
+            frames = frames[sample_frame_indices(len(frames), self.frames)]
+        return frames.permute(0, 3, 1, 2)
+
+    def _as_stored(self, picture: np.ndarray) -> Tensor:
+        """(height, width, 3) to (3, height, width): what is read again of a frame that extraction stored."""
+        content, _ = encode_frame(picture, self.extraction.short_side, self.extraction.jpeg_quality)
+        with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+            return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _span(part: tuple[float, float] | None, fps: float, count: int) -> tuple[int, int]:
+    """The frames from the first to before the last of a part of a video: those whose time lies in it, one at least."""
+    if part is None:
+        return 0, count
+    first, end = (int(np.ceil(second * fps - 0.5)) for second in part)
+    first = min(max(first, 0), count - 1)
+    return first, min(max(end, first + 1), count)
+
+
+def _checked(frames: Tensor) -> Tensor:
+    """An array of a picture or of frames as (frames, height, width, 3).
+
+    Raises:
+        DataError: another shape or type.
+    """
+    shape = tuple(frames.shape)
+    if frames.ndim == 3:
+        frames = frames[None]
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or 0 in shape:
+        kind = str(frames.dtype).removeprefix("torch.")
+        raise DataError(
+            f"an array of shape {shape} and type {kind}; expected (frames, height, width, 3) or (height, width, 3), uint8, RGB"
+        )
+    return frames
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file holds a single picture, by its first bytes. A GIF is a video.
+
+    Raises:
+        DataError: it is missing or not a file.
+    """
+    with open_media(path, _EXPECTED) as file:
+        start = file.read(16)
+    return start.startswith(_PICTURE_STARTS) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
+
+
+def frames_in(folder: Path) -> list[PictureFile]:
+    """The pictures of a folder in the order of the numbers in their names.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    if not found:
+        raise DataError(f"{shown(folder)} holds no pictures; expected frames such as frame_0001.jpg")
+    return [PictureFile(path) for path in sorted(found, key=lambda path: _natural(path.name))]
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which frame_10 stands behind frame_9."""
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in _NUMBERS.split(name)]
