@@ -4,7 +4,7 @@ Finished positions never change, so a KV cache holds their keys and values: what
 the newest token and the [MASK]. Keys and values of the video are shared by all beams.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.draws import Draws
 from cosa.encoders.encoder_input import EncoderInput
 from cosa.encoders.kv_cache import KeysValues, KVCache, VideoMemory
-from cosa.model import COSA
+from cosa.model import COSA, VideoFeatures
 from cosa.ops import packed_weights
 
 
@@ -112,6 +112,49 @@ def generate(
         return beam_search(
             model, Decoder(model, memory, prompt, max_tokens, group=beam_size), max_tokens, beam_size, length_penalty, before
         )
+
+
+@torch.no_grad()
+def generate_captions(
+    model: COSA, features: VideoFeatures, *, max_tokens: int, beam_size: int, length_penalty: float
+) -> list[str]:
+    """A caption of every video; arguments as of `generate`."""
+    rows = generate(
+        model, model.video_memory(features), max_tokens=max_tokens, beam_size=beam_size, length_penalty=length_penalty
+    )
+    return [model.tokenizer.decode(ids) for ids in rows]
+
+
+@torch.no_grad()
+def generate_answers(
+    model: COSA,
+    features: VideoFeatures,
+    questions: Sequence[tuple[int, str]],
+    *,
+    max_question_tokens: int,
+    max_tokens: int,
+    batch_size: int,
+) -> list[str]:
+    """Answer questions greedily.
+
+    Args:
+        model: the model, in evaluation mode.
+        features: of the videos.
+        questions: each with the row of its video.
+        max_question_tokens: longest question, tokens.
+        max_tokens: longest answer, tokens.
+        batch_size: questions answered at once.
+    """
+    memory = model.video_memory(features)
+    device = features.projected.device
+    answers: list[str] = []
+    for begin in range(0, len(questions), batch_size):
+        part = questions[begin : begin + batch_size]
+        rows = memory.select(torch.tensor([row for row, _ in part], device=device))
+        ids = model.tokenizer.batch([question for _, question in part], max_question_tokens).to(device)
+        prompt = question_prompt(model, rows, ids, max_question_tokens)
+        answers.extend(model.tokenizer.decode(text) for text in generate(model, rows, max_tokens=max_tokens, prompt=prompt))
+    return answers
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from cosa.evaluation.answer_metrics import answers_right, vqa_scores
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.question_types import type_of
-from cosa.generation import generate, question_prompt
+from cosa.generation import generate_answers
 from cosa.model import COSA
 from cosa.ops import packed_weights
 
@@ -53,15 +53,16 @@ def evaluate_question_answering(
     answers: dict[int, str] = {}
     with packed_weights(model.multimodal):
         for chunk, features in encode_batches(model, mine, clips, batch_size, device):
-            memory = model.video_memory(features)
             pairs = [(row, index) for row, video_id in enumerate(chunk) for index in of_video[video_id]]
-            for begin in range(0, len(pairs), batch_size):
-                part = pairs[begin : begin + batch_size]
-                rows = memory.select(torch.tensor([row for row, _ in part], device=device))
-                ids = model.tokenizer.batch([questions[i].question for _, i in part], max_question_tokens).to(device)
-                prompt = question_prompt(model, rows, ids, max_question_tokens)
-                texts = generate(model, rows, max_tokens=max_answer_tokens, prompt=prompt)
-                answers.update({i: model.tokenizer.decode(text) for (_, i), text in zip(part, texts, strict=True)})
+            texts = generate_answers(
+                model,
+                features,
+                [(row, questions[index].question) for row, index in pairs],
+                max_question_tokens=max_question_tokens,
+                max_tokens=max_answer_tokens,
+                batch_size=batch_size,
+            )
+            answers.update({index: text for (_, index), text in zip(pairs, texts, strict=True)})
     merged = {index: text for part in gather_objects(answers) for index, text in part.items()}
     ordered = [merged[index] for index in range(len(questions))]
     predictions = [

@@ -9,7 +9,7 @@ from cosa.distributed import gather_objects, rank, world_size
 from cosa.evaluation.caption_metrics import caption_scores, check_metrics, started_scorers
 from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
-from cosa.generation import generate
+from cosa.generation import generate_captions
 from cosa.model import COSA
 from cosa.ops import packed_weights
 
@@ -50,15 +50,10 @@ def evaluate_captioning(
     with started_scorers(metrics if scored else ()) as scorers:
         with packed_weights(model.multimodal):
             for chunk, features in encode_batches(model, mine, clips, batch_size, device):
-                memory = model.video_memory(features)
-                texts = generate(
-                    model,
-                    memory,
-                    max_tokens=max_tokens,
-                    beam_size=beam_size,
-                    length_penalty=length_penalty,
+                texts = generate_captions(
+                    model, features, max_tokens=max_tokens, beam_size=beam_size, length_penalty=length_penalty
                 )
-                captions.update({video_id: model.tokenizer.decode(ids) for video_id, ids in zip(chunk, texts, strict=True)})
+                captions.update(zip(chunk, texts, strict=True))
         merged = {video_id: text for part in gather_objects(captions) for video_id, text in part.items()}
         scores = caption_scores(merged, references, metrics, scorers) if scored else None
     predictions = [

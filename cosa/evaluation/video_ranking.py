@@ -123,7 +123,7 @@ def score_retrieval(
     model.eval()
     mine = share_of_worker(len(video_ids), rank(), world_size())
     ids = model.tokenizer.batch(texts, max_text_tokens)
-    text_vectors = _text_vectors(model, ids, batch_size, device)
+    text_vectors = encode_texts(model, ids, batch_size, device)
     with FeatureStore(len(mine)) as store:
         vectors = [torch.empty(0, text_vectors.shape[1])]  # a worker may have no videos
         for _, features in encode_batches(model, [video_ids[i] for i in mine], clips, batch_size, device):
@@ -158,7 +158,7 @@ def _lengths(ids: Tensor, pad_id: int) -> np.ndarray:
     return ((ids != pad_id) * places).amax(1).numpy()
 
 
-def _text_vectors(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
+def encode_texts(model: COSA, ids: Tensor, batch_size: int, device: torch.device) -> Tensor:
     """(texts, contrastive_dim) on the CPU; every worker encodes its share of the texts, those of like length together."""
     share = share_of_worker(len(ids), rank(), world_size())
     lengths = _lengths(ids, model.tokenizer.pad_id)[share]
