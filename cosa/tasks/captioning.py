@@ -67,6 +67,9 @@ class Captioning(Task[CaptioningSettings]):
     training_settings = CaptioningTraining
     evaluation_settings = CaptioningEvaluation
     switches = ("self_critical", "caption_server")
+    example_call = 'model.caption("clip.mp4")'
+    example_command = "cosa caption clip.mp4"
+    pipeline = "video-text-to-text"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]  # as the table has them now

@@ -58,6 +58,9 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
     settings = QuestionAnsweringSettings
     evaluation_settings = QuestionAnsweringEvaluation
     switches = ("soft_accuracy", "submission", "accuracy_by_type")
+    example_call = 'model.answer("clip.mp4", "what is shown?")'
+    example_command = 'cosa ask clip.mp4 "what is shown?"'
+    pipeline = "video-text-to-text"
 
     def objectives(self, settings: QuestionAnsweringSettings) -> tuple[str, ...]:
         """Masked-language modelling of answers."""

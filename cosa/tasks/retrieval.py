@@ -58,6 +58,9 @@ class Retrieval(Task[RetrievalSettings]):
     metrics = (TEXT_TO_VIDEO[0], CONTRASTIVE[0], TEXT_TO_VIDEO[1], CONTRASTIVE[1], *TEXT_TO_VIDEO[2:], *VIDEO_TO_TEXT)
     main_metric = "text_to_video_r1"
     settings = RetrievalSettings
+    example_call = 'model.match(["a man sings"], ["clip.mp4"])'
+    example_command = "cosa index CLIPS --out clips.index"
+    pipeline = "video-to-text"
 
     def objectives(self, settings: RetrievalSettings) -> tuple[str, ...]:
         """Contrastive and matching."""

@@ -66,7 +66,8 @@ class Task(ABC, Generic[SettingsT]):
     name: in specs. annotations: the kind of annotation file that holds its texts. metrics: all that evaluation can give.
     main_metric: the one that selects checkpoints and trials. settings: fields of its own that finetuning and evaluation have;
     training_settings and evaluation_settings: those that only one of them has. switches: of all these, what is a mistake in a
-    stage without this task.
+    stage without this task. example_call, example_command, pipeline: for model cards, how its models are used in Python and in
+    a shell, and what a hub calls such models.
     """
 
     name: ClassVar[str]
@@ -77,6 +78,9 @@ class Task(ABC, Generic[SettingsT]):
     training_settings: ClassVar[type[Section]] = Section
     evaluation_settings: ClassVar[type[Section]] = Section
     switches: ClassVar[tuple[str, ...]] = ()
+    example_call: ClassVar[str] = ""
+    example_command: ClassVar[str] = ""
+    pipeline: ClassVar[str | None] = None
 
     # -- training ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,62 @@
+"""Fetches checkpoints from the Hugging Face hub, and puts them there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cosa.checkpoints.locate import NATIVE_CONFIG, NATIVE_VOCABULARY, NATIVE_WEIGHTS, locate
+from cosa.checkpoints.settings import SETTINGS
+from cosa.errors import UserError
+
+FILES = (NATIVE_WEIGHTS, NATIVE_CONFIG, NATIVE_VOCABULARY, SETTINGS, "README.md")
+
+
+def download(name: str) -> Path:
+    """Fetch `OWNER/NAME` or `OWNER/NAME@REVISION`, and return its folder in the hub's cache.
+
+    Raises:
+        UserError: the hub cannot be reached, has no such model, or it is no checkpoint of ours.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = Path(
+            snapshot_download(
+                repository, revision=revision or None, allow_patterns=list(FILES), endpoint=_place(),
+                cache_dir=os.environ.get("HF_HUB_CACHE"),
+            )
+        )  # fmt: skip
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"hf:{name} cannot be fetched from {_place()}: {_reason(error)}") from error
+    if locate(folder) is None:
+        raise UserError(f"hf:{name} is no checkpoint of this program; expected {NATIVE_WEIGHTS} and {NATIVE_CONFIG} in it")
+    return folder
+
+
+def upload(folder: Path, name: str, *, private: bool = True) -> str:
+    """Put an exported folder on the hub as `OWNER/NAME`, and return its address.
+
+    Raises:
+        UserError: the hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi(endpoint=_place())
+    try:
+        made = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="Upload a COSA checkpoint")
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise UserError(f"{name} cannot be put on {_place()}: {_reason(error)}; log in with `hf auth login`") from error
+    return f"{_place()}/{made.repo_id}"
+
+
+def _place() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+
+
+def _reason(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
