@@ -1,0 +1,58 @@
+"""The videos and pictures below a folder, and how a file is known again without reading it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import xxhash
+
+from cosa.data.media_files import PICTURE_SUFFIXES, open_media
+from cosa.data.video_index import VIDEO_SUFFIXES
+from cosa.errors import DataError
+from cosa.message_text import shown
+
+HEAD_BYTES = 2**16
+_SUFFIXES = frozenset({*VIDEO_SUFFIXES, *PICTURE_SUFFIXES})
+
+
+class FileState(NamedTuple):
+    """A file as it is now. bytes: its size. modified: nanoseconds since the epoch. head: digest of its beginning."""
+
+    bytes: int
+    modified: int
+    head: str
+
+
+def media_below(root: Path) -> Iterator[str]:
+    """Yield the paths of videos and pictures below a folder, relative to it, in order; hidden ones are left out.
+
+    Raises:
+        DataError: the folder does not exist, or cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{shown(error.filename or root)} cannot be read ({error.strerror}); expected a folder of media")
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
+                yield os.path.relpath(Path(folder, name), root)
+
+
+def state_of(root: Path, path: str) -> FileState:
+    """The state of a file below a folder.
+
+    Raises:
+        DataError: it cannot be read, or is a link to a place outside of the folder.
+    """
+    file = root / path
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{shown(file)} is a link to {shown(file.resolve())}, outside the folder; index that folder, too")
+    with open_media(file, "a video or a picture") as opened:
+        found = os.fstat(opened.fileno())
+        head = xxhash.xxh3_64_hexdigest(opened.read(HEAD_BYTES))
+    return FileState(found.st_size, found.st_mtime_ns, head)

@@ -1,0 +1,197 @@
+"""Makes search indexes, and brings them up to date: only files that are new or were changed are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from xxhash import xxh3_128_hexdigest
+
+from cosa.checkpoints.locate import locate
+from cosa.checksums import digest_of
+from cosa.errors import DataError, UserError
+from cosa.inference.index_file import COLUMNS, IndexHeader
+from cosa.inference.indexed_files import FileState, media_below, state_of
+from cosa.inference.search_index import SearchIndex
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cosa.data.media_reader import MediaReader
+    from cosa.inference.predictor import Predictor
+    from cosa.inference.segments import Part, Segmentation
+    from cosa.inference.settings import InferenceSettings
+
+FILES_AHEAD = 4  # A long video has many parts, whose frames wait in memory.
+FailedFile = tuple[int, int, str, str]  # size, time, head, and what was wrong
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between an index and the folder now. unread: files to be read, by path. kept: places of the rows that stay.
+    removed: how many files are gone. failed: files that cannot be read and have not changed since that was found."""
+
+    unread: Mapping[str, FileState]
+    kept: NDArray[np.int64]
+    removed: int
+    failed: Mapping[str, FailedFile]
+
+
+def changes_of(index: SearchIndex) -> Changes:
+    """Compare an index with the files below its root: by size, time of change and beginning.
+
+    Raises:
+        DataError: the folder is gone or cannot be read.
+    """
+    known: dict[str, FileState] = {}
+    columns = (index.rows.column(name).to_pylist() for name in ("path", "bytes", "modified", "head"))
+    for path, *found in zip(*columns, strict=True):
+        known.setdefault(path, FileState(*found))
+    unread: dict[str, FileState] = {}
+    same: set[str] = set()
+    failed: dict[str, FailedFile] = {}
+    present = 0
+    for path in media_below(index.root):
+        present += path in known
+        try:
+            state = state_of(index.root, path)
+        except DataError as error:
+            failed[path] = (0, 0, "", str(error))
+            continue
+        before = index.header.failed.get(path)
+        if known.get(path) == state:
+            same.add(path)
+        elif before is not None and FileState(*before[:3]) == state:
+            failed[path] = before
+        else:
+            unread[path] = state
+    mask = pc.is_in(index.rows.column("path"), pa.array(sorted(same), type=pa.string()))
+    kept = np.flatnonzero(mask.to_numpy(zero_copy_only=False)) if len(index) else np.empty(0, dtype=np.int64)
+    return Changes(unread, kept, len(known) - present, failed)
+
+
+@dataclass
+class Indexing:
+    """Reads the files that an index lacks. What is done stays done, whenever it ends.
+
+    index: to be brought up to date. changes: of it. segmentation: how long videos are cut. on_error: is told of each file that
+    cannot be read.
+    """
+
+    index: SearchIndex
+    changes: Changes
+    segmentation: Segmentation
+    on_error: Callable[[str, DataError], None]
+    _vectors: dict[str, list[tuple[Part | None, NDArray[np.float32]]]] = field(default_factory=dict)
+    _waiting: dict[str, int] = field(default_factory=dict)  # parts of a file that have no vector yet
+    _failed: dict[str, FailedFile] = field(default_factory=dict)
+
+    def run(self, predictor: Predictor) -> Iterator[int]:
+        """Read and encode files; yield how many more are done."""
+        from cosa.inference.reading import batches
+
+        frames = self._frames(predictor.reader())
+        for batch in batches(frames, predictor.settings.eval_batch_size, key=lambda one: len(one[2])):
+            vectors = predictor.vectors_of(predictor.encode([shown for _, _, shown in batch]))
+            for (path, part, _), vector in zip(batch, vectors, strict=True):
+                self._vectors.setdefault(path, []).append((part, vector))
+                self._waiting[path] -= 1
+            yield sum(self._waiting[path] == 0 for path in {path for path, _, _ in batch})
+
+    def _frames(self, reader: MediaReader) -> Iterator[tuple[str, Part | None, Tensor]]:
+        """Yield path, part and frames (frames, 3, resolution, resolution) of all parts of all files."""
+        from cosa.inference.reading import read_ahead
+
+        def failed(path: str, error: DataError) -> None:
+            self._failed[path] = (*self.changes.unread[path], str(error))
+            self.on_error(path, error)
+
+        paths = list(self.changes.unread)
+        for place, parts in read_ahead(paths, lambda path: self._read(reader, path), failed, ahead=FILES_AHEAD):
+            self._waiting[paths[place]] = len(parts)
+            for part, shown in parts:
+                yield paths[place], part, shown
+
+    def _read(self, reader: MediaReader, path: str) -> list[tuple[Part | None, Tensor]]:
+        """Frames of the parts of a file; of a picture, or a short video, there is one."""
+        from cosa.data.media_reader import is_picture
+        from cosa.data.videos import open_video
+
+        file = self.index.root / path
+        if is_picture(file):
+            return [(None, reader.read(file))]
+        video = open_video(file, reader.limits)
+        parts = self.segmentation.parts(video, reader.extraction.fps)
+        return list(zip(parts, reader.read_parts(video, parts), strict=True))
+
+    def result(self) -> SearchIndex:
+        """The index with what is done so far, without files that are gone."""
+        done = {path: parts for path, parts in self._vectors.items() if self._waiting[path] == 0}
+        fresh = [
+            {"path": path, "start": part and part[0], "end": part and part[1], **self.changes.unread[path]._asdict()}
+            for path, parts in done.items()
+            for part, _ in parts
+        ]
+        vectors = [vector for parts in done.values() for _, vector in parts]
+        return updated(self.index, self.changes, self._failed, fresh, vectors)
+
+
+def updated(
+    index: SearchIndex,
+    changes: Changes,
+    failed: Mapping[str, FailedFile] | None = None,
+    fresh: Sequence[Mapping[str, Any]] = (),
+    vectors: Sequence[NDArray[np.float32]] = (),
+) -> SearchIndex:
+    """An index without what is gone, and with new rows and their vectors, by path and start; itself, if nothing differs.
+
+    failed: files that could not be read this time, besides those that could not before.
+    """
+    header = replace(index.header, failed={**changes.failed, **(failed or {})})
+    if not fresh and len(changes.kept) == len(index) and header == index.header:
+        return index
+    rows = pa.concat_tables([index.rows.take(pa.array(changes.kept)), pa.Table.from_pylist(list(fresh), COLUMNS)])
+    stacked = [index.vectors[changes.kept]] if len(changes.kept) else []
+    stacked += [np.stack(vectors)] if vectors else []
+    order = pc.sort_indices(rows, sort_keys=[("path", "ascending"), ("start", "ascending")])
+    joined = np.concatenate(stacked) if stacked else np.empty((0, 0), dtype=np.float32)
+    return SearchIndex(header, rows.take(order), joined[order.to_numpy()])
+
+
+def header_of(checkpoint: Path, settings: InferenceSettings, root: Path, segmentation: Segmentation) -> IndexHeader:
+    """What an index of a folder is of, that the model of a checkpoint makes with some settings; it is not loaded for this."""
+    frames = {"frames": settings.frames_in_evaluation, "extraction": settings.extraction.model_dump()}
+    seen = {name: getattr(settings, name) for name in ("resolution", "transforms", "behaviour")}
+    known = {**frames, **seen, "segmentation": segmentation.model_dump()}
+    return IndexHeader(str(root.resolve()), str(checkpoint.absolute()), weights_of(checkpoint), known)
+
+
+def weights_of(checkpoint: Path) -> str:
+    """A digest of everything that decides which model a checkpoint holds. 1 GB takes half a second."""
+    found = locate(checkpoint)
+    assert found is not None, checkpoint
+    return xxh3_128_hexdigest("-".join(map(digest_of, found.parts)).encode())
+
+
+def check_same(index: SearchIndex, header: IndexHeader, path: Path) -> None:
+    """Raise UserError unless an index is of what a header says: vectors of two models cannot be compared."""
+    if index.header.weights != header.weights:
+        raise UserError(
+            f"{path} has vectors of another checkpoint, {index.header.checkpoint}; give --rebuild to make it again, or another "
+            "--out"
+        )
+    if index.header.root != header.root:
+        raise UserError(f"{path} is of the files in {index.header.root}; give another --out, or --rebuild to make it again")
+    differing = [name for name, value in header.settings.items() if index.header.settings.get(name) != value]
+    if differing:
+        before, now = index.header.settings.get(differing[0]), header.settings[differing[0]]
+        raise UserError(
+            f"{path} was made with {differing[0]} {before}, and this is {now}; give --rebuild to make it again, or another "
+            "--out"
+        )

@@ -1,0 +1,130 @@
+"""Searches videos and pictures by what they show: every file, or part of a long video, is a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cosa.errors import UserError
+from cosa.evaluation.scores import best_columns
+from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
+
+if TYPE_CHECKING:
+    from cosa.inference.predictor import Predictor
+
+
+class Hit(NamedTuple):
+    """Something found. score: similarity, -1 to 1; re-ranked, the probability that it matches. path: of the file. start, end:
+    of the part of a video, in seconds; None if it is the file as a whole. row: in the index."""
+
+    score: float
+    path: Path
+    start: float | None
+    end: float | None
+    row: int
+
+
+class SearchIndex:
+    """Vectors of files below a folder.
+
+    header: what it is of. rows: (rows) of `COLUMNS`, by path and start. vectors: (rows, dim), unit length.
+    """
+
+    def __init__(self, header: IndexHeader, rows: pa.Table, vectors: NDArray[np.float32]):
+        self.header, self.rows, self.vectors = header, rows, vectors
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @classmethod
+    def empty(cls, header: IndexHeader) -> SearchIndex:
+        """An index without files."""
+        return cls(header, COLUMNS.empty_table(), np.empty((0, 0), dtype=np.float32))
+
+    @classmethod
+    def open(cls, path: str | Path) -> SearchIndex:
+        """Read an index.
+
+        Raises:
+            UserError: it is missing, damaged, or no index.
+        """
+        return cls(*read_index(Path(path)))
+
+    def save(self, path: str | Path) -> None:
+        """Write it over an older one, in full or not at all; errors as of `write_index`."""
+        write_index(Path(path), self.header, self.rows, self.vectors)
+
+    @property
+    def root(self) -> Path:
+        """The folder that its files are in."""
+        return Path(self.header.root)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How a model has to be loaded so that its vectors can be compared with these: arguments of `cosa.load`."""
+        same = {name: self.header.settings[name] for name in ("resolution", "transforms", "behaviour", "extraction")}
+        return {**same, "eval_frames": self.header.settings["frames"]}
+
+    def check_model(self, predictor: Predictor) -> None:
+        """Raise UserError unless a model has the weights that made the vectors: those of two models cannot be compared."""
+        from cosa.inference.indexing import weights_of
+
+        if predictor.checkpoint is None or weights_of(predictor.checkpoint) != self.header.weights:
+            raise UserError(
+                f"the index has vectors of {self.header.checkpoint}, and {predictor.checkpoint or 'the model'} has other "
+                "weights; index again"
+            )
+
+    @property
+    def files(self) -> int:
+        """How many files it has."""
+        return len(self.rows.column("path").unique())
+
+    def search(self, queries: NDArray[np.float32], top: int = 10, *, once_per_file: bool = False) -> list[list[Hit]]:
+        """The nearest vectors, the best first, by an exact matrix product; equal ones by path and start.
+
+        Args:
+            queries: (queries, dim) of unit length, of texts or media.
+            top: how many, at most.
+            once_per_file: only the best part of each file.
+        """
+        found: list[list[Hit]] = []
+        if not len(self):
+            return [[] for _ in np.atleast_2d(queries)]
+        for scores in np.atleast_2d(queries) @ self.vectors.T:
+            wanted = top
+            hits = self._hits(scores, wanted)
+            while once_per_file and len(files := {hit.path: hit for hit in reversed(hits)}) < top and len(hits) < len(self):
+                wanted *= 4
+                hits = self._hits(scores, wanted)
+            if once_per_file:
+                files = {hit.path: hit for hit in reversed(hits)}
+                hits = sorted(files.values(), key=lambda hit: (-hit.score, hit.row))
+            found.append(hits[:top])
+        return found
+
+    def rerank(self, predictor: Predictor, text: str, hits: Sequence[Hit]) -> list[Hit]:
+        """The same hits, by the probability that the text belongs to them: the model reads their files again.
+
+        Raises:
+            DataError: a file is gone or cannot be read any more.
+        """
+        from cosa.data.media_reader import PartOfVideo
+
+        media = [hit.path if hit.start is None else PartOfVideo(hit.path, hit.start, hit.end) for hit in hits]
+        scores = predictor.match(text, media)
+        again = [hit._replace(score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+        return sorted(again, key=lambda hit: (-hit.score, hit.row))
+
+    def _hits(self, scores: NDArray[np.float32], top: int) -> list[Hit]:
+        rows = best_columns(scores[None], top)[0]
+        taken = self.rows.take(pa.array(rows, type=pa.int64())).to_pylist()
+        return [
+            Hit(float(scores[row]), self.root / one["path"], one["start"], one["end"], int(row))
+            for row, one in zip(rows, taken, strict=True)
+        ]

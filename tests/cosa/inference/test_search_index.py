@@ -1,0 +1,219 @@
+"""Indexes: what is read, kept, found, and refused."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cosa
+from cosa.data.media_reader import PartOfVideo
+from cosa.errors import DataError, UserError
+from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
+from cosa.inference.indexing import Changes, Indexing, changes_of, check_same, header_of, updated
+from cosa.inference.predictor import Predictor
+from cosa.inference.search_index import SearchIndex
+from cosa.inference.segments import Segmentation
+from tests.cosa.data.drawn_videos import make_video
+from tests.cosa.inference.models import saved, videos
+
+HEADER = IndexHeader("/media", "/checkpoint", "0", {})
+CUT = Segmentation(window=1.0, whole_up_to=2.5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return cosa.load(saved(tmp_path_factory.mktemp("checkpoint")), device="cpu")
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    videos(tmp_path / "media", 3)
+    (tmp_path / "media" / "deep").mkdir()
+    make_video(tmp_path / "media" / "deep" / "long.mp4", frames=40, noise=True)
+    return tmp_path / "media"
+
+
+def indexed(model: Predictor, root: Path, before: SearchIndex | None = None) -> tuple[SearchIndex, Changes, list[str]]:
+    assert model.checkpoint is not None
+    index = before or SearchIndex.empty(header_of(model.checkpoint, model.settings, root, CUT))
+    changes = changes_of(index)
+    told: list[str] = []
+    indexing = Indexing(index, changes, CUT, lambda path, error: told.append(path))
+    for _ in indexing.run(model):
+        pass
+    return indexing.result(), changes, told
+
+
+def of_vectors(vectors: np.ndarray, paths: list[str] | None = None) -> SearchIndex:
+    names = paths or [f"{n:03d}.mp4" for n in range(len(vectors))]
+    rows = [{"path": name, "start": None, "end": None, "bytes": 1, "modified": 1, "head": ""} for name in names]
+    return SearchIndex(HEADER, pa.Table.from_pylist(rows, COLUMNS), vectors.astype(np.float32))
+
+
+def test_vectors_are_those_of_the_files_and_parts(model: Predictor, media: Path) -> None:
+    index, _, _ = indexed(model, media)
+    assert index.files == 4
+    rows = index.rows.to_pylist()
+    assert [(row["path"], row["start"], row["end"]) for row in rows] == [
+        ("deep/long.mp4", 0, 1), ("deep/long.mp4", 1, 2), ("deep/long.mp4", 2, 3), ("deep/long.mp4", 3, 4),
+        ("v0.mp4", None, None), ("v1.mp4", None, None), ("v2.mp4", None, None),
+    ]  # fmt: skip
+    parts = [PartOfVideo(media / "deep/long.mp4", n, n + 1) for n in range(4)]
+    expected = model.embed_video([*parts, *(media / f"v{n}.mp4" for n in range(3))])
+    np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
+
+
+def test_only_what_changed_is_read_again(model: Predictor, media: Path) -> None:
+    index, _, _ = indexed(model, media)
+    again, changes, _ = indexed(model, media, index)
+    assert again is index
+    assert not changes.unread
+    make_video(media / "v1.mp4", frames=20)
+    make_video(media / "new.mp4", frames=9)
+    (media / "v2.mp4").unlink()
+    os.utime(media / "v0.mp4")
+    third, changes, _ = indexed(model, media, index)
+    assert set(changes.unread) == {"v0.mp4", "v1.mp4", "new.mp4"}
+    assert changes.removed == 1
+    fresh, _, _ = indexed(model, media)
+    assert third.rows.drop(["modified"]).equals(fresh.rows.drop(["modified"]))
+    np.testing.assert_allclose(third.vectors, fresh.vectors, atol=1e-6)
+
+
+def test_files_that_cannot_be_read_are_named_each_time_and_read_once(model: Predictor, media: Path) -> None:
+    (media / "bad.mp4").write_text("no video")
+    index, _, told = indexed(model, media)
+    assert told == ["bad.mp4"]
+    again, changes, told = indexed(model, media, index)
+    assert again is index
+    assert told == []
+    assert changes.failed["bad.mp4"][-1].endswith(
+        "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
+    )
+    shutil.copy(media / "v0.mp4", media / "bad.mp4")
+    mended, _, _ = indexed(model, media, index)
+    assert not mended.header.failed
+    assert mended.files == 5
+
+
+def test_links_do_not_lead_out_of_the_folder(model: Predictor, media: Path, tmp_path: Path) -> None:
+    make_video(tmp_path / "secret.mp4", frames=9)
+    (media / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (media / "inside.mp4").symlink_to(media / "v0.mp4")
+    index, changes, _ = indexed(model, media)
+    assert "outside the folder" in changes.failed["link.mp4"][-1]
+    assert "inside.mp4" in index.rows.column("path").to_pylist()
+
+
+def test_what_is_done_stays_done_when_it_is_interrupted(model: Predictor, media: Path) -> None:
+    assert model.checkpoint is not None
+    start = SearchIndex.empty(header_of(model.checkpoint, model.settings.model_copy(update={"eval_batch_size": 2}), media, CUT))
+    small = Predictor(model.model, model.settings.model_copy(update={"eval_batch_size": 2}), device="cpu")
+    indexing = Indexing(start, changes_of(start), CUT, lambda path, error: None)
+    running = indexing.run(small)
+    assert [next(running), next(running)] == [2, 1]  # and the first part of a long video
+    running.close()
+    part = indexing.result()
+    assert part.rows.column("path").to_pylist() == ["v0.mp4", "v1.mp4", "v2.mp4"]
+    whole, changes, _ = indexed(model, media, part)
+    assert set(changes.unread) == {"deep/long.mp4"}
+    assert whole.files == 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 5), st.integers(1, 20), st.booleans(), st.integers(0, 2**32 - 1))
+def test_search_is_a_plain_sort(size: int, queries: int, top: int, once: bool, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    vectors, asked = generator.integers(-3, 4, (size, 4)), generator.integers(-3, 4, (queries, 4))
+    names = sorted(f"{n}.mp4" for n in generator.integers(0, 8, size))
+    index = of_vectors(vectors, names)
+    for scores, hits in zip(asked @ vectors.T, index.search(asked.astype(np.float32), top, once_per_file=once), strict=True):
+        order = sorted(range(size), key=lambda row: (-scores[row], row))
+        if once:
+            seen: set[str] = set()
+            order = [row for row in order if not (names[row] in seen or seen.add(names[row]))]  # type: ignore[func-returns-value]
+        assert [hit.row for hit in hits] == order[:top]
+        assert [hit.score for hit in hits] == [scores[row] for row in order[:top]]
+
+
+def test_reranking_orders_by_the_matching_head(model: Predictor, media: Path) -> None:
+    index, _, _ = indexed(model, media)
+    text = "two dogs play"
+    (hits,) = index.search(model.embed_text(text), 5)
+    again = index.rerank(model, text, hits)
+    assert sorted(hit.row for hit in again) == sorted(hit.row for hit in hits)
+    for hit in again:
+        alone = hit.path if hit.start is None else PartOfVideo(hit.path, hit.start, hit.end)
+        assert hit.score == pytest.approx(float(model.match(text, alone)), abs=1e-6)
+    assert [hit.score for hit in again] == sorted((hit.score for hit in again), reverse=True)
+
+
+def test_files_are_written_in_full_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.index"
+    index = of_vectors(np.eye(3))
+    index.save(path)
+    header, rows, vectors = read_index(path)
+    assert header == HEADER
+    assert rows.equals(index.rows)
+    assert np.array_equal(vectors, index.vectors)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        of_vectors(np.eye(4)).save(path)
+    assert len(SearchIndex.open(path)) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_index(tmp_path: Path) -> None:
+    SearchIndex.empty(HEADER).save(tmp_path / "a.index")
+    again = SearchIndex.open(tmp_path / "a.index")
+    assert len(again) == 0
+    assert again.search(np.ones((1, 4), dtype=np.float32)) == [[]]
+    assert updated(again, Changes({}, np.empty(0, dtype=np.int64), 0, {})) is again
+
+
+def test_files_that_are_no_index_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist; expected an index that `cosa index` wrote"):
+        SearchIndex.open(tmp_path / "gone")
+    (tmp_path / "text").write_text("text")
+    pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "other")
+    write_index(tmp_path / "cut", HEADER, COLUMNS.empty_table(), np.empty((0, 2), dtype=np.float32))
+    (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-20])
+    for name in ("text", "other", "cut"):
+        with pytest.raises(UserError, match=f"{name} is damaged, or no index .*make it again with `cosa index`"):
+            SearchIndex.open(tmp_path / name)
+
+
+def test_vectors_of_two_models_are_not_mixed(model: Predictor, media: Path, tmp_path: Path) -> None:
+    assert model.checkpoint is not None
+    header = header_of(model.checkpoint, model.settings, media, CUT)
+    index = SearchIndex.empty(header)
+    check_same(index, header, tmp_path)
+    other = saved(tmp_path / "other", max_text_tokens=12)
+    assert header_of(other, model.settings, media, CUT).weights == header.weights
+    (other / "model.safetensors").write_bytes(b"other weights")
+    for changed, says in (
+        (header_of(other, model.settings, media, CUT), "vectors of another checkpoint"),
+        (header_of(model.checkpoint, model.settings, tmp_path, CUT), "of the files in"),
+        (header_of(model.checkpoint, model.settings, media, Segmentation()), "was made with segmentation"),
+        (
+            header_of(model.checkpoint, model.settings.model_copy(update={"eval_frames": 9}), media, CUT),
+            "with frames 2, and this is 9",
+        ),
+    ):
+        with pytest.raises(UserError, match=says):
+            check_same(index, changed, tmp_path)
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    index = SearchIndex.empty(IndexHeader(str(tmp_path / "gone"), "", "", {}))
+    with pytest.raises(DataError, match="gone cannot be read"):
+        changes_of(index)
