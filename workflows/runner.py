@@ -29,6 +29,7 @@ from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
+from workflows.records.checkpoint_card import describe_checkpoint
 from workflows.records.examples import example_lines
 from workflows.records.final_table import measured_lines, result_rows
 from workflows.records.intervals import part_lines
@@ -302,6 +303,8 @@ class _Run:
             line.update("sending records to MLflow")
             self.tracker.flush(20)  # The manifest names MLflow's run, so it has to exist.
             manifest = self._manifest(step, outcome, run, started)
+            if outcome.checkpoint is not None:
+                describe_checkpoint(outcome.checkpoint, step, self.plan, manifest)
             files = Unrecorded.of(outcome, folder)
             files.write(folder)
             storage.publish(step.name, step.fingerprint, manifest)

@@ -24,6 +24,16 @@ def log_folder(client: Any, run_id: str, path: Path, folder: str) -> None:
         client.log_artifacts(run_id, str(path), folder or None)
 
 
+def link_model(client: Any, model_id: str, path: Path) -> None:
+    """Let a logged model have the files of a checkpoint, by hard links.
+
+    Where they cannot be linked it has none: the weights are then among the artifacts of its run alone.
+    """
+    place = _local(client.get_logged_model(model_id).artifact_location)
+    if place is not None and not _linked(path, place):
+        _unlink(path, place)
+
+
 def _local(address: str) -> Path | None:
     """Return the folder that an address of artifacts names; None if it is not of this machine."""
     parts = urlsplit(address)

@@ -19,8 +19,8 @@ def model_of(client: Any, experiment_id: str, run_id: str) -> Any:
 
 def log_model(
     client: Any, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]
-) -> None:
-    """Record the model that a run made, or what is missing of it. The weights are the run's, not this entry's.
+) -> str:
+    """Record the model that a run made, or what is missing of it, and return its id.
 
     Args:
         client: MLflow's.
@@ -40,6 +40,7 @@ def log_model(
         client.log_model_params(model.model_id, missing)
     if model.status != LoggedModelStatus.READY:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return str(model.model_id)
 
 
 def show_model(client: Any, experiment_id: str, made_by: str, shown_by: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workflows.records.artifact_links import log_folder
+from workflows.records.artifact_links import link_model, log_folder
 from workflows.records.local_database import recorded_experiments
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
 from workflows.records.markdown_table import NOTE_TAG
@@ -253,7 +253,9 @@ class Sender:
         run_id, parent = (self.mlflow_ids[operation[one]] for one in ("run", "parent"))
         params = {_param_name(name): value[:LONGEST_PARAM] for name, value in operation["params"].items()}
         experiment = str(_experiment_of(client, run_id) or self.experiment_id)
-        log_model(client, experiment, run_id, operation["name"], params, operation["tags"])
+        model_id = log_model(client, experiment, run_id, operation["name"], params, operation["tags"])
+        if operation.get("checkpoint") is not None:  # Files of unsent records from before have no such field.
+            link_model(client, model_id, Path(operation["checkpoint"]))
         for shown_by in (run_id, parent):
             show_model(client, experiment, run_id, shown_by)
 

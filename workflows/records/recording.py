@@ -266,8 +266,9 @@ class InvocationRecord:
         chosen = {name: manifest.details.get(f"best_{name}") for name in kind_of(step.section).swept(step.section)}
         params = {**params_of(step, self.experiment.section.seed, "sweep"), **chosen}
         known = {"cosa.experiment": self.experiment.name, FINGERPRINT: str(step.fingerprint), **tags}
-        run.model(self.parent, step.name, params, known)
-        if self.experiment.section.tracking.has_checkpoints:
+        has_checkpoints = self.experiment.section.tracking.has_checkpoints
+        run.model(self.parent, step.name, params, known, checkpoint if has_checkpoints else None)
+        if has_checkpoints:
             run.artifact(checkpoint, CHECKPOINT_FOLDER)
         name = kind_of(step.section).registers_as(step.section)
         if name is not None:

@@ -86,9 +86,21 @@ class RunRecorder:
         if used:
             self.tracker.put({"do": "datasets", "run": self.local_id, "datasets": list(used)})
 
-    def model(self, parent: RunRecorder, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Record that this run, and so its parent, made a model."""
-        known = {"name": name, "params": flat(params), "tags": {key: str(value) for key, value in tags.items()}}
+    def model(
+        self,
+        parent: RunRecorder,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        checkpoint: Path | None = None,
+    ) -> None:
+        """Record that this run, and so its parent, made a model. checkpoint: its files, if MLflow should have them."""
+        known = {
+            "name": name,
+            "params": flat(params),
+            "tags": {key: str(value) for key, value in tags.items()},
+            "checkpoint": str(checkpoint) if checkpoint is not None else None,
+        }
         self.tracker.put({"do": "model", "run": self.local_id, "parent": parent.local_id, **known})
 
     def shows_model_of(self, made_by: RunRecorder) -> None:

@@ -198,6 +198,9 @@ class ExperimentSection(Section):
 
     name: Name = Field(description="name of the experiment: folder in the storage, experiment in MLflow")
     description: str | None = Field(None, description="a line for people")
+    license: str | None = Field(
+        None, description="licence of the models that it trains, such as cc-by-4.0, for their model cards"
+    )
     seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
     behaviour: BehaviourName = Field(
         "default", description="published: repeat what the published code does where that is a defect (docs/deviations.md)"

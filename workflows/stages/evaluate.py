@@ -15,6 +15,7 @@ from cosa.section import OneOf, fields_of, no_effect, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
 from cosa.tasks.task import TextLength
 from workflows.spec.experiment import Experiment
+from workflows.spec.extractions import extraction_of, extraction_trained_on
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, naming_clips
@@ -167,6 +168,7 @@ class Evaluate(StageKind[EvaluateSection]):
         for what, (ours, trained) in compared.items():
             if trained is not None and ours != trained:
                 yield f"{name} evaluates with {what} {ours}; {section.checkpoint} was trained with {trained}"
+        yield from _other_extraction(name, section, settings, experiment)
         ancestors = list(_ancestors(section.checkpoint, experiment))
         here = f"{section.dataset}/{section.split}"
 
@@ -214,6 +216,23 @@ class Evaluate(StageKind[EvaluateSection]):
         from workflows.execution.task_evaluation import evaluate
 
         return evaluate(context)
+
+
+def _other_extraction(
+    name: str, section: EvaluateSection, settings: Mapping[str, Any], experiment: Experiment
+) -> Iterator[str]:
+    """Warn of frames that are taken otherwise than those that the model was trained on, as far as both are known."""
+    if section.checkpoint in experiment.stages:
+        trained = extraction_trained_on(section.checkpoint, experiment)
+    else:
+        trained = settings.get("extraction")
+    ours = extraction_of(section.dataset, experiment)
+    for field, value in (ours or {}).items():
+        if trained is not None and trained.get(field, value) != value:
+            yield (
+                f"{name} evaluates on frames of {section.dataset} with {field} {value}; {section.checkpoint} was trained with "
+                f"{trained[field]}"
+            )
 
 
 def _not_learned(name: str, section: EvaluateSection, ancestors: Sequence[tuple[str, Lineage]]) -> Iterator[str]:

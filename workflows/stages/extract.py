@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
 from cosa.message_text import some_of
 from cosa.section import added_later, no_effect
@@ -26,16 +27,11 @@ if TYPE_CHECKING:
 NAMING: tuple[AnnotationKind, ...] = ("captions", "questions")  # The clips that these annotations name are extracted.
 
 
-class ExtractSection(StageSection):
+class ExtractSection(ExtractionSettings, StageSection):
     """Decode a dataset's clips to frames/<video_id>/frame_%04d.jpg. Each clip is decoded once for all experiments."""
 
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
-    fps: float = Field(4.0, gt=0, le=240, description="frames per second")
-    short_side: PositiveInt | None = Field(
-        None, description="shrink frames to this shorter side, pixels; left out: as they are"
-    )
-    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
     max_unreadable: NonNegativeInt = Field(
         0, description="how many clips may be unreadable; these are named, and left out of the dataset"
     )
@@ -71,8 +67,7 @@ class Extract(StageKind[ExtractSection]):
 
     def extraction(self, section: ExtractSection) -> Mapping[str, Any]:
         """Return how frames are sampled and stored."""
-        names = ("fps", "short_side", "jpeg_quality")
-        return {"version": self.version, **{name: getattr(section, name) for name in names}}
+        return {"version": self.version, **section.model_dump(include=set(ExtractionSettings.model_fields))}
 
     def bounds(self, section: ExtractSection) -> Mapping[str, float]:
         """Return bounds other than the usual ones. Lower ones leave nothing out where all clips have to pass."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from workflows.records.artifact_links import log_folder
+from workflows.records.artifact_links import link_model, log_folder
 from workflows.records.mlflow_store import local_artifacts
 
 
@@ -50,3 +50,29 @@ def test_on_another_file_system_it_is_copied(tmp_path: Path, checkpoint: Path, m
     log_folder(client, run, checkpoint, "checkpoint")
     assert found(client, run, "checkpoint")["checkpoint/model.safetensors"] == 7
     assert (checkpoint / "model.safetensors").stat().st_nlink == 1
+
+
+def test_a_logged_model_has_the_same_files(tmp_path: Path, checkpoint: Path) -> None:
+    client, run = new_run(tmp_path)
+    model = client.create_logged_model(client.get_run(run).info.experiment_id, "a", run, {}, {}, "")
+    for _ in range(2):
+        link_model(client, model.model_id, checkpoint)
+    [linked] = tmp_path.rglob(f"models/{model.model_id}/artifacts/model.safetensors")
+    assert linked.samefile(checkpoint / "model.safetensors")
+
+
+def test_a_logged_model_has_all_files_or_none(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, run = new_run(tmp_path)
+    model = client.create_logged_model(client.get_run(run).info.experiment_id, "a", run, {}, {}, "")
+    link, linked = os.link, []
+
+    def refuse_the_second(*names: Any) -> None:
+        if linked:
+            raise OSError(errno.EMLINK, "Too many links")
+        linked.append(names)
+        link(*names)
+
+    monkeypatch.setattr(os, "link", refuse_the_second)
+    link_model(client, model.model_id, checkpoint)
+    assert linked
+    assert not [path for path in tmp_path.rglob(f"models/{model.model_id}/**/*") if path.is_file()]
