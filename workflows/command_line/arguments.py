@@ -29,6 +29,16 @@ Sweep = Annotated[
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="A folder or file, EXPERIMENT/STAGE, mlflow:RUN or hf:NAME."),
+]
+ExperimentName = Annotated[
+    str | None, typer.Option("--experiment", help="Use the newest checkpoint that this experiment trained for the task.")
+]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Frames of a video; left out: as in training.")]
+Resolution = Annotated[int | None, typer.Option("--resolution", min=1, help="Side of the image, pixels.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:

@@ -1,0 +1,143 @@
+"""The page of `cosa demo`: what it answers, and that a browser can use it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import cosa
+from cli import app
+from cosa.errors import UserError
+from tests.cosa.inference.models import saved, videos
+from tests.ports import free_port
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.commands.demo import Page, load_page
+
+ROOT = Path(__file__).parents[3]
+PLAY = "async () => { const v = document.querySelector('#found video'); v.muted = true; await v.play(); return v.duration }"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("here")
+    saved(folder / "checkpoint", task="retrieval")
+    videos(folder / "clips", 4)
+    (folder / "clips" / "v0.mp4").rename(folder / "clips" / "<v 0>.mp4")
+    words = ["index", str(folder / "clips"), "--out", str(folder / "a.index"), "--checkpoint", str(folder / "checkpoint")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    return folder
+
+
+def page(here: Path, *, index: bool = True) -> Page:
+    choice = Choice(str(here / "checkpoint"), None, here / "storage")
+    return load_page(choice, here / "a.index" if index else None)
+
+
+def test_it_answers_as_the_library_does(here: Path) -> None:
+    shown, model, clip = page(here), cosa.load(here / "checkpoint", device="cpu"), str(here / "clips" / "v1.mp4")
+    assert shown.describe(clip) == model.caption(clip)
+    assert shown.answer(clip, " what is it? ") == model.answer(clip, "what is it?")
+    texts = ["rain", "two dogs play"]
+    assert shown.match(clip, " rain\n\ntwo dogs play\nrain") == dict(zip(texts, model.match(texts, clip).tolist(), strict=True))
+    (hits,) = cosa.SearchIndex.open(here / "a.index").search(model.embed_text("rain"), 12)
+    names = [hit.path.name.replace("<", "&lt;").replace(">", "&gt;") for hit in hits]
+    assert re.findall(r"<b>(.*?)</b>", shown.search(" rain ", False)) == names
+    assert sorted(re.findall(r"<b>(.*?)</b>", shown.search("rain", True))) == sorted(names)
+    assert re.findall(r"<b>(.*?)</b>", shown.alike(clip))[0] == "v1.mp4"
+
+
+def test_nothing_asked_is_nothing_answered(here: Path) -> None:
+    shown = page(here)
+    assert shown.search(" ", False) == shown.alike(None) == shown.describe(None) == shown.answer("a", " ") == ""
+    assert shown.match("a", "\n") == {}
+
+
+def test_without_any_checkpoint_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COSA_CHECKPOINT", raising=False)
+    with pytest.raises(UserError, match="was finetuned for retrieval; name a checkpoint with --checkpoint"):
+        load_page(Choice(None, None, tmp_path), None)
+
+
+def test_an_index_of_another_model_is_refused(here: Path, tmp_path: Path) -> None:
+    other = saved(tmp_path / "other")
+    config = (other / "config.json").read_text()
+    (other / "config.json").write_text(config.replace('"dropout": 0.1', '"dropout": 0.2'))
+    with pytest.raises(UserError, match="has other weights; index again"):
+        load_page(Choice(str(other), None, tmp_path), here / "a.index")
+
+
+@pytest.fixture(scope="module")
+def served(here: Path) -> Iterator[str]:
+    command = [sys.executable, str(ROOT / "cli.py"), "demo", "--checkpoint", "checkpoint", "--index", "a.index"]
+    log = here / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen([*command, "--port", str(free_port())], cwd=here, stdout=output, stderr=output)
+    try:
+        deadline = 240
+        while (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())) is None:
+            assert process.poll() is None, log.read_text()
+            deadline -= 1
+            assert deadline, log.read_text()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) in (0, 130), log.read_text()
+
+
+@pytest.mark.slow
+def test_files_beside_the_index_are_not_served(served: str, here: Path) -> None:
+    with urllib.request.urlopen(f"{served}/gradio_api/file={here}/clips/v1.mp4", timeout=60) as answer:
+        assert answer.read() == (here / "clips" / "v1.mp4").read_bytes()
+    for path in (here / "checkpoint" / "config.json", Path("/etc/passwd"), here / "clips" / ".." / "a.index"):
+        with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+            urllib.request.urlopen(f"{served}/gradio_api/file={path}", timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian's package is chromium)")
+def test_a_browser_searches_captions_asks_and_compares(served: str, here: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    model, clip = cosa.load(here / "checkpoint", device="cpu"), here / "clips" / "v1.mp4"
+    elsewhere: list[str] = []
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)
+        tab.on("request", lambda request: elsewhere.append(request.url))
+        tab.goto(served)
+        tab.fill("#query :is(input, textarea)", "rain")
+        tab.click("#search")
+        tab.wait_for_selector("#found li:nth-child(4)")
+        assert tab.evaluate(PLAY) > 0
+        tab.click("button[role=tab]:has-text('Your file')")
+        tab.set_input_files("#file input[type=file]", str(clip))
+        tab.wait_for_selector("#preview video")
+        tab.click("#describe")
+        tab.wait_for_function("document.querySelector('#caption :is(input, textarea)').value")
+        assert tab.input_value("#caption :is(input, textarea)") == model.caption(clip)
+        tab.fill("#question :is(input, textarea)", "what is it?")
+        tab.click("#ask")
+        tab.wait_for_function("document.querySelector('#answer :is(input, textarea)').value")
+        assert tab.input_value("#answer :is(input, textarea)") == model.answer(clip, "what is it?")
+        tab.fill("#texts textarea", "rain\ntwo dogs play")
+        tab.click("#compare")
+        tab.wait_for_selector("#fits :text('two dogs play')")
+        tab.click("#find")
+        tab.wait_for_selector("#alike li")
+        assert "v1.mp4" in tab.inner_text("#alike li:first-child")
+        browser.close()
+    assert [url for url in elsewhere if not url.startswith((served, "data:", "blob:"))] == []

@@ -1,0 +1,136 @@
+"""`cosa index` and `cosa search`, through the command line."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import cosa
+from cli import app
+from cosa.errors import UserError
+from tests.cosa.data.drawn_videos import make_video
+from tests.cosa.inference.models import saved, videos
+
+CUT = ("--window", "1", "--whole-up-to", "2")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COSA_CHECKPOINT", raising=False)
+    saved(Path("checkpoint"), task="retrieval")
+    videos(Path("clips"), 3)
+    make_video(Path("clips/long film.mp4"), frames=30, noise=True)
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def test_a_folder_is_indexed_once(here: Path) -> None:
+    done = run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    assert re.fullmatch(r"a\.index: 4 files, 6 vectors, 4 read in [\d.]+ s\n", done.stdout), done.stderr
+    assert run("index", "clips", "--out", "a.index", *CUT).stdout == "a.index: 4 files, 6 vectors, nothing to read\n"
+    Path("clips/v0.mp4").unlink()
+    make_video(Path("clips/new.mp4"), frames=9)
+    done = run("index", "clips", "--out", "a.index", *CUT)
+    assert re.fullmatch(r"a\.index: 4 files, 6 vectors, 1 read in [\d.]+ s, 1 removed\n", done.stdout)
+
+
+def test_what_differs_from_the_index_is_refused(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    done = run("index", "clips", "--out", "a.index", "--frames", "3", *CUT)
+    assert "a.index was made with frames 2, and this is 3; give --rebuild" in str(done.exception)
+    assert run("index", "clips", "--out", "a.index", "--frames", "3", "--rebuild", *CUT).exit_code == 0
+    for words, says in (
+        (("gone", "--out", "a.index"), "gone is no folder; expected one with videos or pictures"),
+        (("clips", "--out", "gone/a.index"), "gone does not exist; make that folder first"),
+    ):
+        failed = run("index", *words, "--checkpoint", "checkpoint")
+        assert isinstance(failed.exception, UserError)
+        assert says in str(failed.exception)
+
+
+def test_an_unknown_way_to_cut_is_a_wrong_argument(here: Path) -> None:
+    done = run("index", "clips", "--out", "a.index", "--cut", "scenes")
+    assert done.exit_code == 2
+    assert "'scenes' is not one of 'windows', 'shots', 'none'" in done.stderr
+
+
+def test_bad_files_are_named_and_the_others_indexed(here: Path) -> None:
+    Path("clips/bad.mp4").write_text("no video")
+    for _ in range(2):
+        done = run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+        assert "bad.mp4" in done.stderr
+        assert "4 files, 6 vectors" in done.stdout
+        assert str(done.exception) == "1 file could not be read, and is not in the index"
+
+
+def test_an_interruption_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = cosa.Predictor.encode, []
+
+    def interrupted(self: cosa.Predictor, frames: list[object]) -> object:
+        calls.append(len(frames))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, frames)  # type: ignore[arg-type]
+
+    saved(Path("slow"), task="retrieval", eval_batch_size=2)
+    monkeypatch.setattr(cosa.Predictor, "encode", interrupted)
+    done = run("index", "clips", "--out", "a.index", "--checkpoint", "slow", *CUT)
+    assert "a.index has 2 files so far; the same command goes on" in done.stderr
+    monkeypatch.setattr(cosa.Predictor, "encode", real)
+    assert "4 files, 6 vectors, 2 read" in run("index", "clips", "--out", "a.index", *CUT).stdout
+
+
+def test_search_by_a_text_and_by_a_file(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    index, model = cosa.SearchIndex.open("a.index"), cosa.load("checkpoint", device="cpu")
+    (hits,) = index.search(model.embed_text("two dogs play"), 4)
+    done = run("search", "a.index", "two dogs play", "--top", "4")
+    times = [["" if time is None else f"{time:g}" for time in (hit.start, hit.end)] for hit in hits]
+    lines = ["\t".join([f"{hit.score:.4f}", str(hit.path), *when]) for hit, when in zip(hits, times, strict=True)]
+    assert done.stdout.splitlines() == lines
+    found = json.loads(run("search", "a.index", "--like", "clips/v1.mp4", "--json").stdout)
+    assert found[0]["file"] == str(here / "clips" / "v1.mp4")
+    assert found[0]["score"] == pytest.approx(1, abs=1e-3)
+    once = run("search", "a.index", "two dogs play", "--once-per-file").stdout.splitlines()
+    assert len(once) == len({line.split("\t")[1] for line in once}) == 4
+    again = run("search", "a.index", "two dogs play", "--rerank", "--json")
+    scores = [one["score"] for one in json.loads(again.stdout)]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_a_page_needs_nothing_else_and_escapes_names(here: Path) -> None:
+    Path("clips/v2.mp4").rename("clips/<b>&.mp4")
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    Path("clips/v0.mp4").unlink()
+    done = run("search", "a.index", "<script>alert(1)</script>", "--html", "hits.html")
+    assert "wrote hits.html" in done.stderr
+    page = Path("hits.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;b&gt;&amp;.mp4" in page
+    assert "v0.mp4 is missing" in page
+    assert "long%20film.mp4#t=" in page
+    assert set(re.findall(r'(?:src|href|poster)="(\w+):', page)) == {"data", "file"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "give a TEXT, or a picture or video with --like"),
+        (("a", "--like", "clips/v0.mp4"), "TEXT and --like both say what is searched for"),
+        (("--like", "clips/v0.mp4", "--rerank"), "--rerank compares a text with what was found"),
+        (("a", "--checkpoint", "other"), "has other weights; index again"),
+    ],
+)
+def test_mistakes(here: Path, words: tuple[str, ...], says: str) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    saved(Path("other"), task="retrieval")
+    config = Path("other/config.json")
+    config.write_text(config.read_text().replace('"dropout": 0.1', '"dropout": 0.2'))
+    assert says in str(run("search", "a.index", *words).exception)

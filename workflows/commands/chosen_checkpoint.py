@@ -1,0 +1,87 @@
+"""Finds the checkpoint that a command is to use: one that is named, or the newest that an experiment trained for a task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosa.errors import UserError
+from cosa.inference.sources import SOURCES
+from workflows.commands.naming import result_named
+from workflows.records.headline import headline
+from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.manifest import Manifest, read_manifest
+from workflows.results.storage import complete
+from workflows.spec.problems import did_you_mean
+from workflows.spec.stage_kinds import kind_of, recorded_section
+from workflows.terminal.streams import say
+
+VARIABLE = "COSA_CHECKPOINT"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What names a checkpoint: an address or a result, or the experiment whose newest one is meant. storage: of results."""
+
+    address: str | None
+    experiment: str | None
+    storage: Path
+
+    def checkpoint(self, task: str) -> str:
+        """Return the address of the checkpoint. If nobody named it, a line on standard error says which it is.
+
+        task: what it should have been trained for.
+
+        Raises:
+            UserError: there is none, or two are named.
+        """
+        if self.address is not None and self.experiment is not None:
+            raise UserError("--checkpoint and --experiment both name a checkpoint; give one of them")
+        named = self.address if self.address is not None or self.experiment is not None else os.environ.get(VARIABLE)
+        return self._found(named) if named else self._newest(task)
+
+    def _found(self, named: str) -> str:
+        """Return the address that is named, or that of a result: EXPERIMENT/STAGE, a fingerprint, the id of a run."""
+        if named.partition(":")[0] in SOURCES or Path(named).expanduser().exists() or not self.storage.is_dir():
+            return named
+        return str(result_named(named, self.storage)[0].folder / CHECKPOINT_FOLDER)
+
+    def _newest(self, task: str) -> str:
+        found = list(_trained(self.storage))
+        if self.experiment is not None:
+            names = sorted({manifest.experiment for _, manifest, _ in found})
+            if self.experiment not in names:
+                folder = self.storage.absolute()
+                raise UserError(
+                    f"--experiment {self.experiment}: no experiment of that name has trained anything in {folder}"
+                    f"{did_you_mean(self.experiment, names)}"
+                )
+            found = [one for one in found if one[1].experiment == self.experiment]
+        fit = [one for one in found if one[2] == task]
+        if not fit:
+            where = f"experiment {self.experiment}" if self.experiment is not None else str(self.storage.absolute())
+            trained = sorted({str(one[2]) for one in found if one[2] is not None})
+            instead = f" (it has {', '.join(trained)})" if trained else ""
+            raise UserError(
+                f"nothing in {where} was finetuned for {task}{instead}; name a checkpoint with --checkpoint, or set {VARIABLE}"
+            )
+        result, manifest, _ = max(fit, key=lambda one: one[1].started)
+        section = recorded_section(manifest.kind, manifest.section)
+        figures = headline(manifest.kind, manifest.metrics, None if section is None else kind_of(section).measured_on(section))
+        say(f"using {result}{f' ({figures})' if figures else ''}")
+        return str(result / CHECKPOINT_FOLDER)
+
+
+def _trained(storage: Path) -> Iterator[tuple[Path, Manifest, str | None]]:
+    """Yield the results that hold a checkpoint, with the task that each was finetuned for."""
+    for folder in complete(sorted(storage.glob("[!.]*/[!.]*/*"))):
+        with suppress(UserError):  # `cosa verify` names damaged ones.
+            manifest = read_manifest(folder)
+            if manifest is None or "checkpoint" not in manifest.outputs:
+                continue
+            section = recorded_section(manifest.kind, manifest.section)
+            lineage = kind_of(section).lineage(section) if section is not None else None
+            yield folder, manifest, lineage.task if lineage is not None else None

@@ -1,0 +1,232 @@
+"""`cosa demo`: a page to search an index, and to caption, question and compare files of one's own."""
+
+from __future__ import annotations
+
+import html
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cosa.errors import UserError
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.commands.search_page import STYLE, cards
+from workflows.terminal.streams import say
+
+if TYPE_CHECKING:
+    from cosa.inference.predictor import Predictor
+    from cosa.inference.search_index import Hit, SearchIndex
+
+PORTS = 20  # that are tried, from the first one on
+HITS = 12
+SEARCHING, CAPTIONING, ANSWERING = "retrieval", "captioning", "question_answering"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page answers.
+
+    models: by task; a task without one has no place on the page. index: to search, if there is one.
+    """
+
+    models: Mapping[str, Predictor]
+    index: SearchIndex | None = None
+
+    def search(self, text: str, rerank: bool) -> str:
+        """HTML of what a text finds."""
+        assert self.index is not None
+        wanted, model = text.strip(), self.models[SEARCHING]
+        if not wanted:
+            return ""
+        (hits,) = self.index.search(model.embed_text(wanted), HITS)
+        return self._grid(self.index.rerank(model, wanted, hits) if rerank else hits)
+
+    def alike(self, file: str | None) -> str:
+        """HTML of what looks like a file."""
+        assert self.index is not None
+        return self._grid(self.index.search(self.models[SEARCHING].embed_video(file), HITS)[0]) if file else ""
+
+    def _grid(self, hits: Sequence[Hit]) -> str:
+        """Cards of what was found, whose videos play: the page's server gives the files of the index's folder."""
+        assert self.index is not None
+        return f'<ol class="hits">{cards(hits, _address, self.index.root)}</ol>'
+
+    def describe(self, file: str | None) -> str:
+        """The caption of a file."""
+        return str(self.models[CAPTIONING].caption(file)) if file else ""
+
+    def answer(self, file: str | None, question: str) -> str:
+        """The answer to a question about a file."""
+        return str(self.models[ANSWERING].answer(file, question.strip())) if file and question.strip() else ""
+
+    def match(self, file: str | None, texts: str) -> dict[str, float]:
+        """How well each line of a text fits a file, 0 to 1."""
+        lines = list(dict.fromkeys(line.strip() for line in texts.splitlines() if line.strip()))
+        if not file or not lines:
+            return {}
+        return dict(zip(lines, map(float, self.models[SEARCHING].match(lines, file)), strict=True))
+
+
+def _address(path: Path) -> str:
+    """Where the page's server gives a file: one of the index's folder, or one that was uploaded."""
+    return f"/gradio_api/file={quote(str(path.absolute()))}"
+
+
+def _preview(file: str | None) -> str:
+    """HTML that shows an uploaded file."""
+    from cosa.data.media_reader import is_picture
+
+    if not file:
+        return ""
+    address = html.escape(_address(Path(file)))
+    return f'<img alt="" src="{address}">' if is_picture(Path(file)) else f'<video controls src="{address}"></video>'
+
+
+def blocks(page: Page) -> Any:
+    """The page, as Gradio shows it: a tab for the index, and one for files of one's own."""
+    import gradio as gr
+
+    with gr.Blocks(title="COSA", analytics_enabled=False) as made:
+        gr.Markdown("# COSA\n" + "  \n".join(f"{task}: {model.checkpoint}" for task, model in page.models.items()))
+        if page.index is not None:
+            with gr.Tab("Search"):
+                gr.Markdown(f"{page.index.files} files in {page.index.root}")
+                text = gr.Textbox(label="What is shown", placeholder="a man sings on a stage", elem_id="query", autofocus=True)
+                rerank = gr.Checkbox(label="Compare the best once more (slower)", elem_id="rerank")
+                search = gr.Button("Search", variant="primary", elem_id="search")
+                found = gr.HTML(elem_id="found")
+                gr.on([search.click, text.submit], _told(page.search), [text, rerank], found)
+        with gr.Tab("Your file"), gr.Row():
+            with gr.Column():
+                file = gr.File(label="A video or a picture", file_types=["video", "image"], type="filepath", elem_id="file")
+                shown = gr.HTML(elem_id="preview")
+                file.change(_told(_preview), file, shown)
+            with gr.Column():
+                _ask_about(page, file)
+    return made
+
+
+def _ask_about(page: Page, file: Any) -> None:
+    """What can be asked about a file, one thing for each task that has a model."""
+    import gradio as gr
+
+    if CAPTIONING in page.models:
+        caption = gr.Textbox(label="Caption", interactive=False, elem_id="caption")
+        gr.Button("Caption", variant="primary", elem_id="describe").click(_told(page.describe), file, caption)
+    if ANSWERING in page.models:
+        question = gr.Textbox(label="Question", placeholder="what is the man doing?", elem_id="question")
+        answer = gr.Textbox(label="Answer", interactive=False, elem_id="answer")
+        ask = gr.Button("Ask", elem_id="ask")
+        gr.on([ask.click, question.submit], _told(page.answer), [file, question], answer)
+    if SEARCHING in page.models:
+        texts = gr.Textbox(label="Which of these texts fits? One a line", lines=3, elem_id="texts")
+        fits = gr.Label(label="Fits", num_top_classes=10, elem_id="fits")
+        gr.Button("Compare", elem_id="compare").click(_told(page.match), [file, texts], fits)
+    if page.index is not None:
+        find = gr.Button("Find what looks alike", elem_id="find")
+        find.click(_told(page.alike), file, gr.HTML(elem_id="alike"))
+
+
+def _told(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a mistake of the user's as a message on the page."""
+
+    def asked(*given: Any) -> Any:
+        import gradio as gr
+
+        try:
+            return answer(*given)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return asked
+
+
+def load_page(choice: Choice, index_file: Path | None) -> Page:
+    """Load an index, and for each task the checkpoint that is named, or else the newest that was trained for it.
+
+    Raises:
+        UserError: the index or a checkpoint cannot be used, or there is none for any task.
+    """
+    from cosa.inference.predictor import load
+    from cosa.inference.search_index import SearchIndex
+
+    index = SearchIndex.open(index_file) if index_file is not None else None
+    addresses: dict[str, str] = {}
+    refusals: list[UserError] = []
+    for task in (SEARCHING, CAPTIONING, ANSWERING):
+        try:
+            of_index = index is not None and task == SEARCHING and choice.address is None and choice.experiment is None
+            addresses[task] = index.header.checkpoint if of_index and index is not None else choice.checkpoint(task)
+        except UserError as error:
+            refusals.append(error)
+    if not addresses:
+        raise refusals[0]
+    models = {address: load(address, **_settings(address, addresses, index)) for address in dict.fromkeys(addresses.values())}
+    page = Page({task: models[address] for task, address in addresses.items()}, index)
+    if index is not None:
+        if SEARCHING not in page.models:
+            raise refusals[0]
+        index.check_model(page.models[SEARCHING])
+    return page
+
+
+def _settings(address: str, addresses: Mapping[str, str], index: SearchIndex | None) -> dict[str, Any]:
+    return index.settings if index is not None and addresses.get(SEARCHING) == address else {}
+
+
+def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_browser: bool = False) -> None:
+    """Serve the page on 127.0.0.1 until it is interrupted.
+
+    Args:
+        choice: of the checkpoints.
+        index_file: that `cosa index` wrote; it is searched.
+        port: the first one that is tried.
+        open_browser: also open the page.
+
+    Raises:
+        UserError: Gradio is not installed, no port is free, or a checkpoint or the index cannot be used.
+    """
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise UserError("cosa demo needs Gradio; install it with `pip install 'cosa-experiments[demo]'`") from error
+    page = load_page(choice, index_file)
+    chosen = _free_port(port)
+    fonts = ["system-ui", "sans-serif"]  # The usual ones would be fetched from elsewhere.
+    made = blocks(page)
+    made.launch(
+        server_name="127.0.0.1",
+        server_port=chosen,
+        allowed_paths=[str(page.index.root)] if page.index is not None else [],
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        ssr_mode=False,
+        footer_links=[],
+        inbrowser=open_browser,
+        theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
+        css=STYLE + "#preview img, #preview video { max-height: 24rem; max-width: 100%; }",
+    )
+    print(f"http://127.0.0.1:{chosen}  (Ctrl-C ends it)", flush=True)
+    try:
+        made.block_thread()
+    finally:
+        made.close()
+
+
+def _free_port(first: int) -> int:
+    """Return the first free port from one on."""
+    for port in range(first, first + PORTS):
+        with closing(socket.socket()) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port != first:
+            say(f"port {first} is in use; this is {port}")
+        return port
+    raise UserError(f"the ports {first} to {first + PORTS - 1} are in use; give another one with --port")

@@ -1,0 +1,84 @@
+"""`cosa caption` and `cosa ask` say what files show, and answer questions about one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from cosa.errors import DataError, UserError
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.terminal.plain_text import printable
+from workflows.terminal.streams import say
+
+
+def show_captions(files: Sequence[Path], choice: Choice, settings: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the caption of each file, a line each, as soon as it is there. Files that cannot be read are named.
+
+    In a pipe: the file, a tab and the caption.
+
+    Raises:
+        UserError: some files cannot be read, or the checkpoint cannot be used.
+    """
+    from cosa.inference.predictor import load
+
+    predictor = load(choice.checkpoint("captioning"), **settings)
+    _warn_of_task(predictor.settings.task, "captioning")
+    failed: set[int] = set()
+    places = {id(file): place for place, file in enumerate(files)}
+
+    def refuse(file: Any, error: DataError) -> None:
+        failed.add(places[id(file)])
+        say(f"error: {error}")
+
+    captions = _in_order(predictor.captions(files, on_error=refuse), failed)
+    if as_json:
+        print(json.dumps([{"file": str(files[place]), "caption": text} for place, text in captions], indent=2))
+    else:
+        width = max(len(printable(str(file))) for file in files) if sys.stdout.isatty() else 0
+        for place, text in captions:
+            file = printable(str(files[place]))
+            print(f"{file.ljust(width)}  {text}" if width else f"{file}\t{text}", flush=True)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(files)} files could not be captioned")
+
+
+def _in_order(found: Iterator[tuple[int, str]], left_out: Set[int]) -> Iterator[tuple[int, str]]:
+    """Yield what is found by its place: pictures are captioned apart from videos, so that later ones may be done before."""
+    waiting: dict[int, str] = {}
+    following = 0
+    for place, text in found:
+        waiting[place] = text
+        while following in waiting or following in left_out:
+            if following in waiting:
+                yield following, waiting.pop(following)
+            following += 1
+    yield from sorted(waiting.items())
+
+
+def show_answers(file: Path, questions: Sequence[str], choice: Choice, settings: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the answer to each question about a file, a line each. In a pipe: the question, a tab and the answer.
+
+    Raises:
+        UserError: the file cannot be read, or the checkpoint cannot be used.
+    """
+    from cosa.inference.predictor import load
+
+    predictor = load(choice.checkpoint("question_answering"), **settings)
+    _warn_of_task(predictor.settings.task, "question_answering")
+    answers = predictor.answer(file, list(questions))
+    if as_json:
+        found = [{"question": question, "answer": answer} for question, answer in zip(questions, answers, strict=True)]
+        print(json.dumps({"file": str(file), "answers": found}, indent=2))
+    elif len(questions) == 1:
+        print(answers[0])
+    else:
+        for question, answer in zip(questions, answers, strict=True):
+            print(f"{question}  {answer}" if sys.stdout.isatty() else f"{question}\t{answer}")
+
+
+def _warn_of_task(trained: str | None, wanted: str) -> None:
+    if trained is not None and trained != wanted:
+        say(f"warning: this checkpoint was last finetuned for {trained}, and perhaps never for {wanted}: expect little of it")

@@ -1,0 +1,76 @@
+"""`cosa export` writes a checkpoint as a folder for others, and puts it on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from cosa.checkpoints.settings import SETTINGS
+from cosa.errors import UserError
+from workflows.records.served_model import MLMODEL
+from workflows.terminal.streams import say
+
+BESIDE_WEIGHTS = (SETTINGS, "README.md", MLMODEL)  # Whatever else lies there is not published.
+
+
+def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> None:
+    """Write weights as safetensors, configuration, vocabulary, settings and a model card.
+
+    Args:
+        checkpoint: an address, as of `cosa.load`.
+        out: folder to write; it must not exist.
+        push: also put it on the hub, as OWNER/NAME.
+        public: let everybody see it there.
+
+    Raises:
+        UserError: there is no such checkpoint, the folder exists, or the hub refuses.
+    """
+    from huggingface_hub import ModelCard
+
+    from cosa.checkpoints.loading import load_model
+    from cosa.checkpoints.locate import NativeFolder, locate
+    from cosa.checkpoints.native import save_checkpoint
+    from cosa.inference.hub import upload
+    from cosa.inference.sources import local_checkpoint
+
+    if out.exists():
+        raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
+    path = local_checkpoint(checkpoint)
+    found = locate(path)
+    working = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        if isinstance(found, NativeFolder):
+            working.mkdir()
+            for file in (*found.parts, *(found.folder / name for name in BESIDE_WEIGHTS)):
+                if file.is_file():
+                    shutil.copy2(file, working)
+        else:
+            save_checkpoint(load_model(path), working)
+        card = working / "README.md"
+        if not card.is_file():
+            card.write_text(_plain_card(out.name, path), encoding="utf-8")
+        try:
+            ModelCard.load(card).save(card)
+        except (yaml.YAMLError, ValueError) as error:
+            raise UserError(f"{path}/{card.name}: hubs cannot read its header ({error}); correct it between the ---") from error
+        working.rename(out)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    print(f"{out}: {', '.join(sorted(file.name for file in out.iterdir()))} ({size / 1e6:.1f} MB)")
+    if push is not None:
+        say(f"putting {out} on the hub as {push}")
+        print(upload(out, push, private=not public))
+
+
+def _plain_card(name: str, source: Path) -> str:
+    """Return a card of a checkpoint of which nothing is recorded."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(library_name="cosa-experiments", tags=["cosa", "video-language"])
+    made = f"A COSA video-language model (arXiv 2306.09085), converted from {source.name} by COSA Experiments."
+    use = '```python\nimport cosa\nmodel = cosa.load("THIS_FOLDER", eval_frames=8)\n```'
+    return f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{made}\n\n{use}\n"

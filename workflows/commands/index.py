@@ -1,0 +1,118 @@
+"""`cosa index` makes an index of a folder's videos and pictures, or brings one up to date."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosa.errors import UserError
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.terminal.reporter import duration
+from workflows.terminal.streams import say
+
+if TYPE_CHECKING:
+    from cosa.inference.indexing import Changes
+    from cosa.inference.search_index import SearchIndex
+    from cosa.inference.segments import Segmentation
+
+SAVE_SECONDS = 300.0  # Nobody loses more work than this.
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """What an index is made of. folder: of the files. out: the index. choice: of the checkpoint. settings: that differ from the
+    checkpoint's. segmentation: how long videos are cut, by fields. rebuild: make it again, whatever there is."""
+
+    folder: Path
+    out: Path
+    choice: Choice
+    settings: Mapping[str, Any]
+    segmentation: Mapping[str, Any]
+    rebuild: bool = False
+
+
+def make_index(options: IndexOptions) -> None:
+    """Index a folder. Files that have not changed since the last time are not read; those that cannot be read are named.
+
+    It may be interrupted: the same command goes on where it was.
+
+    Raises:
+        UserError: some files cannot be read; or the index is of another folder, checkpoint or way of reading.
+    """
+    from cosa.inference.indexing import changes_of, check_same, header_of, updated
+    from cosa.inference.search_index import SearchIndex
+    from cosa.inference.segments import Segmentation
+    from cosa.inference.settings import settings_of
+    from cosa.inference.sources import local_checkpoint
+
+    folder, out = options.folder, options.out
+    if not folder.is_dir():
+        raise UserError(f"{folder.absolute()} is no folder; expected one with videos or pictures")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: {out.absolute().parent} does not exist; make that folder first")
+    known = SearchIndex.open(out) if out.exists() else None
+    checkpoint = local_checkpoint(_address(options.choice, known))
+    before = None if options.rebuild else known
+    segmentation = Segmentation(**options.segmentation)
+    header = header_of(checkpoint, settings_of(checkpoint, **options.settings), folder, segmentation)
+    if before is not None:
+        check_same(before, header, out)
+    index = before or SearchIndex.empty(header)
+    changes = changes_of(index)
+    for path, (*_, reason) in changes.failed.items():
+        say(f"error: {path}: {reason}")
+    started = time.monotonic()
+    made = _read(index, changes, segmentation, checkpoint, options) if changes.unread else updated(index, changes)
+    if made is not before:
+        made.save(out)
+    failed = len(made.header.failed)
+    read = f", {len(changes.unread) - failed + len(changes.failed)} read in {duration(time.monotonic() - started)}"
+    removed = f", {changes.removed} removed" if changes.removed else ""
+    print(f"{out}: {made.files} files, {len(made)} vectors{read if changes.unread else ', nothing to read'}{removed}")
+    if failed:
+        several = failed > 1
+        raise UserError(
+            f"{failed} file{'s' if several else ''} could not be read, and {'are' if several else 'is'} not in the index"
+        )
+
+
+def _address(choice: Choice, index: SearchIndex | None) -> str:
+    """Return the checkpoint that is named, or that an index was made with, or the newest one for retrieval."""
+    if index is not None and choice.address is None and choice.experiment is None:
+        return index.header.checkpoint
+    return choice.checkpoint("retrieval")
+
+
+def _read(
+    index: SearchIndex, changes: Changes, segmentation: Segmentation, checkpoint: Path, options: IndexOptions
+) -> SearchIndex:
+    """Read what an index lacks, and save it now and then, and when it is interrupted."""
+    from tqdm import tqdm
+
+    from cosa.inference.indexing import Indexing
+    from cosa.inference.predictor import load
+
+    with tqdm(total=len(changes.unread), unit="file", disable=not sys.stderr.isatty()) as bar:
+
+        def refuse(_: str, error: UserError) -> None:
+            bar.clear()
+            say(f"error: {error}")
+            bar.update()
+
+        indexing = Indexing(index, changes, segmentation, refuse)
+        saved = time.monotonic()
+        try:
+            for count in indexing.run(load(checkpoint, **options.settings)):
+                bar.update(count)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    indexing.result().save(options.out)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            indexing.result().save(options.out)
+            say(f"{options.out} has {indexing.result().files} files so far; the same command goes on")
+            raise
+    return indexing.result()

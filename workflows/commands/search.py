@@ -1,0 +1,96 @@
+"""`cosa search` finds videos, parts of them and pictures by a text, or by something that looks alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosa.errors import UserError
+from workflows.terminal.plain_text import printable
+from workflows.terminal.streams import say
+
+if TYPE_CHECKING:
+    from cosa.inference.search_index import Hit
+
+MOST_RERANKED = 50
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for: a text, or what looks like a file. top: how many. rerank: by the matching head. once_per_file: only
+    the best part of each video."""
+
+    text: str | None
+    like: Path | None
+    top: int
+    rerank: bool = False
+    once_per_file: bool = False
+
+    def __str__(self) -> str:
+        return self.text if self.text is not None else f"like {self.like}"
+
+
+def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: bool, html: Path | None, show: bool) -> None:
+    """Print what is found, the best first. In a pipe: score, file, start and end in seconds, with tabs between.
+
+    Args:
+        index_file: that `cosa index` wrote.
+        query: what is searched for.
+        checkpoint: left out: the one that the index names.
+        as_json: print JSON.
+        html: also write a page with pictures.
+        show: open the page in a browser.
+
+    Raises:
+        UserError: the index or the checkpoint cannot be used, or they do not belong together.
+    """
+    from cosa.inference.predictor import load
+    from cosa.inference.search_index import SearchIndex
+
+    if query.text is None and query.like is None:
+        raise UserError("give a TEXT, or a picture or video with --like")
+    if query.text is not None and query.like is not None:
+        raise UserError("TEXT and --like both say what is searched for; give one of them")
+    if query.rerank and query.text is None:
+        raise UserError("--rerank compares a text with what was found; with --like there is none")
+    index = SearchIndex.open(index_file)
+    predictor = load(checkpoint or index.header.checkpoint, **index.settings)
+    index.check_model(predictor)
+    vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
+    wanted = max(query.top, MOST_RERANKED) if query.rerank else query.top
+    (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
+    if query.rerank:
+        assert query.text is not None
+        hits = index.rerank(predictor, query.text, hits)[: query.top]
+    _print(hits, as_json=as_json)
+    if html is not None or show:
+        from workflows.commands.search_page import write_page
+
+        page = html or Path(tempfile.mkdtemp(prefix="cosa-search-")) / "hits.html"
+        write_page(page, str(query), hits, index.root)
+        say(f"wrote {page}")
+        if show:
+            webbrowser.open(page.absolute().as_uri())
+
+
+def _print(hits: Sequence[Hit], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"score": round(hit.score, 4), "file": str(hit.path), "start": hit.start, "end": hit.end}
+                          for hit in hits], indent=2))  # fmt: skip
+        return
+    from cosa.inference.segments import clock
+
+    for hit in hits:
+        file = printable(str(hit.path))
+        if sys.stdout.isatty():
+            when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
+            print(f"{hit.score:6.3f}  {file}{when}")
+        else:
+            times = ["" if time is None else f"{time:g}" for time in (hit.start, hit.end)]
+            print("\t".join([f"{hit.score:.4f}", file, *times]))
