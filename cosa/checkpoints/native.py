@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cosa.checkpoints.locate import NATIVE_CONFIG as CONFIG
 from cosa.checkpoints.locate import NATIVE_WEIGHTS as WEIGHTS
+from cosa.checkpoints.unset_weights import UnsetWeights
 from cosa.encoders.positions import fit_positions
 from cosa.errors import UserError
 from cosa.model import COSA
@@ -67,7 +68,8 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
     saved = read_config(folder)
     vision = saved.vision.model_copy(update={"resolution": resolution or saved.vision.resolution})
     config = saved.model_copy(update={"vision": vision, "frame_positions": frame_positions or saved.frame_positions})
-    model = model_of(config)
+    with UnsetWeights():
+        model = model_of(config)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:

@@ -13,6 +13,7 @@ from cosa.checkpoints.locate import PublishedFiles
 from cosa.checkpoints.published_names import TIED, ImportReport, published_names, reason_unused
 from cosa.checkpoints.published_options import PublishedOptions
 from cosa.checkpoints.published_sizes import config_of
+from cosa.checkpoints.unset_weights import UnsetWeights
 from cosa.checkpoints.weight_files import read_weights
 from cosa.encoders.positions import fit_positions
 from cosa.encoders.published_vision import expect_all
@@ -55,7 +56,8 @@ def import_published(
     options.check_encoder(config)
     vision = config.vision.model_copy(update={"resolution": resolution or config.vision.resolution})
     config = config.model_copy(update={"vision": vision, "frame_positions": frame_positions or config.frame_positions})
-    model = COSA(config)
+    with UnsetWeights():
+        model = COSA(config)
     return model, load_published(model, weights, files.weights)
 
 
