@@ -18,8 +18,6 @@ from workflows.terminal.streams import say
 if TYPE_CHECKING:
     from cosa.inference.search_index import Hit
 
-MOST_RERANKED = 50
-
 
 @dataclass(frozen=True)
 class Query:
@@ -63,7 +61,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     predictor = load(checkpoint or index.header.checkpoint, **index.settings)
     index.check_model(predictor)
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
-    wanted = max(query.top, MOST_RERANKED) if query.rerank else query.top
+    wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
     (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
     if query.rerank:
         assert query.text is not None

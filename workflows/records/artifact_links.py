@@ -17,7 +17,7 @@ def log_folder(client: Any, run_id: str, path: Path, folder: str) -> None:
         path: the folder.
         folder: name of the artifact; empty for the run's artifacts themselves.
     """
-    place = _local(client.get_run(run_id).info.artifact_uri)
+    place = local_folder(client.get_run(run_id).info.artifact_uri)
     if place is None or not _linked(path, place / folder):
         if place is not None:
             _unlink(path, place / folder)  # MLflow would write through what is linked already.
@@ -29,12 +29,12 @@ def link_model(client: Any, model_id: str, path: Path) -> None:
 
     Where they cannot be linked it has none: the weights are then among the artifacts of its run alone.
     """
-    place = _local(client.get_logged_model(model_id).artifact_location)
+    place = local_folder(client.get_logged_model(model_id).artifact_location)
     if place is not None and not _linked(path, place):
         _unlink(path, place)
 
 
-def _local(address: str) -> Path | None:
+def local_folder(address: str) -> Path | None:
     """Return the folder that an address of artifacts names; None if it is not of this machine."""
     parts = urlsplit(address)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
