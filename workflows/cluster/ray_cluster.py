@@ -221,7 +221,7 @@ class Cluster:
         if wanted != "auto":
             workers = wanted
         else:
-            workers = int(gpus / gpu_share) if gpu_share else workers_without_gpus(cpus, self.section.cpus_per_worker)
+            workers = max(1, int(gpus / gpu_share)) if gpu_share else workers_without_gpus(cpus, self.section.cpus_per_worker)
         minimum = self.section.min_workers if stage_workers is None else None
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
         _require_room(needed, nodes)
@@ -249,7 +249,8 @@ def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
     cpus, gpus = int(sum(node.cpus for node in nodes)), int(sum(node.gpus for node in nodes))
     advice = "lower cluster.workers, cpus_per_worker or gpus_per_worker"
     if count * needed.cpus > cpus or count * needed.gpus > gpus:
-        raise UserError(f"cluster: {count} workers x {each} need more than the cluster's {cpus} CPU, {gpus} GPU; {advice}")
+        workers = f"{count} workers x {each} need" if count > 1 else f"a worker of {each} needs"
+        raise UserError(f"cluster: {workers} more than the cluster's {cpus} CPU, {gpus} GPU; {advice}")
     room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
     if sum(room) < count:
         raise UserError(

@@ -15,7 +15,7 @@ from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, fingerprint_of
 from workflows.planning.missing import missing_lines
-from workflows.planning.room import lacking_room
+from workflows.planning.room import lacking_room, sections_of
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
@@ -126,7 +126,7 @@ class _Planner:
             self._check_inputs(step)
         self.digests.save()
         running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
-        lacking = lacking_room(self.experiment.section.cluster, running)
+        lacking = lacking_room(self.experiment.section.cluster, sections_of(running))
         missing = (*missing_lines(self.missing, self.experiment), *lacking)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen, self.digests)
 
@@ -248,7 +248,9 @@ def check_inputs(plan: Plan) -> None:
     Raises:
         UserError: it lists the batches that cannot be split, or else what is wrong with annotation files.
     """
-    problems = list(map(str, batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run})))
+    running = sections_of(plan.to_run)
+    is_room = not any(lacking_room(plan.experiment.section.cluster, running))  # Otherwise the number of workers will change.
+    problems = list(map(str, batch_problems(plan.experiment, running))) if is_room else []
     if problems:
         raise UserError("\n".join(problems))
     check_annotations(plan)
