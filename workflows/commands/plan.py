@@ -10,7 +10,7 @@ from typing import Literal
 from workflows.commands.variants import Variant, heading, plan_variants, variants_of
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.drawing import described, mermaid
-from workflows.planning.plan import Plan, check_inputs, make_plan
+from workflows.planning.plan import Plan, blocked_by, make_plan, mistakes_of, refuse
 from workflows.planning.selection import Selection
 from workflows.spec.load import load_spec
 from workflows.terminal.reporter import Reporter
@@ -32,8 +32,8 @@ def show_plans(
     As JSON, the plans of variants are a list, each with the overrides that make the variant.
 
     Raises:
-        UserError: the spec, or what it reads, is wrong. What its stages read is checked after the plan is printed, which says
-            what is missing besides.
+        UserError: the spec, or what it reads, is wrong. Before that the plan is printed, in which stages with wrong input are
+            blocked.
     """
     reporter = Reporter()
     variants = variants_of(sweeps)
@@ -43,9 +43,10 @@ def show_plans(
         return make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
 
     plans = dict(plan_variants(variants, planned))
-    _show(plans, reporter, form, is_sweep=bool(sweeps))
-    for plan in plans.values():
-        check_inputs(plan)
+    mistakes = {variant: mistakes_of(plan) for variant, plan in plans.items()}
+    shown = {variant: blocked_by(mistakes[variant], plan) for variant, plan in plans.items()}
+    _show(shown, reporter, form, is_sweep=bool(sweeps))
+    refuse([mistake for found in mistakes.values() for mistake in found])
     return list(plans.values())
 
 

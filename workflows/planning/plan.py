@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from cosa.errors import UserError
-from workflows.planning.annotation_files import annotation_files
+from workflows.planning.annotation_files import WrongKindError, annotation_files
 from workflows.planning.changes import nearest_changes
 from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
@@ -240,40 +240,86 @@ class _Planner:
         return f"done{where}" + (f" (its input {rerun[0]} gives the same result)" if rerun else "")
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong with the input of a stage that will run. text: a sentence. about: the file or the field, in a few words."""
+
+    stage: str
+    text: str
+    about: str
+
+
 def check_inputs(plan: Plan) -> None:
     """Check the input of all stages that will run, before the first of them does.
 
-    These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
-
     Raises:
-        UserError: it lists the batches that cannot be split, or else what is wrong with annotation files.
+        UserError: it lists all of `mistakes_of`.
     """
-    running = sections_of(plan.to_run)
-    is_room = not any(lacking_room(plan.experiment.section.cluster, running))  # Otherwise the number of workers will change.
-    problems = list(map(str, batch_problems(plan.experiment, running))) if is_room else []
-    if problems:
-        raise UserError("\n".join(problems))
-    check_annotations(plan)
+    refuse(mistakes_of(plan))
 
 
 def check_annotations(plan: Plan) -> None:
     """Read the existing annotation files of all stages that will run.
 
-    Files that a prepare stage is yet to write are checked when they are read.
-
     Raises:
-        UserError: for each file, it names the line and entry that is wrong first, or says that a task cannot use it.
+        UserError: it lists all of `annotation_mistakes`.
     """
-    mistakes: dict[str, None] = {}
+    refuse(annotation_mistakes(plan))
+
+
+def refuse(mistakes: Sequence[Mistake]) -> None:
+    """Raise UserError with all mistakes, each once, if there are any."""
+    if mistakes:
+        raise UserError("\n".join(dict.fromkeys(mistake.text for mistake in mistakes)))
+
+
+def mistakes_of(plan: Plan) -> list[Mistake]:
+    """Return the batches of stages that will run that the workers cannot split, or else what is wrong with annotation files."""
+    running = sections_of(plan.to_run)
+    if any(lacking_room(plan.experiment.section.cluster, running)):
+        return annotation_mistakes(plan)  # The number of workers will change, and with it what batches they can split.
+    batches = [
+        Mistake(name, str(problem), "its batches")
+        for name, section in running.items()
+        for problem in batch_problems(plan.experiment, {name: section})
+    ]
+    return batches or annotation_mistakes(plan)
+
+
+def annotation_mistakes(plan: Plan) -> list[Mistake]:
+    """Read the existing annotation files of all stages that will run; return what is wrong with them.
+
+    Each file's first mistake names the line and entry, or says that a task cannot use the file. Files that a prepare stage is
+    yet to write are checked when they are read.
+    """
+    mistakes: list[Mistake] = []
+    wrong_kind: dict[tuple[Path, str], str] = {}
     try:
         for step in plan.to_run:
             for file in annotation_files(step.name, step.section, plan.experiment):
                 try:
                     if file.path.is_file():
                         file.check_once(plan.digests)
-                except UserError as error:  # All of them are reported at once.
-                    mistakes[str(error)] = None
+                except WrongKindError as error:  # One correction mends it for all stages.
+                    text = wrong_kind.setdefault((file.path, file.use.kind), str(error))
+                    mistakes.append(Mistake(step.name, text, str(file.path)))
+                except UserError as error:
+                    mistakes.append(Mistake(step.name, str(error), str(file.path)))
     finally:
         plan.digests.save()
-    if mistakes:
-        raise UserError("\n".join(mistakes))
+    return mistakes
+
+
+def blocked_by(mistakes: Sequence[Mistake], plan: Plan) -> Plan:
+    """Return the plan in which stages with mistakes, and those that build on them, are blocked."""
+    reasons: dict[str, str] = {}
+    for step in plan.steps:
+        about = [mistake.about for mistake in mistakes if mistake.stage == step.name]
+        needed = [name for name in plan.experiment.inputs[step.name] if name in reasons]
+        if step.action == "run" and (about or needed):
+            reasons[step.name] = f"wrong: {about[0]}" if about else f"needs {', '.join(needed)}"
+    steps = (
+        replace(step, action="blocked", reason=reasons[step.name], changes=(), reuses="") if step.name in reasons else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps))
