@@ -10,12 +10,11 @@ _USED = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB limit")
 _OF_WORKER = re.compile(r"\bpid=(\d+), actual memory used=([\d.]+)GB")
 _OF_PROCESS = re.compile(r"^(\d+)\t([\d.]+)\t(.+)$", re.MULTILINE)
 _OF_RAY = "ray::"  # how the commands of Ray's workers begin
-_SHOWN = 2  # words of a command
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """How much memory of a machine was used, in GB. workers: by those of this run. largest, by: of the largest other process."""
+    """How much memory of a machine was used, in GB. workers: by those of this run. largest: by another process, `by`."""
 
     used: float
     limit: float
@@ -48,6 +47,7 @@ class MemoryUse:
 
 
 def _short(command: str) -> str:
-    """Return the beginning of a command: the program's name, and what it was given first, which is often a script."""
+    """Return the beginning of a command: the program's name, and the script that it was given, if that comes first."""
     program, *words = command.split()
-    return " ".join([PurePath(program).name, *words[: _SHOWN - 1]])
+    script = [word for word in words[:1] if not word.startswith("-")]
+    return " ".join([PurePath(program).name, *script])

@@ -10,8 +10,8 @@ from workflows.execution.worker_loss import why_lost
 WRITTEN = """\
 2 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 127.0.0.1, ID: 62) was 22.68GB used / \
 23.54GB limit (0.963319)
-Selected to kill: (Actor(07): task name=RayTrainWorker.__init__, required resources={CPU: 1}, pid=3868, actual memory used=%sGB)
-Selected to kill: (Actor(88): task name=RayTrainWorker.__init__, required resources={CPU: 1}, pid=3832, actual memory used=0.24GB)
+Selected to kill: (Actor(07): task name=RayTrainWorker.__init__, pid=3868, actual memory used=%sGB)
+Selected to kill: (Actor(88): task name=RayTrainWorker.__init__, pid=3832, actual memory used=0.24GB)
 Total non-selected idle workers: 0
 Top 10 memory users: PID\tMEM(GB)\tCOMMAND
 3868\t9.00\tray::RayTrainWorker
@@ -32,8 +32,8 @@ Refer to the documentation on how to address the out of memory issue
         ),
         (
             "21.00",
-            "22.7 of 23.5 GB were used, 21.2 GB of it by this run's workers; use a smaller batch_size, or fewer workers or trials "
-            "at once, or close other programs",
+            "22.7 of 23.5 GB were used, 21.2 GB of it by this run's workers; use a smaller batch_size, or fewer workers or "
+            "trials at once, or close other programs",
         ),
     ],
 )
