@@ -15,34 +15,34 @@ from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import captions_in, load_references, questions_in
 
 
-class Entry(NamedTuple):
+class _Entry(NamedTuple):
     """What counts of an entry, the identifier first. amount: how many captions or questions it holds."""
 
     parts: tuple[str, ...]
     amount: int
 
 
-def _captions(path: Path) -> Iterator[Entry]:
-    return (Entry((entry.video_id, *entry.captions), len(entry.captions)) for entry in captions_in(path))
+def _captions(path: Path) -> Iterator[_Entry]:
+    return (_Entry((entry.video_id, *entry.captions), len(entry.captions)) for entry in captions_in(path))
 
 
-def _questions(path: Path) -> Iterator[Entry]:
+def _questions(path: Path) -> Iterator[_Entry]:
     for entry in questions_in(path, require_answers=False):
-        yield Entry((entry.video_id, entry.question, str(entry.question_id), *entry.answers), 1)
+        yield _Entry((entry.video_id, entry.question, str(entry.question_id), *entry.answers), 1)
 
 
-def _references(path: Path) -> Iterator[Entry]:
-    return (Entry((video_id, *captions), len(captions)) for video_id, captions in load_references(path).items())
+def _references(path: Path) -> Iterator[_Entry]:
+    return (_Entry((video_id, *captions), len(captions)) for video_id, captions in load_references(path).items())
 
 
-_READERS: dict[AnnotationKind, Callable[[Path], Iterator[Entry]]] = {
+_READERS: dict[AnnotationKind, Callable[[Path], Iterator[_Entry]]] = {
     "captions": _captions,
     "questions": _questions,
     "references": _references,
 }
 
 
-def entries_of(path: Path, kind: AnnotationKind) -> Iterator[Entry]:
+def entries_of(path: Path, kind: AnnotationKind) -> Iterator[_Entry]:
     """Yield what an annotation file says.
 
     Raises:
