@@ -62,13 +62,15 @@ def _port(wanted: int | None) -> int:
         UserError: it is taken.
     """
     free = next_port()
-    if wanted is None and free is None:
-        raise UserError(f"ports {PORTS[0]} to {PORTS[-1]} are in use on 127.0.0.1; choose another with --port")
-    if wanted is not None and not is_free(wanted):
+    if wanted is None:
+        if free is None:
+            raise UserError(f"ports {PORTS[0]} to {PORTS[-1]} are in use on 127.0.0.1; choose another with --port")
+        return free
+    if not is_free(wanted):
         raise UserError(
             f"--port: port {wanted} is in use on 127.0.0.1; leave it out to take {free}, or stop what listens there"
         )
-    return wanted if wanted is not None else int(free or 0)
+    return wanted
 
 
 def _show(storage: Path, base: str, state: str) -> None:
