@@ -22,10 +22,10 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
 from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
-from workflows.execution.resuming import Resuming
+from workflows.execution.resuming import ResumeCommand, Resuming
 from workflows.execution.using_results import note_results, using_results
-from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
+from workflows.planning.notes import notes_of
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
@@ -36,6 +36,7 @@ from workflows.records.intervals import part_lines
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
+from workflows.records.repeated_captions import repeated_lines
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import exclusive, holder_of, patiently, shared
@@ -56,18 +57,19 @@ class RunOptions:
     resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. variant: those
     that `--sweep` stands for. sweep: a name for it. wait: whether to wait for a result that another run works on.
     forced_before: results that were started over. addresses: lines that say where the results of the last variant are, for the
-    end. All variants of one invocation share these two and `sweep`.
+    end. explained: stages whose interruption was explained. All variants of one invocation share these three and `sweep`.
     """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
-    resume_command: str = ""
+    resume_command: ResumeCommand = field(default_factory=lambda: ResumeCommand(""))
     overrides: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
     sweep: str = ""
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
     addresses: list[str] = field(default_factory=list)
+    explained: set[str] = field(default_factory=set)
 
     def show_addresses(self, lines: Iterable[str], reporter: Reporter) -> None:
         """Print where results are; after the last of several variants, for whose table they wait."""
@@ -103,7 +105,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
-    notes = annotation_notes(plan)
+    notes = notes_of(plan)
     put_back(plan)
     start_over(plan, options.forced_before, reporter)
     reporter.plan(plan, notes)
@@ -111,7 +113,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_results(plan, reporter)
-        options.show_addresses(address_lines(plan, None, _recorded_experiment(plan)), reporter)
+        options.show_addresses(address_lines(plan, *_recorded_pages(plan, options.sweep)), reporter)
         note_results(plan, options.sweep)
         return plan
     reporter.print("")
@@ -129,14 +131,20 @@ def _show_results(plan: Plan, reporter: Reporter) -> None:
         *(f"  [dim]{escape(line)}[/]" for line in measured_lines(rows)), *part_lines(plan), *example_lines(plan),
     ):  # fmt: skip
         reporter.print(line)
+    for line in repeated_lines(plan):
+        reporter.print(line)
 
 
-def _recorded_experiment(plan: Plan) -> str | None:
-    """Return MLflow's id of the experiment that made the results of a plan: its own, unless it has recorded nothing."""
+def _recorded_pages(plan: Plan, sweep: str) -> tuple[str | None, str | None]:
+    """Return MLflow's id of the experiment that made the results of a plan, and the key of the view that compares its runs.
+
+    It is the plan's own, unless that has recorded nothing.
+    """
     place = tracking_place(plan.experiment)
     makers = (plan.result_of(step.name).parents[1].name for step in plan.steps if step.fingerprint is not None)
     names = dict.fromkeys((plan.experiment.name, *makers))
-    return next((found for name in names if (found := place.recorded_experiment(name)) is not None), None)
+    experiment_id = next((found for name in names if (found := place.recorded_experiment(name)) is not None), None)
+    return experiment_id, place.recorded_comparison(experiment_id, sweep) if experiment_id is not None else None
 
 
 def require_free(plan: Plan) -> None:
@@ -215,7 +223,8 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_results(self.plan, self.reporter)
-            lines = address_lines(self.plan, self.record.comparison, self.tracker.experiment_id)
+            comparison = self.record.comparison
+            lines = address_lines(self.plan, self.tracker.experiment_id, comparison.key if comparison is not None else None)
             self.options.show_addresses(lines, self.reporter)
         finally:
             try:
@@ -243,11 +252,12 @@ class _Run:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
             self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; {escape(self.resuming.what_remains(step))}")
+            self.options.explained.add(step.name)
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
             raise self.resuming.failure(step, error, self.log_file) from error
-        self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
+        self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary, line.starting_seconds)
 
     def _done_meanwhile(self, step: Step) -> Path | None:
         """Return the result of a step that another run has made since the plan; None if there is none."""

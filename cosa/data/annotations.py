@@ -26,6 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SEPARATOR = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
 _SHOWN = 60
+_NO_TABLES = '; tables (CSV) are not read: write each row as {"video_id": "...", "desc": "..."}'
 
 
 class _TwiceError(ValueError):
@@ -303,8 +304,8 @@ def _items(path: Path, allow_coco: bool = True) -> Iterator[_Item]:
     elif start == len(text):
         raise DataError(f"{shown(path)} is empty; expected a JSON list of entries")
     else:
-        line = _line(text, start)
-        raise DataError(f"{shown(path)}, line {line}: found {quoted(text[start:])}, expected a JSON list of entries")
+        line, tables = _line(text, start), _NO_TABLES if re.search("[,\t]", text.partition("\n")[0]) else ""
+        raise DataError(f"{shown(path)}, line {line}: found {quoted(text[start:])}, expected a JSON list of entries{tables}")
     number = 0
     for number, (line, value) in enumerate(values, start=1):
         yield _Item(path, number, line, value)

@@ -22,6 +22,7 @@ from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
 _NOT_A_WORD = re.compile(r"[\W_]+")
+_NUMBERS = re.compile(r"\d+")
 _FOLDERS = 20  # folders in which a missing name is looked for
 _COMPARED = 5000  # names that are compared letter by letter with a missing one
 
@@ -65,21 +66,29 @@ class Media(ABC):
     def near(self, media_id: str, named: Container[str] = ()) -> str | None:
         """The identifier that one without a file may mean; None if none is similar.
 
-        It may be spelled otherwise, or the file may lie in a folder inside of where it should be. named: those that mean
-        themselves, such as video1 where video2 is looked for.
+        It may be spelled otherwise, the file may lie in a folder inside of where it should be, or the identifier may begin with
+        folders above. named: those that annotations name as well. They mean themselves if their numbers differ: video1 where
+        video2 is looked for.
         """
+
+        def may_be_meant(other: str) -> bool:
+            return other not in named or _NUMBERS.findall(other) == _NUMBERS.findall(media_id)
+
         parent, _, name = media_id.rpartition("/")
         here = self.root / parent
         names = sorted(names_in(here))
+        inner = [media_id[place + 1 :] for place, letter in enumerate(media_id) if letter == "/"]
+        if inner and (below := self.find(inner)[0]):
+            return next(iter(below))
         folders = [parent, *(f"{parent}/{other}".strip("/") for other in names if (here / other).is_dir())][:_FOLDERS]
         for folder in folders:
             for other in names_in(self.root / folder):
                 if _letters(name) in (_letters(other), _letters(Path(other).stem)) and self._is_one(self.root / folder / other):
                     found = f"{folder}/{self._without_suffix(other)}".lstrip("/")
-                    if found not in named:
+                    if may_be_meant(found):
                         return found
         own = {self._without_suffix(other): other for other in names[:_COMPARED]}
-        free = [other for other in own if f"{parent}/{other}".lstrip("/") not in named]
+        free = [other for other in own if may_be_meant(f"{parent}/{other}".lstrip("/"))]
         close = (other for other in get_close_matches(name, free, cutoff=0.8) if self._is_one(here / own[other]))
         return next((f"{parent}/{other}".lstrip("/") for other in close), None)
 
@@ -152,8 +161,10 @@ class FrameSets(Media):
         def files(media_id: str) -> list[str]:
             real = folder.sub_folder(media_id)
             names = [] if real is None else [name for name in names_in(self.root / real) if FRAME_NAME.fullmatch(name)]
-            if not names:
+            if real is None or not (self.root / real).is_dir():
                 raise NoMediaError(f"no folder of frames of clip {quoted(media_id)} in {shown(self.root)}")
+            if not names:
+                raise DataError(f"{shown(self.root / real)} holds no frames; expected frame_0001.jpg, frame_0002.jpg, ...")
             return [f"{real}/{name}" for _, name in sorted((int(str(FRAME_NAME.sub(r"\1", name))), name) for name in names)]
 
         return files

@@ -28,6 +28,23 @@ ANNOTATIONS = [
         code=1,
     ),
     Case(
+        "a table, whose stages are blocked",
+        (
+            "error: train.json, line 1: found 'video_id,caption\\n', expected a JSON list of entries; tables (CSV) are not read"
+            ': write each row as {"video_id": "...", "desc": "..."}',
+            "blocked  wrong: train.json",
+            "blocked  needs retrieval",
+        ),
+        files={"train.json": "video_id,caption\n"},
+        code=1,
+    ),
+    Case(
+        "a batch that nothing can split",
+        ("blocked  wrong: its batches",),
+        overrides=("cluster.workers=2", "cluster.cpus=2", "stages.retrieval.batch_size=3"),
+        code=1,
+    ),
+    Case(
         "not text",
         ("error: train.json is not UTF-8 text (byte 0); expected a JSON list of entries",),
         files={"train.json": "\udcff"},
@@ -183,6 +200,11 @@ SURROUNDINGS = [
         "sweep without values",
         ("error: --sweep epochs: expected NAME=VALUE,VALUE, such as stages.pretrain.concatenate=1,2,4",),
         arguments=(*RUN, "--sweep", "epochs"),
+    ),
+    Case(
+        "sweep of an unknown field",
+        ("error: --sweep retrieval.epochs=1: retrieval: unknown field; did you mean stages.retrieval.epochs?",),
+        arguments=(*RUN, "--sweep", "retrieval.epochs=1,2"),
     ),
     Case(
         "unknown template",

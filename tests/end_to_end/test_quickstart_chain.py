@@ -97,7 +97,7 @@ def test_an_unchanged_spec_runs_nothing_and_starts_no_ray(small_run: SmallRun) -
 def test_only_what_depends_on_a_change_runs_again(small_run: SmallRun) -> None:
     changed = run("plan", *small_run.arguments[1:], *sets("stages.captioning.epochs=2"))
     lines = {line.lstrip(" │├└─").split()[0]: line for line in changed.output.splitlines() if line.startswith("  ")}
-    assert "spec changed: stages.captioning.epochs 1.0 -> 2.0" in lines["captioning"]
+    assert "spec changed: stages.captioning.epochs 1 -> 2" in lines["captioning"]
     assert "input changed: captioning" in lines["test-captioning"]
     for stage in set(STAGES) - {"captioning", "test-captioning"}:
         assert " skip " in lines[stage], stage
@@ -177,6 +177,7 @@ def test_what_was_altered_is_noticed_before_it_is_used(small_run: SmallRun, tmp_
     assert done.code == 1
     assert "the content of checkpoint/model.safetensors is not what was written" in done.output
     assert "make it again with --force captioning" in done.output
+    assert f"--set storage={storage} --force captioning" in done.output.replace('"', "").replace("'", "")
     assert "Ray dashboard" not in done.output
     (stages["answers"] / weights).unlink()
     planned = run("plan", *small_run.arguments[1:], "--storage", str(storage))

@@ -20,6 +20,7 @@ from workflows.cluster.nodes import Node, alive_nodes
 from workflows.cluster.ray_private import init_ray
 from workflows.cluster.ray_watch import RayLostError, RayLostInterrupt, RayWatch, watch_ray
 from workflows.cluster.shipping import job_brings_program, packed_program
+from workflows.records.local_port import is_free
 from workflows.spec.scaling import workers_without_gpus
 from workflows.spec.sections import ClusterSection
 
@@ -221,7 +222,7 @@ class Cluster:
         if wanted != "auto":
             workers = wanted
         else:
-            workers = int(gpus / gpu_share) if gpu_share else workers_without_gpus(cpus, self.section.cpus_per_worker)
+            workers = max(1, int(gpus / gpu_share)) if gpu_share else workers_without_gpus(cpus, self.section.cpus_per_worker)
         minimum = self.section.min_workers if stage_workers is None else None
         needed = WorkerResources(workers, self.section.cpus_per_worker, gpu_share, minimum, self.section.placement)
         _require_room(needed, nodes)
@@ -249,7 +250,8 @@ def _require_room(needed: WorkerResources, nodes: list[Node]) -> None:
     cpus, gpus = int(sum(node.cpus for node in nodes)), int(sum(node.gpus for node in nodes))
     advice = "lower cluster.workers, cpus_per_worker or gpus_per_worker"
     if count * needed.cpus > cpus or count * needed.gpus > gpus:
-        raise UserError(f"cluster: {count} workers x {each} need more than the cluster's {cpus} CPU, {gpus} GPU; {advice}")
+        workers = f"{count} workers x {each} need" if count > 1 else f"a worker of {each} needs"
+        raise UserError(f"cluster: {workers} more than the cluster's {cpus} CPU, {gpus} GPU; {advice}")
     room = [node.room_for(needed.cpus, needed.gpus) for node in nodes]
     if sum(room) < count:
         raise UserError(
@@ -283,14 +285,8 @@ def groups_that_fit(needed: WorkerResources, nodes: list[Node]) -> int:
 
 def require_free_port(port: int, field: str) -> None:
     """Raise UserError if something listens on a local port already."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UserError(
-                f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there"
-            ) from error
+    if not is_free(port):
+        raise UserError(f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there")
 
 
 def _require_answer(address: str) -> None:

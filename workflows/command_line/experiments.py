@@ -55,7 +55,7 @@ def run_experiment(
     )
     variants = variants_of(sweep or ())
     # All variants are read at the start, so that editing the file meanwhile changes nothing that runs.
-    experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
+    experiments = {variant: load_spec(spec, changes, swept=variant) for variant in variants}
 
     def run_one(variant: tuple[str, ...]) -> Plan:
         return run(experiments[variant], reporter, replace(options, overrides=tuple(changes), variant=variant))
@@ -69,6 +69,10 @@ def run_experiment(
     except Preempted as ending:  # It is caught here, because click would treat it like Ctrl-C.
         print("asked to end (SIGTERM)", file=sys.stderr)
         raise typer.Exit(ending.exit_code) from None
+    except KeyboardInterrupt:
+        if not options.explained:  # It came before a stage, or between two.
+            print(f"finished stages are saved; resume with:\n    {options.resume_command}", file=sys.stderr)
+        raise
 
 
 @app.command()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from workflows.commands.variants import Variant, heading, plan_variants, variants_of
-from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.drawing import described, mermaid
-from workflows.planning.plan import Plan, check_inputs, make_plan
+from workflows.planning.notes import notes_of
+from workflows.planning.plan import Plan, blocked_by, make_plan, mistakes_of, refuse
 from workflows.planning.selection import Selection
 from workflows.spec.load import load_spec
 from workflows.terminal.reporter import Reporter
@@ -32,26 +32,27 @@ def show_plans(
     As JSON, the plans of variants are a list, each with the overrides that make the variant.
 
     Raises:
-        UserError: the spec, or what it reads, is wrong. What its stages read is checked after the plan is printed, which says
-            what is missing besides.
+        UserError: the spec, or what it reads, is wrong. Before that the plan is printed, in which stages with wrong input are
+            blocked.
     """
     reporter = Reporter()
     variants = variants_of(sweeps)
 
     def planned(variant: Variant) -> Plan:
-        experiment = load_spec(spec, [*overrides, *variant])
+        experiment = load_spec(spec, overrides, swept=variant)
         return make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
 
     plans = dict(plan_variants(variants, planned))
-    _show(plans, reporter, form, is_sweep=bool(sweeps))
-    for plan in plans.values():
-        check_inputs(plan)
+    mistakes = {variant: mistakes_of(plan) for variant, plan in plans.items()}
+    shown = {variant: blocked_by(mistakes[variant], plan) for variant, plan in plans.items()}
+    _show(shown, reporter, form, is_sweep=bool(sweeps))
+    refuse([mistake for found in mistakes.values() for mistake in found])
     return list(plans.values())
 
 
 def _show(plans: Mapping[Variant, Plan], reporter: Reporter, form: PlanForm, *, is_sweep: bool) -> None:
     if form == "json":
-        shown = [{"variant": list(variant), **described(plan, annotation_notes(plan))} for variant, plan in plans.items()]
+        shown = [{"variant": list(variant), **described(plan, notes_of(plan))} for variant, plan in plans.items()]
         print(json.dumps(shown if is_sweep else {k: v for k, v in shown[0].items() if k != "variant"}, indent=2))
         return
     variants = list(plans)
@@ -61,4 +62,4 @@ def _show(plans: Mapping[Variant, Plan], reporter: Reporter, form: PlanForm, *, 
         if form == "mermaid":
             print(mermaid(plan))
         else:
-            reporter.plan(plan, annotation_notes(plan))
+            reporter.plan(plan, notes_of(plan))

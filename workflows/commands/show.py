@@ -14,9 +14,9 @@ from rich.markup import escape
 
 from cosa.model_config import ModelConfig
 from workflows.commands.naming import result_named
-from workflows.records.addresses import UI_ADDRESS
 from workflows.records.local_database import recorded_experiments
 from workflows.records.mlflow_store import DATABASE
+from workflows.records.ui_address import UiAddress
 from workflows.records.ui_pages import run_path
 from workflows.reports.compared import Cell
 from workflows.reports.compared_metrics import MetricRow, metric_rows
@@ -94,7 +94,10 @@ def mlflow_address(result: StoredResult, root: Path) -> str:
     if uri is not None and uri.startswith("http"):
         return f"run {run} at {without_password(uri, keep_user=False)}"
     number = recorded_experiments(root / DATABASE).get(result.manifest.experiment if result.manifest is not None else "")
-    return f"{UI_ADDRESS}/{run_path(number, run)} (first: cosa ui)" if number is not None else f"run {run}"
+    if number is None:
+        return f"run {run}"
+    ui = UiAddress.of(root)
+    return f"{ui.base}/{run_path(number, run)}{'' if ui.is_open else ' (first: cosa ui)'}"
 
 
 def fields_set(manifest: Manifest) -> dict[str, Any]:

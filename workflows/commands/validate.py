@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from workflows.planning.room import lacking_room
 from workflows.spec.fragments import is_fragment
 from workflows.spec.load import load_spec
 from workflows.spec.problems import SpecError
@@ -30,10 +31,13 @@ def validate(specs: Sequence[Path], overrides: Sequence[str]) -> None:
         except SpecError as error:
             problems += error.problems
             continue
-        if found := list(batch_problems(experiment, experiment.stages)):
+        lacking = list(lacking_room(experiment.section.cluster, experiment.stages))
+        if not lacking and (found := list(batch_problems(experiment, experiment.stages))):
             problems += found
             continue
         stages = ", ".join(f"{name} ({stage.kind})" for name, stage in experiment.stages.items())
         reporter.print(f"[green]ok[/] {escape(str(spec))}: {stages}")
+        for line in lacking:  # The spec may be meant for another machine.
+            reporter.print(f"  [yellow]not on this machine:[/] {escape(line)}")
     if problems:
         raise SpecError(problems)

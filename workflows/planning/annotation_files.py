@@ -20,6 +20,10 @@ from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 
 
+class WrongKindError(UserError):
+    """A file holds captions where questions belong, or the reverse."""
+
+
 @dataclass(frozen=True)
 class AnnotationFile:
     """An annotation file and what a stage needs from it.
@@ -114,8 +118,8 @@ class AnnotationFile:
                 f"{self.stage} needs at least {self.use.fewest_answers} per question"
             )
 
-    def _wrong_kind(self, found: str, wanted: str) -> UserError:
-        return UserError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; set {self.field}.{wanted}")
+    def _wrong_kind(self, found: str, wanted: str) -> WrongKindError:
+        return WrongKindError(f"{self.path} holds {found}, but stage {self.stage} needs {wanted}; set {self.field}.{wanted}")
 
 
 @cache

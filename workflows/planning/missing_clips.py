@@ -40,18 +40,25 @@ def _lines(field: str, lacking: MissingMedia) -> Iterator[str]:
     first = list(islice(problems, SHOWN))
     places = _places(lacking, first)
     if len(problems) == lacking.count > 1 and all(isinstance(problem, NoMediaError) for problem in problems.values()):
-        near = media.near(first[0], lacking.found)
-        hint = f"; is it {quoted(near)}?" if near is not None else ""
         yield (
             f"{field}: {shown(media.root)} has {media.of}none of the {lacking.count} {media.plural} that the annotations name, "
-            f"such as {quoted(first[0])} ({places.get(first[0], field)}){hint}"
+            f"such as {quoted(first[0])} ({places.get(first[0], field)}){_hint(first[0], lacking)}"
         )
         return
     for media_id in first:
-        near = media.near(media_id, lacking.found) if isinstance(problems[media_id], NoMediaError) else None
-        yield f"{places.get(media_id, field)}: {problems[media_id]}" + (f"; is it {quoted(near)}?" if near is not None else "")
+        hint = _hint(media_id, lacking) if isinstance(problems[media_id], NoMediaError) else ""
+        yield f"{places.get(media_id, field)}: {problems[media_id]}{hint}"
     if len(problems) > SHOWN:
         yield f"{field}: {len(problems) - SHOWN} more {media.plural} are missing"
+
+
+def _hint(media_id: str, lacking: MissingMedia) -> str:
+    """Return what may be meant by an identifier without a file, in words that end its message."""
+    near = lacking.media.near(media_id, lacking.found)
+    if near is None:
+        return ""
+    rule = f"identifiers start below {shown(lacking.media.root)}: " if media_id.endswith(f"/{near}") else ""
+    return f"; {rule}is it {quoted(near)}?"
 
 
 def _places(lacking: MissingMedia, media_ids: Sequence[str]) -> dict[str, str]:

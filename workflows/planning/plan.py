@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from cosa.errors import UserError
-from workflows.planning.annotation_files import annotation_files
+from workflows.planning.annotation_files import WrongKindError, annotation_files
 from workflows.planning.changes import nearest_changes
 from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
 from workflows.planning.digests import FileDigests, OnRead
 from workflows.planning.fingerprint import Basis, fingerprint_of
 from workflows.planning.missing import missing_lines
-from workflows.planning.room import lacking_room
+from workflows.planning.room import lacking_room, sections_of
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
 from workflows.results.locks import holder_of
@@ -80,8 +80,7 @@ def make_plan(
         on_read: called while folders of media are read, see `FileDigests`.
 
     Raises:
-        UserError: a given stage does not exist, a selected one needs one that is left out and has no result, or a file cannot
-            be read.
+        UserError: a given stage does not exist, or a file cannot be read.
     """
     force = experiment.stages_named(force)
     check_names("--force", force, experiment)
@@ -112,6 +111,7 @@ class _Planner:
         self.storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
         self.digests = digests_in(self.storage, on_read)
         self.missing: list[Missing] = []
+        self.left_out: dict[str, list[str]] = {}  # Stages without a result that the selection leaves out, and who needs it.
         self.steps: dict[str, Step] = {}
 
     def plan(self) -> Plan:
@@ -122,12 +122,11 @@ class _Planner:
             if name not in self.chosen:
                 del self.missing[before:]
                 step = self._left_out(step)
-            self.steps[name] = step
-            self._check_inputs(step)
+            self.steps[name] = self._blocked_if_left_out(step)
         self.digests.save()
         running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
-        lacking = lacking_room(self.experiment.section.cluster, running)
-        missing = (*missing_lines(self.missing, self.experiment), *lacking)
+        no_room = lacking_room(self.experiment.section.cluster, sections_of(running))
+        missing = (*missing_lines(self.missing, self.experiment), *self._left_out_lines(), *no_room)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen, self.digests)
 
     def _left_out(self, step: Step) -> Step:
@@ -149,13 +148,24 @@ class _Planner:
             return None
         return self.storage.existing(step.name, fingerprint, step.kind)
 
-    def _check_inputs(self, step: Step) -> None:
+    def _blocked_if_left_out(self, step: Step) -> Step:
+        """Return the step, blocked if it needs a result that does not exist, of a stage that was not selected."""
         lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
-        if lacking and step.action in ("run", "blocked"):
-            raise UserError(
-                f"stage {step.name} needs {', '.join(lacking)}, which {self.selection.as_options()} leaves out and which has "
-                "no result yet; run it first, or select it, too"
-            )
+        if not lacking or step.action not in ("run", "blocked"):
+            return step
+        for name in lacking:
+            self.left_out.setdefault(name, []).append(step.name)
+        needed = f"needs {', '.join(lacking)}, left out"
+        return replace(step, action="blocked", reason=needed, fingerprint=None, changes=(), reuses="")
+
+    def _left_out_lines(self) -> Iterator[str]:
+        """Yield a line for each result that stages need, that does not exist, and that the selection leaves out."""
+        for name, needed_by in self.left_out.items():
+            changes = self.steps[name].changes
+            has = f"no result with these settings ({changes[0]})" if changes else "no result yet"
+            who = f"stage{'s' if len(needed_by) > 1 else ''} {', '.join(needed_by)} need{'s' if len(needed_by) == 1 else ''}"
+            options = self.selection.as_options()
+            yield f"{who} {name}, which {options} leaves out and which has {has}; run it first, or select it, too"
 
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]
@@ -218,8 +228,8 @@ class _Planner:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
             return replace(step, reason=f"interrupted: {self._how(step, fingerprint)}", resumes=True)
-        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment, partial(self._clips, step))
         basis = Basis(self.experiment, self.digests, dict(step.inputs))
+        nearest = nearest_changes(step, self.storage.manifests(step.name), basis, partial(self._clips, step))
         step = replace(step, reuses=kind_of(step.section).reuses(step, basis, self.storage))
         if nearest is None:
             return replace(step, reason="new")
@@ -240,38 +250,86 @@ class _Planner:
         return f"done{where}" + (f" (its input {rerun[0]} gives the same result)" if rerun else "")
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong with the input of a stage that will run. text: a sentence. about: the file or the field, in a few words."""
+
+    stage: str
+    text: str
+    about: str
+
+
 def check_inputs(plan: Plan) -> None:
     """Check the input of all stages that will run, before the first of them does.
 
-    These are their batches, which have to fit the number of workers, and those of their annotation files that exist.
-
     Raises:
-        UserError: it lists the batches that cannot be split, or else what is wrong with annotation files.
+        UserError: it lists all of `mistakes_of`.
     """
-    problems = list(map(str, batch_problems(plan.experiment, {step.name: step.section for step in plan.to_run})))
-    if problems:
-        raise UserError("\n".join(problems))
-    check_annotations(plan)
+    refuse(mistakes_of(plan))
 
 
 def check_annotations(plan: Plan) -> None:
     """Read the existing annotation files of all stages that will run.
 
-    Files that a prepare stage is yet to write are checked when they are read.
-
     Raises:
-        UserError: for each file, it names the line and entry that is wrong first, or says that a task cannot use it.
+        UserError: it lists all of `annotation_mistakes`.
     """
-    mistakes: dict[str, None] = {}
+    refuse(annotation_mistakes(plan))
+
+
+def refuse(mistakes: Sequence[Mistake]) -> None:
+    """Raise UserError with all mistakes, each once, if there are any."""
+    if mistakes:
+        raise UserError("\n".join(dict.fromkeys(mistake.text for mistake in mistakes)))
+
+
+def mistakes_of(plan: Plan) -> list[Mistake]:
+    """Return the batches of stages that will run that the workers cannot split, or else what is wrong with annotation files."""
+    running = sections_of(plan.to_run)
+    if any(lacking_room(plan.experiment.section.cluster, running)):
+        return annotation_mistakes(plan)  # The number of workers will change, and with it what batches they can split.
+    batches = [
+        Mistake(name, str(problem), "its batches")
+        for name, section in running.items()
+        for problem in batch_problems(plan.experiment, {name: section})
+    ]
+    return batches or annotation_mistakes(plan)
+
+
+def annotation_mistakes(plan: Plan) -> list[Mistake]:
+    """Read the existing annotation files of all stages that will run; return what is wrong with them.
+
+    Each file's first mistake names the line and entry, or says that a task cannot use the file. Files that a prepare stage is
+    yet to write are checked when they are read.
+    """
+    mistakes: list[Mistake] = []
+    wrong_kind: dict[tuple[Path, str], str] = {}
     try:
         for step in plan.to_run:
             for file in annotation_files(step.name, step.section, plan.experiment):
                 try:
                     if file.path.is_file():
                         file.check_once(plan.digests)
-                except UserError as error:  # All of them are reported at once.
-                    mistakes[str(error)] = None
+                except WrongKindError as error:  # One correction mends it for all stages.
+                    text = wrong_kind.setdefault((file.path, file.use.kind), str(error))
+                    mistakes.append(Mistake(step.name, text, str(file.path)))
+                except UserError as error:
+                    mistakes.append(Mistake(step.name, str(error), str(file.path)))
     finally:
         plan.digests.save()
-    if mistakes:
-        raise UserError("\n".join(mistakes))
+    return mistakes
+
+
+def blocked_by(mistakes: Sequence[Mistake], plan: Plan) -> Plan:
+    """Return the plan in which stages with mistakes, and those that build on them, are blocked."""
+    reasons: dict[str, str] = {}
+    for step in plan.steps:
+        about = [mistake.about for mistake in mistakes if mistake.stage == step.name]
+        needed = [name for name in plan.experiment.inputs[step.name] if name in reasons]
+        if step.action == "run" and (about or needed):
+            reasons[step.name] = f"wrong: {about[0]}" if about else f"needs {', '.join(needed)}"
+    steps = (
+        replace(step, action="blocked", reason=reasons[step.name], changes=(), reuses="") if step.name in reasons else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Drivers make these: NVIDIA's on Linux and in WSL, and AMD's.
-GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/nvidia0"), Path("/dev/dxg"), Path("/dev/kfd"))
+# NVIDIA's driver lists its GPUs in the first folder, and makes the files; a container may see only some of either.
+NVIDIA_GPUS, DEVICES, NVIDIA_DEVICE = Path("/proc/driver/nvidia/gpus"), Path("/dev"), "nvidia[0-9]*"
+UNCOUNTED_GPUS = (Path("/dev/dxg"), Path("/dev/kfd"))  # WSL's and AMD's drivers make these, however many GPUs there are.
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: "QUOTA PERIOD", or "max PERIOD"
 
 
-def may_have_gpus() -> bool:
-    """Return whether the machine has something that may be a GPU; False is certain."""
-    return any(path.exists() for path in GPU_DEVICES)
+def most_gpus() -> int | None:
+    """Return how many GPUs the machine has at most; 0 is certain. None if only Ray can tell."""
+    if any(path.exists() for path in UNCOUNTED_GPUS):
+        return None
+    return max(_entries(NVIDIA_GPUS, "*"), _entries(DEVICES, NVIDIA_DEVICE))
+
+
+def _entries(folder: Path, pattern: str) -> int:
+    return sum(1 for _ in folder.glob(pattern))
 
 
 def cores() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from cosa.errors import UserError
 from cosa.objectives.all_objectives import OBJECTIVES
 from workflows.spec.experiment import Experiment
-from workflows.spec.machine import cores, may_have_gpus
+from workflows.spec.machine import cores, most_gpus
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import Problem
 from workflows.spec.sections import ClusterSection, StageSection
@@ -43,7 +43,7 @@ def _known_workers(cluster: ClusterSection) -> int | None:
     wanted = cluster.max_workers or cluster.workers
     if wanted != "auto":
         return wanted
-    uses_gpus = cluster.gpus_per_worker not in (0, "auto") or (cluster.gpus_per_worker == "auto" and may_have_gpus())
+    uses_gpus = cluster.gpus_per_worker not in (0, "auto") or (cluster.gpus_per_worker == "auto" and most_gpus() != 0)
     if cluster.address != "local" or uses_gpus:
         return None
     return workers_without_gpus(cluster.cpus or cores(), cluster.cpus_per_worker)

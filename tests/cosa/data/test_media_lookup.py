@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cosa.data.frames import FrameFolders, ImageFolder
+from cosa.data.media_files import NoMediaError
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
@@ -84,7 +85,22 @@ def test_a_similar_clip_that_is_named_itself_is_not_meant(root: Path) -> None:
     (root / "video1.mp4").touch()
     assert Clips(root).near("video2") == "video1"
     assert Clips(root).near("video2", {"video1"}) is None
-    assert Clips(root).near("VIDEO1", {"video1"}) is None
+    assert Clips(root).near("vidoe1", {"video1"}) == "video1", "the usual slip is in one of two files"
+    assert Clips(root).near("Video1", {"video1"}) == "video1"
+    assert Clips(root).near("video-1-1", {"video1"}) is None
+
+
+def test_an_identifier_may_begin_with_folders_above(root: Path) -> None:
+    assert Clips(root).near("root/a.gif", {"a.gif"}) == "a.gif"
+    assert Clips(root).near("data/root/b/c") == "b/c"
+    assert Images(root).near("root/e") == "e"
+    assert FrameSets(root).near("frames/g") == "g"
+
+
+def test_a_folder_without_frames_is_not_missing(root: Path) -> None:
+    problem = FrameSets(root).find(["h"])[1]["h"]
+    assert str(problem) == f"{root}/h holds no frames; expected frame_0001.jpg, frame_0002.jpg, ..."
+    assert not isinstance(problem, NoMediaError)
 
 
 def test_similar_images_and_folders_of_frames(root: Path) -> None:

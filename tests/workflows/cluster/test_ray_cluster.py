@@ -64,7 +64,8 @@ def test_a_stage_has_the_last_word(has: Any) -> None:
     ("cluster", "stage", "section", "message"),
     [
         ({"CPU": 2}, 3, {}, r"3 workers x 1 CPU, 0 GPU need more than the cluster's 2 CPU, 0 GPU; lower cluster.workers"),
-        ({"CPU": 8}, 1, {"gpus_per_worker": 1}, r"1 workers x 1 CPU, 1 GPU need more than the cluster's 8 CPU, 0 GPU"),
+        ({"CPU": 8}, 1, {"gpus_per_worker": 1}, r"a worker of 1 CPU, 1 GPU needs more than the cluster's 8 CPU, 0 GPU"),
+        ({"CPU": 8}, None, {"gpus_per_worker": 1}, r"a worker of 1 CPU, 1 GPU needs more than the cluster's 8 CPU, 0 GPU"),
         ({"CPU": 8, "GPU": 1}, 2, {}, r"2 workers x 1 CPU, 1 GPU need more"),
     ],
 )

@@ -9,7 +9,7 @@ from cosa.errors import UserError
 from tests.workflows.planning.planned import CAPTIONS, QUESTIONS, finish, lay_out, plan
 from workflows.planning import annotation_files
 from workflows.planning.annotation_files import AnnotationFile
-from workflows.planning.plan import check_annotations
+from workflows.planning.plan import annotation_mistakes, blocked_by, check_annotations
 
 
 @pytest.fixture
@@ -59,6 +59,18 @@ def test_mistakes_in_several_files_are_reported_at_once(here: Path) -> None:
         check_annotations(plan())
     lines = str(raised.value).splitlines()
     assert [line.partition(" (entry")[0] for line in lines] == ["own/train.json, line 1", "own/val.json, line 1"]
+
+
+def test_a_file_of_another_kind_is_one_mistake_of_all_its_stages(here: Path) -> None:
+    Path("own/val.json").write_text(json.dumps(QUESTIONS))
+    made = plan()
+    mistakes = annotation_mistakes(made)
+    assert {mistake.stage for mistake in mistakes} == {"retrieval", "test"}
+    assert {mistake.text for mistake in mistakes} == {
+        "own/val.json holds questions, but stage retrieval needs captions; set datasets.own.splits.val.captions"
+    }
+    blocked = {step.name: step.reason for step in blocked_by(mistakes, made).steps if step.action == "blocked"}
+    assert blocked == {"retrieval": "wrong: own/val.json", "test": "wrong: own/val.json"}
 
 
 def test_annotations_of_finished_stages_are_not_read_again(here: Path) -> None:

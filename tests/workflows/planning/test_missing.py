@@ -81,6 +81,14 @@ def test_clips_that_annotations_name_and_nobody_has(here: Path) -> None:
     assert plan("stages.own-frames.max_unreadable=2").missing == ()
 
 
+def test_identifiers_that_begin_with_the_folder(here: Path) -> None:
+    Path("own/spare.json").write_text(json.dumps([{"video_id": "clips/v1.mp4", "desc": "x"}]))
+    assert plan().missing[0] == (
+        "own/spare.json, line 1: own/clips/clips is missing or not a folder; expected a folder of videos; identifiers start "
+        "below own/clips: is it 'v1.mp4'?"
+    )
+
+
 def test_images_and_own_frames_that_annotations_name_and_nobody_has(here: Path) -> None:
     Path("pictures/v1.jpg").unlink()
     frames = ("datasets.own.frames=own/frames", "stages.own-frames=")

@@ -9,6 +9,7 @@ from cli import app
 from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, load, plan
 from workflows.commands.validate import validate
+from workflows.planning import room
 from workflows.planning.plan import check_inputs
 from workflows.spec import machine, scaling
 from workflows.spec.problems import SpecError
@@ -81,8 +82,14 @@ def test_none_of_it_changes_a_result(overrides: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("cluster.workers=3",), r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 3 workers; choose a"),
-        (("stages.retrieval.workers=3",), r"stages.retrieval.batch_size: 2 cannot be split evenly over 3 workers"),
+        (
+            ("cluster.workers=3", "cluster.cpus=3"),
+            r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 3 workers; choose a",
+        ),
+        (
+            ("stages.retrieval.workers=3", "cluster.cpus=3"),
+            r"stages.retrieval.batch_size: 2 cannot be split evenly over 3 workers",
+        ),
         (
             (*ONLY_MLM, "stages.pretrain.accumulate=3", "cluster.cpus=1"),
             r"stages.pretrain.corpora.0.batch_size: 2 cannot be split evenly over 1 worker with accumulate: 3",
@@ -105,10 +112,17 @@ ODD = "stages.pretrain.corpora.1.batch_size=3"
 ONE_CORE = "cluster.cpus=1"
 
 
+def set_gpus(monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
+    """Let the machine have so many GPUs; None: only Ray can tell."""
+    monkeypatch.setattr(scaling, "most_gpus", lambda: number)
+    monkeypatch.setattr(room, "most_gpus", lambda: number)
+
+
 @pytest.fixture
 def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "GPU_DEVICES", ())
+    set_gpus(monkeypatch, 0)
     monkeypatch.setattr(scaling, "cores", lambda: 8)
+    monkeypatch.setattr(room, "cores", lambda: 8)
 
 
 def test_the_number_of_workers_of_a_machine_without_gpus_is_known(no_gpus: None) -> None:
@@ -132,6 +146,74 @@ def test_what_splits_and_what_only_the_cluster_tells_is_no_problem(override: str
     check_inputs(plan(ODD, "stages.pretrain.corpora.0.batch_size=3", "stages.retrieval.batch_size=3", override))
 
 
+@pytest.mark.parametrize(
+    ("gpus", "overrides", "line"),
+    [
+        (
+            0,
+            ("cluster.gpus_per_worker=1",),
+            "cluster.gpus_per_worker: a worker gets 1 GPU, but this machine has none; leave it out: GPUs are used wherever "
+            "there are any",
+        ),
+        (
+            1,
+            ("cluster.gpus_per_worker=2",),
+            "cluster.gpus_per_worker: a worker gets 2 GPUs, but this machine has 1 GPU; lower it to 1",
+        ),
+        (
+            1,
+            ("cluster.workers=2", "cluster.gpus_per_worker=1"),
+            "cluster.workers: 2 workers x 1 GPU need 2 GPUs, but this machine has 1 GPU; lower it to 1, or leave it out",
+        ),
+        (
+            0,
+            ("cluster.cpus_per_worker=9",),
+            "cluster.cpus_per_worker: a worker gets 9 cores, but this machine has 8 cores; lower it to 8",
+        ),
+    ],
+)
+def test_what_no_worker_finds_on_this_machine_is_reported_by_plan_and_validate(
+    gpus: int,
+    overrides: tuple[str, ...],
+    line: str,
+    no_gpus: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_gpus(monkeypatch, gpus)
+    assert plan(*overrides).missing == (line,)
+    validate([Path("spec.yaml")], overrides)  # The spec is right: it may be meant for another machine.
+    assert capsys.readouterr().out.endswith(f"\n  not on this machine: {line}\n")
+
+
+def test_gpus_that_nobody_has_counted_are_no_problem(no_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (None, 2):
+        set_gpus(monkeypatch, number)
+        assert plan("cluster.gpus_per_worker=1").missing == ()
+
+
+def test_batches_are_not_checked_for_workers_that_do_not_fit(no_gpus: None) -> None:
+    made = plan("cluster.workers=16")
+    assert made.missing == (
+        "cluster.workers: 16 workers x 1 CPU need 16 cores, but this machine has 8 cores; lower it to 8, or leave it out",
+    )
+    check_inputs(made)
+
+
+def test_gpus_are_counted_without_their_libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gpus, devices = tmp_path / "gpus", tmp_path / "dev"
+    monkeypatch.setattr(machine, "NVIDIA_GPUS", gpus)
+    monkeypatch.setattr(machine, "DEVICES", devices)
+    monkeypatch.setattr(machine, "UNCOUNTED_GPUS", (devices / "dxg",))
+    assert machine.most_gpus() == 0
+    devices.mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (devices / name).touch()
+    assert machine.most_gpus() == 2
+    (devices / "dxg").touch()
+    assert machine.most_gpus() is None
+
+
 def test_batches_of_trials_are_checked(no_gpus: None) -> None:
     with pytest.raises(UserError, match=r"stages.retrieval.sweep.batch_size: 3 cannot be split evenly over 2"):
         check_inputs(plan("stages.retrieval.sweep={batch_size: [4, 3]}"))
@@ -143,8 +225,8 @@ def test_a_batch_that_no_trial_has_is_no_problem(no_gpus: None) -> None:
     check_inputs(plan(drawn, "stages.retrieval.batch_size=3"))
 
 
-def test_a_gpu_leaves_the_number_of_workers_open(no_gpus: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(machine, "GPU_DEVICES", (tmp_path,))
+def test_a_gpu_leaves_the_number_of_workers_open(no_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_gpus(monkeypatch, 1)
     check_inputs(plan(ODD))
     with pytest.raises(UserError, match="over 2 workers"):
         check_inputs(plan(ODD, "cluster.gpus_per_worker=0"))
