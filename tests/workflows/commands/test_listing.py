@@ -84,14 +84,14 @@ def test_the_current_result_is_marked(here: Path, capsys: pytest.CaptureFixture[
         finish(plan(f"stages.retrieval.epochs={epochs}"))
     note_results(plan("stages.retrieval.epochs=2"))
     marked = {one.differs.split("  ")[0]: one.current for one in listed_results(Path("storage")) if one.stage == "retrieval"}
-    assert marked == {"epochs=2.0": True, "epochs=3.0": False}
+    assert marked == {"epochs=2": True, "epochs=3": False}
     console = PlainConsole(width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr("workflows.commands.listing.PlainConsole", lambda: console)
     show_listing(Path("experiments"), Path("storage"), only="results")
     lines = capsys.readouterr().out.splitlines()
-    (current,) = (line for line in lines if "epochs=2.0" in line)
-    (other,) = (line for line in lines if "epochs=3.0" in line)
-    assert "  current  epochs=2.0" in current
+    (current,) = (line for line in lines if "epochs=2" in line)
+    (other,) = (line for line in lines if "epochs=3" in line)
+    assert "  current  epochs=2" in current
     assert "current" not in other
     assert any(re.match(r"  demo/retrieval  \S* *[\d.]+ kB", line) for line in lines)
 

@@ -109,7 +109,7 @@ def test_a_spec_means_what_its_run_would_use(tmp_path: Path, monkeypatch: pytest
     assert named.experiment == "demo"
     assert named.results.keys() == {"corpus", "made-frames", "own-frames", "pretrain", "captions"}
     assert named.absent.keys() == {"retrieval", "test"}
-    assert "epochs 3.0 -> 2.0" in named.absent["retrieval"]
+    assert "epochs 3 -> 2" in named.absent["retrieval"]
     assert {one.fingerprint for one in named.results.values()} == {
         step.fingerprint for step in made.steps if step.action == "skip"
     }
