@@ -123,8 +123,12 @@ class SearchIndex:
 
     def _hits(self, scores: NDArray[np.float32], top: int) -> list[Hit]:
         rows = best_columns(scores[None], top)[0]
+        return self.hits(rows, scores[rows])
+
+    def hits(self, rows: NDArray[np.integer], scores: NDArray[np.floating]) -> list[Hit]:
+        """What stands in some rows, with their scores."""
         taken = self.rows.take(pa.array(rows, type=pa.int64())).to_pylist()
         return [
-            Hit(float(scores[row]), self.root / one["path"], one["start"], one["end"], int(row))
-            for row, one in zip(rows, taken, strict=True)
+            Hit(float(score), self.root / one["path"], one["start"], one["end"], int(row))
+            for row, score, one in zip(rows, scores, taken, strict=True)
         ]

@@ -85,6 +85,7 @@ def search(
         bool, typer.Option("--rerank", help="Compare the text with the best again, by the matching head.")
     ] = False,
     once: Annotated[bool, typer.Option("--once-per-file", help="Only the best part of each video.")] = False,
+    approximate: Annotated[bool, typer.Option("--approximate", help="By faiss; for many millions of vectors.")] = False,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures, too.")] = None,
@@ -94,7 +95,7 @@ def search(
     from workflows.commands.search import Query
     from workflows.commands.search import search as search_index
 
-    query = Query(text, like, top, rerank, once)
+    query = Query(text, like, top, rerank, once, approximate)
     search_index(index, query, checkpoint, as_json=as_json, html=html, show=open_html)
 
 

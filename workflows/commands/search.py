@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for: a text, or what looks like a file. top: how many. rerank: by the matching head. once_per_file: only
-    the best part of each video."""
+    """What is searched for: a text, or what looks like a file.
+
+    top: how many. rerank: by the matching head. once_per_file: only the best part of each video. approximate: compare with a
+    part of the vectors.
+    """
 
     text: str | None
     like: Path | None
     top: int
     rerank: bool = False
     once_per_file: bool = False
+    approximate: bool = False
 
     def __str__(self) -> str:
         return self.text if self.text is not None else f"like {self.like}"
@@ -48,6 +52,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     Raises:
         UserError: the index or the checkpoint cannot be used, or they do not belong together.
     """
+    from cosa.inference.approximate import search_approximately
     from cosa.inference.predictor import load
     from cosa.inference.search_index import SearchIndex
 
@@ -57,12 +62,17 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
         raise UserError("TEXT and --like both say what is searched for; give one of them")
     if query.rerank and query.text is None:
         raise UserError("--rerank compares a text with what was found; with --like there is none")
+    if query.approximate and query.once_per_file:
+        raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
     index = SearchIndex.open(index_file)
     predictor = load(checkpoint or index.header.checkpoint, **index.settings)
     index.check_model(predictor)
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
     wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
-    (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
+    if query.approximate:
+        (hits,) = search_approximately(index, index_file, vector, wanted)
+    else:
+        (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
     if query.rerank:
         assert query.text is not None
         hits = index.rerank(predictor, query.text, hits)[: query.top]

@@ -105,6 +105,13 @@ def test_search_by_a_text_and_by_a_file(here: Path) -> None:
     assert all(0 <= score <= 1 for score in scores)
 
 
+def test_approximate_search_finds_the_same_among_few(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    exact = run("search", "a.index", "two dogs play", "--top", "4").stdout
+    assert run("search", "a.index", "two dogs play", "--top", "4", "--approximate").stdout == exact
+    assert Path("a.index.faiss").is_file()
+
+
 def test_a_page_needs_nothing_else_and_escapes_names(here: Path) -> None:
     Path("clips/v2.mp4").rename("clips/<b>&.mp4")
     run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
@@ -124,6 +131,7 @@ def test_a_page_needs_nothing_else_and_escapes_names(here: Path) -> None:
     [
         ((), "give a TEXT, or a picture or video with --like"),
         (("a", "--like", "clips/v0.mp4"), "TEXT and --like both say what is searched for"),
+        (("a", "--approximate", "--once-per-file"), "--once-per-file looks at all vectors, and --approximate does not"),
         (("--like", "clips/v0.mp4", "--rerank"), "--rerank compares a text with what was found"),
         (("a", "--checkpoint", "other"), "has other weights; index again"),
     ],

@@ -1,0 +1,57 @@
+"""Approximate search finds most of what exact search finds, with the same scores."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosa.errors import UserError
+from cosa.inference.approximate import search_approximately
+from cosa.inference.search_index import SearchIndex
+from tests.cosa.inference.test_search_index import HEADER, of_vectors
+
+
+def unit(count: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, 16)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    of_vectors(unit(3000, 0)).save(tmp_path / "a.index")
+    return tmp_path / "a.index"
+
+
+def test_most_is_found_and_scores_are_exact(file: Path) -> None:
+    index, asked = SearchIndex.open(file), unit(20, 1)
+    exact, found = index.search(asked, 10), search_approximately(index, file, asked, 10)
+    share = np.mean(
+        [len({hit.row for hit in one} & {hit.row for hit in other}) / 10 for one, other in zip(exact, found, strict=True)]
+    )
+    assert 0.5 < share <= 1
+    for query, hits in zip(asked, found, strict=True):
+        assert [hit.score for hit in hits] == pytest.approx([float(index.vectors[hit.row] @ query) for hit in hits], abs=1e-5)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_lists_are_kept_until_the_index_changes(file: Path) -> None:
+    search_approximately(SearchIndex.open(file), file, unit(1, 1), 3)
+    kept = file.with_name("a.index.faiss")
+    made = kept.stat().st_mtime_ns
+    search_approximately(SearchIndex.open(file), file, unit(1, 1), 3)
+    assert kept.stat().st_mtime_ns == made
+    of_vectors(unit(50, 5)).save(file)
+    os.utime(file, ns=(time.time_ns(), made + 10**9))
+    (hits,) = search_approximately(SearchIndex.open(file), file, unit(1, 1), 100)
+    assert 0 < len(hits) <= 50
+    assert kept.stat().st_mtime_ns != made
+
+
+def test_an_empty_index_and_a_missing_faiss(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert search_approximately(SearchIndex.empty(HEADER), file, unit(2, 1), 3) == [[], []]
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match="approximate search needs faiss; install it with"):
+        search_approximately(SearchIndex.open(file), file, unit(1, 1), 3)
