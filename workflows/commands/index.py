@@ -63,8 +63,8 @@ def make_index(options: IndexOptions) -> None:
         check_same(before, header, out)
     index = before or SearchIndex.empty(header)
     changes = changes_of(index)
-    for path, (*_, reason) in changes.failed.items():
-        say(f"error: {path}: {reason}")
+    for *_, reason in changes.failed.values():
+        say(f"error: {reason}")
     started = time.monotonic()
     made = _read(index, changes, segmentation, checkpoint, options) if changes.unread else updated(index, changes)
     if made is not before:

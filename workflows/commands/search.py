@@ -94,9 +94,11 @@ def _print(hits: Sequence[Hit], *, as_json: bool) -> None:
         return
     from cosa.inference.segments import clock
 
+    here = Path.cwd()
     for hit in hits:
         file = printable(str(hit.path))
         if sys.stdout.isatty():
+            file = printable(str(hit.path.relative_to(here) if hit.path.is_relative_to(here) else hit.path))
             when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
             print(f"{hit.score:6.3f}  {file}{when}")
         else:
