@@ -206,26 +206,29 @@ class Predictor:
         batch_size: int | None = None,
         progress: bool = False,
         on_error: OnError | None = None,
-    ) -> NDArray[np.float32]:
+        as_tensor: bool = False,
+    ) -> Any:  # NDArray[np.float32] | Tensor
         """Vectors (media, contrastive_dim) of unit length, or (contrastive_dim,) of one; with those of texts, dot products are
-        similarities."""
+        similarities. as_tensor: a tensor on the CPU instead of an array."""
         settings = changed(self.settings, eval_batch_size=batch_size)
         items, one = _listed(media)
         vectors = np.full((len(items), self.model.config.contrastive_dim), np.nan, dtype=np.float32)
         for places, features in self._encoded(items, settings, progress, on_error):
             vectors[places] = self.vectors_of(features)
-        return vectors[0] if one else vectors
+        return _given(vectors[0] if one else vectors, as_tensor)
 
     @torch.no_grad()
-    def embed_text(self, texts: str | Sequence[str], *, batch_size: int | None = None) -> NDArray[np.float32]:
-        """Vectors (texts, contrastive_dim) of unit length, or (contrastive_dim,) of one text."""
+    def embed_text(
+        self, texts: str | Sequence[str], *, batch_size: int | None = None, as_tensor: bool = False
+    ) -> Any:  # NDArray[np.float32] | Tensor
+        """Vectors (texts, contrastive_dim) of unit length, or (contrastive_dim,) of one; `as_tensor` as of `embed_video`."""
         listed = [texts] if isinstance(texts, str) else list(texts)
-        if not listed:
-            return np.empty((0, self.model.config.contrastive_dim), dtype=np.float32)
-        ids = self.model.tokenizer.batch(listed, self.settings.max_text_tokens)
-        vectors = encode_texts(self.model, ids, batch_size or self.settings.eval_batch_size, self.device).numpy()
-        found: NDArray[np.float32] = self._rounded(vectors)
-        return found[0] if isinstance(texts, str) else found
+        vectors = np.empty((0, self.model.config.contrastive_dim), dtype=np.float32)
+        if listed:
+            ids = self.model.tokenizer.batch(listed, self.settings.max_text_tokens)
+            encoded = encode_texts(self.model, ids, batch_size or self.settings.eval_batch_size, self.device)
+            vectors = self._rounded(encoded.numpy())
+        return _given(vectors[0] if isinstance(texts, str) else vectors, as_tensor)
 
     @torch.no_grad()
     def match(
@@ -236,9 +239,10 @@ class Predictor:
         batch_size: int | None = None,
         progress: bool = False,
         on_error: OnError | None = None,
-    ) -> NDArray[np.float64]:
+        as_tensor: bool = False,
+    ) -> Any:  # NDArray[np.float64] | Tensor
         """Probabilities (texts, media), 0 to 1, that each text belongs to each of the media, by the matching head; a scalar
-        dimension is left out where one text or one of the media is given alone."""
+        dimension is left out where one text or one of the media is given alone. `as_tensor` as of `embed_video`."""
         settings = changed(self.settings, eval_batch_size=batch_size)
         items, one = _listed(media)
         listed = [texts] if isinstance(texts, str) else list(texts)
@@ -256,7 +260,7 @@ class Predictor:
                 )
                 found[text_index, np.asarray(stored)[place]] = values
         found = found[:, 0] if one else found
-        return found[0] if isinstance(texts, str) else found
+        return _given(found[0] if isinstance(texts, str) else found, as_tensor)
 
     # -- what searching needs besides ----------------------------------------------------------------------------------
 
@@ -284,6 +288,11 @@ class Predictor:
                 places = [place for place, _ in batch]
                 yield places, self.encode([shown for _, shown in batch])
                 bar.update(len(batch))
+
+
+def _given(values: Any, as_tensor: bool) -> Any:
+    """An array, or a tensor of the same values."""
+    return torch.as_tensor(values) if as_tensor else values
 
 
 def _listed(media: Media | Sequence[Media]) -> tuple[list[Media], bool]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cosa
@@ -80,6 +81,16 @@ def test_one_alone_is_like_one_of_many(model: Predictor, clips: list[Path]) -> N
     np.testing.assert_allclose(model.match(QUESTIONS[0], clips), matches[0], atol=1e-6)
     np.testing.assert_allclose(model.match(QUESTIONS, clips[4]), matches[:, 4], atol=1e-6)
     assert float(model.match(QUESTIONS[0], clips[4])) == pytest.approx(matches[0, 4], abs=1e-6)
+
+
+def test_tensors_hold_the_same_numbers(model: Predictor, clips: list[Path]) -> None:
+    for array, tensor in (
+        (model.embed_video(clips), model.embed_video(clips, as_tensor=True)),
+        (model.embed_text("rain"), model.embed_text("rain", as_tensor=True)),
+        (model.match(QUESTIONS, clips), model.match(QUESTIONS, clips, as_tensor=True)),
+    ):
+        assert isinstance(tensor, torch.Tensor)
+        assert np.array_equal(array, tensor.numpy())
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
