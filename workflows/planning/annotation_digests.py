@@ -42,6 +42,15 @@ _READERS: dict[AnnotationKind, Callable[[Path], Iterator[_Entry]]] = {
 }
 
 
+def entries_of(path: Path, kind: AnnotationKind) -> Iterator[_Entry]:
+    """Yield what an annotation file says.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    return _READERS[kind](path)
+
+
 class ReadAnnotations(NamedTuple):
     """What an annotation file says. media_ids: each once. amount: the number of captions or questions."""
 
@@ -59,7 +68,7 @@ def digest_of_annotations(path: Path, kind: AnnotationKind) -> ReadAnnotations:
     digest = xxhash.xxh3_128(kind.encode())
     media_ids: dict[str, None] = {}
     amount = 0
-    for parts, of_entry in _READERS[kind](path):
+    for parts, of_entry in entries_of(path, kind):
         amount += of_entry
         media_ids[parts[0]] = None
         for part in parts:

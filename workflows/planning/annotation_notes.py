@@ -1,8 +1,9 @@
 """Notes what annotations say that is allowed but worth knowing: clips for testing that are also trained on, texts of unknown
-words, and too few clips for the metric that selects."""
+words, captions that are there twice, and too few clips for the metric that selects."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import first_texts
 from cosa.errors import DataError
+from cosa.message_text import quoted
 from cosa.word_pieces import unknown_share
-from workflows.planning.digests import FileDigests
+from workflows.planning.annotation_digests import entries_of
 from workflows.planning.plan import Plan, Step
+from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.experiment import Experiment
 from workflows.spec.reads import AnnotationsRead
 from workflows.spec.stage_kinds import kind_of
@@ -28,7 +31,7 @@ Split = tuple[str, str]  # names of a dataset and of a split of it
 
 def annotation_notes(plan: Plan) -> tuple[str, ...]:
     """Return notes about the annotations of the stages that will run; those that a prepare stage makes cannot be read yet."""
-    files = _Splits(plan.experiment, plan.digests)
+    files = _Splits(plan)
     stages: dict[str, list[str]] = {}  # The stages of each note; none of one that names no stage.
     for step in plan.to_run:
         for note in _notes(step, plan.experiment, files):
@@ -47,6 +50,7 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
             if other[0] != split[0] or not experiment.same_split(split[0], split[1], other[1]):
                 yield from _overlap(step, split, other, stages, files)
         yield from _too_few(step, split, files)
+        yield from _repeated(split, files)
     for split, kind, batch in dict.fromkeys((_split_of(read), read.use.kind, read.use.fewest_samples) for read in used):
         if batch > 1:
             yield from _left_out(step, split, batch, files.samples(split, kind))
@@ -78,6 +82,18 @@ def _too_few(step: Step, split: Split, files: _Splits) -> Iterator[str]:
         yield (
             f"{step.name} selects by {metric.label or metric.name} on {_name(split)}, which has {clips} clip: the metric is "
             f"always 0 with fewer than {metric.fewest_clips}, so that nothing is selected"
+        )
+
+
+def _repeated(split: Split, files: _Splits) -> Iterator[str]:
+    """Note captions that are there twice, perhaps copied by mistake. In training they are common, and harm little."""
+    captions = files.captions(split)
+    twice = len(captions) - len(set(captions))
+    if twice:
+        (clip, text), _ = Counter(captions).most_common(1)[0]
+        yield (
+            f"{twice} of {len(captions)} captions of {_name(split)} repeat another of the same clip, such as {quoted(text)} of "
+            f"{quoted(clip)}; each counts as one more"
         )
 
 
@@ -119,11 +135,12 @@ def _trained_on(stage: str, experiment: Experiment) -> dict[Split, list[str]]:
 class _Splits:
     """Reads what is asked of splits, each file once. A file that cannot be read gives no note."""
 
-    def __init__(self, experiment: Experiment, digests: FileDigests):
-        self.digests = digests
-        self.datasets = experiment.section.datasets
-        self._paths = _files_of_splits(experiment)
-        self.vocabulary_size = experiment.section.model.text.vocabulary_size
+    def __init__(self, plan: Plan):
+        self.digests = plan.digests
+        self.datasets = plan.experiment.section.datasets
+        self._paths = _files_of_splits(plan.experiment)
+        self.vocabulary_size = plan.experiment.section.model.text.vocabulary_size
+        self._unreadable = _unreadable_clips(plan)
         self._clips: dict[Split, frozenset[tuple[Path, str]]] = {}
         self._shares: dict[Split, float] = {}
 
@@ -138,8 +155,25 @@ class _Splits:
         return self._clips[split]
 
     def samples(self, split: Split, kind: AnnotationKind) -> int:
-        """Return how many captions or questions a split has; 0 if they cannot be read now."""
-        return sum(self.digests.amount_of(file, holds) for file, holds in self._files(split) if holds == kind)
+        """Return how many captions or questions of readable clips a split has; 0 if they cannot be read now."""
+        files = [file for file, holds in self._files(split) if holds == kind]
+        amount = sum(self.digests.amount_of(file, kind) for file in files)
+        unreadable = self._unreadable.get(split[0])
+        if unreadable:
+            with suppress(DataError):
+                amount -= sum(
+                    entry.amount for file in files for entry in entries_of(file, kind) if entry.parts[0] in unreadable
+                )
+        return amount
+
+    def captions(self, split: Split) -> list[tuple[str, str]]:
+        """Return all captions of a split with their clips; none if they cannot be read now."""
+        found: list[tuple[str, str]] = []
+        with suppress(DataError):
+            for file, kind in self._files(split):
+                if kind == "captions":
+                    found += [(entry.parts[0], text) for entry in entries_of(file, kind) for text in entry.parts[1:]]
+        return found
 
     def unknown_share(self, split: Split) -> float:
         """Return the share of words that the tokenizer does not know, in the first texts of a split."""
@@ -161,6 +195,17 @@ class _Splits:
         """Return the files that stages read of a split and that can be read now, with what they hold."""
         paths = self._paths.get(split, ())
         return [(path, kind) for path, kind in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
+
+
+def _unreadable_clips(plan: Plan) -> dict[str, frozenset[str]]:
+    """Return by dataset the clips that finished extractions have left out."""
+    found: dict[str, frozenset[str]] = {}
+    for step in plan.steps:
+        dataset = kind_of(step.section).frames_of(step.section)
+        if dataset is not None and step.action == "skip":
+            with suppress(OSError):  # The result is damaged, which is said where it is used.
+                found[dataset] = frozenset((plan.result_of(step.name) / UNREADABLE_FILE).read_text("utf-8").splitlines())
+    return found
 
 
 def _files_of_splits(experiment: Experiment) -> dict[Split, list[tuple[Path, AnnotationKind]]]:

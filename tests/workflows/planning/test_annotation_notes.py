@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflows.planning.planned import CAPTIONS, finish, lay_out, plan
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.drawing import described
 from workflows.planning.plan import check_inputs, make_plan
+from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.load import load_spec
 
 SPEC = """\
@@ -74,6 +76,27 @@ def test_samples_that_fill_no_batch(here: Path) -> None:
         "stages.captions={kind: finetune, task: question_answering, dataset: pics, epochs: 1, batch_size: 4}", *asked
     )
     assert questions.startswith("captions: a pass over pics/train is 1 step of 4; 1 of its 5 samples,")
+
+
+def test_samples_of_clips_that_could_not_be_read_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, monkeypatch)
+    Path("own/val.json").write_text(json.dumps([*CAPTIONS, {"video_id": "v2", "desc": "once more"}]))
+    batches = "stages.retrieval={kind: finetune, task: retrieval, dataset: own, train_split: val, epochs: 1, batch_size: 3}"
+    made = plan(batches)
+    assert any("1 of its 4 samples" in note for note in annotation_notes(made))
+    finish(made, "own-frames")
+    (made.result_of("own-frames") / UNREADABLE_FILE).write_text("v0\n")
+    assert not any("own/val" in note for note in annotation_notes(plan(batches)))
+
+
+def test_captions_that_are_there_twice(here: Path) -> None:
+    entries = [{"video_id": f"v{i}", "desc": "x"} for i in (20, 21, 20, 22)]
+    Path("test.json").write_text(json.dumps([*entries, {"video_id": "v20", "desc": ["y", "x"]}]))
+    assert notes() == [
+        "2 of 6 captions of pics/test repeat another of the same clip, such as 'x' of 'v20'; each counts as one more"
+    ]
+    shutil.copy("test.json", "train.json")
+    assert not any("captions of pics/train" in note for note in notes())
 
 
 def test_clips_that_are_also_trained_on(here: Path) -> None:
