@@ -42,8 +42,8 @@ lint: $(STAMP)  ## ruff, mypy, import contracts
 benchmark: $(STAMP)  ## time the model's work, beside a plain formulation (about 8 minutes; leave the machine alone)
 	@$(BIN)/python -m benchmarks.model --json benchmarks/latest.json
 
-ui: $(STAMP)  ## open the MLflow UI on the results in storage/
-	@$(BIN)/python cli.py ui
+ui: $(STAMP)  ## open the MLflow UI on the results in storage/, at PORT=5000 or the next free one
+	@$(BIN)/python cli.py ui $(if $(PORT),--port $(PORT))
 
 clean:  ## remove results and caches (.venv stays)
 	rm -rf storage .coverage* htmlcov .mypy_cache .ruff_cache .import_linter_cache .hypothesis

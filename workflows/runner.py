@@ -108,7 +108,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
         left_out = any(step.action == "left out" for step in plan.steps)
         reporter.print(f"\nNothing to do: every result {'asked for ' if left_out else ''}exists.")
         _show_results(plan, reporter)
-        options.show_addresses(address_lines(plan, None, _recorded_experiment(plan)), reporter)
+        options.show_addresses(address_lines(plan, *_recorded_pages(plan, options.sweep)), reporter)
         return plan
     reporter.print("")
     try:
@@ -125,12 +125,16 @@ def _show_results(plan: Plan, reporter: Reporter) -> None:
         reporter.print(line)
 
 
-def _recorded_experiment(plan: Plan) -> str | None:
-    """Return MLflow's id of the experiment that made the results of a plan: its own, unless it has recorded nothing."""
+def _recorded_pages(plan: Plan, sweep: str) -> tuple[str | None, str | None]:
+    """Return MLflow's id of the experiment that made the results of a plan, and the key of the view that compares its runs.
+
+    It is the plan's own, unless that has recorded nothing.
+    """
     place = tracking_place(plan.experiment)
     makers = (plan.result_of(step.name).parents[1].name for step in plan.steps if step.fingerprint is not None)
     names = dict.fromkeys((plan.experiment.name, *makers))
-    return next((found for name in names if (found := place.recorded_experiment(name)) is not None), None)
+    experiment_id = next((found for name in names if (found := place.recorded_experiment(name)) is not None), None)
+    return experiment_id, place.recorded_comparison(experiment_id, sweep) if experiment_id is not None else None
 
 
 def require_free(plan: Plan) -> None:
@@ -207,7 +211,8 @@ class _Run:
             if status == "FINISHED":
                 self.reporter.print(f"\n[bold]{self.experiment.name}[/] done in {duration(time.time() - self.started)}.")
                 _show_results(self.plan, self.reporter)
-            lines = address_lines(self.plan, self.record.comparison, self.tracker.experiment_id)
+            comparison = self.record.comparison
+            lines = address_lines(self.plan, self.tracker.experiment_id, comparison.key if comparison is not None else None)
             self.options.show_addresses(lines, self.reporter)
         finally:
             try:

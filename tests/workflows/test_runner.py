@@ -22,7 +22,7 @@ def test_records_are_sent_even_if_ray_cannot_be_stopped(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(runner, "address_lines", lambda *_: ["addresses"])
     tracker = SimpleNamespace(flush=lambda _: None, close=lambda: done.append("closed"), experiment_id=None)
-    record = SimpleNamespace(comparison=lambda: None)
+    record = SimpleNamespace(comparison=None)
     cluster = SimpleNamespace(stop=stop)
     reporter: Any = SimpleNamespace(print=done.append)
     options = runner.RunOptions()

@@ -20,6 +20,7 @@ from workflows.cluster.nodes import Node, alive_nodes
 from workflows.cluster.ray_private import init_ray
 from workflows.cluster.ray_watch import RayLostError, RayLostInterrupt, RayWatch, watch_ray
 from workflows.cluster.shipping import job_brings_program, packed_program
+from workflows.records.local_port import is_free
 from workflows.spec.scaling import workers_without_gpus
 from workflows.spec.sections import ClusterSection
 
@@ -284,14 +285,8 @@ def groups_that_fit(needed: WorkerResources, nodes: list[Node]) -> int:
 
 def require_free_port(port: int, field: str) -> None:
     """Raise UserError if something listens on a local port already."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UserError(
-                f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there"
-            ) from error
+    if not is_free(port):
+        raise UserError(f"{field}: port {port} is in use on 127.0.0.1; choose another, or stop what listens there")
 
 
 def _require_answer(address: str) -> None:

@@ -37,7 +37,9 @@ def verify(storage: StorageFolder = Path("storage")) -> None:
 @app.command()
 def ui(
     storage: StorageFolder = Path("storage"),
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1024, max=65535)] = 5000,
+    port: Annotated[
+        int | None, typer.Option(help="Port on 127.0.0.1; left out: 5000 or the next free one.", min=1024, max=65535)
+    ] = None,
 ) -> None:
     """Open the MLflow UI on the results of a storage folder."""
     from workflows.commands.mlflow_ui import serve_ui

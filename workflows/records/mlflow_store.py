@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.records.artifact_links import log_folder
-from workflows.records.local_database import recorded_experiments
+from workflows.records.local_database import experiment_tags, recorded_experiments
 from workflows.records.logged_models import log_datasets, log_model, log_model_metrics, show_model
 from workflows.records.markdown_table import NOTE_TAG
 from workflows.records.model_registry import STAGE, NotComparableError, register
@@ -26,6 +26,8 @@ from workflows.records.ui_pages import (
     comparison_path,
     comparison_view,
     results_view,
+    saved_comparison,
+    shows_all_of,
     updated_at,
 )
 from workflows.results.atomic import write_atomically
@@ -94,6 +96,13 @@ class TrackingStore:
     def recorded_experiment(self, name: str | None = None) -> str | None:
         """Return MLflow's id of the experiment, or of another one; None if it has no runs, or only MLflow can tell."""
         return recorded_experiments(self.sqlite_file).get(name or self.experiment) if self.sqlite_file is not None else None
+
+    def recorded_comparison(self, experiment_id: str, sweep: str = "") -> str | None:
+        """Return the key of the view that compares the runs of an experiment, of the variants of a sweep, or the trials of a
+        stage, as far as there is one; None if only MLflow can tell."""
+        return (
+            saved_comparison(experiment_tags(self.sqlite_file, experiment_id), sweep) if self.sqlite_file is not None else None
+        )
 
 
 class ServerAwayError(Exception):
@@ -279,7 +288,10 @@ class Sender:
             comparison = Comparison(**operation["comparison"])
             run = comparison.filtered_by or ""
             tag, view = comparison_view(comparison, self.mlflow_ids.get(run, run), now)
-            if updated_at(tags.get(tag, "")) <= now:
+            shown = tags.get(tag)
+            # Charts of an invocation that was interrupted lack what it did not come to.
+            may_replace = shown is None or operation["replaces"] or shows_all_of(view, shown)
+            if may_replace and updated_at(shown or "") <= now:
                 client.set_experiment_tag(self.experiment_id, tag, view)
 
     def _close(self, client: Any, operation: Operation) -> None:

@@ -12,7 +12,7 @@ from workflows.records.final_table import rows_of
 from workflows.records.headline import main_metrics
 from workflows.records.run_table import StageRow
 from workflows.records.tracking import INVOCATION, STAGE_KIND, SWEEP, TRIAL
-from workflows.records.ui_pages import COMPARISON_VIEW, Comparison
+from workflows.records.ui_pages import COMPARISON_VIEW, VARIANTS_VIEW, Comparison
 from workflows.results.manifest import Manifest
 from workflows.spec.stage_kinds import kind_of
 
@@ -87,7 +87,7 @@ class Overview:
         columns = tuple(sorted(self.columns, key=lambda column: column.rpartition("/")[0] not in ran_now))
         if self.sweep and columns:
             search = f"tags.`{SWEEP}` = '{self.sweep}'"
-            return Comparison("Variants", f"{COMPARISON_VIEW}-variants", search, finals=columns)
+            return Comparison("Variants", VARIANTS_VIEW, search, finals=columns)
         ran = self._trials(rows, "run")
         if ran is not None:
             return ran

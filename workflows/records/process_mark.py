@@ -23,7 +23,12 @@ class ProcessMark:
     @classmethod
     def own(cls) -> ProcessMark:
         """Return that of this process."""
-        return cls(_place(), os.getpid(), round(psutil.Process().create_time(), 2))
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessMark:
+        """Return that of a process of this machine that lives."""
+        return cls(_place(), pid, round(psutil.Process(pid).create_time(), 2))
 
     @classmethod
     def read(cls, text: str) -> ProcessMark | None:
@@ -47,6 +52,11 @@ class ProcessMark:
             return abs(psutil.Process(self.pid).create_time() - self.started) > CLOCK_SECONDS
         except psutil.NoSuchProcess:
             return True
+
+    @property
+    def is_alive_here(self) -> bool:
+        """Return whether it lives on this machine, and in this container."""
+        return self.place == _place() and not self.is_dead
 
 
 def _place() -> str:

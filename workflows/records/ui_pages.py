@@ -18,6 +18,7 @@ VIEW_TAG = "mlflow.sharedViewState."
 CLASSIC = "workflowType=machine_learning"  # Without it, a fresh browser shows menus for chat traces.
 RESULTS_VIEW = "cosa-results"
 COMPARISON_VIEW = "cosa-compare"
+VARIANTS_VIEW = f"{COMPARISON_VIEW}-variants"
 LONGEST_TAG = 20_000  # MLflow takes so many characters of an experiment's tag, and so of a view.
 MOST_SHOWN = 12  # The UI itself adds charts of the other metrics below those of a view.
 MOST_AXES = 3
@@ -139,6 +140,28 @@ def updated_at(view: str) -> int:
         return int(json.loads(view)["updatedAt"])
     except (ValueError, TypeError, LookupError):
         return 0
+
+
+def shows_all_of(view: str, earlier: str) -> bool:
+    """Return whether a view shows all columns of an earlier one, or other runs than that."""
+    try:
+        new, old = (json.loads(json.loads(text)["state"]) for text in (view, earlier))
+        return new["searchFilter"] != old["searchFilter"] or set(old["selectedColumns"]) <= set(new["selectedColumns"])
+    except (ValueError, TypeError, LookupError):  # It is none that this module has made.
+        return True
+
+
+def saved_comparison(tags: Mapping[str, str], sweep: str = "") -> str | None:
+    """Return the key of the view that compares most of what an experiment has run; None if its tags hold none.
+
+    sweep: what the variants of a `--sweep` share, whose comparison comes first. Then come that of invocations, and the newest
+    one of trials.
+    """
+    views = {tag.removeprefix(VIEW_TAG): view for tag, view in tags.items() if tag.startswith(VIEW_TAG + COMPARISON_VIEW)}
+    variants = views.pop(VARIANTS_VIEW, "")
+    if sweep and sweep in variants:
+        return VARIANTS_VIEW
+    return COMPARISON_VIEW if COMPARISON_VIEW in views else max(views, key=lambda key: updated_at(views[key]), default=None)
 
 
 def _view(name: str, state: Mapping[str, Any], now: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,8 +15,12 @@ from typing import Any
 import pytest
 import requests
 
+from cosa.errors import UserError
 from tests.ports import free_port
 from tests.workflows.records.test_mlflow_store import recorded
+from workflows.commands.mlflow_ui import _port, serve_ui
+from workflows.records import ui_address
+from workflows.records.ui_address import UI_FILE, UiAddress
 
 ROOT = Path(__file__).parents[3]
 PRINTED = "printed.txt"  # what the command prints, in its working directory
@@ -44,6 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
     finally:
         process.send_signal(2)
         process.wait(60)
+        assert not (storage / UI_FILE).exists()
 
 
 @pytest.mark.slow
@@ -56,6 +62,32 @@ def test_only_addresses_are_printed(served: tuple[str, str, Path]) -> None:
         f"MLflow UI: {address}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)",
         f"  demo: {address}/#/experiments/1/runs?viewStateShareKey=cosa-results&workflowType=machine_learning",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mlflow-ui")
+def test_it_is_opened_once_unless_another_port_is_wanted(
+    served: tuple[str, str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, _, folder = served
+    storage = folder / "what? C#"
+    assert UiAddress.of(storage) == UiAddress(address, is_open=True)
+    serve_ui(storage, None)
+    assert f"{address}/#/experiments?workflowType=machine_learning   (is open already)" in capsys.readouterr().out
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(UserError, match=rf"--port: port {port} is in use on 127.0.0.1; leave it out to take \d+, or stop"):
+        serve_ui(storage, port)
+
+
+def test_a_port_that_is_taken_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_port()
+    monkeypatch.setattr(ui_address, "PORTS", range(first, first + 20))
+    assert _port(None) == first
+    with socket.create_server(("127.0.0.1", first)):
+        assert first < _port(None) < first + 20
+        monkeypatch.setattr(ui_address, "PORTS", range(first, first + 1))
+        with pytest.raises(UserError, match=r"are in use on 127\.0\.0\.1; choose another with --port"):
+            _port(None)
 
 
 def post(address: str, name: str, content: dict[str, Any], version: str = "api/2.0") -> requests.Response:

@@ -6,15 +6,19 @@ from typing import Any
 
 from workflows.records.mlflow_store import Sender, TrackingStore, local_store
 from workflows.records.ui_pages import (
+    COMPARISON_VIEW,
     LONGEST_TAG,
     MOST_SHOWN,
     RESULTS_VIEW,
+    VARIANTS_VIEW,
     VIEW_TAG,
     Comparison,
     comparison_url,
     comparison_view,
     experiment_url,
     results_view,
+    saved_comparison,
+    shows_all_of,
     start_url,
 )
 
@@ -51,6 +55,26 @@ def test_results_are_columns_as_many_as_a_page_shows() -> None:
     assert len(view[1]) < LONGEST_TAG
     many = replace(TRIALS, finals=tuple(names), curves=tuple(names), fields=tuple(names))
     assert len(comparison_view(many, "run7", 1)[1]) < LONGEST_TAG
+
+
+def test_charts_of_a_run_that_did_not_come_to_its_end_replace_no_more_than_they_show() -> None:
+    some = comparison_view(replace(TRIALS, finals=("a",)), "run7", 2)[1]
+    all_ = comparison_view(replace(TRIALS, finals=("b", "a")), "run7", 1)[1]
+    assert not shows_all_of(some, all_)
+    assert shows_all_of(all_, some)
+    assert shows_all_of(comparison_view(replace(TRIALS, finals=("a",)), "run8", 2)[1], all_), "other runs"
+    assert shows_all_of(some, "of somebody else")
+
+
+def test_the_saved_comparison_of_most_runs_is_found() -> None:
+    trials = {f"{VIEW_TAG}{COMPARISON_VIEW}-{name}": results_view([], time)[1] for name, time in (("a", 2), ("b", 3), ("c", 1))}
+    assert saved_comparison(trials) == f"{COMPARISON_VIEW}-b"
+    variants = {f"{VIEW_TAG}{VARIANTS_VIEW}": comparison_view(replace(TRIALS, search="tags.x = 'this'"), "run7", 9)[1]}
+    assert saved_comparison({**trials, **variants}) == f"{COMPARISON_VIEW}-b"
+    assert saved_comparison({**trials, **variants}, "this") == VARIANTS_VIEW
+    runs = {f"{VIEW_TAG}{COMPARISON_VIEW}": results_view([], 1)[1]}
+    assert saved_comparison({**trials, **variants, **runs}, "an earlier one") == COMPARISON_VIEW
+    assert saved_comparison({f"{VIEW_TAG}{RESULTS_VIEW}": "", "other": "x"}) is None
 
 
 def test_trials_are_compared_by_the_metric_that_decides() -> None:
@@ -92,3 +116,7 @@ def test_the_page_of_an_experiment_is_that_of_its_last_whole_invocation(tmp_path
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     page(sender, "", 4, comparison=replace(TRIALS, finals=()))
     assert sender._client.get_experiment(sender.experiment_id).tags == tags
+    page(sender, "", 6, comparison=replace(TRIALS, finals=()), replaces=False)  # It was interrupted.
+    assert sender._client.get_experiment(sender.experiment_id).tags == tags
+    assert sender.store.recorded_comparison(str(sender.experiment_id)) == TRIALS.key
+    assert sender.store.recorded_comparison("77") is None
