@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from cosa.errors import UserError, last_line
+from workflows.execution.memory_use import MemoryUse
 
 LOSS_FILE = "loss.txt"  # In the folder of a trial, it says why the trial was lost.
 LITTLE_BYTES = 16 * 2**20  # A file system with less room is called full.
-SMALLER = "use a smaller batch_size, or fewer workers or trials at once"
+SMALLER = "use a smaller batch_size, or fewer workers or trials at once, or close other programs"
 SMALLER_ON_GPU = "use a smaller batch_size, gradient_checkpointing: true, accumulate, or more workers"
 # What Ray says when the process of a worker ended, the last while the process was being started.
 DEATHS = ("ActorDiedError", "WorkerCrashedError", "worker process has died", "worker actors failed to initialize")
@@ -56,7 +57,7 @@ def why_lost(error: BaseException, folder: Path | None, kills_before: int = 0) -
     if folder is not None and any(full in text for full in FULL):
         return f"{full_places(folder)}; make room"
     if _is_of_ray_monitor(error, text):
-        return f"Ray killed a worker because the machine ran out of memory; {SMALLER}"
+        return f"Ray killed a worker because the machine ran out of memory{_who_used_it(text)}"
     if "NodeDiedError" in text or "node has died" in text:
         return "the machine of a worker was lost, or Ray on it"
     if "StartupTimeout" in text:
@@ -67,6 +68,14 @@ def why_lost(error: BaseException, folder: Path | None, kills_before: int = 0) -
     if kills > 0:
         return f"a worker was killed, and the kernel killed {kills} processes here meanwhile because memory ran out; {SMALLER}"
     return "a worker was killed from outside (SIGKILL, for instance by a memory limit: see dmesg), or crashed"
+
+
+def _who_used_it(text: str) -> str:
+    """Return who used the memory, as far as Ray says that, and what to do."""
+    use = MemoryUse.read(text)
+    if use is None:
+        return f"; {SMALLER}"
+    return f": {use}; {'close other programs, or wait for their end' if use.is_by_others else SMALLER}"
 
 
 def _text_of(error: BaseException) -> str:
