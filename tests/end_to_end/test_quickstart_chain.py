@@ -94,7 +94,7 @@ def test_an_unchanged_spec_runs_nothing_and_starts_no_ray(small_run: SmallRun) -
 def test_only_what_depends_on_a_change_runs_again(small_run: SmallRun) -> None:
     changed = run("plan", *small_run.arguments[1:], *sets("stages.captioning.epochs=2"))
     lines = {line.lstrip(" │├└─").split()[0]: line for line in changed.output.splitlines() if line.startswith("  ")}
-    assert "spec changed: stages.captioning.epochs 1.0 -> 2.0" in lines["captioning"]
+    assert "spec changed: stages.captioning.epochs 1 -> 2" in lines["captioning"]
     assert "input changed: captioning" in lines["test-captioning"]
     for stage in set(STAGES) - {"captioning", "test-captioning"}:
         assert " skip " in lines[stage], stage

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from workflows.planning.fingerprint import fields_with_effect, result_fields, without_names
+from cosa.errors import UserError
+from cosa.message_text import as_written
+from workflows.planning.fingerprint import Basis, fields_with_effect, fingerprint_of, result_fields, without_names
 from workflows.planning.implied import initial_model, model_with_effect
 from workflows.planning.step import Step
 from workflows.results.manifest import Manifest
-from workflows.spec.experiment import Experiment
 from workflows.spec.secrets import Secrets
-from workflows.spec.stage_kinds import kind_of
+from workflows.spec.stage_kinds import kind_of, recorded_section
 
 DATA_CHANGED = "data changed: "
 
 
 def nearest_changes(
-    step: Step, earlier: Iterable[Manifest], experiment: Experiment, clips: Callable[[Manifest], Mapping[str, str]]
+    step: Step, earlier: Iterable[Manifest], basis: Basis, clips: Callable[[Manifest], Mapping[str, str]]
 ) -> tuple[str, ...] | None:
     """Return why the earlier result that differs least cannot be used, as `changes` says it; None if there is none.
 
@@ -29,7 +30,7 @@ def nearest_changes(
         step: the stage.
         earlier: its results, the newest first, because of several that differ equally the first is taken. One that differs in
             what no line says counts as if it had one.
-        experiment: the spec.
+        basis: of the stage's identity.
         clips: says which clips differ from those of a result (`clip_changes`).
     """
 
@@ -38,21 +39,20 @@ def nearest_changes(
         count = sum(1 if line.startswith("spec ") else line.count(", ") + 1 for line in lines)
         return previous.kind != step.kind, max(1, count)
 
-    compared = [(previous, tuple(changes(step, previous, experiment))) for previous in earlier]
+    compared = [(previous, tuple(changes(step, previous, basis))) for previous in earlier]
     if not compared:
         return None
     nearest, lines = min(compared, key=distance)
     has_other_data = any(line.startswith(DATA_CHANGED) for line in lines)
-    return tuple(changes(step, nearest, experiment, clips(nearest))) if has_other_data else lines
+    return tuple(changes(step, nearest, basis, clips(nearest))) if has_other_data else lines
 
 
-def changes(
-    step: Step, previous: Manifest, experiment: Experiment, clips: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[str]:
+def changes(step: Step, previous: Manifest, basis: Basis, clips: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """Yield why an earlier result of the stage cannot be used: one line per field, the best explanation first.
 
     clips: which clips differ, by the name under which the stage reads them.
     """
+    experiment = basis.spec
     reads = list(kind_of(step.section).reads(step.section, experiment.section.datasets))
     start = initial_model(step.section, experiment)
 
@@ -71,16 +71,33 @@ def changes(
         yield f"spec changed: model.{field_name} {_short(old)} -> {_short(new)}"
     if previous.seed != step.seed:
         yield f"spec changed: seed {previous.seed} -> {step.seed}"
-    inputs = _differing(previous.inputs, step.inputs)
+    inputs, data = _differing(previous.inputs, step.inputs), _differing(previous.data, step.data)
+    if (inputs or data) and _reads_the_same(step, previous, basis):  # What is newly read follows from a field, and is named.
+        inputs = [name for name in inputs if (name in step.inputs) != (name in previous.inputs)]
+        data = [name for name in data if (name in step.data) != (name in previous.data)]
     if inputs:
         yield f"input changed: {', '.join(inputs)}"
-    data = _differing(previous.data, step.data)
     if data:
         yield f"{DATA_CHANGED}{', '.join(dict.fromkeys(_changed_data(name, previous, step, clips) for name in data))}"
     if previous.kind_version != step.version:
         yield f"program changed: {step.kind} version {previous.kind_version} -> {step.version}"
     for field_name, _, _ in differences(now["section"], real["section"]):
         yield f"spec changed: stages.{step.name}.{field_name} may differ (it is hidden in records)"
+
+
+def _reads_the_same(step: Step, previous: Manifest, basis: Basis) -> bool:
+    """Return whether the fields alone differ: with its own, an earlier result would have been found.
+
+    A stage may read less of its inputs than has changed there, such as the clips that its annotations name.
+    """
+    section = recorded_section(previous.kind, previous.section)
+    if section is None:
+        return False
+    former = replace(step, section=section, model=previous.model, seed=previous.seed, version=previous.kind_version)
+    try:
+        return fingerprint_of(former, basis) == previous.fingerprint
+    except (LookupError, UserError):  # It read what the spec does not have any more.
+        return False
 
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -112,5 +129,5 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = as_written(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -218,8 +218,8 @@ class _Planner:
             return replace(step, reason=f"in progress: {holder}", resumes=resumes)
         if resumes:
             return replace(step, reason=f"interrupted: {self._how(step, fingerprint)}", resumes=True)
-        nearest = nearest_changes(step, self.storage.manifests(step.name), self.experiment, partial(self._clips, step))
         basis = Basis(self.experiment, self.digests, dict(step.inputs))
+        nearest = nearest_changes(step, self.storage.manifests(step.name), basis, partial(self._clips, step))
         step = replace(step, reuses=kind_of(step.section).reuses(step, basis, self.storage))
         if nearest is None:
             return replace(step, reason="new")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
+from cosa.message_text import as_written
 from workflows.planning.changes import differences
 from workflows.planning.fingerprint import fields_with_effect, without_names
 from workflows.planning.implied import model_with_effect
@@ -44,7 +44,7 @@ def _fields(result: Manifest) -> dict[str, Any]:
 def _values(own: dict[str, Any], all_fields: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the fields of a result that have other values in another one."""
     found = {name: value for other in all_fields for name, _, value in differences(other, own)}
-    yield from (f"{name}={json.dumps(value)}" for name, value in sorted(found.items()))
+    yield from (f"{name}={as_written(value)}" for name, value in sorted(found.items()))
 
 
 def _read(result: Manifest, results: Sequence[Manifest]) -> Iterator[str]:

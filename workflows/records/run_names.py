@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cosa.message_text import as_written
 from workflows.planning.changes import differences
 
 SPEC_FILE, ENVIRONMENT_FILE = "spec.json", "environment.json"
@@ -159,5 +160,5 @@ def _text(value: Any) -> str:
         return "new"
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split())
+    text = " ".join((value if isinstance(value, str) else as_written(value, ensure_ascii=False)).split())
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE // 2 - 2]}...{text[-LONGEST_VALUE // 2 + 1 :]}"

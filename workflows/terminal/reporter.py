@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cosa.evaluation.metric import Metric
+from cosa.message_text import as_written
 from cosa.tasks.all_tasks import label_of
 from workflows.planning.drawing import tree
 from workflows.planning.plan import Plan
@@ -44,7 +44,7 @@ def rate(samples_per_second: float) -> str:
 
 def _as_in_yaml(value: Any) -> str:
     """Write a value of a field as in a spec: null and true, not None and True."""
-    return str(value) if isinstance(value, str | float) else json.dumps(value)
+    return value if isinstance(value, str) else as_written(value)
 
 
 class StageLine:

@@ -29,7 +29,7 @@ def test_it_says_what_tells_results_apart(here: Path) -> None:
     for one in listed_results(Path("storage")):
         found.setdefault(one.stage, []).append(one.differs)
     first, *others = (differs.split("  ") for differs in sorted(found["retrieval"]))
-    assert [first[0], *(differs[0] for differs in others)] == ["epochs=2.0", "epochs=3.0", "epochs=3.0"]
+    assert [first[0], *(differs[0] for differs in others)] == ["epochs=2", "epochs=3", "epochs=3"]
     assert others[0] != others[1]
     assert all(re.fullmatch(r"own/val/captions [0-9a-f]{8} \(3 captions\)", differs[1]) for differs in others)
     assert found["corpus"] == [""]

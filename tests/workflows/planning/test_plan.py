@@ -45,7 +45,7 @@ def test_only_what_is_left_runs(here: Path) -> None:
         ("stages.test.rerank=3", {"test": "spec changed: stages.test.rerank 50 -> 3"}),
         (
             "stages.retrieval.epochs=3",
-            {"retrieval": "spec changed: stages.retrieval.epochs 2.0 -> 3.0", "test": "input changed: retrieval"},
+            {"retrieval": "spec changed: stages.retrieval.epochs 2 -> 3", "test": "input changed: retrieval"},
         ),
         (
             "stages.retrieval.sweep.learning_rate=[0.0001]",
@@ -122,6 +122,11 @@ def test_a_clip_is_added(here: Path) -> None:
     assert reasons(plan()) == {"own-frames": "data changed: own/clips (3 clips -> 4 clips)"}
     done = {step.name: step.reason for step in plan().steps if step.action == "skip"}
     assert done["retrieval"] == "done (its input own-frames gives the same result)"
+    retrieval = next(step for step in plan("stages.retrieval.epochs=4").steps if step.name == "retrieval")
+    assert retrieval.changes == ("spec changed: stages.retrieval.epochs 2 -> 4",), "what made no difference is no reason"
+    Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))
+    retrieval = next(step for step in plan("stages.retrieval.epochs=4").steps if step.name == "retrieval")
+    assert [change.partition(":")[0] for change in retrieval.changes] == ["spec changed", "input changed", "data changed"]
 
 
 def test_change_of_clips(here: Path) -> None:
@@ -240,7 +245,7 @@ def finish_in_turn(*variants: tuple[str, ...]) -> None:
 
 def test_of_results_that_differ_equally_the_newest_is_compared_with(here: Path) -> None:
     finish_in_turn(("stages.retrieval.epochs=2",), ("stages.retrieval.epochs=3",))
-    assert reasons(plan("stages.retrieval.epochs=4"))["retrieval"] == "spec changed: stages.retrieval.epochs 3.0 -> 4.0"
+    assert reasons(plan("stages.retrieval.epochs=4"))["retrieval"] == "spec changed: stages.retrieval.epochs 3 -> 4"
 
 
 def test_the_result_that_differs_least_is_compared_with(here: Path) -> None:

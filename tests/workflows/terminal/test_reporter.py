@@ -62,7 +62,7 @@ def test_the_log_has_the_lines_of_the_terminal() -> None:
     assert log.getvalue().splitlines() == [
         f"  answers   ✓ {SUMMARY}  (22.0 s)",
         "warning: the disk is almost full, so that nothing can be saved",
-        *(line for line in log.getvalue().splitlines()[2:] if line.split()[:2] in (["trial", "learning_rate"], ["a", "1.0"])),
+        *(line for line in log.getvalue().splitlines()[2:] if line.split()[:2] in (["trial", "learning_rate"], ["a", "1"])),
     ]
     assert len(log.getvalue().splitlines()) == 4
     assert "\x1b" in terminal.getvalue()
