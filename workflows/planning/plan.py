@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -80,8 +80,7 @@ def make_plan(
         on_read: called while folders of media are read, see `FileDigests`.
 
     Raises:
-        UserError: a given stage does not exist, a selected one needs one that is left out and has no result, or a file cannot
-            be read.
+        UserError: a given stage does not exist, or a file cannot be read.
     """
     force = experiment.stages_named(force)
     check_names("--force", force, experiment)
@@ -112,6 +111,7 @@ class _Planner:
         self.storage = Storage(Path(experiment.section.storage).expanduser(), experiment.name)
         self.digests = digests_in(self.storage, on_read)
         self.missing: list[Missing] = []
+        self.left_out: dict[str, list[str]] = {}  # Stages without a result that the selection leaves out, and who needs it.
         self.steps: dict[str, Step] = {}
 
     def plan(self) -> Plan:
@@ -122,12 +122,11 @@ class _Planner:
             if name not in self.chosen:
                 del self.missing[before:]
                 step = self._left_out(step)
-            self.steps[name] = step
-            self._check_inputs(step)
+            self.steps[name] = self._blocked_if_left_out(step)
         self.digests.save()
         running = [step for step in self.steps.values() if step.action in ("run", "blocked")]
-        lacking = lacking_room(self.experiment.section.cluster, sections_of(running))
-        missing = (*missing_lines(self.missing, self.experiment), *lacking)
+        no_room = lacking_room(self.experiment.section.cluster, sections_of(running))
+        missing = (*missing_lines(self.missing, self.experiment), *self._left_out_lines(), *no_room)
         return Plan(self.experiment, self.storage, tuple(self.steps.values()), missing, self.chosen, self.digests)
 
     def _left_out(self, step: Step) -> Step:
@@ -149,13 +148,24 @@ class _Planner:
             return None
         return self.storage.existing(step.name, fingerprint, step.kind)
 
-    def _check_inputs(self, step: Step) -> None:
+    def _blocked_if_left_out(self, step: Step) -> Step:
+        """Return the step, blocked if it needs a result that does not exist, of a stage that was not selected."""
         lacking = [i for i in self.experiment.inputs[step.name] if self.steps[i].action == "left out"]
-        if lacking and step.action in ("run", "blocked"):
-            raise UserError(
-                f"stage {step.name} needs {', '.join(lacking)}, which {self.selection.as_options()} leaves out and which has "
-                "no result yet; run it first, or select it, too"
-            )
+        if not lacking or step.action not in ("run", "blocked"):
+            return step
+        for name in lacking:
+            self.left_out.setdefault(name, []).append(step.name)
+        needed = f"needs {', '.join(lacking)}, left out"
+        return replace(step, action="blocked", reason=needed, fingerprint=None, changes=(), reuses="")
+
+    def _left_out_lines(self) -> Iterator[str]:
+        """Yield a line for each result that stages need, that does not exist, and that the selection leaves out."""
+        for name, needed_by in self.left_out.items():
+            changes = self.steps[name].changes
+            has = f"no result with these settings ({changes[0]})" if changes else "no result yet"
+            who = f"stage{'s' if len(needed_by) > 1 else ''} {', '.join(needed_by)} need{'s' if len(needed_by) == 1 else ''}"
+            options = self.selection.as_options()
+            yield f"{who} {name}, which {options} leaves out and which has {has}; run it first, or select it, too"
 
     def _plan_stage(self, name: str) -> Step:
         section = self.experiment.stages[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
-from tests.workflows.planning.planned import STAGES, finish, lay_out, load, plan
+from tests.workflows.planning.planned import STAGES, finish, lay_out, load, plan, reasons
 from workflows.planning.plan import Plan, make_plan
 from workflows.planning.selection import Selection
 from workflows.records.final_table import result_rows
@@ -58,10 +58,22 @@ def test_results_of_others_are_used(here: Path) -> None:
 
 
 def test_what_is_left_out_may_not_be_needed(here: Path) -> None:
-    with pytest.raises(UserError, match=r"stage pretrain needs .*made-frames.*, which --only pretrain leaves out"):
-        selected(only="pretrain")
-    with pytest.raises(UserError, match=r"stage test needs retrieval, own-frames|stage test needs .*retrieval"):
-        selected(only="test")
+    made = selected(only="pretrain")
+    what = "which --only pretrain leaves out and which has no result yet; run it first, or select it, too"
+    assert made.missing == (f"stage pretrain needs corpus, {what}", f"stage pretrain needs made-frames, {what}")
+    assert reasons(made) == {"pretrain": "needs corpus, made-frames, left out"}
+    made = selected(first="retrieval")
+    assert reasons(made) == {"retrieval": "needs own-frames, pretrain, left out", "test": "needs own-frames, left out"}
+    assert any(line.startswith("stages retrieval, test need own-frames, which --from retrieval") for line in made.missing)
+
+
+def test_what_is_left_out_may_have_a_result_with_other_settings(here: Path) -> None:
+    finish(plan())
+    made = make_plan(load("stages.retrieval.epochs=4"), selection=Selection(only=("test",)))
+    assert made.missing == (
+        "stage test needs retrieval, which --only test leaves out and which has no result with these settings (spec changed: "
+        "stages.retrieval.epochs 2 -> 4); run it first, or select it, too",
+    )
 
 
 def test_files_of_what_is_left_out_may_be_missing(here: Path) -> None:
