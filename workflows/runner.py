@@ -22,7 +22,7 @@ from workflows.cluster.ray_cluster import Cluster
 from workflows.execution.checkpoint_storage import remove_checkpoints, require_writable
 from workflows.execution.context import StageContext
 from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
-from workflows.execution.resuming import Resuming
+from workflows.execution.resuming import ResumeCommand, Resuming
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
@@ -53,18 +53,19 @@ class RunOptions:
     resume_command: what a person types to resume after a failure. overrides: of the spec, as they were given. variant: those
     that `--sweep` stands for. sweep: a name for it. wait: whether to wait for a result that another run works on.
     forced_before: results that were started over. addresses: lines that say where the results of the last variant are, for the
-    end. All variants of one invocation share these two and `sweep`.
+    end. explained: stages whose interruption was explained. All variants of one invocation share these three and `sweep`.
     """
 
     force: tuple[str, ...] = ()
     selection: Selection = EVERYTHING
-    resume_command: str = ""
+    resume_command: ResumeCommand = field(default_factory=lambda: ResumeCommand(""))
     overrides: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
     sweep: str = ""
     wait: bool = True
     forced_before: set[Path] = field(default_factory=set)
     addresses: list[str] = field(default_factory=list)
+    explained: set[str] = field(default_factory=set)
 
     def show_addresses(self, lines: Iterable[str], reporter: Reporter) -> None:
         """Print where results are; after the last of several variants, for whose table they wait."""
@@ -240,6 +241,7 @@ class _Run:
                     outcome = self._run_stage(step, line, started)
         except KeyboardInterrupt:
             self.reporter.print(f"\n  [bold]{step.name}[/] interrupted; {escape(self.resuming.what_remains(step))}")
+            self.options.explained.add(step.name)
             raise
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)

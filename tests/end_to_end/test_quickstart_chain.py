@@ -152,6 +152,7 @@ def test_what_was_altered_is_noticed_before_it_is_used(small_run: SmallRun, tmp_
     assert done.code == 1
     assert "the content of checkpoint/model.safetensors is not what was written" in done.output
     assert "make it again with --force captioning" in done.output
+    assert f"--set storage={storage} --force captioning" in done.output.replace('"', "").replace("'", "")
     assert "Ray dashboard" not in done.output
     (stages["answers"] / weights).unlink()
     planned = run("plan", *small_run.arguments[1:], "--storage", str(storage))

@@ -69,6 +69,10 @@ def run_experiment(
     except Preempted as ending:  # It is caught here, because click would treat it like Ctrl-C.
         print("asked to end (SIGTERM)", file=sys.stderr)
         raise typer.Exit(ending.exit_code) from None
+    except KeyboardInterrupt:
+        if not options.explained:  # It came before a stage, or between two.
+            print(f"finished stages are saved; resume with:\n    {options.resume_command}", file=sys.stderr)
+        raise
 
 
 @app.command()

@@ -20,6 +20,14 @@ from workflows.terminal.reporter import StageLine
 S = TypeVar("S", bound=StageSection)
 
 
+class DamagedInputError(DamagedResultError):
+    """A result that a stage reads is not what was made. stage: that has made it. what: is wrong."""
+
+    def __init__(self, stage: str, what: str):
+        super().__init__(f"{what}; make it again with --force {stage}")
+        self.stage = stage
+
+
 @dataclass
 class StageContext(Generic[S]):
     """Everything that a running stage needs.
@@ -57,7 +65,7 @@ class StageContext(Generic[S]):
             if damaged is None and read_manifest(folder) is None:
                 damaged = "it is gone"
             if damaged is not None:
-                raise DamagedResultError(f"{folder} is not what {stage} made: {damaged}; make it again with --force {stage}")
+                raise DamagedInputError(stage, f"{folder} is not what {stage} made: {damaged}")
             self._verified.add(stage)
         return folder.absolute()
 

@@ -10,11 +10,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosa.errors import UserError, last_line
 from workflows.cluster.shipping import is_job
+from workflows.execution.context import DamagedInputError
 from workflows.planning.plan import Plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.planning.step import Step
@@ -26,19 +27,41 @@ class StageFailedError(UserError):
     """A stage failed; the results of earlier stages are saved."""
 
 
-def resume_command(spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()) -> str:
+@dataclass(frozen=True)
+class ResumeCommand:
+    """What a person types to resume a run. start: the command without its selection of stages."""
+
+    start: str
+    selection: Selection = EVERYTHING
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.start, shlex.join(self.selection.arguments()))))
+
+    def remaking(self, stage: str, plan: Plan) -> str:
+        """Return the command in which a stage is forced, although the selection may have left it out."""
+        chosen = plan.selected
+        if stage in chosen:
+            return f"{self} --force {stage}"
+        inputs = plan.experiment.inputs
+        last = [name for name in plan.experiment.stages if name in chosen and not any(name in inputs[one] for one in chosen)]
+        return f"{replace(self, selection=Selection(until=tuple(last)))} --force {stage}"
+
+
+def resume_command(
+    spec: Path, overrides: Sequence[str], selection: Selection = EVERYTHING, sweeps: Sequence[str] = ()
+) -> ResumeCommand:
     """Return the command that resumes a run, without secrets: logs may keep it.
 
     It has no --force: which of the forced stages are not done is known only when it is needed.
     """
     if is_job():
-        return "the command that submitted this job"
+        return ResumeCommand("the command that submitted this job")
     program = Path(sys.argv[0]).name
     start = f"python {program}" if program.endswith(".py") else program
     changes = [part for override in overrides for part in ("--set", override)]
     changes += [part for sweep in sweeps for part in ("--sweep", sweep)]
-    words = [*start.split(), "run-experiment", str(spec), *changes, *selection.arguments()]
-    return shlex.join(map(Secrets.of_process().hide_in_argument, words))
+    words = [*start.split(), "run-experiment", str(spec), *changes]
+    return ResumeCommand(shlex.join(map(Secrets.of_process().hide_in_argument, words)), selection)
 
 
 @dataclass(frozen=True)
@@ -46,7 +69,7 @@ class Resuming:
     """What remains of a run. command: of `resume_command`. is_forced: whether the run was given --force."""
 
     plan: Plan
-    command: str
+    command: ResumeCommand
     is_forced: bool
 
     def what_remains(self, step: Step) -> str:
@@ -68,9 +91,13 @@ class Resuming:
         over = f"\n  to start {step.name} over, which --force does not do now, remove {unfinished}"
         return StageFailedError(
             f"stage {step.name}: {what}\n  log: {log_file}\n"
-            f"  finished work is saved; resume with: {self._command_at(step)}"
+            f"  finished work is saved; resume with: {self._command_after(error, step)}"
             f"{over if self._is_forced_again(step) and unfinished.is_dir() else ''}"
         )
+
+    def _command_after(self, error: Exception, step: Step) -> str:
+        """Return what resumes this run after an error; where a result is damaged, what makes that again as well."""
+        return self.command.remaking(error.stage, self.plan) if isinstance(error, DamagedInputError) else self._command_at(step)
 
     def _command_at(self, step: Step) -> str:
         """Return what resumes this run, in which a step has not come to its end.

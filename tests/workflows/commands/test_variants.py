@@ -129,7 +129,7 @@ def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: py
 
     def run(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
         seeds.append(experiment.section.seed)
-        commands.append(options.resume_command)
+        commands.append(str(options.resume_command))
         Path("spec.yaml").write_text("edited: meanwhile")
         return make_plan(experiment)
 
@@ -139,6 +139,21 @@ def test_all_variants_are_read_before_the_first_runs(here: Path, monkeypatch: py
     assert seeds == [1, 2]
     assert commands[0].endswith("run-experiment spec.yaml --set seed=7 --sweep seed=1,2")
     assert commands[1] == commands[0]
+
+
+@pytest.mark.parametrize("is_explained", [False, True])
+def test_an_interruption_before_any_stage_says_how_to_resume(
+    is_explained: bool, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(experiment: Experiment, reporter: Reporter, options: RunOptions) -> Plan:
+        if is_explained:
+            options.explained.add("retrieval")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workflows.runner.run_experiment", run)
+    done = CliRunner().invoke(cli.app, ["run-experiment", "spec.yaml", "--until", "retrieval"])
+    assert done.exit_code != 0
+    assert ("run-experiment spec.yaml --until retrieval" in done.output) is not is_explained
 
 
 def test_a_plan_of_variants_says_what_they_share(here: Path) -> None:
