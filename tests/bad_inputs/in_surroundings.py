@@ -202,6 +202,11 @@ SURROUNDINGS = [
         arguments=(*RUN, "--sweep", "epochs"),
     ),
     Case(
+        "sweep of an unknown field",
+        ("error: --sweep retrieval.epochs=1: retrieval: unknown field; did you mean stages.retrieval.epochs?",),
+        arguments=(*RUN, "--sweep", "retrieval.epochs=1,2"),
+    ),
+    Case(
         "unknown template",
         ("error: no template 'own-clip'; did you mean 'own-clips'?",),
         arguments=("init", "own-clip"),

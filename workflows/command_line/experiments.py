@@ -55,7 +55,7 @@ def run_experiment(
     )
     variants = variants_of(sweep or ())
     # All variants are read at the start, so that editing the file meanwhile changes nothing that runs.
-    experiments = {variant: load_spec(spec, [*changes, *variant]) for variant in variants}
+    experiments = {variant: load_spec(spec, changes, swept=variant) for variant in variants}
 
     def run_one(variant: tuple[str, ...]) -> Plan:
         return run(experiments[variant], reporter, replace(options, overrides=tuple(changes), variant=variant))

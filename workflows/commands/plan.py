@@ -39,7 +39,7 @@ def show_plans(
     variants = variants_of(sweeps)
 
     def planned(variant: Variant) -> Plan:
-        experiment = load_spec(spec, [*overrides, *variant])
+        experiment = load_spec(spec, overrides, swept=variant)
         return make_plan(experiment, force=force, selection=selection, on_read=reporter.reading)
 
     plans = dict(plan_variants(variants, planned))

@@ -42,13 +42,20 @@ MOST_SUGGESTED = 5  # fields of stages, for one that is written at the top
 NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first, at most 64 (--set could not name a dot)"
 
 
-def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Experiment:
+def load_spec(
+    path: Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    swept: Sequence[str] = (),
+) -> Experiment:
     """Read, merge, interpolate and check a spec.
 
     Args:
         path: the YAML file.
         overrides: `a.b.c=value` texts, from --set.
         environment: the variables that `${env:NAME}` reads; by default those of the process.
+        swept: further overrides, of a variant that --sweep stands for.
 
     Raises:
         SpecError: it lists everything that is wrong.
@@ -56,7 +63,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), environment: Mapping[st
     if is_fragment(path):
         raise SpecError([Problem(f"{path} is a fragment ({MARK}: true), which specs extend; give one of these", None)])
     node = read_spec(path)
-    apply_overrides(node, overrides)
+    apply_overrides(node, overrides, swept)
     extensions = _load_extensions(node)
     groups = expand_matrices(node)
     interpolate(node, os.environ if environment is None else environment)

@@ -14,8 +14,8 @@ from workflows.spec.yaml_text import parse_yaml
 _ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}
 
 
-def apply_overrides(root: YamlNode, overrides: Sequence[str]) -> None:
-    """Apply overrides to a spec, one after the other. `a.b=` sets null, and removes a mapping.
+def apply_overrides(root: YamlNode, overrides: Sequence[str], swept: Sequence[str] = ()) -> None:
+    """Apply overrides to a spec, one after the other, at last those of --sweep. `a.b=` sets null, and removes a mapping.
 
     Raises:
         SpecError: it lists all overrides that name something impossible.
@@ -23,8 +23,9 @@ def apply_overrides(root: YamlNode, overrides: Sequence[str]) -> None:
     before = {section: set(_entries(root, section)) for section in (*_ESSENTIAL, "paths")}
     problems: list[Problem] = []
     named: list[tuple[list[str], Place]] = []
-    for override in overrides:
-        place = Place(f"--set {override}")
+    given = [*(("--set", override) for override in overrides), *(("--sweep", override) for override in swept)]
+    for option, override in given:
+        place = Place(f"{option} {override}")
         try:
             named.append((_apply(root, override, place), place))
         except SpecError as error:
