@@ -103,7 +103,7 @@ def test_port_of_the_ui_is_taken(here: Path, capsys: pytest.CaptureFixture[str],
         port = taken.getsockname()[1]
         code, output = _run(["ui", "--port", str(port)], capsys, monkeypatch)
     assert code == 1
-    assert f"error: --port: port {port} is in use on 127.0.0.1; choose another, or stop what listens there" in output
+    assert f"error: --port: port {port} is in use on 127.0.0.1; leave it out to take " in output
     assert "Traceback" not in output
     assert _contents(here) == before
 

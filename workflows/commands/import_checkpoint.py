@@ -31,8 +31,11 @@ def import_checkpoint(
         vision_heads: attention heads of a CLIP encoder, if they are not 64 wide.
 
     Raises:
-        UserError: the source is not a published checkpoint, or the target is taken.
+        UserError: the source does not exist or is no published checkpoint, or the target is taken.
     """
+    for path in filter(None, (source, options)):
+        if not path.exists():
+            raise UserError(f"no file or folder {path.resolve()}")
     found = locate(source)
     if not isinstance(found, PublishedFiles):
         what = "is a checkpoint of ours already" if found is not None else "is not a checkpoint"

@@ -61,11 +61,14 @@ def test_sources_and_targets_that_make_no_sense(tmp_path: Path) -> None:
     import_checkpoint(folder, tmp_path / "out")
     for source, target, message in (
         (tmp_path / "out", tmp_path / "new", "is a checkpoint of ours already"),
-        (tmp_path / "gone", tmp_path / "new", "is not a checkpoint; expected a published folder"),
+        (tmp_path, tmp_path / "new", "is not a checkpoint; expected a published folder"),
+        (tmp_path / "gone.pt", tmp_path / "new", f"^no file or folder {tmp_path}/gone.pt$"),
         (folder, tmp_path / "out", "is taken"),
     ):
         with pytest.raises(UserError, match=message):
             import_checkpoint(source, target)
+    with pytest.raises(UserError, match=r"^no file or folder .*/hps\.json$"):
+        import_checkpoint(folder, tmp_path / "new", options=tmp_path / "hps.json")
     assert not (tmp_path / "new").exists()
 
 
