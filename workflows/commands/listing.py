@@ -59,7 +59,7 @@ PARTS = ("results", "specs", "converters")
 def show_listing(experiments: Path, storage: Path, *, only: str | None = None, as_json: bool = False) -> None:
     """Print the results in a storage folder, specs below a folder, and converters; or only one of these.
 
-    In a file or a pipe each is a line of fields that tabs separate: what it is (spec, converter or result), its name, and more.
+    In a file or a pipe each is a line of fields that tabs separate: what it is (result, spec or converter), its name, and more.
 
     Raises:
         UsageError: `only` is none of these.
@@ -101,13 +101,13 @@ def _as_json(
 def _lines(
     specs: Sequence[tuple[str, str]], converters: Sequence[tuple[str, str]], results: Sequence[ListedResult]
 ) -> Iterator[tuple[str, ...]]:
-    yield from (("spec", *spec) for spec in specs)
-    yield from (("converter", *converter) for converter in converters)
     for one in results:
         yield (
             "result", one.folder, one.experiment, one.stage, one.kind, one.minute, f"{one.seconds:g}", one.headline,
             one.differs, one.damage,
         )  # fmt: skip
+    yield from (("spec", *spec) for spec in specs)
+    yield from (("converter", *converter) for converter in converters)
 
 
 def _show_results(console: PlainConsole, storage: Path, results: Sequence[ListedResult]) -> None:

@@ -16,7 +16,7 @@ from cosa.encoders.text_config import TextConfig
 from cosa.encoders.vision_config import VisionConfig
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING
-from workflows.commands.type_words import words_of_field
+from workflows.commands.type_words import sections_in, words_of_field
 from workflows.spec.fragments import MARK
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.sections import (
@@ -30,6 +30,10 @@ from workflows.spec.stage_kinds import STAGE_KINDS
 from workflows.spec.sweep import Draw, SweepSection
 from workflows.terminal.console import PlainConsole
 
+BESIDES_FIELDS = {  # What a spec may have at its top besides the fields of its sections.
+    "stages": f"mapping of names to stages, with at least one; the fields of each kind: cosa schema {' / '.join(STAGE_KINDS)}",
+    "extends": "path, or list of paths, of specs that this one inherits from, relative to the file that names them",
+}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_ID = "urn:cosa-experiments:spec"
 
@@ -92,12 +96,15 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
         for name in known if wanted is None else [wanted]:
             _show_section(console, name, known[name])
         return
+    if wanted in BESIDES_FIELDS:
+        console.print(f"[bold]{wanted}[/]: {escape(BESIDES_FIELDS[wanted])}")
+        return
     field = wanted.rpartition(".")[2]
     having = {name: model for name, model in known.items() if field in model.model_fields}
     if not having:
         if of_field := _field_with_value(field, known):
             raise UsageError(f"no section or field {wanted!r}, but a value of {of_field}: cosa schema {of_field}")
-        fields = {name for model in known.values() for name in model.model_fields}
+        fields = {*BESIDES_FIELDS, *(name for model in known.values() for name in model.model_fields)}
         raise UsageError(f"no section or field {wanted!r}{did_you_mean(field, [*known, *fields])}")
     meanings: dict[tuple[str, str], list[str]] = {}
     for name, model in having.items():
@@ -105,6 +112,10 @@ def show_schema(wanted: str | None, *, as_json: bool) -> None:
     for (head, meaning), names in meanings.items():
         console.print(f"in {', '.join(names)}:")
         _print_field(console, head, meaning)
+    inside = {section for model in having.values() for section in sections_in(model.model_fields[field].annotation)}
+    for name, model in known.items():
+        if model in inside:
+            console.print(f"  its own fields: cosa schema {name}")
 
 
 def _show_section(console: PlainConsole, name: str, model: type[BaseModel]) -> None:

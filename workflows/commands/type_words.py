@@ -25,6 +25,13 @@ def words_of_field(field: FieldInfo) -> str:
     return _words(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
 
 
+def sections_in(of: Any) -> list[type[BaseModel]]:
+    """Return the sections that a type is made of."""
+    if isinstance(of, type) and issubclass(of, BaseModel):
+        return [of]
+    return [section for argument in get_args(of) for section in sections_in(argument)]
+
+
 def _words(of: Any, *, several: bool = False) -> str:
     """Return which values a type stands for. several: of which there is a list."""
     if of in SCALARS:

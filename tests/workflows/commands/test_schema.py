@@ -49,6 +49,29 @@ def test_one_section(capsys: pytest.CaptureFixture[str]) -> None:
     assert "zero_shot_first" not in shown
 
 
+@pytest.mark.parametrize(
+    ("field", "section"), [("datasets", "dataset"), ("splits", "split"), ("corpora", "corpus"), ("vision", "model.vision")]
+)
+def test_a_field_of_sections_leads_to_their_fields(
+    field: str, section: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    show_schema(field, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == f"  its own fields: cosa schema {section}"
+    assert section in sections()
+
+
+def test_what_is_no_field_of_a_section(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    show_schema("stages", as_json=False)
+    show_schema("extends", as_json=False)
+    stages, extends = capsys.readouterr().out.splitlines()
+    assert all(kind in stages for kind in STAGE_KINDS)
+    assert extends.startswith("extends: path, or list of paths")
+    with pytest.raises(UserError, match="did you mean 'stages'"):
+        show_schema("stage", as_json=False)
+
+
 def test_names_of_a_table_are_shown_as_the_choices_of_a_field(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
