@@ -25,6 +25,7 @@ from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_re
 from workflows.execution.resuming import ResumeCommand, Resuming
 from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
+from workflows.planning.other_storage import storage_notes
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
@@ -101,7 +102,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
-    notes = annotation_notes(plan)
+    notes = (*annotation_notes(plan), *storage_notes(plan))
     put_back(plan)
     start_over(plan, options.forced_before, reporter)
     reporter.plan(plan, notes)

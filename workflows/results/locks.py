@@ -97,7 +97,7 @@ def shared(path: Path, what: str) -> Iterator[None]:
 @contextmanager
 def patiently(lock: Callable[[], AbstractContextManager[T]], on_held: Callable[[str], None]) -> Iterator[T]:
     """Hold a lock, `exclusive` or `shared`, as soon as nobody else holds it. on_held: called with each holder that is waited
-    for."""
+    for, but not with one without a name after another: it is the same run, which now reads what it has made."""
     with ExitStack() as held:
         reported = ""
         while True:
@@ -105,7 +105,7 @@ def patiently(lock: Callable[[], AbstractContextManager[T]], on_held: Callable[[
                 found = held.enter_context(lock())
                 break
             except HeldError as error:
-                if reported != error.holder:
+                if error.holder not in (reported, str(UNKNOWN) if reported else reported):
                     reported = error.holder
                     on_held(reported)
                 time.sleep(POLL_SECONDS)

@@ -7,15 +7,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from workflows.results import locks
-from workflows.results.locks import HeldError, Holder, exclusive, holder_of, shared
+from workflows.results.locks import UNKNOWN, HeldError, Holder, exclusive, holder_of, patiently, shared
 
 HOLD = """
 import sys, time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from workflows.results.locks import exclusive
 with exclusive(Path(sys.argv[1]), "it"):
@@ -113,3 +117,20 @@ def test_a_holder_touches_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) 
         while path.stat().st_mtime_ns == before:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_the_same_run_is_waited_for_once_though_it_reads_what_it_has_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.0)
+    writer, next_one = Holder(7, "here", "now"), Holder(8, "here", "now")
+    held = [UNKNOWN, writer, writer, UNKNOWN, next_one, UNKNOWN]
+    reported: list[str] = []
+
+    @contextmanager
+    def lock() -> Iterator[None]:
+        if held:
+            raise HeldError("it", held.pop(0))
+        yield
+
+    with patiently(lock, reported.append):
+        pass
+    assert reported == ["another run", str(writer), str(next_one)]
