@@ -23,9 +23,8 @@ from workflows.execution.checkpoint_storage import remove_checkpoints, require_w
 from workflows.execution.context import StageContext
 from workflows.execution.reruns import forget_what_did_not_begin, manifest_of_rerun, put_back, start_over
 from workflows.execution.resuming import ResumeCommand, Resuming
-from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.data import ChangedDataError, check_unchanged
-from workflows.planning.other_storage import storage_notes
+from workflows.planning.notes import notes_of
 from workflows.planning.plan import Plan, Step, check_inputs, digests_in, make_plan
 from workflows.planning.selection import EVERYTHING, Selection
 from workflows.records.addresses import address_lines, tracking_place
@@ -102,7 +101,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
         require_writable(checkpoints)
-    notes = (*annotation_notes(plan), *storage_notes(plan))
+    notes = notes_of(plan)
     put_back(plan)
     start_over(plan, options.forced_before, reporter)
     reporter.plan(plan, notes)

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from cosa.checkpoints.hub import quick_hub
 from cosa.checkpoints.published_names import UNKNOWN, ImportReport
 from cosa.checkpoints.weight_files import read_weights
 from cosa.encoders.positions import fit_positions, positions_before_grids, resize_position_grid
@@ -58,13 +60,14 @@ def load_text(encoder: MultimodalEncoder) -> None:
     from transformers import BertForMaskedLM
 
     source = config.encoder if config.pretrained is True else config.pretrained
-    try:
-        loaded = BertForMaskedLM.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({type(error).__name__}); "
-            "give the folder of a downloaded model, or false for random weights"
-        ) from error
+    with quick_hub() if config.pretrained is True else nullcontext("no such folder of weights") as how:
+        try:
+            loaded = BertForMaskedLM.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"model.text.pretrained: BERT weights could not be loaded from {source!r} ({how}: {type(error).__name__}); "
+                "give the folder of a downloaded model, or false for random weights"
+            ) from error
     for theirs, ours in _SIZES.items():
         found, expected = getattr(loaded.config, theirs), getattr(config, ours)
         if found != expected:
@@ -85,15 +88,16 @@ def _load_from_hub(backbone: Any, encoder: str) -> None:
     advice = "give the path of a downloaded file, or false for random weights"
     if not backbone.pretrained_cfg.get("hf_hub_id") and not backbone.pretrained_cfg.get("url"):
         raise UserError(f"model.vision.pretrained: timm has no weights for {encoder!r}; {advice}")
-    try:
-        load_pretrained(backbone, num_classes=0, filter_fn=_filter_of(backbone))
-    except OSError as error:
-        raise UserError(
-            f"model.vision.pretrained: the weights of {encoder!r} could not be fetched from the hub "
-            f"({type(error).__name__}); {advice}"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
+    with quick_hub() as how:
+        try:
+            load_pretrained(backbone, num_classes=0, filter_fn=_filter_of(backbone))
+        except OSError as error:
+            raise UserError(
+                f"model.vision.pretrained: the weights of {encoder!r} could not be fetched from the hub "
+                f"({how}: {type(error).__name__}); {advice}"
+            ) from error
+        except RuntimeError as error:
+            raise UserError(_do_not_fit(f"model.vision.pretrained: the weights of {encoder!r}", error)) from error
 
 
 def _load_backbone_file(backbone: nn.Module, config: VisionConfig, path: Path) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from workflows.commands.variants import Variant, heading, plan_variants, variants_of
-from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.drawing import described, mermaid
-from workflows.planning.other_storage import storage_notes
+from workflows.planning.notes import notes_of
 from workflows.planning.plan import Plan, blocked_by, make_plan, mistakes_of, refuse
 from workflows.planning.selection import Selection
 from workflows.spec.load import load_spec
@@ -53,7 +52,7 @@ def show_plans(
 
 def _show(plans: Mapping[Variant, Plan], reporter: Reporter, form: PlanForm, *, is_sweep: bool) -> None:
     if form == "json":
-        shown = [{"variant": list(variant), **described(plan, _notes(plan))} for variant, plan in plans.items()]
+        shown = [{"variant": list(variant), **described(plan, notes_of(plan))} for variant, plan in plans.items()]
         print(json.dumps(shown if is_sweep else {k: v for k, v in shown[0].items() if k != "variant"}, indent=2))
         return
     variants = list(plans)
@@ -63,8 +62,4 @@ def _show(plans: Mapping[Variant, Plan], reporter: Reporter, form: PlanForm, *, 
         if form == "mermaid":
             print(mermaid(plan))
         else:
-            reporter.plan(plan, _notes(plan))
-
-
-def _notes(plan: Plan) -> tuple[str, ...]:
-    return (*annotation_notes(plan), *storage_notes(plan))
+            reporter.plan(plan, notes_of(plan))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workflows.spec.connections import NamedStages, Names
 from workflows.spec.experiment import Experiment
+from workflows.spec.hub_weights import check_hub_weights
 from workflows.spec.images import check_images
 from workflows.spec.lengths import check_lengths
 from workflows.spec.paths import check_paths
@@ -63,6 +64,7 @@ def connect(
     check_lengths(resolved, section.model.text.max_position_embeddings, report)
     check_elastic(section.cluster, resolved, report)
     check_images(experiment, report)
+    check_hub_weights(experiment, report)
     return Experiment(section, resolved, inputs, file, frames, tuple(dict.fromkeys(_notes(experiment, root))), root)
 
 
