@@ -246,7 +246,7 @@ class _Run:
         except Exception as error:
             self.reporter.failed(step.name, self.width, time.time() - started)
             raise self.resuming.failure(step, error, self.log_file) from error
-        self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary)
+        self.reporter.finished(step.name, self.width, time.time() - started, outcome.summary, line.starting_seconds)
 
     def _done_meanwhile(self, step: Step) -> Path | None:
         """Return the result of a step that another run has made since the plan; None if there is none."""

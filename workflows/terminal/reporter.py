@@ -26,6 +26,8 @@ SYMBOLS = {
 }  # fmt: skip
 CHANGES_SHOWN = 6  # A plan shows at most this many changes of a stage; `plan --json` has all.
 SECONDS_BETWEEN_READINGS = 5.0  # While media are read before a plan, a line says this often how far it is.
+STARTING = "starting"  # how the activities begin in which Ray and workers start
+LONG_START_SECONDS = 5.0  # From here on a finished stage says how much of its time that was.
 SECONDS_BETWEEN_LINES = 30.0  # A running stage prints a line this often where there is no terminal for a live line.
 
 
@@ -51,13 +53,15 @@ class StageLine:
     """The live line of one stage. It shows what the stage does, how far it is, how fast, and how long it will take.
 
     width: characters that the name is padded to. log: prints the line now and then where there is no terminal.
+    starting_seconds: how long Ray and the workers took to start so far.
     """
 
     def __init__(self, name: str, width: int, log: Callable[[Text], None] | None = None):
         self.name, self.width, self.log = name, width, log
         self.logged = time.monotonic()
         self.started = time.monotonic()
-        self.activity = "starting"
+        self.activity, self._activity_since = STARTING, self.started
+        self.starting_seconds = 0.0
         self.done = self.total = 0
         self.figures: dict[str, float] = {}
         self.figures_of = ""
@@ -69,6 +73,8 @@ class StageLine:
     ) -> None:
         """Show what the stage is doing now. figures_of: names what the figures are of, if not of the stage."""
         now = time.monotonic()
+        if activity != self.activity:
+            self._changed(now)
         if not self.total or done < self.done:
             self._since, self._ends = (now, done), None
         since, first = self._since
@@ -76,8 +82,18 @@ class StageLine:
             self._ends = now + (now - since) / (done - first) * (total - done)
         self.activity, self.done, self.total = activity, done, total
         self.figures, self.figures_of = dict(figures or {}), figures_of
-        if self.log is not None and time.monotonic() - self.logged > SECONDS_BETWEEN_LINES:
-            self.logged = time.monotonic()
+        self._log_if_due(now)
+
+    def _changed(self, now: float) -> None:
+        """Take down that an activity has ended. What took long is logged, not what comes after it."""
+        self._log_if_due(now)
+        if self.activity.startswith(STARTING):
+            self.starting_seconds += now - self._activity_since
+        self._activity_since = now
+
+    def _log_if_due(self, now: float) -> None:
+        if self.log is not None and now - self.logged > SECONDS_BETWEEN_LINES:
+            self.logged = now
             self.log(self.__rich__())
 
     def __rich__(self) -> Text:
@@ -189,9 +205,10 @@ class Reporter:
     def _print_line(self, line: Text) -> None:
         self._show(line, soft_wrap=True)
 
-    def finished(self, name: str, width: int, seconds: float, summary: str) -> None:
-        """Print a finished stage."""
-        self._stage_line(name, width, f"[green]✓[/] {escape(summary)}", f"[dim]({duration(seconds)})[/]")
+    def finished(self, name: str, width: int, seconds: float, summary: str, starting_seconds: float = 0.0) -> None:
+        """Print a finished stage. starting_seconds: of `StageLine`."""
+        start = f", {duration(starting_seconds)} of it to start" if starting_seconds >= LONG_START_SECONDS else ""
+        self._stage_line(name, width, f"[green]✓[/] {escape(summary)}", f"[dim]({duration(seconds)}{start})[/]")
 
     def skipped(self, name: str, width: int, reason: str) -> None:
         """Print a skipped stage."""

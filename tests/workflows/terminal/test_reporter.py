@@ -47,6 +47,17 @@ def test_a_warning_breaks_on_a_terminal_only() -> None:
     assert printed(lambda reporter: reporter.warn(text), width=22, terminal=False) == f"warning: {text}\n"
 
 
+def test_a_long_start_is_named() -> None:
+    shown = io.StringIO()
+    reporter = Reporter(PlainConsole(shown))
+    reporter.finished("test", 4, 31.3, "R@1 55.7", 24.06)
+    reporter.finished("test", 4, 4.6, "R@1 55.7", 1.5)
+    assert shown.getvalue().splitlines() == [
+        "  test  ✓ R@1 55.7  (31.3 s, 24.1 s of it to start)",
+        "  test  ✓ R@1 55.7  (4.6 s)",
+    ]
+
+
 def test_the_log_has_the_lines_of_the_terminal() -> None:
     """Without what a terminal does to them: breaks, colors, and the live line."""
     terminal, log = io.StringIO(), io.StringIO()

@@ -1,6 +1,7 @@
 """The live line of a stage: how far it is, and how long it will take."""
 
 import pytest
+from rich.text import Text
 
 from workflows.terminal.reporter import StageLine
 
@@ -67,3 +68,29 @@ def test_a_loss_is_that_of_a_trial() -> None:
     assert "  lr-0.0003: loss 1.500" in line.__rich__().plain
     line.update("step", 11, 300, {"loss": 1.25})
     assert "  loss 1.250" in line.__rich__().plain
+
+
+def test_in_a_file_what_took_long_is_named_not_what_follows(clock: Clock) -> None:
+    lines: list[Text] = []
+    line = StageLine("test", 4, lines.append)
+    line.update("starting Ray")
+    clock.now += 8
+    line.update("retrieval on clips/test")
+    clock.now += 42
+    line.update("sending records to MLflow")
+    assert [text.plain for text in lines] == ["  test  … retrieval on clips/test  (50.0 s)"]
+
+
+def test_the_time_until_work_begins_is_known(clock: Clock) -> None:
+    line = StageLine("test", 4)
+    clock.now += 1
+    line.update("reading the result of frames through")
+    clock.now += 2
+    line.update("starting Ray")
+    clock.now += 8
+    line.update("starting 2 workers")
+    clock.now += 4
+    line.update("step", 1, 9)
+    clock.now += 30
+    line.update("step", 9, 9)
+    assert line.starting_seconds == 13
