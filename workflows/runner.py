@@ -33,6 +33,7 @@ from workflows.records.final_table import measured_lines, result_rows
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
+from workflows.records.repeated_captions import repeated_lines
 from workflows.records.tracking import RunRecorder, Tracker
 from workflows.records.unrecorded import Unrecorded, killed_invocations
 from workflows.results.locks import exclusive, holder_of, patiently, shared
@@ -123,6 +124,8 @@ def _show_results(plan: Plan, reporter: Reporter) -> None:
     rows = result_rows(plan)
     reporter.metrics(rows)
     for line in (*(f"  [dim]{escape(line)}[/]" for line in measured_lines(rows)), *example_lines(plan)):
+        reporter.print(line)
+    for line in repeated_lines(plan):
         reporter.print(line)
 
 
