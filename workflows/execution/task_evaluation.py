@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from cosa.evaluation.sample_scores import SampleScores
 from cosa.tasks.all_tasks import TASKS, all_metrics
 from cosa.tasks.task import Baseline
 from workflows.cluster.ray_cluster import WorkerResources
+from workflows.execution import whereabouts
 from workflows.execution.context import StageContext
 from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
 from workflows.execution.job import Job
@@ -43,7 +45,9 @@ def evaluate(context: Context) -> StageOutcome:
     )
     context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
     of_data = cache(lambda: [(_baseline(context, name, dataset), _measured(context, name, dataset)) for name in section.tasks])
+    asked = time.time()
     results = _run(context, {"job": job.plain()}, resources, meanwhile=of_data)
+    context.line.starting_seconds += whereabouts.seconds_to_start(context.folder, asked)
     baselines, measured = zip(*of_data(), strict=True)
     outcome = StageOutcome("", details={"workers": noted_workers(context.folder)})
     for name, baseline in zip(section.tasks, baselines, strict=True):

@@ -28,6 +28,12 @@ def note_workers(folder: Path) -> None:
             file.write(json.dumps(everyone) + "\n")
 
 
+def seconds_to_start(folder: Path, asked: float) -> float:
+    """Return how long it took until workers noted that they have started. asked: when they were to, since the epoch."""
+    path = folder / WORKERS_FILE
+    return max(0.0, path.stat().st_mtime - asked) if path.is_file() else 0.0
+
+
 def noted_workers(folder: Path) -> list[list[dict[str, Any]]]:
     """Return groups of workers in the order in which they started; each lists its workers with node, host and code."""
     path = folder / WORKERS_FILE

@@ -232,7 +232,7 @@ def test_writing_out_what_holds_anyway_does_not_matter(override: str, here: Path
         (("stages.pretrain.train_frames=2",), "stages.pretrain.eval_frames=1"),
         ((), "stages.pretrain.vision_learning_rate=1e-5"),
         ((), "model.vision.drop_path_rate=0.1"),
-        (("model.text.pretrained=true",), "model.text.encoder=bert-large-uncased"),
+        (("model.text.pretrained=true",), "model.text.encoder=google-bert/bert-base-uncased"),
     ],
 )
 def test_writing_out_what_does_not_hold_anyway_matters(before: tuple[str, ...], written: str, here: Path) -> None:
