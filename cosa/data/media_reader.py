@@ -69,11 +69,10 @@ class MediaReader:
             DataError: it is missing, damaged, too large, or of another kind.
         """
         if isinstance(media, np.ndarray | Tensor):
-            return self.transform(self._picked(_checked(torch.as_tensor(media))))
+            return self.transform(self._picked(_checked(media)))
         if isinstance(media, PartOfVideo):
             video = open_video(Path(media.path), self.limits)
-            end = video.info.duration if media.end is None else media.end
-            return self.read_parts(video, [(media.start or 0.0, end)])[0]
+            return self.read_parts(video, [_within(media, video)])[0]
         path = Path(media)
         if path.is_dir():
             files = frames_in(path)
@@ -111,6 +110,22 @@ class MediaReader:
             return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
+def _within(part: PartOfVideo, video: OpenedVideo) -> tuple[float, float]:
+    """Start and end of a part.
+
+    Raises:
+        DataError: it is not a part of the video.
+    """
+    start = 0.0 if part.start is None else part.start
+    end = video.info.duration if part.end is None else part.end
+    if not 0 <= start < end < np.inf or start >= video.info.duration:
+        raise DataError(
+            f"{shown(part.path)}: {part.start} to {part.end} is no part of its {video.info.duration:.2f} s; expected a start "
+            "before the end, in seconds"
+        )
+    return start, end
+
+
 def _span(part: tuple[float, float] | None, fps: float, count: int) -> tuple[int, int]:
     """The frames from the first to before the last of a part of a video: those whose time lies in it, one at least."""
     if part is None:
@@ -120,21 +135,20 @@ def _span(part: tuple[float, float] | None, fps: float, count: int) -> tuple[int
     return first, min(max(end, first + 1), count)
 
 
-def _checked(frames: Tensor) -> Tensor:
+def _checked(array: np.ndarray | Tensor) -> Tensor:
     """An array of a picture or of frames as (frames, height, width, 3).
 
     Raises:
         DataError: another shape or type.
     """
-    shape = tuple(frames.shape)
-    if frames.ndim == 3:
-        frames = frames[None]
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or 0 in shape:
-        kind = str(frames.dtype).removeprefix("torch.")
+    shape, kind = tuple(array.shape), str(array.dtype).removeprefix("torch.")
+    if len(shape) not in (3, 4) or shape[-1] != 3 or kind != "uint8" or 0 in shape:
         raise DataError(
             f"an array of shape {shape} and type {kind}; expected (frames, height, width, 3) or (height, width, 3), uint8, RGB"
         )
-    return frames
+    # A view that is mirrored, such as BGR turned to RGB, has steps that torch does not know.
+    frames = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    return frames if frames.ndim == 4 else frames[None]
 
 
 def is_picture(path: Path) -> bool:

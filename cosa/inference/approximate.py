@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_hexdigest
 
 from cosa.errors import UserError
 
@@ -47,18 +49,18 @@ def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.flo
 
 
 def _lists(index: SearchIndex, file: Path) -> Any:
-    """The lists of an index: read, or made anew if there are none or the index is newer."""
+    """The lists of an index: read, or made anew if there are none of its vectors. Those of older ones are removed."""
     try:
         import faiss
     except ImportError as error:
         raise UserError(
             "approximate search needs faiss; install it with `pip install 'cosa-experiments[faiss]'`, or search exactly"
         ) from error
-    kept = file.with_name(file.name + SUFFIX)
-    if kept.is_file() and kept.stat().st_mtime_ns >= file.stat().st_mtime_ns:
-        read = faiss.read_index(str(kept))
-        if (read.ntotal, read.d) == index.vectors.shape:
-            return read
+    kept = file.with_name(
+        f"{file.name}.{xxh3_64_hexdigest(index.vectors.data)}{SUFFIX}"
+    )  # lists of these vectors, and no others
+    if kept.is_file():
+        return faiss.read_index(str(kept))
     count, dim = index.vectors.shape
     lists = max(1, min(count, int(LISTS_PER_ROOT * count**0.5)))
     made = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
@@ -66,6 +68,8 @@ def _lists(index: SearchIndex, file: Path) -> Any:
     made.train(index.vectors[np.sort(sample)])
     made.add(index.vectors)
     beside = kept.with_name(f".{kept.name}.{os.getpid()}")
+    for older in file.parent.glob(f"{glob.escape(file.name)}.*{SUFFIX}"):
+        older.unlink()
     faiss.write_index(made, str(beside))
     beside.replace(kept)
     return made

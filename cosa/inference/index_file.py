@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from cosa.errors import UserError
 VERSION = 1
 _HEADER = b"cosa.index"
 _VECTOR = "vector"
+_LEADS_OUT = r"^/|(^|/)\.\.(/|$)"
 COLUMNS = pa.schema(
     [
         ("path", pa.string()),  # below the root
@@ -94,6 +96,8 @@ def read_index(path: Path) -> tuple[IndexHeader, pa.Table, NDArray[np.float32]]:
         version = about.pop("version")
         if version != VERSION:
             raise UserError(f"{path}: version {version} of an index, and this program reads {VERSION}; make it again")
+        if pc.any(pc.match_substring_regex(table.column("path"), _LEADS_OUT)).as_py():
+            raise ValueError("a path in it leads out of its folder")
         header = IndexHeader(**{**about, "failed": {name: tuple(one) for name, one in about["failed"].items()}})
         dim = table.schema.field(_VECTOR).type.byte_width // 4
         vectors = np.empty((len(table), dim), dtype=np.float32)

@@ -50,9 +50,16 @@ def state_of(root: Path, path: str) -> FileState:
         DataError: it cannot be read, or is a link to a place outside of the folder.
     """
     file = root / path
-    if not file.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{shown(file)} is a link to {shown(file.resolve())}, outside the folder; index that folder, too")
-    with open_media(file, "a video or a picture") as opened:
-        found = os.fstat(opened.fileno())
-        head = xxhash.xxh3_64_hexdigest(opened.read(HEAD_BYTES))
+    try:
+        path.encode()
+        target = file.resolve()
+        if not target.is_relative_to(root.resolve()):
+            raise DataError(f"{shown(file)} is a link to {shown(target)}, outside the folder; index that folder, too")
+        with open_media(file, "a video or a picture") as opened:
+            found = os.fstat(opened.fileno())
+            head = xxhash.xxh3_64_hexdigest(opened.read(HEAD_BYTES))
+    except UnicodeEncodeError as error:
+        raise DataError(f"{shown(file)}: its name is no UTF-8; rename it") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to one another, before Python 3.13
+        raise DataError(f"{shown(file)} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     return FileState(found.st_size, found.st_mtime_ns, head)

@@ -171,6 +171,8 @@ class Predictor:
         """
         settings = changed(self.settings, eval_batch_size=batch_size)
         items, one = _listed(media)
+        if not one and isinstance(questions, str):
+            raise UserError("one question for several media; give a list with a question, or a list of them, for each")
         asked: list[str | Sequence[str]] = [questions] if one else list(questions)  # type: ignore[list-item]
         if len(asked) != len(items):
             raise UserError(f"{len(items)} media and questions for {len(asked)}; expected a question, or a list, for each")
@@ -222,11 +224,12 @@ class Predictor:
         self, texts: str | Sequence[str], *, batch_size: int | None = None, as_tensor: bool = False
     ) -> Any:  # NDArray[np.float32] | Tensor
         """Vectors (texts, contrastive_dim) of unit length, or (contrastive_dim,) of one; `as_tensor` as of `embed_video`."""
+        settings = changed(self.settings, eval_batch_size=batch_size)
         listed = [texts] if isinstance(texts, str) else list(texts)
         vectors = np.empty((0, self.model.config.contrastive_dim), dtype=np.float32)
         if listed:
             ids = self.model.tokenizer.batch(listed, self.settings.max_text_tokens)
-            encoded = encode_texts(self.model, ids, batch_size or self.settings.eval_batch_size, self.device)
+            encoded = encode_texts(self.model, ids, settings.eval_batch_size, self.device)
             vectors = self._rounded(encoded.numpy())
         return _given(vectors[0] if isinstance(texts, str) else vectors, as_tensor)
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from cosa.errors import DataError
+from cosa.message_text import shown
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -50,6 +51,11 @@ def read_ahead(
                 if on_error is None:
                     raise
                 on_error(items[place], error)
+                continue
+            except OSError as error:  # of this file: a name that is too long, or links that lead to one another
+                if on_error is None:
+                    raise
+                on_error(items[place], DataError(f"{shown(items[place])} cannot be read ({error.strerror or error})"))
                 continue
             yield place, found
     finally:

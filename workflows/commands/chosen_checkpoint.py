@@ -40,10 +40,12 @@ class Choice:
         """
         if self.address is not None and self.experiment is not None:
             raise UserError("--checkpoint and --experiment both name a checkpoint; give one of them")
+        if self.address is not None and not self.address.strip():
+            raise UserError("--checkpoint is empty; name a folder, a file, EXPERIMENT/STAGE, mlflow:RUN or hf:NAME")
         named = self.address if self.address is not None or self.experiment is not None else os.environ.get(VARIABLE)
-        return self._found(named) if named else self._newest(task)
+        return self.found(named) if named else self._newest(task)
 
-    def _found(self, named: str) -> str:
+    def found(self, named: str) -> str:
         """Return the address that is named, or that of a result: EXPERIMENT/STAGE, a fingerprint, the id of a run."""
         if named.partition(":")[0] in SOURCES or Path(named).expanduser().exists() or not self.storage.is_dir():
             return named

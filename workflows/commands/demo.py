@@ -6,7 +6,7 @@ import html
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -34,6 +34,7 @@ class Page:
 
     models: Mapping[str, Predictor]
     index: SearchIndex | None = None
+    found: list[str] = field(default_factory=list)  # Its server gives these files, which somebody has found, and no others.
 
     def search(self, text: str, rerank: bool) -> str:
         """HTML of what a text finds."""
@@ -52,7 +53,13 @@ class Page:
     def _grid(self, hits: Sequence[Hit]) -> str:
         """Cards of what was found, whose videos play: the page's server gives the files of the index's folder."""
         assert self.index is not None
-        return f'<ol class="hits">{cards(hits, _address, self.index.root)}</ol>'
+        return f'<ol class="hits">{cards(hits, self._link, self.index.root)}</ol>'
+
+    def _link(self, path: Path) -> str:
+        """Let the page's server give a file that was found, and return where."""
+        if str(path.absolute()) not in self.found:
+            self.found.append(str(path.absolute()))
+        return _address(path)
 
     def describe(self, file: str | None) -> str:
         """The caption of a file."""
@@ -71,7 +78,7 @@ class Page:
 
 
 def _address(path: Path) -> str:
-    """Where the page's server gives a file: one of the index's folder, or one that was uploaded."""
+    """Where the page's server gives a file: one that was found, or uploaded."""
     return f"/gradio_api/file={quote(str(path.absolute()))}"
 
 
@@ -190,17 +197,20 @@ def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_brows
         UserError: Gradio is not installed, no port is free, or a checkpoint or the index cannot be used.
     """
     try:
-        import gradio as gr
+        import gradio  # noqa: F401
     except ImportError as error:
         raise UserError("cosa demo needs Gradio; install it with `pip install 'cosa-experiments[demo]'`") from error
-    page = load_page(choice, index_file)
-    chosen = _free_port(port)
+    _serve(load_page(choice, index_file), _free_port(port), open_browser=open_browser)
+
+
+def _serve(page: Page, port: int, *, open_browser: bool) -> None:
+    import gradio as gr
+
     fonts = ["system-ui", "sans-serif"]  # The usual ones would be fetched from elsewhere.
     made = blocks(page)
     made.launch(
         server_name="127.0.0.1",
-        server_port=chosen,
-        allowed_paths=[str(page.index.root)] if page.index is not None else [],
+        server_port=port,
         share=False,
         quiet=True,
         prevent_thread_lock=True,
@@ -210,7 +220,8 @@ def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_brows
         theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
         css=STYLE + "#preview img, #preview video { max-height: 24rem; max-width: 100%; }",
     )
-    print(f"http://127.0.0.1:{chosen}  (Ctrl-C ends it)", flush=True)
+    made.allowed_paths = page.found  # It grows with what is found.
+    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
     try:
         made.block_thread()
     finally:

@@ -10,6 +10,8 @@ import yaml
 
 from cosa.checkpoints.settings import SETTINGS
 from cosa.errors import UserError
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.commands.naming import DEFAULT_STORAGE
 from workflows.records.served_model import MLMODEL
 from workflows.terminal.streams import say
 
@@ -38,7 +40,7 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
 
     if out.exists():
         raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
-    path = local_checkpoint(checkpoint)
+    path = local_checkpoint(Choice(None, None, DEFAULT_STORAGE).found(checkpoint))
     found = locate(path)
     working = out.with_name(f".{out.name}.{os.getpid()}")
     try:

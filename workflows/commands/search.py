@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosa.errors import UserError
+from workflows.commands.chosen_checkpoint import Choice
+from workflows.commands.naming import DEFAULT_STORAGE
 from workflows.terminal.plain_text import printable
 from workflows.terminal.streams import say
 
@@ -65,7 +67,8 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     if query.approximate and query.once_per_file:
         raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
     index = SearchIndex.open(index_file)
-    predictor = load(checkpoint or index.header.checkpoint, **index.settings)
+    named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else index.header.checkpoint
+    predictor = load(named, **index.settings)
     index.check_model(predictor)
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
     wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation

@@ -100,6 +100,18 @@ def test_arrays_are_sampled_like_clips() -> None:
     assert reader(12).read(frames[:2])[:, 0, 0, 0].tolist() == [0, *[1] * 11]
 
 
+def test_mirrored_views_are_read(video: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    assert torch.equal(reader(3).read(frames[..., ::-1]), reader(3).read(frames[..., ::-1].copy()))
+    assert torch.equal(reader(3).read(frames[::-1]), reader(3).read(frames[::-1].copy()))
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 2), (2, 2), (4.5, 6), (float("nan"), 1), (0, float("inf"))])
+def test_what_is_no_part_of_a_video_is_refused(video: Path, start: float, end: float) -> None:
+    with pytest.raises(DataError, match=r"is no part of its 4\.00 s; expected a start before the end"):
+        reader().read(PartOfVideo(video, start, end))
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -107,6 +119,8 @@ def test_arrays_are_sampled_like_clips() -> None:
         np.zeros((2, 3, 8, 8), np.uint8),
         np.zeros((8, 8, 3), np.float32),
         np.zeros((0, 8, 8, 3), np.uint8),
+        np.array([[["a"] * 3]]),
+        np.array([[[None] * 3]]),
     ],
 )
 def test_arrays_of_other_forms_are_refused(array: np.ndarray) -> None:

@@ -135,6 +135,28 @@ def test_nothing_gives_nothing(model: Predictor) -> None:
     assert model.match([], []).shape == (0, 0)
 
 
+def test_a_batch_has_at_least_one(model: Predictor, clips: list[Path]) -> None:
+    for size in (0, -1):
+        with pytest.raises(UserError, match="eval_batch_size: Input should be greater than 0"):
+            model.embed_text(["rain"], batch_size=size)
+        with pytest.raises(UserError, match="eval_batch_size: Input should be greater than 0"):
+            model.caption(clips, batch_size=size)
+
+
+def test_one_question_for_several_media_is_refused(model: Predictor, clips: list[Path]) -> None:
+    with pytest.raises(UserError, match="one question for several media; give a list"):
+        model.answer(clips[:2], "ab")
+
+
+def test_a_file_that_the_system_refuses_is_left_out_too(model: Predictor, clips: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    told: list[str] = []
+    media = [tmp_path / "loop.mp4", clips[0], tmp_path / f"{'x' * 300}.mp4"]
+    captions = model.caption(media, on_error=lambda one, error: told.append(str(error)))
+    assert captions == [None, model.caption(clips[0]), None]
+    assert len(told) == 2
+
+
 def test_lists_have_to_fit(model: Predictor, clips: list[Path]) -> None:
     with pytest.raises(UserError, match="5 media and questions for 2; expected a question, or a list, for each"):
         model.answer(clips, QUESTIONS)

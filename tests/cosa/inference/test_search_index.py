@@ -101,6 +101,23 @@ def test_files_that_cannot_be_read_are_named_each_time_and_read_once(model: Pred
     assert mended.files == 5
 
 
+def test_odd_names_and_links_stop_nothing(model: Predictor, media: Path, tmp_path: Path) -> None:
+    (media / "loop.mp4").symlink_to(media / "loop.mp4")
+    Path(os.fsdecode(os.fsencode(media) + b"/\xff.mp4")).write_bytes((media / "v0.mp4").read_bytes())
+    index, changes, _ = indexed(model, media)
+    assert index.files == 4
+    assert sorted(reason.partition("; ")[2] or "link" for *_, reason in changes.failed.values()) == ["link", "rename it"]
+    index.save(tmp_path / "a.index")
+    assert len(SearchIndex.open(tmp_path / "a.index").header.failed) == 2
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd.mp4", "../a.mp4", "a/../../b.mp4", ".."])
+def test_an_index_whose_paths_lead_out_is_refused(path: str, tmp_path: Path) -> None:
+    of_vectors(np.eye(2), ["a..b/..c.mp4", path]).save(tmp_path / "a.index")
+    with pytest.raises(UserError, match="a path in it leads out of its folder"):
+        SearchIndex.open(tmp_path / "a.index")
+
+
 def test_links_do_not_lead_out_of_the_folder(model: Predictor, media: Path, tmp_path: Path) -> None:
     make_video(tmp_path / "secret.mp4", frames=9)
     (media / "link.mp4").symlink_to(tmp_path / "secret.mp4")

@@ -58,6 +58,11 @@ def test_what_is_named_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         choice("a", "b").checkpoint("retrieval")
 
 
+def test_an_empty_name_is_no_name(here: Path) -> None:
+    with pytest.raises(UserError, match="--checkpoint is empty"):
+        choice(" ").checkpoint("retrieval")
+
+
 def test_a_result_is_named_as_other_commands_name_it(here: Path) -> None:
     folder = trained("2026-11-27T10:00:00+00:00").absolute()
     for name in ("demo/retrieval", folder.name, folder.name[:6]):

@@ -38,9 +38,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def page(here: Path, *, index: bool = True) -> Page:
-    choice = Choice(str(here / "checkpoint"), None, here / "storage")
-    return load_page(choice, here / "a.index" if index else None)
+def page(here: Path) -> Page:
+    return load_page(Choice(str(here / "checkpoint"), None, here / "storage"), here / "a.index")
 
 
 def test_it_answers_as_the_library_does(here: Path) -> None:
@@ -97,10 +96,9 @@ def served(here: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_files_beside_the_index_are_not_served(served: str, here: Path) -> None:
-    with urllib.request.urlopen(f"{served}/gradio_api/file={here}/clips/v1.mp4", timeout=60) as answer:
-        assert answer.read() == (here / "clips" / "v1.mp4").read_bytes()
-    for path in (here / "checkpoint" / "config.json", Path("/etc/passwd"), here / "clips" / ".." / "a.index"):
+def test_only_what_was_found_is_served(served: str, here: Path) -> None:
+    beside = (here / "checkpoint" / "config.json", Path("/etc/passwd"), here / "clips" / ".." / "a.index")
+    for path in (here / "clips" / "v1.mp4", *beside):
         with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
             urllib.request.urlopen(f"{served}/gradio_api/file={path}", timeout=60)
 
