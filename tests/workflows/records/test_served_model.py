@@ -107,11 +107,12 @@ def test_every_trained_checkpoint_is_such_a_model(tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 def test_a_server_answers_over_http(here: Path, model: cosa.Predictor, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts uvicorn by its name.
     words = ["-m", str(here / "checkpoint"), "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
     with log.open("w") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "models", "serve", *words], stdout=output, stderr=output, cwd=ROOT,
-            start_new_session=True,
+            start_new_session=True, env={**os.environ, "PATH": path},
         )  # fmt: skip
     try:
         for _ in range(240):
@@ -141,5 +142,6 @@ def test_a_server_answers_over_http(here: Path, model: cosa.Predictor, tmp_path:
         assert status == 400
         assert "'media' is not base64" in found["message"]
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=60)
