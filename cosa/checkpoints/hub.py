@@ -28,10 +28,11 @@ def quick_hub() -> Iterator[str]:
 
 
 def _answers(address: str) -> bool:
+    import httpx2
     from huggingface_hub import get_session
 
     try:
         get_session().head(address, timeout=ANSWER_SECONDS)
-    except Exception:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
         return False
     return True
