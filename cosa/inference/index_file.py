@@ -27,7 +27,7 @@ _LEADS_OUT = r"^/|(^|/)\.\.(/|$)"
 COLUMNS = pa.schema(
     [
         ("path", pa.string()),  # below the root
-        ("start", pa.float64()),  # seconds; null for a file as a whole
+        ("start", pa.float64()),  # seconds; null for a full file
         ("end", pa.float64()),
         ("bytes", pa.int64()),
         ("modified", pa.int64()),  # nanoseconds since the epoch

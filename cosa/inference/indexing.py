@@ -80,7 +80,7 @@ def changes_of(index: SearchIndex) -> Changes:
 class Indexing:
     """Reads the files that an index lacks. What is done stays done, whenever it ends.
 
-    index: to be brought up to date. changes: of it. segmentation: how long videos are cut. on_error: is told of each file that
+    index: to be brought up to date. changes: of it. segmentation: how long videos are cut. on_error: is called with files that
     cannot be read.
     """
 

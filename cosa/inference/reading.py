@@ -28,11 +28,11 @@ def read_ahead(
     Args:
         items: what to read.
         read: reads one, in a thread.
-        on_error: is told of an item that cannot be read, which is then left out; None raises.
+        on_error: is called with an item that cannot be read, which is then left out; None raises.
         ahead: how many are read before they are asked for.
 
     Raises:
-        DataError: an item cannot be read, and nobody is to be told.
+        DataError: an item cannot be read, and `on_error` is None.
     """
     threads = min(MOST_THREADS, os.cpu_count() or 1, max(1, len(items)))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="cosa-read")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class Hit(NamedTuple):
     """Something found. score: similarity, -1 to 1; re-ranked, the probability that it matches. path: of the file. start, end:
-    of the part of a video, in seconds; None if it is the file as a whole. row: in the index."""
+    of the part of a video, in seconds; None for a full file. row: in the index."""
 
     score: float
     path: Path

@@ -25,13 +25,13 @@ class Segmentation(Section):
 
     by: Literal["windows", "shots", "none"] = Field("windows", description="windows of equal length, shots, or not at all")
     window: float = Field(10.0, gt=0, description="length of a window, and of the longest shot, seconds")
-    whole_up_to: float = Field(60.0, ge=0, description="videos up to this length stay whole, seconds")
+    uncut_up_to: float = Field(60.0, ge=0, description="videos up to this length are not cut, seconds")
     shot_change: float = Field(
         0.5, gt=0, le=1, description="a shot ends where so much of the colours differs from the frame before, 0 to 1"
     )
 
     def parts(self, video: OpenedVideo, fps: float) -> list[Part | None]:
-        """The parts of a video, in order; [None] if it stays whole.
+        """The parts of a video, in order; [None] if it is not cut.
 
         fps: frames per second that are looked at.
 
@@ -39,7 +39,7 @@ class Segmentation(Section):
             DataError: shots are asked for, and the video is damaged.
         """
         duration = video.info.duration
-        if self.by == "none" or duration <= self.whole_up_to:
+        if self.by == "none" or duration <= self.uncut_up_to:
             return [None]
         if self.by == "windows":
             return list(_windows(0.0, duration, self.window))

@@ -60,7 +60,7 @@ def index(
     storage: StorageFolder = Path("storage"),
     by: Annotated[Literal["windows", "shots", "none"], typer.Option("--cut", help="How long videos are cut.")] = "windows",
     window: Annotated[float, typer.Option(min=0.1, help="Length of a window, and of the longest shot, seconds.")] = 10.0,
-    whole: Annotated[float, typer.Option("--whole-up-to", min=0, help="Shorter videos stay whole, seconds.")] = 60.0,
+    uncut: Annotated[float, typer.Option("--uncut-up-to", min=0, help="Shorter videos are not cut, seconds.")] = 60.0,
     frames: Frames = None,
     resolution: Resolution = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it again, whatever there is.")] = False,
@@ -71,7 +71,7 @@ def index(
 
     clean_up_after_interrupt()
     settings = {"eval_frames": frames, "resolution": resolution}
-    cut = {"by": by, "window": window, "whole_up_to": whole}
+    cut = {"by": by, "window": window, "uncut_up_to": uncut}
     make_index(IndexOptions(folder, out, Choice(checkpoint, experiment, storage), settings, cut, rebuild))
 
 

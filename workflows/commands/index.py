@@ -38,7 +38,7 @@ class IndexOptions:
 def make_index(options: IndexOptions) -> None:
     """Index a folder. Files that have not changed since the last time are not read; those that cannot be read are named.
 
-    It may be interrupted: the same command goes on where it was.
+    It may be interrupted: the same command resumes.
 
     Raises:
         UserError: some files cannot be read; or the index is of another folder, checkpoint or way of reading.
@@ -113,6 +113,6 @@ def _read(
                     saved = time.monotonic()
         except KeyboardInterrupt:
             indexing.result().save(options.out)
-            say(f"{options.out} has {indexing.result().files} files so far; the same command goes on")
+            say(f"{options.out} has {indexing.result().files} files so far; the same command resumes")
             raise
     return indexing.result()

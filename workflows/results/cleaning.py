@@ -1,6 +1,6 @@
 """Decides what in a storage folder nothing needs any more, and removes it.
 
-A result stays if it is current, used by a run that goes on, or if one that stays was made from it; so does one that MLflow
+A result stays if it is current, used by a run that is open, or if one that stays was made from it; so does one that MLflow
 still has to get, and the newest of a stage, unless a run that ended since does not use it. What goes is first renamed into a
 folder of its own, then deleted: whoever is killed in between leaves complete results or none, and the next cleaning deletes the
 rest.

@@ -1,4 +1,4 @@
-"""Notes which results of an experiment the newest complete run uses, so that others can be told from what is superseded."""
+"""Notes which results of an experiment the newest complete run uses, so that superseded ones are known."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.inference.models import saved, videos
 
 HEADER = IndexHeader("/media", "/checkpoint", "0", {})
-CUT = Segmentation(window=1.0, whole_up_to=2.5)
+CUT = Segmentation(window=1.0, uncut_up_to=2.5)
 
 
 @pytest.fixture(scope="module")

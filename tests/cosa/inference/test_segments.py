@@ -29,13 +29,13 @@ def coloured(path: Path, seconds: tuple[int, ...]) -> Path:
 
 def test_short_videos_stay_whole(tmp_path: Path) -> None:
     video = open_video(make_video(tmp_path / "v.mp4", frames=50))
-    assert Segmentation(whole_up_to=5.0).parts(video, 4) == [None]
-    assert Segmentation(by="none", whole_up_to=0).parts(video, 4) == [None]
+    assert Segmentation(uncut_up_to=5.0).parts(video, 4) == [None]
+    assert Segmentation(by="none", uncut_up_to=0).parts(video, 4) == [None]
 
 
 def test_windows_have_equal_lengths_and_cover_all(tmp_path: Path) -> None:
     video = open_video(make_video(tmp_path / "v.mp4", frames=70))
-    assert Segmentation(window=2.0, whole_up_to=3.0).parts(video, 4) == pytest.approx(
+    assert Segmentation(window=2.0, uncut_up_to=3.0).parts(video, 4) == pytest.approx(
         [(0, 1.75), (1.75, 3.5), (3.5, 5.25), (5.25, 7)]
     )
 
@@ -43,7 +43,7 @@ def test_windows_have_equal_lengths_and_cover_all(tmp_path: Path) -> None:
 def test_shots_end_where_colours_change(tmp_path: Path) -> None:
     video = open_video(coloured(tmp_path / "v.mp4", (2, 5, 3)))
     assert shot_changes(video, 4, 0.5) == [2.0, 7.0]
-    cut = Segmentation(by="shots", window=3.0, whole_up_to=1.0)
+    cut = Segmentation(by="shots", window=3.0, uncut_up_to=1.0)
     assert cut.parts(video, 4) == [(0, 2), (2, 4.5), (4.5, 7), (7, 10)]
 
 

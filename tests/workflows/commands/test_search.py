@@ -13,7 +13,7 @@ from cosa.errors import UserError
 from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.inference.models import saved, videos
 
-CUT = ("--window", "1", "--whole-up-to", "2")
+CUT = ("--window", "1", "--uncut-up-to", "2")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_an_interruption_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPat
     saved(Path("slow"), task="retrieval", eval_batch_size=2)
     monkeypatch.setattr(cosa.Predictor, "encode", interrupted)
     done = run("index", "clips", "--out", "a.index", "--checkpoint", "slow", *CUT)
-    assert "a.index has 2 files so far; the same command goes on" in done.stderr
+    assert "a.index has 2 files so far; the same command resumes" in done.stderr
     monkeypatch.setattr(cosa.Predictor, "encode", real)
     assert "4 files, 6 vectors, 2 read" in run("index", "clips", "--out", "a.index", *CUT).stdout
 
