@@ -29,7 +29,7 @@ from cosa.inference.settings import changed
 from cosa.inference.sources import local_checkpoint
 from cosa.model_config import ModelConfig
 from cosa.objectives.all_objectives import settings_of as settings_of_objectives
-from cosa.section import with_fields
+from cosa.section import checked, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, evaluation_fields
 from cosa.tasks.evaluator import Evaluator
 from cosa.tasks.task import Task
@@ -53,7 +53,7 @@ def extract(dataset: DatasetFiles, frames: str | Path, **settings: Any) -> Datas
     Raises:
         DataError: clips are missing or damaged (the first is named), or there are frames that were taken otherwise.
     """
-    chosen, folder = _checked(ExtractionSettings, settings), Path(frames)
+    chosen, folder = checked(ExtractionSettings, settings), Path(frames)
     files = [Path(file) for kinds in dataset.splits.values() for file in kinds.values() if file is not None]
     clips = list(dict.fromkeys(chain.from_iterable(map(load_video_ids, files))))
     known, name = VideoIndex(Path(dataset.root), dataset.linked_folders), chosen.model_dump_json()
@@ -181,9 +181,9 @@ def _task(name: str) -> Task[Any]:
 def _training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
     """The settings of training for a task, its objectives included."""
     base = with_fields(TrainingSettings, EvaluationSettings, task.settings, task.training_settings)
-    objectives = task.objectives(_checked(base, {name: value for name, value in given.items() if name in base.model_fields}))
+    objectives = task.objectives(checked(base, {name: value for name, value in given.items() if name in base.model_fields}))
     values = {name: value for name, value in given.items() if name != "behaviour"}
-    return _checked(with_fields(base, *settings_of_objectives(objectives)), values)
+    return checked(with_fields(base, *settings_of_objectives(objectives)), values)
 
 
 def _extraction_of(dataset: DatasetFiles) -> dict[str, Any] | None:
@@ -196,11 +196,3 @@ def _extraction_of(dataset: DatasetFiles) -> dict[str, Any] | None:
         return ExtractionSettings.model_validate_json(found).model_dump()
     except (ValueError, KeyError, ValidationError):
         return None
-
-
-def _checked(section: Any, values: Mapping[str, Any]) -> Any:
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error

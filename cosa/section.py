@@ -1,8 +1,8 @@
 """What all settings are made of: pydantic models, which specs are checked with. No torch here."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -11,6 +11,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
@@ -20,6 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from cosa.errors import UserError
 
+Checked = TypeVar("Checked", bound=BaseModel)
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -73,6 +75,19 @@ def with_fields(section: Any, *settings: Any) -> Any:
         if (field := redefined_field(one, section)) is not None:
             raise UserError(f"{one.__name__}: {field!r} is a field of the stage already; give yours another name")
     return create_model(section.__name__, __base__=(section, *lacking), __doc__=section.__doc__)
+
+
+def checked(section: type[Checked], values: Mapping[str, Any], place: str = "") -> Checked:
+    """Settings with these values. place: stands before the message.
+
+    Raises:
+        UserError: it names the field that is wrong, and its value.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{place}{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
 
 
 def fields_of(settings: Iterable[type[BaseModel]]) -> set[str]:

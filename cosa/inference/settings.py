@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from cosa.behaviour import BehaviourName
 from cosa.checkpoints.settings import SETTINGS, read_settings
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.errors import UserError
+from cosa.section import checked
 from cosa.tasks.all_tasks import EvaluationSettings
 
 
@@ -35,7 +34,7 @@ def settings_of(checkpoint: Path, **changes: Any) -> InferenceSettings:
     """
     saved = read_settings(checkpoint) or {}
     known = {name: value for name, value in saved.items() if name in InferenceSettings.model_fields and value is not None}
-    return changed(_checked(known, f"{checkpoint / SETTINGS}: "), **changes)
+    return changed(checked(InferenceSettings, known, f"{checkpoint / SETTINGS}: "), **changes)
 
 
 def changed(settings: InferenceSettings, **changes: Any) -> InferenceSettings:
@@ -45,12 +44,4 @@ def changed(settings: InferenceSettings, **changes: Any) -> InferenceSettings:
         UserError: a value is wrong, or there is no such field.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    return _checked({**settings.model_dump(exclude_unset=True), **given}) if given else settings
-
-
-def _checked(values: Mapping[str, Any], place: str = "") -> InferenceSettings:
-    try:
-        return InferenceSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{place}{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
+    return checked(InferenceSettings, {**settings.model_dump(exclude_unset=True), **given}) if given else settings
