@@ -47,11 +47,14 @@ def read_config(folder: Path) -> ModelConfig:
     if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder.resolve()} is no checkpoint: expected {CONFIG} and {WEIGHTS} in it")
     try:
-        return ModelConfig.model_validate_json(path.read_bytes())
+        config = ModelConfig.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
         raise UserError(f"{path}: {place}{first['msg']}; make the checkpoint again") from error
+    if config.frame_positions is None:
+        raise UserError(f"{path}: frame_positions is missing; make the checkpoint again")
+    return config
 
 
 def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positions: int | None = None) -> COSA:

@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt
 
 from cosa.section import Section
 
+MOST_FRAMES = 4096  # of a clip in a sample: more is a mistake, and would fill the memory of any machine
+
 
 class AnswerLength(Section):
     """How much of an answer the model reads or writes."""
@@ -16,8 +18,10 @@ class AnswerLength(Section):
 class ClipSettings(Section):
     """What of a clip or image the model sees."""
 
-    train_frames: PositiveInt = Field(1, description="frames of a clip in a training sample; an image has one")
-    eval_frames: PositiveInt | None = Field(None, description="frames of a clip in evaluation; left out: train_frames")
+    train_frames: PositiveInt = Field(1, le=MOST_FRAMES, description="frames of a clip in a training sample; an image has one")
+    eval_frames: PositiveInt | None = Field(
+        None, le=MOST_FRAMES, description="frames of a clip in evaluation; left out: train_frames"
+    )
     resolution: PositiveInt | None = Field(
         None, description="side of the input image, pixels; left out: model.vision.resolution"
     )

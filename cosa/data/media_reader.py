@@ -73,6 +73,8 @@ class MediaReader:
         if isinstance(media, PartOfVideo):
             video = open_video(Path(media.path), self.limits)
             return self.read_parts(video, [_within(media, video)])[0]
+        if not isinstance(media, str | Path):
+            raise DataError(f"{shown(media)} is a {type(media).__name__}; expected a path, an array or a part of a video")
         path = Path(media)
         if path.is_dir():
             files = frames_in(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Predictor:
         limits: MediaLimits = DEFAULT_LIMITS,
         checkpoint: Path | None = None,
     ):
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device)
         self.model = model.to(self.device).eval()
         self.settings, self.limits, self.checkpoint = settings, limits, checkpoint
         self._behaviour = BEHAVIOURS[settings.behaviour]
@@ -293,6 +293,20 @@ class Predictor:
                 bar.update(len(batch))
 
 
+def _device(wanted: str | torch.device | None) -> torch.device:
+    """A device that computes.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    try:
+        device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UserError(f"device {wanted!r} cannot be used here ({str(error).splitlines()[0]}); leave it out") from error
+    return device
+
+
 def _given(values: Any, as_tensor: bool) -> Any:
     """An array, or a tensor of the same values."""
     return torch.as_tensor(values) if as_tensor else values
@@ -301,4 +315,6 @@ def _given(values: Any, as_tensor: bool) -> Any:
 def _listed(media: Media | Sequence[Media]) -> tuple[list[Media], bool]:
     """Media as a list, and whether they were one alone."""
     one = isinstance(media, ONE_MEDIUM)
+    if not one and not isinstance(media, Iterable):
+        raise UserError(f"media of type {type(media).__name__}; expected paths, arrays or parts of videos, or a list of them")
     return ([media] if one else list(media)), one  # type: ignore[list-item, arg-type]

@@ -157,6 +157,29 @@ def test_a_file_that_the_system_refuses_is_left_out_too(model: Predictor, clips:
     assert len(told) == 2
 
 
+def test_what_is_no_medium_and_no_device_is_refused(here: Path, model: Predictor) -> None:
+    with pytest.raises(UserError, match="media of type NoneType; expected paths, arrays or parts of videos"):
+        model.caption(None)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="is a Image; expected a path, an array or a part of a video"):
+        model.caption([Image.new("RGB", (8, 8))])  # type: ignore[list-item]
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(UserError, match=f"device '{device}' cannot be used here"):
+            cosa.load(here / "checkpoint", device=device)
+
+
+def test_settings_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "own", train_frames=10**9)
+    with pytest.raises(UserError, match=r"settings\.json: train_frames: Input should be less than or equal to 4096"):
+        cosa.load(tmp_path / "own", device="cpu")
+
+
+def test_a_configuration_without_frame_positions_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "own")
+    (tmp_path / "own" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"config\.json: frame_positions is missing; make the checkpoint again"):
+        cosa.load(tmp_path / "own", device="cpu")
+
+
 def test_lists_have_to_fit(model: Predictor, clips: list[Path]) -> None:
     with pytest.raises(UserError, match="5 media and questions for 2; expected a question, or a list, for each"):
         model.answer(clips, QUESTIONS)
