@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,15 +26,21 @@ class FileState(NamedTuple):
     head: str
 
 
-def media_below(root: Path) -> Iterator[str]:
+def media_below(root: Path, on_error: Callable[[str, DataError], None]) -> Iterator[str]:
     """Yield the paths of videos and pictures below a folder, relative to it, in order; hidden ones are left out.
 
+    on_error: is called with the path of a folder below it that cannot be read.
+
     Raises:
-        DataError: the folder does not exist, or cannot be read.
+        DataError: the folder itself does not exist, or cannot be read.
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"{shown(error.filename or root)} cannot be read ({error.strerror}); expected a folder of media")
+        folder = Path(error.filename or root)
+        problem = DataError(f"{shown(folder)} cannot be read ({error.strerror}); expected a folder of media")
+        if folder == root:
+            raise problem from error
+        on_error(os.path.relpath(folder, root), problem)
 
     for folder, folders, files in os.walk(root, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -11,10 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from xxhash import xxh3_128_hexdigest
 
-from cosa.checkpoints.locate import locate
-from cosa.checksums import digest_of
+from cosa.checkpoints.locate import weights_of
 from cosa.errors import DataError, UserError
 from cosa.inference.index_file import COLUMNS, IndexHeader
 from cosa.inference.indexed_files import FileState, media_below, state_of
@@ -57,7 +55,11 @@ def changes_of(index: SearchIndex) -> Changes:
     same: set[str] = set()
     failed: dict[str, FailedFile] = {}
     present = 0
-    for path in media_below(index.root):
+
+    def refuse(folder: str, error: DataError) -> None:
+        failed[folder] = (0, 0, "", str(error))
+
+    for path in media_below(index.root, refuse):
         present += path in known
         try:
             state = state_of(index.root, path)
@@ -170,13 +172,6 @@ def header_of(checkpoint: Path, settings: InferenceSettings, root: Path, segment
     seen = {name: getattr(settings, name) for name in ("resolution", "transforms", "behaviour")}
     known = {**frames, **seen, "segmentation": segmentation.model_dump()}
     return IndexHeader(str(root.resolve()), str(checkpoint.absolute()), weights_of(checkpoint), known)
-
-
-def weights_of(checkpoint: Path) -> str:
-    """A digest of everything that decides which model a checkpoint holds. 1 GB takes half a second."""
-    found = locate(checkpoint)
-    assert found is not None, checkpoint
-    return xxh3_128_hexdigest("-".join(map(digest_of, found.parts)).encode())
 
 
 def check_same(index: SearchIndex, header: IndexHeader, path: Path) -> None:

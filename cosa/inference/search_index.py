@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cosa.errors import UserError
+from cosa.checkpoints.locate import weights_of
+from cosa.errors import DataError, UserError
 from cosa.evaluation.scores import best_columns
 from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
 
 if TYPE_CHECKING:
+    from cosa.data.media_reader import Media
     from cosa.inference.predictor import Predictor
 
 
@@ -72,8 +74,6 @@ class SearchIndex:
 
     def check_model(self, predictor: Predictor) -> None:
         """Raise UserError unless a model has the weights that made the vectors: those of two models cannot be compared."""
-        from cosa.inference.indexing import weights_of
-
         if predictor.checkpoint is None or weights_of(predictor.checkpoint) != self.header.weights:
             raise UserError(
                 f"the index has vectors of {self.header.checkpoint}, and {predictor.checkpoint or 'the model'} has other "
@@ -92,11 +92,22 @@ class SearchIndex:
             queries: (queries, dim) of unit length, of texts or media.
             top: how many, at most.
             once_per_file: only the best part of each file.
+
+        Raises:
+            UserError: `top` is below 1, or queries are of another model.
         """
+        asked = np.atleast_2d(queries)
+        if top < 1:
+            raise UserError(f"top is {top}; expected at least 1")
         found: list[list[Hit]] = []
         if not len(self):
-            return [[] for _ in np.atleast_2d(queries)]
-        for scores in np.atleast_2d(queries) @ self.vectors.T:
+            return [[] for _ in asked]
+        if asked.shape[1] != self.vectors.shape[1]:
+            raise UserError(
+                f"queries have {asked.shape[1]} dimensions and the index {self.vectors.shape[1]}; embed them with its "
+                "checkpoint"
+            )
+        for scores in asked @ self.vectors.T:
             wanted = top
             hits = self._hits(scores, wanted)
             while once_per_file and len(files := {hit.path: hit for hit in reversed(hits)}) < top and len(hits) < len(self):
@@ -108,17 +119,26 @@ class SearchIndex:
             found.append(hits[:top])
         return found
 
-    def rerank(self, predictor: Predictor, text: str, hits: Sequence[Hit]) -> list[Hit]:
+    def rerank(
+        self,
+        predictor: Predictor,
+        text: str,
+        hits: Sequence[Hit],
+        on_error: Callable[[Media, DataError], None] | None = None,
+    ) -> list[Hit]:
         """The same hits, by the probability that the text belongs to them: the model reads their files again.
 
+        on_error: is called with files that are gone or cannot be read any more, which are then left out; None raises.
+
         Raises:
-            DataError: a file is gone or cannot be read any more.
+            DataError: a file cannot be read, and `on_error` is None.
         """
         from cosa.data.media_reader import PartOfVideo
 
         media = [hit.path if hit.start is None else PartOfVideo(hit.path, hit.start, hit.end) for hit in hits]
-        scores = predictor.match(text, media)
-        again = [hit._replace(score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+        scores = predictor.match(text, media, on_error=on_error)
+        read = [(hit, float(score)) for hit, score in zip(hits, scores, strict=True) if not np.isnan(score)]
+        again = [hit._replace(score=score) for hit, score in read]
         return sorted(again, key=lambda hit: (-hit.score, hit.row))
 
     def _hits(self, scores: NDArray[np.float32], top: int) -> list[Hit]:

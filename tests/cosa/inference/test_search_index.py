@@ -170,6 +170,40 @@ def test_reranking_orders_by_the_matching_head(model: Predictor, media: Path) ->
     assert [hit.score for hit in again] == sorted((hit.score for hit in again), reverse=True)
 
 
+def test_a_file_that_is_gone_is_left_out_of_reranking(model: Predictor, media: Path) -> None:
+    index, _, _ = indexed(model, media)
+    (hits,) = index.search(model.embed_text("rain"), 7)
+    (media / "v1.mp4").unlink()
+    with pytest.raises(DataError, match=r"v1\.mp4 is missing"):
+        index.rerank(model, "rain", hits)
+    named: list[str] = []
+    again = index.rerank(model, "rain", hits, lambda one, error: named.append(str(one)))
+    assert named == [str(media / "v1.mp4")]
+    assert sorted(hit.row for hit in again) == sorted(hit.row for hit in hits if hit.path.name != "v1.mp4")
+
+
+def test_questions_that_no_index_can_answer(model: Predictor, media: Path) -> None:
+    index = of_vectors(np.eye(3))
+    with pytest.raises(UserError, match="top is 0; expected at least 1"):
+        index.search(np.ones(3, dtype=np.float32), 0)
+    with pytest.raises(UserError, match="queries have 16 dimensions and the index 3"):
+        index.search(model.embed_text("rain"))
+
+
+def test_a_folder_that_cannot_be_read_stops_nothing(model: Predictor, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    index, changes, _ = indexed(model, media)
+    assert index.files == 3
+    assert changes.failed["deep"][-1] == f"{media}/deep cannot be read (Permission denied); expected a folder of media"
+
+
 def test_files_are_written_in_full_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.index"
     index = of_vectors(np.eye(3))
