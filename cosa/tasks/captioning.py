@@ -70,6 +70,7 @@ class Captioning(Task[CaptioningSettings]):
     example_call = 'model.caption("clip.mp4")'
     example_command = "cosa caption clip.mp4"
     pipeline = "video-text-to-text"
+    served_as = "caption"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]  # as the table has them now
@@ -173,8 +174,9 @@ class Captioning(Task[CaptioningSettings]):
         return Baseline(metrics, "constant caption", {"constant_caption": caption}, left_out)
 
     def example(self, prediction: Mapping[str, Any]) -> str:
-        """Its clip and its caption."""
-        return f"{prediction['video_id']}: {prediction['caption']}"
+        """Its clip, its caption, and the first reference if there is one."""
+        reference = next((f" (reference: {text})" for text in prediction["references"]), "")
+        return f"{prediction['video_id']}: {prediction['caption']}{reference}"
 
     def shown(self, prediction: Mapping[str, Any]) -> Shown:
         """The caption beside the references."""

@@ -61,6 +61,7 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
     example_call = 'model.answer("clip.mp4", "what is shown?")'
     example_command = 'cosa ask clip.mp4 "what is shown?"'
     pipeline = "video-text-to-text"
+    served_as = "answer"
 
     def objectives(self, settings: QuestionAnsweringSettings) -> tuple[str, ...]:
         """Masked-language modelling of answers."""

@@ -67,7 +67,7 @@ class Task(ABC, Generic[SettingsT]):
     main_metric: the one that selects checkpoints and trials. settings: fields of its own that finetuning and evaluation have;
     training_settings and evaluation_settings: those that only one of them has. switches: of all these, what is a mistake in a
     stage without this task. example_call, example_command, pipeline: for model cards, how its models are used in Python and in
-    a shell, and what a hub calls such models.
+    a shell, and what a hub calls such models. served_as: what a server answers with its models by default.
     """
 
     name: ClassVar[str]
@@ -81,6 +81,7 @@ class Task(ABC, Generic[SettingsT]):
     example_call: ClassVar[str] = ""
     example_command: ClassVar[str] = ""
     pipeline: ClassVar[str | None] = None
+    served_as: ClassVar[str] = "embed"
 
     # -- training ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cosa.errors import UserError
+from cosa.tasks.captioning import Captioning
+from cosa.tasks.question_answering import QuestionAnswering
+from cosa.tasks.retrieval import Retrieval
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.commands.search_page import STYLE, cards
 from workflows.terminal.streams import say
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 PORTS = 20  # that are tried, from the first one on
 HITS = 12
-SEARCHING, CAPTIONING, ANSWERING = "retrieval", "captioning", "question_answering"
+SEARCHING, CAPTIONING, ANSWERING = Retrieval.name, Captioning.name, QuestionAnswering.name
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Page:
         if not wanted:
             return ""
         (hits,) = self.index.search(model.embed_text(wanted), HITS)
-        return self._grid(self.index.rerank(model, wanted, hits) if rerank else hits)
+        return self._grid(self.index.rerank(model, wanted, hits, lambda *_: None) if rerank else hits)
 
     def alike(self, file: str | None) -> str:
         """HTML of what looks like a file."""
@@ -161,12 +164,12 @@ def load_page(choice: Choice, index_file: Path | None) -> Page:
     from cosa.inference.search_index import SearchIndex
 
     index = SearchIndex.open(index_file) if index_file is not None else None
-    addresses: dict[str, str] = {}
+    addresses: dict[str, str | Path] = {}
     refusals: list[UserError] = []
     for task in (SEARCHING, CAPTIONING, ANSWERING):
         try:
             of_index = index is not None and task == SEARCHING and choice.address is None and choice.experiment is None
-            addresses[task] = index.header.checkpoint if of_index and index is not None else choice.checkpoint(task)
+            addresses[task] = Path(index.header.checkpoint) if of_index and index is not None else choice.checkpoint(task)
         except UserError as error:
             refusals.append(error)
     if not addresses:
@@ -180,7 +183,7 @@ def load_page(choice: Choice, index_file: Path | None) -> Page:
     return page
 
 
-def _settings(address: str, addresses: Mapping[str, str], index: SearchIndex | None) -> dict[str, Any]:
+def _settings(address: str | Path, addresses: Mapping[str, str | Path], index: SearchIndex | None) -> dict[str, Any]:
     return index.settings if index is not None and addresses.get(SEARCHING) == address else {}
 
 
@@ -205,6 +208,8 @@ def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_brows
 
 def _serve(page: Page, port: int, *, open_browser: bool) -> None:
     import gradio as gr
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     fonts = ["system-ui", "sans-serif"]  # The usual ones would be fetched from elsewhere.
     made = blocks(page)
@@ -216,6 +221,7 @@ def _serve(page: Page, port: int, *, open_browser: bool) -> None:
         prevent_thread_lock=True,
         ssr_mode=False,
         footer_links=[],
+        app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])]},
         inbrowser=open_browser,
         theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
         css=STYLE + "#preview img, #preview video { max-height: 24rem; max-width: 100%; }",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cosa.errors import DataError, UserError
+from cosa.tasks.captioning import Captioning
+from cosa.tasks.question_answering import QuestionAnswering
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.terminal.plain_text import printable
 from workflows.terminal.streams import say
@@ -24,8 +26,8 @@ def show_captions(files: Sequence[Path], choice: Choice, settings: Mapping[str, 
     """
     from cosa.inference.predictor import load
 
-    predictor = load(choice.checkpoint("captioning"), **settings)
-    _warn_of_task(predictor.settings.task, "captioning")
+    predictor = load(choice.checkpoint(Captioning.name), **settings)
+    _warn_of_task(predictor.settings.task, Captioning.name)
     failed: set[int] = set()
     places = {id(file): place for place, file in enumerate(files)}
 
@@ -66,8 +68,8 @@ def show_answers(file: Path, questions: Sequence[str], choice: Choice, settings:
     """
     from cosa.inference.predictor import load
 
-    predictor = load(choice.checkpoint("question_answering"), **settings)
-    _warn_of_task(predictor.settings.task, "question_answering")
+    predictor = load(choice.checkpoint(QuestionAnswering.name), **settings)
+    _warn_of_task(predictor.settings.task, QuestionAnswering.name)
     answers = predictor.answer(file, list(questions))
     if as_json:
         found = [{"question": question, "answer": answer} for question, answer in zip(questions, answers, strict=True)]

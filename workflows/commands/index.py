@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosa.errors import UserError
+from cosa.tasks.retrieval import Retrieval
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.terminal.reporter import duration
 from workflows.terminal.streams import say
@@ -80,11 +81,11 @@ def make_index(options: IndexOptions) -> None:
         )
 
 
-def _address(choice: Choice, index: SearchIndex | None) -> str:
+def _address(choice: Choice, index: SearchIndex | None) -> str | Path:
     """Return the checkpoint that is named, or that an index was made with, or the newest one for retrieval."""
     if index is not None and choice.address is None and choice.experiment is None:
-        return index.header.checkpoint
-    return choice.checkpoint("retrieval")
+        return Path(index.header.checkpoint)
+    return choice.checkpoint(Retrieval.name)
 
 
 def _read(

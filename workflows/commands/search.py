@@ -67,7 +67,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     if query.approximate and query.once_per_file:
         raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
     index = SearchIndex.open(index_file)
-    named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else index.header.checkpoint
+    named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else Path(index.header.checkpoint)
     predictor = load(named, **index.settings)
     index.check_model(predictor)
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
@@ -78,7 +78,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
         (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
     if query.rerank:
         assert query.text is not None
-        hits = index.rerank(predictor, query.text, hits)[: query.top]
+        hits = index.rerank(predictor, query.text, hits, lambda _, error: say(f"error: {error}"))[: query.top]
     _print(hits, as_json=as_json)
     if html is not None or show:
         from workflows.commands.search_page import write_page

@@ -21,6 +21,7 @@ import yaml
 
 from cosa.errors import DataError, UserError
 from cosa.table import Table
+from cosa.tasks.all_tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,13 +62,12 @@ def _matches(model: Predictor, rows: Sequence[Row], _: Mapping[str, Any]) -> lis
 SERVED: Table[Callable[[Predictor, Sequence[Row], Mapping[str, Any]], list[dict[str, Any]]]] = Table(
     "served task", {"caption": _captions, "answer": _answers, "embed": _vectors, "match": _matches}
 )
-_BY_TASK = {"captioning": "caption", "question_answering": "answer", "retrieval": "embed"}
 
 
 def write_mlmodel(checkpoint: Path, settings: Mapping[str, Any]) -> None:
     """Write the file that makes a checkpoint's folder a model of MLflow. settings: those beside its weights."""
     origin = settings["origin"]
-    known = [_BY_TASK[task] for task in origin["tasks"] if task in _BY_TASK]
+    known = [TASKS[task].served_as for task in origin["tasks"] if task in TASKS]
     optional = {"required": False}
     inputs = [{"type": "string", "name": name, **optional} for name in ("media", "text")]
     outputs = [

@@ -40,4 +40,6 @@ def test_validation_computes_what_only_the_spec_asks_for(monkeypatch: pytest.Mon
 
 
 def test_a_caption_is_shown_with_its_clip() -> None:
-    assert Captioning().example({"video_id": "v1", "caption": "a dog runs", "references": []}) == "v1: a dog runs"
+    said = {"video_id": "v1", "caption": "a dog runs"}
+    assert Captioning().example({**said, "references": []}) == "v1: a dog runs"
+    assert Captioning().example({**said, "references": ["a dog", "one dog"]}) == "v1: a dog runs (reference: a dog)"

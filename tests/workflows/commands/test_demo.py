@@ -104,6 +104,14 @@ def test_only_what_was_found_is_served(served: str, here: Path) -> None:
 
 
 @pytest.mark.slow
+def test_other_names_of_this_machine_are_refused(served: str) -> None:
+    """A page from elsewhere could let its own name mean 127.0.0.1, and so read what this server gives."""
+    request = urllib.request.Request(served, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=60)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian's package is chromium)")
 def test_a_browser_searches_captions_asks_and_compares(served: str, here: Path) -> None:
     from playwright.sync_api import sync_playwright
