@@ -184,7 +184,7 @@ def load_page(choice: Choice, index_file: Path | None) -> Page:
 
 
 def _settings(address: str | Path, addresses: Mapping[str, str | Path], index: SearchIndex | None) -> dict[str, Any]:
-    return index.settings if index is not None and addresses.get(SEARCHING) == address else {}
+    return index.header.settings.of_model if index is not None and addresses.get(SEARCHING) == address else {}
 
 
 def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_browser: bool = False) -> None:

@@ -68,7 +68,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
         raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
     index = SearchIndex.open(index_file)
     named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else Path(index.header.checkpoint)
-    predictor = load(named, **index.settings)
+    predictor = load(named, **index.header.settings.of_model)
     index.check_model(predictor)
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
     wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
