@@ -27,7 +27,7 @@ def recall(index_file: Path, annotations: Path) -> None:
     from cosa.data.annotations import load_captions
 
     index = cosa.SearchIndex.open(index_file)
-    model = cosa.load(index.header.checkpoint, **index.settings)
+    model = cosa.load(index.header.checkpoint, **index.header.settings.of_model)
     index.check_model(model)
     asked = [(entry.video_id, text) for entry in load_captions(annotations) for text in entry.captions]
     started = time.perf_counter()
@@ -45,7 +45,10 @@ def recall(index_file: Path, annotations: Path) -> None:
 def million(count: int) -> None:
     """Write, read and search an index of random vectors."""
     from cosa.inference.index_file import COLUMNS, IndexHeader
+    from cosa.inference.index_settings import IndexSettings
     from cosa.inference.search_index import SearchIndex
+    from cosa.inference.segments import Segmentation
+    from cosa.inference.settings import InferenceSettings
 
     drawn = np.random.default_rng(0)
     vectors = drawn.standard_normal((count, DIM), dtype=np.float32)
@@ -61,10 +64,12 @@ def million(count: int) -> None:
             "head": [f"{place * 2654435761 % 2**64:016x}" for place in range(count)],
         }
     ).cast(COLUMNS)
+    settings = IndexSettings.of(InferenceSettings(), Segmentation())
+    header = IndexHeader(root="/media", checkpoint="/checkpoint", weights="", settings=settings)
     with tempfile.TemporaryDirectory(prefix="cosa-search-") as folder:
         file = Path(folder, "million.index")
         started = time.perf_counter()
-        SearchIndex(IndexHeader("/media", "/checkpoint", "", {}), rows, vectors).save(file)
+        SearchIndex(header, rows, vectors).save(file)
         print(f"{count} vectors of {DIM}: {file.stat().st_size / 1e9:.2f} GB, written in {time.perf_counter() - started:.1f} s")
         loads = [_seconds(lambda: SearchIndex.open(file))[0] for _ in range(3)]
         index = SearchIndex.open(file)

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt
 
 from cosa.section import Section
 
+Transforms = Literal["none", "crop_flip"]
 MOST_FRAMES = 4096  # of a clip in a sample: more is a mistake, and would fill the memory of any machine
 
 
@@ -25,7 +26,7 @@ class ClipSettings(Section):
     resolution: PositiveInt | None = Field(
         None, description="side of the input image, pixels; left out: model.vision.resolution"
     )
-    transforms: Literal["none", "crop_flip"] = Field(
+    transforms: Transforms = Field(
         "none", description="none: resize to a square; crop_flip: random resized crop and flip, centre crop in evaluation"
     )
     max_text_tokens: int = Field(40, ge=4, description="longest caption or question, tokens")

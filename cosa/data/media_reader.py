@@ -6,7 +6,6 @@ a model sees the same bytes as in its evaluation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,8 +19,9 @@ from torch import Tensor
 from cosa.data.extraction import encode_frame
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frames import load_frames
-from cosa.data.media_files import PICTURE_SUFFIXES, PictureFile, open_media
+from cosa.data.media_files import PICTURE_SUFFIXES, PictureFile
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
+from cosa.data.picture_files import frames_in, is_picture
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import FrameTransform
 from cosa.data.videos import OpenedVideo, open_video, sample_count, sample_video
@@ -40,10 +40,6 @@ class PartOfVideo:
 
 Media = str | Path | np.ndarray | Tensor | PartOfVideo
 ONE_MEDIUM = (str, Path, np.ndarray, Tensor, PartOfVideo)  # Anything else is several.
-
-_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
-_EXPECTED = "a video, a picture or a folder of frames"
-_NUMBERS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class MediaReader:
         if isinstance(media, np.ndarray | Tensor):
             return self.transform(self._picked(_checked(media)))
         if isinstance(media, PartOfVideo):
-            video = open_video(Path(media.path), self.limits)
+            video = self.open_video(Path(media.path))
             return self.read_parts(video, [_within(media, video)])[0]
         if not isinstance(media, str | Path):
             raise DataError(f"{shown(media)} is a {type(media).__name__}; expected a path, an array or a part of a video")
@@ -82,7 +78,17 @@ class MediaReader:
             return self.transform(load_frames(chosen, self.limits.pixels))
         if is_picture(path):
             return self.transform(load_frames([PictureFile(path)], self.limits.pixels))
-        return self.read_parts(open_video(path, self.limits), [None])[0]
+        return self.read_parts(self.open_video(path), [None])[0]
+
+    def open_video(self, path: Path) -> OpenedVideo:
+        """Read the packets of a video; errors as of `read`, and of what is called a picture it is said that it is none."""
+        try:
+            return open_video(path, self.limits)
+        except DataError as error:
+            if path.suffix.lower() not in PICTURE_SUFFIXES:
+                raise
+            empty = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not a picture, or damaged"
+            raise DataError(f"{shown(path)} {empty}; fetch it again, or convert it to JPEG or PNG") from error
 
     def read_parts(self, video: OpenedVideo, parts: Sequence[tuple[float, float] | None]) -> list[Tensor]:
         """Frames of parts of a video, each as of `read`; the video is decoded once.
@@ -151,31 +157,3 @@ def _checked(array: np.ndarray | Tensor) -> Tensor:
     # A view that is mirrored, such as BGR turned to RGB, has steps that torch does not know.
     frames = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
     return frames if frames.ndim == 4 else frames[None]
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file holds a single picture, by its first bytes. A GIF is a video.
-
-    Raises:
-        DataError: it is missing or not a file.
-    """
-    with open_media(path, _EXPECTED) as file:
-        start = file.read(16)
-    return start.startswith(_PICTURE_STARTS) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
-
-
-def frames_in(folder: Path) -> list[PictureFile]:
-    """The pictures of a folder in the order of the numbers in their names.
-
-    Raises:
-        DataError: there are none.
-    """
-    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    if not found:
-        raise DataError(f"{shown(folder)} holds no pictures; expected frames such as frame_0001.jpg")
-    return [PictureFile(path) for path in sorted(found, key=lambda path: _natural(path.name))]
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key by which frame_10 stands behind frame_9."""
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in _NUMBERS.split(name)]

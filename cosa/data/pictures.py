@@ -81,9 +81,7 @@ def _decode(path: Path, content: bytes, max_pixels: int) -> np.ndarray:
     with _opened(BytesIO(content)) as opened:
         width, height = opened.size
         if width * height > max_pixels:
-            raise DataError(
-                f"{shown(path)} has {width} x {height} pixels, more than the {max_pixels} that max_pixels of the dataset allows"
-            )
+            raise DataError(f"{shown(path)} has {width} x {height} pixels, more than the {max_pixels} that max_pixels allows")
         image: Image.Image = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened
         if image.mode.startswith("I;16") or image.mode == "I":  # Pillow clips 16-bit grey instead of scaling it
             image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))

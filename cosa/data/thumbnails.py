@@ -9,7 +9,7 @@ from PIL import Image
 
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.media_reader import frames_in, is_picture
+from cosa.data.picture_files import is_picture, middle_picture
 from cosa.data.pictures import read_picture
 from cosa.data.videos import opened_stream
 from cosa.errors import DataError
@@ -36,10 +36,8 @@ def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> by
     Raises:
         DataError: the file is missing, damaged or of another kind.
     """
-    if path.is_dir():
-        files = frames_in(path)
-        return thumbnail(files[len(files) // 2], side)
-    return thumbnail(PictureFile(path), side) if is_picture(path) else _small(_frame_near(path, seconds), side)
+    file = middle_picture(path)
+    return thumbnail(PictureFile(file), side) if is_picture(file) else _small(_frame_near(file, seconds), side)
 
 
 def _small(picture: np.ndarray, side: int) -> bytes:

@@ -193,7 +193,7 @@ def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
             if context.width * context.height > limits.pixels:
                 raise DataError(
                     f"{shown(path)}: its frames have {context.width} x {context.height} pixels, more than the {limits.pixels} "
-                    "that max_pixels of the dataset allows"
+                    "that max_pixels allows"
                 )
             stream.thread_type = "NONE"
             context.thread_count = 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_64_hexdigest
+from xxhash import xxh3_128_digest
 
 from cosa.errors import UserError
+from cosa.replaced_file import replacing
 
 if TYPE_CHECKING:
     from cosa.inference.search_index import Hit, SearchIndex
 
 SUFFIX = ".faiss"
+FEWEST = 100_000  # vectors for which lists are made: fewer are compared within some hundredths of a second
 LISTS_PER_ROOT = 4  # times the square root of the number of vectors: what faiss recommends
 TRAINED_PER_LIST = 64  # vectors that the lists' centres are learned from
 PROBED = 32  # lists that a query is compared with
@@ -25,7 +25,7 @@ PROBED = 32  # lists that a query is compared with
 def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.float32], top: int) -> list[list[Hit]]:
     """The nearest vectors in the lists that are nearest to each query, the best first; scores are exact.
 
-    The lists are made once and kept beside the index.
+    The lists are made once and kept beside the index. An index of fewer than `FEWEST` vectors is searched exactly.
 
     Args:
         index: what is searched.
@@ -34,13 +34,15 @@ def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.flo
         top: how many, at most.
 
     Raises:
-        UserError: faiss is not installed.
+        UserError: faiss is not installed, or as of `SearchIndex.search`.
     """
-    if not len(index):
-        return [[] for _ in np.atleast_2d(queries)]
+    asked = np.atleast_2d(queries)
+    if len(index) < FEWEST:
+        return index.search(asked, top)
+    index.check_queries(asked, top)
     lists = _lists(index, file)
     lists.nprobe = PROBED
-    scores, rows = lists.search(np.ascontiguousarray(np.atleast_2d(queries)), min(top, len(index)))
+    scores, rows = lists.search(np.ascontiguousarray(asked, dtype=np.float32), min(top, len(index)))
     found = []
     for row_scores, row_places in zip(scores, rows, strict=True):
         places = row_places[row_places >= 0]  # faiss fills up with -1 where the lists hold too few.
@@ -49,27 +51,44 @@ def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.flo
 
 
 def _lists(index: SearchIndex, file: Path) -> Any:
-    """The lists of an index: read, or made anew if there are none of its vectors. Those of older ones are removed."""
+    """The lists of an index: read, or made anew if there are none of its vectors, or they are damaged."""
     try:
         import faiss
     except ImportError as error:
         raise UserError(
             "approximate search needs faiss; install it with `pip install 'cosa-experiments[faiss]'`, or search exactly"
         ) from error
-    kept = file.with_name(
-        f"{file.name}.{xxh3_64_hexdigest(index.vectors.data)}{SUFFIX}"
-    )  # lists of these vectors, and no others
-    if kept.is_file():
+    kept = file.with_name(file.name + SUFFIX)
+    vectors = xxh3_128_digest(index.vectors.data)
+    if kept.is_file() and _is_intact(kept, vectors):
         return faiss.read_index(str(kept))
-    count, dim = index.vectors.shape
-    lists = max(1, min(count, int(LISTS_PER_ROOT * count**0.5)))
+    made = _made(faiss, index.vectors)
+    with replacing(kept) as beside:
+        faiss.write_index(made, str(beside))
+        signature = vectors + xxh3_128_digest(np.memmap(beside, mode="r").data)
+        with beside.open("ab") as written:
+            written.write(signature)
+    return made
+
+
+def _is_intact(kept: Path, vectors: bytes) -> bool:
+    """Whether kept lists are of vectors with some digest, and as they were written: faiss would believe anything.
+
+    Behind what faiss wrote are the digests of the vectors and of that, which faiss does not read.
+    """
+    if kept.stat().st_size < 2 * len(vectors):
+        return False
+    content = np.memmap(kept, mode="r")
+    lists, signature = content[: -2 * len(vectors)], content[-2 * len(vectors) :]
+    return signature.tobytes() == vectors + xxh3_128_digest(lists.data)
+
+
+def _made(faiss: Any, vectors: NDArray[np.float32]) -> Any:
+    """Lists of vectors (rows, dim)."""
+    count, dim = vectors.shape
+    lists = int(LISTS_PER_ROOT * count**0.5)
     made = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
     sample = np.random.default_rng(0).permutation(count)[: lists * TRAINED_PER_LIST]
-    made.train(index.vectors[np.sort(sample)])
-    made.add(index.vectors)
-    beside = kept.with_name(f".{kept.name}.{os.getpid()}")
-    for older in file.parent.glob(f"{glob.escape(file.name)}.*{SUFFIX}"):
-        older.unlink()
-    faiss.write_index(made, str(beside))
-    beside.replace(kept)
+    made.train(vectors[np.sort(sample)])
+    made.add(vectors)
     return made

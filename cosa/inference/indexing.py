@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from cosa.checkpoints.locate import weights_of
 from cosa.errors import DataError, UserError
-from cosa.inference.index_file import COLUMNS, IndexHeader
+from cosa.inference.index_file import COLUMNS, IndexHeader, of_unit_length
+from cosa.inference.index_settings import IndexSettings
 from cosa.inference.indexed_files import FileState, media_below, state_of
 from cosa.inference.search_index import SearchIndex
+from cosa.message_text import shown
+from cosa.section import checked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cosa.data.media_reader import MediaReader
     from cosa.inference.predictor import Predictor
-    from cosa.inference.segments import Part, Segmentation
-    from cosa.inference.settings import InferenceSettings
+    from cosa.inference.segments import Part
 
 FILES_AHEAD = 4  # A long video has many parts, whose frames wait in memory.
 FailedFile = tuple[int, int, str, str]  # size, time, head, and what was wrong
@@ -56,15 +58,15 @@ def changes_of(index: SearchIndex) -> Changes:
     failed: dict[str, FailedFile] = {}
     present = 0
 
-    def refuse(folder: str, error: DataError) -> None:
-        failed[folder] = (0, 0, "", str(error))
+    def refuse(path: str, error: DataError) -> None:
+        failed[shown(path)] = (0, 0, "", str(error))
 
-    for path in media_below(index.root, refuse):
+    for path in media_below(index.root, refuse, frame_folders=index.header.settings.frame_folders):
         present += path in known
         try:
             state = state_of(index.root, path)
         except DataError as error:
-            failed[path] = (0, 0, "", str(error))
+            refuse(path, error)
             continue
         before = index.header.failed.get(path)
         if known.get(path) == state:
@@ -82,13 +84,11 @@ def changes_of(index: SearchIndex) -> Changes:
 class Indexing:
     """Reads the files that an index lacks. What is done stays done, whenever it ends.
 
-    index: to be brought up to date. changes: of it. segmentation: how long videos are cut. on_error: is called with files that
-    cannot be read.
+    index: to be brought up to date. changes: of it. on_error: is called with files that cannot be read.
     """
 
     index: SearchIndex
     changes: Changes
-    segmentation: Segmentation
     on_error: Callable[[str, DataError], None]
     _vectors: dict[str, list[tuple[Part | None, NDArray[np.float32]]]] = field(default_factory=dict)
     _waiting: dict[str, int] = field(default_factory=dict)  # parts of a file that have no vector yet
@@ -100,41 +100,46 @@ class Indexing:
 
         frames = self._frames(predictor.reader())
         for batch in batches(frames, predictor.settings.eval_batch_size, key=lambda one: len(one[2])):
-            vectors = predictor.vectors_of(predictor.encode([shown for _, _, shown in batch]))
-            for (path, part, _), vector in zip(batch, vectors, strict=True):
+            vectors = predictor.vectors_of(predictor.encode([one for _, _, one in batch]))
+            for (path, part, _), vector, usable in zip(batch, vectors, of_unit_length(vectors), strict=True):
                 self._vectors.setdefault(path, []).append((part, vector))
                 self._waiting[path] -= 1
-            yield sum(self._waiting[path] == 0 for path in {path for path, _, _ in batch})
+                if path not in self._failed and not usable:
+                    file = shown(self.index.root / path)
+                    self._refuse(path, DataError(f"{file}: the model's vector of it is NaN, or zero; try another model"))
+            yield sum(self._is_done(path) for path in {path for path, _, _ in batch})
+
+    def _refuse(self, path: str, error: DataError) -> None:
+        self._failed[path] = (*self.changes.unread[path], str(error))
+        self.on_error(path, error)
+
+    def _is_done(self, path: str) -> bool:
+        return self._waiting[path] == 0 and path not in self._failed
 
     def _frames(self, reader: MediaReader) -> Iterator[tuple[str, Part | None, Tensor]]:
         """Yield path, part and frames (frames, 3, resolution, resolution) of all parts of all files."""
         from cosa.inference.reading import read_ahead
 
-        def failed(path: str, error: DataError) -> None:
-            self._failed[path] = (*self.changes.unread[path], str(error))
-            self.on_error(path, error)
-
         paths = list(self.changes.unread)
-        for place, parts in read_ahead(paths, lambda path: self._read(reader, path), failed, ahead=FILES_AHEAD):
+        for place, parts in read_ahead(paths, lambda path: self._read(reader, path), self._refuse, ahead=FILES_AHEAD):
             self._waiting[paths[place]] = len(parts)
-            for part, shown in parts:
-                yield paths[place], part, shown
+            for part, frames in parts:
+                yield paths[place], part, frames
 
     def _read(self, reader: MediaReader, path: str) -> list[tuple[Part | None, Tensor]]:
-        """Frames of the parts of a file; of a picture, or a short video, there is one."""
-        from cosa.data.media_reader import is_picture
-        from cosa.data.videos import open_video
+        """Frames of the parts of a file; of a picture, a folder of frames, or a short video, there is one."""
+        from cosa.data.picture_files import is_picture
 
         file = self.index.root / path
-        if is_picture(file):
+        if file.is_dir() or is_picture(file):
             return [(None, reader.read(file))]
-        video = open_video(file, reader.limits)
-        parts = self.segmentation.parts(video, reader.extraction.fps)
+        video = reader.open_video(file)
+        parts = self.index.header.settings.segmentation.parts(video, reader.extraction.fps)
         return list(zip(parts, reader.read_parts(video, parts), strict=True))
 
     def result(self) -> SearchIndex:
         """The index with what is done so far, without files that are gone."""
-        done = {path: parts for path, parts in self._vectors.items() if self._waiting[path] == 0}
+        done = {path: parts for path, parts in self._vectors.items() if self._is_done(path)}
         fresh = [
             {"path": path, "start": part and part[0], "end": part and part[1], **self.changes.unread[path]._asdict()}
             for path, parts in done.items()
@@ -155,7 +160,7 @@ def updated(
 
     failed: files that could not be read this time, besides those that could not before.
     """
-    header = replace(index.header, failed={**changes.failed, **(failed or {})})
+    header = index.header.model_copy(update={"failed": {**changes.failed, **(failed or {})}})
     if not fresh and len(changes.kept) == len(index) and header == index.header:
         return index
     rows = pa.concat_tables([index.rows.take(pa.array(changes.kept)), pa.Table.from_pylist(list(fresh), COLUMNS)])
@@ -166,27 +171,24 @@ def updated(
     return SearchIndex(header, rows.take(order), joined[order.to_numpy()])
 
 
-def header_of(checkpoint: Path, settings: InferenceSettings, root: Path, segmentation: Segmentation) -> IndexHeader:
-    """What an index of a folder is of, that the model of a checkpoint makes with some settings; it is not loaded for this."""
-    frames = {"frames": settings.frames_in_evaluation, "extraction": settings.extraction.model_dump()}
-    seen = {name: getattr(settings, name) for name in ("resolution", "transforms", "behaviour")}
-    known = {**frames, **seen, "segmentation": segmentation.model_dump()}
-    return IndexHeader(str(root.resolve()), str(checkpoint.absolute()), weights_of(checkpoint), known)
+def header_of(checkpoint: Path, root: Path, settings: IndexSettings) -> IndexHeader:
+    """What an index of a folder is of, that the model of a checkpoint makes; it is not loaded for this.
+
+    Raises:
+        UserError: a name is no UTF-8.
+    """
+    found = {"root": str(root.resolve()), "checkpoint": str(checkpoint.absolute()), "weights": weights_of(checkpoint)}
+    return checked(IndexHeader, {**found, "settings": settings})
 
 
 def check_same(index: SearchIndex, header: IndexHeader, path: Path) -> None:
     """Raise UserError unless an index is of what a header says: vectors of two models cannot be compared."""
+    otherwise = "give --rebuild to make it again, or another --out"
     if index.header.weights != header.weights:
-        raise UserError(
-            f"{path} has vectors of another checkpoint, {index.header.checkpoint}; give --rebuild to make it again, or another "
-            "--out"
-        )
+        raise UserError(f"{path} has vectors of another checkpoint, {index.header.checkpoint}; {otherwise}")
     if index.header.root != header.root:
         raise UserError(f"{path} is of the files in {index.header.root}; give another --out, or --rebuild to make it again")
-    differing = [name for name, value in header.settings.items() if index.header.settings.get(name) != value]
-    if differing:
-        before, now = index.header.settings.get(differing[0]), header.settings[differing[0]]
-        raise UserError(
-            f"{path} was made with {differing[0]} {before}, and this is {now}; give --rebuild to make it again, or another "
-            "--out"
-        )
+    for name in IndexSettings.model_fields:
+        before, now = getattr(index.header.settings, name), getattr(header.settings, name)
+        if before != now:
+            raise UserError(f"{path} was made with {name} {before}, and this is {now}; {otherwise}")

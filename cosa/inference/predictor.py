@@ -25,6 +25,7 @@ from cosa.generation import generate_answers, generate_captions
 from cosa.inference.reading import batches, read_ahead
 from cosa.inference.settings import InferenceSettings, changed, settings_of
 from cosa.inference.sources import local_checkpoint
+from cosa.inference.texts import checked_texts, note_of_cut
 from cosa.model import COSA, VideoFeatures
 from cosa.ops import packed_weights
 
@@ -167,7 +168,7 @@ class Predictor:
         one question or a list of them for each. Answers come in the same form.
 
         Raises:
-            UserError: two lists of different lengths.
+            UserError: two lists of different lengths, or a question is blank.
         """
         settings = changed(self.settings, eval_batch_size=batch_size)
         items, one = _listed(media)
@@ -176,7 +177,7 @@ class Predictor:
         asked: list[str | Sequence[str]] = [questions] if one else list(questions)  # type: ignore[list-item]
         if len(asked) != len(items):
             raise UserError(f"{len(items)} media and questions for {len(asked)}; expected a question, or a list, for each")
-        lists = [[entry] if isinstance(entry, str) else list(entry) for entry in asked]
+        lists = [checked_texts(entry, self.model.tokenizer) for entry in asked]
         answers: list[list[str] | None] = [None] * len(items)
         with packed_weights(self.model.multimodal):
             for places, features in self._encoded(items, settings, progress, on_error):
@@ -223,9 +224,13 @@ class Predictor:
     def embed_text(
         self, texts: str | Sequence[str], *, batch_size: int | None = None, as_tensor: bool = False
     ) -> Any:  # NDArray[np.float32] | Tensor
-        """Vectors (texts, contrastive_dim) of unit length, or (contrastive_dim,) of one; `as_tensor` as of `embed_video`."""
+        """Vectors (texts, contrastive_dim) of unit length, or (contrastive_dim,) of one; `as_tensor` as of `embed_video`.
+
+        Raises:
+            UserError: a text is blank.
+        """
         settings = changed(self.settings, eval_batch_size=batch_size)
-        listed = [texts] if isinstance(texts, str) else list(texts)
+        listed = checked_texts(texts, self.model.tokenizer)
         vectors = np.empty((0, self.model.config.contrastive_dim), dtype=np.float32)
         if listed:
             ids = self.model.tokenizer.batch(listed, self.settings.max_text_tokens)
@@ -245,10 +250,14 @@ class Predictor:
         as_tensor: bool = False,
     ) -> Any:  # NDArray[np.float64] | Tensor
         """Probabilities (texts, media), 0 to 1, that each text belongs to each of the media, by the matching head; a scalar
-        dimension is left out where one text or one of the media is given alone. `as_tensor` as of `embed_video`."""
+        dimension is left out where one text or one of the media is given alone. `as_tensor` as of `embed_video`.
+
+        Raises:
+            UserError: a text is blank.
+        """
         settings = changed(self.settings, eval_batch_size=batch_size)
         items, one = _listed(media)
-        listed = [texts] if isinstance(texts, str) else list(texts)
+        listed = checked_texts(texts, self.model.tokenizer)
         found = np.full((len(listed), len(items)), np.nan)
         with FeatureStore(len(items)) as store:
             stored: list[int] = []
@@ -264,6 +273,10 @@ class Predictor:
                 found[text_index, np.asarray(stored)[place]] = values
         found = found[:, 0] if one else found
         return _given(found[0] if isinstance(texts, str) else found, as_tensor)
+
+    def note_of_cut(self, texts: Sequence[str]) -> str | None:
+        """Say that texts are longer than the `max_text_tokens` that the model reads of one; None if none is."""
+        return note_of_cut(texts, self.model.tokenizer, self.settings.max_text_tokens)
 
     # -- what searching needs besides ----------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -66,12 +66,6 @@ class SearchIndex:
         """The folder that its files are in."""
         return Path(self.header.root)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """How a model has to be loaded so that its vectors can be compared with these: arguments of `cosa.load`."""
-        same = {name: self.header.settings[name] for name in ("resolution", "transforms", "behaviour", "extraction")}
-        return {**same, "eval_frames": self.header.settings["frames"]}
-
     def check_model(self, predictor: Predictor) -> None:
         """Raise UserError unless a model has the weights that made the vectors: those of two models cannot be compared."""
         if predictor.checkpoint is None or weights_of(predictor.checkpoint) != self.header.weights:
@@ -94,19 +88,13 @@ class SearchIndex:
             once_per_file: only the best part of each file.
 
         Raises:
-            UserError: `top` is below 1, or queries are of another model.
+            UserError: `top` is below 1, or queries are of another model, or not finite.
         """
         asked = np.atleast_2d(queries)
-        if top < 1:
-            raise UserError(f"top is {top}; expected at least 1")
-        found: list[list[Hit]] = []
+        self.check_queries(asked, top)
         if not len(self):
             return [[] for _ in asked]
-        if asked.shape[1] != self.vectors.shape[1]:
-            raise UserError(
-                f"queries have {asked.shape[1]} dimensions and the index {self.vectors.shape[1]}; embed them with its "
-                "checkpoint"
-            )
+        found: list[list[Hit]] = []
         for scores in asked @ self.vectors.T:
             wanted = top
             hits = self._hits(scores, wanted)
@@ -118,6 +106,18 @@ class SearchIndex:
                 hits = sorted(files.values(), key=lambda hit: (-hit.score, hit.row))
             found.append(hits[:top])
         return found
+
+    def check_queries(self, queries: NDArray[np.float32], top: int) -> None:
+        """Raise UserError unless (queries, dim) can be compared with the vectors, and at least one is wanted."""
+        if top < 1:
+            raise UserError(f"top is {top}; expected at least 1")
+        if not np.isfinite(queries).all():
+            raise UserError("queries are not finite; those of files that could not be read are NaN: leave them out")
+        if len(self) and queries.shape[1] != self.vectors.shape[1]:
+            raise UserError(
+                f"queries have {queries.shape[1]} dimensions and the index {self.vectors.shape[1]}; embed them with its "
+                "checkpoint"
+            )
 
     def rerank(
         self,

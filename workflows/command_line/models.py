@@ -63,6 +63,9 @@ def index(
     uncut: Annotated[float, typer.Option("--uncut-up-to", min=0, help="Shorter videos are not cut, seconds.")] = 60.0,
     frames: Frames = None,
     resolution: Resolution = None,
+    frame_folders: Annotated[
+        bool, typer.Option("--frame-folders", help="A folder of pictures is one clip, as extracted frames are.")
+    ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it again, whatever there is.")] = False,
 ) -> None:
     """Index videos and pictures for search. Unchanged files are not read again."""
@@ -72,7 +75,7 @@ def index(
     clean_up_after_interrupt()
     settings = {"eval_frames": frames, "resolution": resolution}
     cut = {"by": by, "window": window, "uncut_up_to": uncut}
-    make_index(IndexOptions(folder, out, Choice(checkpoint, experiment, storage), settings, cut, rebuild))
+    make_index(IndexOptions(folder, out, Choice(checkpoint, experiment, storage), settings, cut, frame_folders, rebuild))
 
 
 @app.command()

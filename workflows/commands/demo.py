@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cosa.errors import UserError
+from cosa.errors import DataError, UserError
 from cosa.tasks.captioning import Captioning
 from cosa.tasks.question_answering import QuestionAnswering
 from cosa.tasks.retrieval import Retrieval
@@ -39,24 +39,30 @@ class Page:
     index: SearchIndex | None = None
     found: list[str] = field(default_factory=list)  # Its server gives these files, which somebody has found, and no others.
 
-    def search(self, text: str, rerank: bool) -> str:
-        """HTML of what a text finds."""
+    def search(self, text: str, top: int = HITS, once_per_file: bool = False, rerank: bool = False) -> str:
+        """HTML of what a text finds; arguments as of `SearchIndex.search`."""
         assert self.index is not None
         wanted, model = text.strip(), self.models[SEARCHING]
-        if not wanted:
-            return ""
-        (hits,) = self.index.search(model.embed_text(wanted), HITS)
-        return self._grid(self.index.rerank(model, wanted, hits, lambda *_: None) if rerank else hits)
+        self._note_cut(SEARCHING, [wanted])
+        (hits,) = self.index.search(model.embed_text(wanted), top, once_per_file=once_per_file)
+        if not rerank:
+            return self._grid(hits)
+        failed: list[DataError] = []
+        found = self._grid(self.index.rerank(model, wanted, hits, lambda _, error: failed.append(error)))
+        if failed:
+            _note(f"{len(failed)} of {len(hits)} are left out; the first of them: {failed[0]}")
+        return found
 
     def alike(self, file: str | None) -> str:
         """HTML of what looks like a file."""
         assert self.index is not None
-        return self._grid(self.index.search(self.models[SEARCHING].embed_video(file), HITS)[0]) if file else ""
+        (hits,) = self.index.search(self.models[SEARCHING].embed_video(_chosen(file)), HITS)
+        return self._grid(hits)
 
     def _grid(self, hits: Sequence[Hit]) -> str:
         """Cards of what was found, whose videos play: the page's server gives the files of the index's folder."""
         assert self.index is not None
-        return f'<ol class="hits">{cards(hits, self._link, self.index.root)}</ol>'
+        return f'<ol class="hits">{cards(hits, self._link, self.index.root)}</ol>' if hits else "<p>Nothing was found.</p>"
 
     def _link(self, path: Path) -> str:
         """Let the page's server give a file that was found, and return where."""
@@ -66,18 +72,44 @@ class Page:
 
     def describe(self, file: str | None) -> str:
         """The caption of a file."""
-        return str(self.models[CAPTIONING].caption(file)) if file else ""
+        return str(self.models[CAPTIONING].caption(_chosen(file)))
 
     def answer(self, file: str | None, question: str) -> str:
         """The answer to a question about a file."""
-        return str(self.models[ANSWERING].answer(file, question.strip())) if file and question.strip() else ""
+        self._note_cut(ANSWERING, [question.strip()])
+        return str(self.models[ANSWERING].answer(_chosen(file), question.strip()))
 
     def match(self, file: str | None, texts: str) -> dict[str, float]:
         """How well each line of a text fits a file, 0 to 1."""
         lines = list(dict.fromkeys(line.strip() for line in texts.splitlines() if line.strip()))
-        if not file or not lines:
-            return {}
-        return dict(zip(lines, map(float, self.models[SEARCHING].match(lines, file)), strict=True))
+        if not lines:
+            raise UserError("no text yet; write one or several, a line each")
+        self._note_cut(SEARCHING, lines)
+        return dict(zip(lines, map(float, self.models[SEARCHING].match(lines, _chosen(file))), strict=True))
+
+    def _note_cut(self, task: str, texts: Sequence[str]) -> None:
+        """Show a note on the page if a model will read only the beginnings of texts."""
+        note = self.models[task].note_of_cut(texts)
+        if note is not None:
+            _note(note)
+
+
+def _note(text: str) -> None:
+    """Show a note on the page."""
+    import gradio as gr
+
+    gr.Info(html.escape(text))  # It is shown as HTML.
+
+
+def _chosen(file: str | None) -> str:
+    """The file that somebody has given.
+
+    Raises:
+        UserError: nobody has.
+    """
+    if not file:
+        raise UserError("no file yet; give a video or a picture first")
+    return file
 
 
 def _address(path: Path) -> str:
@@ -85,9 +117,15 @@ def _address(path: Path) -> str:
     return f"/gradio_api/file={quote(str(path.absolute()))}"
 
 
+def _short(path: Path | None) -> str:
+    """A path as people read it: from the working folder on, where it lies there."""
+    full = path.absolute() if path is not None else Path()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+
+
 def _preview(file: str | None) -> str:
     """HTML that shows an uploaded file."""
-    from cosa.data.media_reader import is_picture
+    from cosa.data.picture_files import is_picture
 
     if not file:
         return ""
@@ -100,48 +138,66 @@ def blocks(page: Page) -> Any:
     import gradio as gr
 
     with gr.Blocks(title="COSA", analytics_enabled=False) as made:
-        gr.Markdown("# COSA\n" + "  \n".join(f"{task}: {model.checkpoint}" for task, model in page.models.items()))
+        gr.Markdown("# COSA\n" + "  \n".join(f"{task}: `{_short(model.checkpoint)}`" for task, model in page.models.items()))
         if page.index is not None:
             with gr.Tab("Search"):
-                gr.Markdown(f"{page.index.files} files in {page.index.root}")
-                text = gr.Textbox(label="What is shown", placeholder="a man sings on a stage", elem_id="query", autofocus=True)
-                rerank = gr.Checkbox(label="Compare the best once more (slower)", elem_id="rerank")
-                search = gr.Button("Search", variant="primary", elem_id="search")
-                found = gr.HTML(elem_id="found")
-                gr.on([search.click, text.submit], _told(page.search), [text, rerank], found)
-        with gr.Tab("Your file"), gr.Row():
-            with gr.Column():
-                file = gr.File(label="A video or a picture", file_types=["video", "image"], type="filepath", elem_id="file")
-                shown = gr.HTML(elem_id="preview")
-                file.change(_told(_preview), file, shown)
-            with gr.Column():
-                _ask_about(page, file)
+                _search(page, page.index)
+        with gr.Tab("Your file"):
+            with gr.Row():
+                with gr.Column():
+                    file = gr.File(label="A video or a picture", file_types=["video", "image"], type="filepath", elem_id="file")
+                    shown = gr.HTML(elem_id="preview")
+                with gr.Column():
+                    answers = _ask_about(page, file)
+            if page.index is not None:
+                find, alike = gr.Button("Find what looks alike", elem_id="find"), gr.HTML(elem_id="alike")
+                find.click(_told(page.alike), file, alike)
+                answers.append(alike)
+            file.change(_told(_preview), file, shown)
+            file.change(lambda: [None] * len(answers), None, answers)  # They were of another file.
     return made
 
 
-def _ask_about(page: Page, file: Any) -> None:
-    """What can be asked about a file, one thing for each task that has a model."""
+def _search(page: Page, index: SearchIndex) -> None:
+    """The tab for the index."""
     import gradio as gr
 
+    parts = f", {len(index)} moments" if len(index) != index.files else ""
+    gr.Markdown(f"{index.files} files{parts} in `{_short(index.root)}`")
+    text = gr.Textbox(label="What to look for", placeholder="a man sings on a stage", elem_id="query", autofocus=True)
+    with gr.Row():
+        top = gr.Radio([HITS, 2 * HITS, 5 * HITS], value=HITS, label="How many", elem_id="top")
+        once = gr.Checkbox(label="Only the best moment of each file", elem_id="once", visible=bool(parts))
+        rerank = gr.Checkbox(label="Compare the text with each of them once more (slower)", elem_id="rerank")
+    search = gr.Button("Search", variant="primary", elem_id="search")
+    gr.on([search.click, text.submit], _told(page.search), [text, top, once, rerank], gr.HTML(elem_id="found"))
+
+
+def _ask_about(page: Page, file: Any) -> list[Any]:
+    """What can be asked about a file, one thing for each task that has a model. Return what shows the answers."""
+    import gradio as gr
+
+    answers: list[Any] = []
     if CAPTIONING in page.models:
         caption = gr.Textbox(label="Caption", interactive=False, elem_id="caption")
         gr.Button("Caption", variant="primary", elem_id="describe").click(_told(page.describe), file, caption)
+        answers.append(caption)
     if ANSWERING in page.models:
         question = gr.Textbox(label="Question", placeholder="what is the man doing?", elem_id="question")
         answer = gr.Textbox(label="Answer", interactive=False, elem_id="answer")
         ask = gr.Button("Ask", elem_id="ask")
         gr.on([ask.click, question.submit], _told(page.answer), [file, question], answer)
+        answers.append(answer)
     if SEARCHING in page.models:
         texts = gr.Textbox(label="Which of these texts fits? One a line", lines=3, elem_id="texts")
-        fits = gr.Label(label="Fits", num_top_classes=10, elem_id="fits")
+        fits = gr.Label(label="How well each fits", num_top_classes=10, show_heading=False, elem_id="fits")
         gr.Button("Compare", elem_id="compare").click(_told(page.match), [file, texts], fits)
-    if page.index is not None:
-        find = gr.Button("Find what looks alike", elem_id="find")
-        find.click(_told(page.alike), file, gr.HTML(elem_id="alike"))
+        answers.append(fits)
+    return answers
 
 
 def _told(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a mistake of the user's as a message on the page."""
+    """Show a mistake of the user's as a message on the page, and no answer."""
 
     def asked(*given: Any) -> Any:
         import gradio as gr
@@ -149,7 +205,8 @@ def _told(answer: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return answer(*given)
         except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            gr.Warning(html.escape(str(error)))  # It is shown as HTML.
+            return None
 
     return asked
 
@@ -184,7 +241,7 @@ def load_page(choice: Choice, index_file: Path | None) -> Page:
 
 
 def _settings(address: str | Path, addresses: Mapping[str, str | Path], index: SearchIndex | None) -> dict[str, Any]:
-    return index.settings if index is not None and addresses.get(SEARCHING) == address else {}
+    return index.header.settings.of_model if index is not None and addresses.get(SEARCHING) == address else {}
 
 
 def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_browser: bool = False) -> None:
@@ -224,7 +281,7 @@ def _serve(page: Page, port: int, *, open_browser: bool) -> None:
         app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])]},
         inbrowser=open_browser,
         theme=gr.themes.Default(font=fonts, font_mono=["monospace"]),
-        css=STYLE + "#preview img, #preview video { max-height: 24rem; max-width: 100%; }",
+        css=STYLE + "#preview img, #preview video { max-height: 24rem; object-fit: contain; width: 100%; }",
     )
     made.allowed_paths = page.found  # It grows with what is found.
     print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)

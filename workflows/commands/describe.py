@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosa.errors import DataError, UserError
+from cosa.message_text import shown
 from cosa.tasks.captioning import Captioning
 from cosa.tasks.question_answering import QuestionAnswering
 from workflows.commands.chosen_checkpoint import Choice
+from workflows.terminal.console import print_fields
 from workflows.terminal.plain_text import printable
 from workflows.terminal.streams import say
+
+if TYPE_CHECKING:
+    from cosa.inference.predictor import Predictor
 
 
 def show_captions(files: Sequence[Path], choice: Choice, settings: Mapping[str, Any], *, as_json: bool) -> None:
@@ -39,10 +44,8 @@ def show_captions(files: Sequence[Path], choice: Choice, settings: Mapping[str, 
     if as_json:
         print(json.dumps([{"file": str(files[place]), "caption": text} for place, text in captions], indent=2))
     else:
-        width = max(len(printable(str(file))) for file in files) if sys.stdout.isatty() else 0
-        for place, text in captions:
-            file = printable(str(files[place]))
-            print(f"{file.ljust(width)}  {text}" if width else f"{file}\t{text}", flush=True)
+        width = max(len(shown(file)) for file in files)
+        _print_pairs(((str(files[place]), text) for place, text in captions), width)
     if failed:
         raise UserError(f"{len(failed)} of {len(files)} files could not be captioned")
 
@@ -70,6 +73,7 @@ def show_answers(file: Path, questions: Sequence[str], choice: Choice, settings:
 
     predictor = load(choice.checkpoint(QuestionAnswering.name), **settings)
     _warn_of_task(predictor.settings.task, QuestionAnswering.name)
+    note_cut(predictor, questions)
     answers = predictor.answer(file, list(questions))
     if as_json:
         found = [{"question": question, "answer": answer} for question, answer in zip(questions, answers, strict=True)]
@@ -77,8 +81,23 @@ def show_answers(file: Path, questions: Sequence[str], choice: Choice, settings:
     elif len(questions) == 1:
         print(answers[0])
     else:
-        for question, answer in zip(questions, answers, strict=True):
-            print(f"{question}  {answer}" if sys.stdout.isatty() else f"{question}\t{answer}")
+        _print_pairs(zip(questions, answers, strict=True))
+
+
+def _print_pairs(pairs: Iterable[tuple[str, str]], width: int = 0) -> None:
+    """Print pairs, a line each: on a terminal in columns, of which the first has some width; else with a tab between."""
+    if not sys.stdout.isatty():
+        print_fields(pairs)
+        return
+    for left, right in pairs:
+        print(f"{shown(left).ljust(width)}  {printable(right)}", flush=True)
+
+
+def note_cut(predictor: Predictor, texts: Sequence[str]) -> None:
+    """Say if a model will read only the beginnings of texts."""
+    note = predictor.note_of_cut(texts)
+    if note is not None:
+        say(f"note: {note}")
 
 
 def _warn_of_task(trained: str | None, wanted: str) -> None:

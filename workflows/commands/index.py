@@ -12,27 +12,32 @@ from typing import TYPE_CHECKING, Any
 from cosa.errors import UserError
 from cosa.tasks.retrieval import Retrieval
 from workflows.commands.chosen_checkpoint import Choice
+from workflows.results.locks import HeldError, exclusive
 from workflows.terminal.reporter import duration
 from workflows.terminal.streams import say
 
 if TYPE_CHECKING:
     from cosa.inference.indexing import Changes
     from cosa.inference.search_index import SearchIndex
-    from cosa.inference.segments import Segmentation
 
 SAVE_SECONDS = 300.0  # Nobody loses more work than this.
 
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """What an index is made of. folder: of the files. out: the index. choice: of the checkpoint. settings: that differ from the
-    checkpoint's. segmentation: how long videos are cut, by fields. rebuild: make it again, whatever there is."""
+    """What an index is made of.
+
+    folder: of the files. out: the index. choice: of the checkpoint. settings: that differ from the checkpoint's. segmentation:
+    how long videos are cut, by fields. frame_folders: folders that hold nothing but pictures are one clip each. rebuild: make
+    it again, whatever there is.
+    """
 
     folder: Path
     out: Path
     choice: Choice
     settings: Mapping[str, Any]
     segmentation: Mapping[str, Any]
+    frame_folders: bool = False
     rebuild: bool = False
 
 
@@ -42,24 +47,36 @@ def make_index(options: IndexOptions) -> None:
     It may be interrupted: the same command resumes.
 
     Raises:
-        UserError: some files cannot be read; or the index is of another folder, checkpoint or way of reading.
+        UserError: some files cannot be read; the index is of another folder, checkpoint or way of reading; or another process
+            is writing it.
     """
+    folder, out = options.folder, options.out
+    if not folder.is_dir():
+        raise UserError(f"{folder.absolute()} is no folder; expected one with videos or pictures")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: {out.absolute().parent} does not exist; make that folder first")
+    try:
+        with exclusive(out.with_name(f".{out.name}.lock"), str(out)):
+            _bring_up_to_date(options)
+    except HeldError as error:
+        raise UserError(f"{error}; wait until that is done, or give another --out") from error
+
+
+def _bring_up_to_date(options: IndexOptions) -> None:
+    from cosa.inference.index_settings import IndexSettings
     from cosa.inference.indexing import changes_of, check_same, header_of, updated
     from cosa.inference.search_index import SearchIndex
     from cosa.inference.segments import Segmentation
     from cosa.inference.settings import settings_of
     from cosa.inference.sources import local_checkpoint
 
-    folder, out = options.folder, options.out
-    if not folder.is_dir():
-        raise UserError(f"{folder.absolute()} is no folder; expected one with videos or pictures")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: {out.absolute().parent} does not exist; make that folder first")
+    out = options.out
     known = SearchIndex.open(out) if out.exists() else None
     checkpoint = local_checkpoint(_address(options.choice, known))
     before = None if options.rebuild else known
-    segmentation = Segmentation(**options.segmentation)
-    header = header_of(checkpoint, settings_of(checkpoint, **options.settings), folder, segmentation)
+    chosen, segmentation = settings_of(checkpoint, **options.settings), Segmentation(**options.segmentation)
+    settings = IndexSettings.of(chosen, segmentation, frame_folders=options.frame_folders)
+    header = header_of(checkpoint, options.folder, settings)
     if before is not None:
         check_same(before, header, out)
     index = before or SearchIndex.empty(header)
@@ -67,7 +84,7 @@ def make_index(options: IndexOptions) -> None:
     for *_, reason in changes.failed.values():
         say(f"error: {reason}")
     started = time.monotonic()
-    made = _read(index, changes, segmentation, checkpoint, options) if changes.unread else updated(index, changes)
+    made = _read(index, changes, checkpoint, options) if changes.unread else updated(index, changes)
     if made is not before:
         made.save(out)
     failed = len(made.header.failed)
@@ -88,10 +105,8 @@ def _address(choice: Choice, index: SearchIndex | None) -> str | Path:
     return choice.checkpoint(Retrieval.name)
 
 
-def _read(
-    index: SearchIndex, changes: Changes, segmentation: Segmentation, checkpoint: Path, options: IndexOptions
-) -> SearchIndex:
-    """Read what an index lacks, and save it now and then, and when it is interrupted."""
+def _read(index: SearchIndex, changes: Changes, checkpoint: Path, options: IndexOptions) -> SearchIndex:
+    """Read what an index lacks, and save it now and then, and whatever ends it too early."""
     from tqdm import tqdm
 
     from cosa.inference.indexing import Indexing
@@ -104,16 +119,24 @@ def _read(
             say(f"error: {error}")
             bar.update()
 
-        indexing = Indexing(index, changes, segmentation, refuse)
+        indexing = Indexing(index, changes, refuse)
+        predictor = load(checkpoint, **options.settings)
+        if len(index) and index.vectors.shape[1] != predictor.model.config.contrastive_dim:
+            raise UserError(
+                f"{options.out} has vectors of {index.vectors.shape[1]} dimensions, and {checkpoint} gives "
+                f"{predictor.model.config.contrastive_dim}; give --rebuild to make it again"
+            )
         saved = time.monotonic()
         try:
-            for count in indexing.run(load(checkpoint, **options.settings)):
+            for count in indexing.run(predictor):
                 bar.update(count)
                 if time.monotonic() - saved > SAVE_SECONDS:
                     indexing.result().save(options.out)
                     saved = time.monotonic()
-        except KeyboardInterrupt:
-            indexing.result().save(options.out)
-            say(f"{options.out} has {indexing.result().files} files so far; the same command resumes")
+        except BaseException:  # Ctrl-C, no memory left, a defect: hours of work are not lost to any of them.
+            so_far = indexing.result()
+            if so_far is not index:
+                so_far.save(options.out)
+                say(f"{options.out} has {so_far.files} files so far; the same command resumes")
             raise
     return indexing.result()

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosa.errors import UserError
+from cosa.message_text import shown
 from workflows.commands.chosen_checkpoint import Choice
+from workflows.commands.describe import note_cut
 from workflows.commands.naming import DEFAULT_STORAGE
-from workflows.terminal.plain_text import printable
+from workflows.terminal.console import print_fields
 from workflows.terminal.streams import say
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     Raises:
         UserError: the index or the checkpoint cannot be used, or they do not belong together.
     """
-    from cosa.inference.approximate import search_approximately
+    from cosa.inference.approximate import FEWEST, search_approximately
     from cosa.inference.predictor import load
     from cosa.inference.search_index import SearchIndex
 
@@ -68,10 +70,13 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
         raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
     index = SearchIndex.open(index_file)
     named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else Path(index.header.checkpoint)
-    predictor = load(named, **index.settings)
+    predictor = load(named, **index.header.settings.of_model)
     index.check_model(predictor)
+    note_cut(predictor, [query.text] if query.text is not None else [])
     vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
     wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
+    if query.approximate and len(index) < FEWEST:
+        say(f"note: {index_file} has {len(index)} vectors and was searched exactly; --approximate pays from {FEWEST} on")
     if query.approximate:
         (hits,) = search_approximately(index, index_file, vector, wanted)
     else:
@@ -97,13 +102,14 @@ def _print(hits: Sequence[Hit], *, as_json: bool) -> None:
         return
     from cosa.inference.segments import clock
 
+    if not sys.stdout.isatty():
+        print_fields(
+            [f"{hit.score:.4f}", str(hit.path), *("" if time is None else f"{time:g}" for time in (hit.start, hit.end))]
+            for hit in hits
+        )
+        return
     here = Path.cwd()
     for hit in hits:
-        file = printable(str(hit.path))
-        if sys.stdout.isatty():
-            file = printable(str(hit.path.relative_to(here) if hit.path.is_relative_to(here) else hit.path))
-            when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
-            print(f"{hit.score:6.3f}  {file}{when}")
-        else:
-            times = ["" if time is None else f"{time:g}" for time in (hit.start, hit.end)]
-            print("\t".join([f"{hit.score:.4f}", file, *times]))
+        file = shown(hit.path.relative_to(here) if hit.path.is_relative_to(here) else hit.path)
+        when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
+        print(f"{hit.score:6.3f}  {file}{when}")

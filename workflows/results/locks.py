@@ -135,8 +135,8 @@ def _locked(path: Path, mode: int, what: str) -> Iterator[IO[str]]:
             raise HeldError(what, _written(file) or UNKNOWN) from error
         except OSError as error:
             raise UserError(
-                f"storage: the file system of {path.parent} has no file locks ({error.strerror}); mount it with locks, or "
-                "choose another folder with --storage"
+                f"the file system of {path.parent} has no file locks ({error.strerror}); mount it with locks, or choose "
+                "another folder (--storage, or --out of an index)"
             ) from error
         yield file
 

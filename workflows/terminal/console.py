@@ -15,7 +15,7 @@ from workflows.terminal.plain_text import printable
 
 WIDE = 100_000  # characters of a line in a file or a pipe, where nobody needs it to be wrapped
 
-_APART = str.maketrans("\t\n", "  ")  # what is between fields and lines does not stand in a field
+_IN_FIELDS = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})  # what is between fields and lines, and what escapes it
 
 
 def table(*columns: str, right: Collection[str] = (), header: bool = True, unbroken: Collection[str] = ()) -> Table:
@@ -30,10 +30,13 @@ def table(*columns: str, right: Collection[str] = (), header: bool = True, unbro
 
 
 def print_fields(lines: Iterable[Sequence[str]]) -> None:
-    """Print lines of fields that tabs separate, for other programs. Nothing is cut."""
+    """Print lines of fields that tabs separate, for other programs, each at once. Nothing is cut.
+
+    In a field, a tab is `\\t`, the end of a line `\\n`, another control character `\\x1b` or the like, and a backslash is two.
+    """
     secrets = Secrets.of_process()
     for line in lines:
-        print("\t".join(printable(secrets.hide(field)).translate(_APART) for field in line))
+        print("\t".join(printable(secrets.hide(field).translate(_IN_FIELDS)) for field in line), flush=True)
 
 
 class PlainConsole(Console):

@@ -14,7 +14,8 @@ from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frames import FrameFolders
-from cosa.data.media_reader import MediaReader, PartOfVideo, _span, frames_in, is_picture
+from cosa.data.media_reader import MediaReader, PartOfVideo, _span
+from cosa.data.picture_files import is_picture
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.data.videos import open_video
 from cosa.errors import DataError
@@ -128,10 +129,28 @@ def test_arrays_of_other_forms_are_refused(array: np.ndarray) -> None:
         reader().read(array)
 
 
-def test_frames_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for name in ("frame_10.jpg", "frame_9.jpg", "frame_2.PNG", "notes.txt"):
-        (tmp_path / name).touch()
-    assert [file.path.name for file in frames_in(tmp_path)] == ["frame_2.PNG", "frame_9.jpg", "frame_10.jpg"]
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jpg", b"", "is empty (0 bytes); fetch it again, or convert it to JPEG or PNG"),
+        ("a.PNG", b"<svg/>", "is not a picture, or damaged; fetch it again, or convert it to JPEG or PNG"),
+        ("a.mp4", b"", "is empty (0 bytes), expected a video; fetch it again"),
+    ],
+)
+def test_what_is_called_a_picture_is_not_called_a_video(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        reader().read(tmp_path / name)
+    assert str(raised.value) == f"{tmp_path / name} {says}"
+
+
+def test_an_animation_is_a_video_as_gif_and_its_first_picture_otherwise(tmp_path: Path) -> None:
+    first, *others = (Image.new("RGB", (48, 48), (shade, 0, 0)) for shade in (0, 80, 160, 240))
+    for name in ("a.gif", "a.webp", "a.png", "named.png"):
+        kind = "GIF" if name == "named.png" else None
+        first.save(tmp_path / name, kind, save_all=True, append_images=others, duration=200)
+    assert [len(reader().read(tmp_path / name)) for name in ("a.gif", "a.webp", "a.png", "named.png")] == [4, 1, 1, 4]
+    assert reader().read(tmp_path / "a.webp").max() < 10
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

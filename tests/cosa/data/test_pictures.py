@@ -39,7 +39,7 @@ BOMBS = {"a.gif": gif_bomb(65535, 65535), "b.png": png_bomb(9000, 9000), "c.bmp"
 def test_pixels_are_bounded_before_memory_is_taken(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(BOMBS[name])
-    with pytest.raises(DataError, match=rf"{name} has \d+ x \d+ pixels, more than the 64000000 that max_pixels of the dataset"):
+    with pytest.raises(DataError, match=rf"{name} has \d+ x \d+ pixels, more than the 64000000 that max_pixels allows"):
         read_picture(path)
 
 

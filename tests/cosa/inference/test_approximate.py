@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cosa.errors import UserError
+from cosa.inference import approximate
 from cosa.inference.approximate import search_approximately
 from cosa.inference.search_index import SearchIndex
 from tests.cosa.inference.test_search_index import HEADER, of_vectors
@@ -19,7 +20,8 @@ def unit(count: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(approximate, "FEWEST", 3000)
     of_vectors(unit(3000, 0)).save(tmp_path / "a.index")
     return tmp_path / "a.index"
 
@@ -47,12 +49,45 @@ def test_lists_are_kept_until_the_index_changes(file: Path) -> None:
     other = SearchIndex.open(file)
     (hits,) = search_approximately(other, file, other.vectors[7:8], 1)
     assert (hits[0].row, hits[0].score) == (7, pytest.approx(1, abs=1e-5)), "an older file with as many rows has its own lists"
-    assert len(list(file.parent.glob("*.faiss"))) == 1
-    assert not kept.exists()
+    assert list(file.parent.glob("*.faiss*")) == [kept]
 
 
-def test_an_empty_index_and_a_missing_faiss(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_that_are_damaged_or_of_something_else_are_made_anew(file: Path, tmp_path: Path) -> None:
+    index = SearchIndex.open(file)
+    kept = tmp_path / "a.index.faiss"
+    expected = search_approximately(index, file, unit(3, 1), 5)
+    intact = kept.read_bytes()
+    flipped = bytearray(intact)
+    flipped[len(flipped) // 2] ^= 1
+    for content in (b"", b"no lists of faiss", intact[:-100], bytes(flipped), intact + b"more"):
+        kept.write_bytes(content)
+        assert search_approximately(index, file, unit(3, 1), 5) == expected
+        assert kept.read_bytes() == intact
+
+
+def test_few_vectors_are_searched_exactly(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = of_vectors(unit(20, 0))
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert search_approximately(few, file, unit(2, 1), 5) == few.search(unit(2, 1), 5)
+    assert not list(file.parent.glob("*.faiss*"))
+
+
+def test_as_many_vectors_as_get_lists_get_no_warning_of_faiss(
+    file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 30_000
+    monkeypatch.undo()
+    assert many <= approximate.FEWEST
+    monkeypatch.setattr(approximate, "FEWEST", many)
+    search_approximately(of_vectors(unit(many, 0)), file, unit(1, 1), 3)
+    assert list(file.parent.glob("*.faiss"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_queries_are_checked_and_faiss_may_be_missing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert search_approximately(SearchIndex.empty(HEADER), file, unit(2, 1), 3) == [[], []]
+    with pytest.raises(UserError, match="queries have 3 dimensions and the index 16"):
+        search_approximately(SearchIndex.open(file), file, np.ones(3, dtype=np.float32), 3)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match="approximate search needs faiss; install it with"):
         search_approximately(SearchIndex.open(file), file, unit(1, 1), 3)

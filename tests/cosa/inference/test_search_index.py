@@ -9,20 +9,30 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import cosa
 from cosa.data.media_reader import PartOfVideo
 from cosa.errors import DataError, UserError
 from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
+from cosa.inference.index_settings import IndexSettings
 from cosa.inference.indexing import Changes, Indexing, changes_of, check_same, header_of, updated
 from cosa.inference.predictor import Predictor
 from cosa.inference.search_index import SearchIndex
 from cosa.inference.segments import Segmentation
+from cosa.inference.settings import InferenceSettings
 from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.inference.models import saved, videos
 
-HEADER = IndexHeader("/media", "/checkpoint", "0", {})
 CUT = Segmentation(window=1.0, uncut_up_to=2.5)
+
+
+def header_in(root: str) -> IndexHeader:
+    settings = IndexSettings.of(InferenceSettings(train_frames=2), CUT)
+    return IndexHeader(root=root, checkpoint="/checkpoint", weights="0", settings=settings)
+
+
+HEADER = header_in("/media")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +50,11 @@ def media(tmp_path: Path) -> Path:
 
 def indexed(model: Predictor, root: Path, before: SearchIndex | None = None) -> tuple[SearchIndex, Changes, list[str]]:
     assert model.checkpoint is not None
-    index = before or SearchIndex.empty(header_of(model.checkpoint, model.settings, root, CUT))
+    fresh = SearchIndex.empty(header_of(model.checkpoint, root, IndexSettings.of(model.settings, CUT)))
+    index = fresh if before is None else before
     changes = changes_of(index)
     told: list[str] = []
-    indexing = Indexing(index, changes, CUT, lambda path, error: told.append(path))
+    indexing = Indexing(index, changes, lambda path, error: told.append(path))
     for _ in indexing.run(model):
         pass
     return indexing.result(), changes, told
@@ -129,9 +140,9 @@ def test_links_do_not_lead_out_of_the_folder(model: Predictor, media: Path, tmp_
 
 def test_what_is_done_stays_done_when_it_is_interrupted(model: Predictor, media: Path) -> None:
     assert model.checkpoint is not None
-    start = SearchIndex.empty(header_of(model.checkpoint, model.settings.model_copy(update={"eval_batch_size": 2}), media, CUT))
+    start = SearchIndex.empty(header_of(model.checkpoint, media, IndexSettings.of(model.settings, CUT)))
     small = Predictor(model.model, model.settings.model_copy(update={"eval_batch_size": 2}), device="cpu")
-    indexing = Indexing(start, changes_of(start), CUT, lambda path, error: None)
+    indexing = Indexing(start, changes_of(start), lambda path, error: None)
     running = indexing.run(small)
     assert [next(running), next(running)] == [2, 1]  # and the first part of a long video
     running.close()
@@ -156,6 +167,49 @@ def test_search_is_a_plain_sort(size: int, queries: int, top: int, once: bool, s
             order = [row for row in order if not (names[row] in seen or seen.add(names[row]))]  # type: ignore[func-returns-value]
         assert [hit.row for hit in hits] == order[:top]
         assert [hit.score for hit in hits] == [scores[row] for row in order[:top]]
+
+
+def test_queries_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(UserError, match="queries are not finite; those of files that could not be read are NaN"):
+        of_vectors(np.eye(3)).search(np.array([[1, 0, 0], [np.nan, 0, 0]], dtype=np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0])
+def test_files_that_a_model_makes_no_direction_of_are_named(
+    model: Predictor, media: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    real = Predictor.vectors_of
+    factors = np.array([[1], [1], [1], [1], [bad], [1], [1]], dtype=np.float32)
+    monkeypatch.setattr(Predictor, "vectors_of", lambda self, features: real(self, features) * factors)
+    index, _, told = indexed(model, media)
+    assert told == ["deep/long.mp4"], "one of its parts has no direction"
+    assert index.header.failed["deep/long.mp4"][-1] == (
+        f"{media}/deep/long.mp4: the model's vector of it is NaN, or zero; try another model"
+    )
+    assert index.rows.column("path").to_pylist() == ["v0.mp4", "v1.mp4", "v2.mp4"]
+
+
+def test_folders_of_frames_are_one_clip_if_that_is_asked_for(model: Predictor, tmp_path: Path) -> None:
+    assert model.checkpoint is not None
+    root, drawn = tmp_path / "media", np.random.default_rng(0)
+    pictures = ["top.png", "clip/frame_2.png", "clip/frame_10.png", "clip/._frame_2.png", "mixed/a.png", "mixed/deep/b.png"]
+    for name in pictures:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(root / name)
+    (root / "clip" / "about.txt").write_text("frames")
+    one_each, _, _ = indexed(model, root)
+    assert one_each.files == 5
+    start = SearchIndex.empty(header_of(model.checkpoint, root, IndexSettings.of(model.settings, CUT, frame_folders=True)))
+    index, _, _ = indexed(model, root, start)
+    assert index.rows.column("path").to_pylist() == ["clip", "mixed/a.png", "mixed/deep", "top.png"]
+    np.testing.assert_allclose(index.vectors[0], model.embed_video(root / "clip"), atol=1e-6)
+    assert index.search(model.embed_video(root / "clip"), 1)[0][0].path == root / "clip"
+    assert not changes_of(index).unread
+    shutil.copy(root / "top.png", root / "clip" / "frame_3.png")
+    assert set(changes_of(index).unread) == {"clip"}
+    (root / "mixed" / "deep" / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    shutil.copy(root / "top.png", tmp_path / "elsewhere.png")
+    assert "outside the folder" in changes_of(index).failed["mixed/deep"][-1]
 
 
 def test_reranking_orders_by_the_matching_head(model: Predictor, media: Path) -> None:
@@ -245,19 +299,24 @@ def test_files_that_are_no_index_are_refused(tmp_path: Path) -> None:
 
 def test_vectors_of_two_models_are_not_mixed(model: Predictor, media: Path, tmp_path: Path) -> None:
     assert model.checkpoint is not None
-    header = header_of(model.checkpoint, model.settings, media, CUT)
+    same, more = IndexSettings.of(model.settings, CUT), model.settings.model_copy(update={"eval_frames": 9})
+    header = header_of(model.checkpoint, media, same)
     index = SearchIndex.empty(header)
     check_same(index, header, tmp_path)
     other = saved(tmp_path / "other", max_text_tokens=12)
-    assert header_of(other, model.settings, media, CUT).weights == header.weights
+    assert header_of(other, media, same).weights == header.weights
     (other / "model.safetensors").write_bytes(b"other weights")
     for changed, says in (
-        (header_of(other, model.settings, media, CUT), "vectors of another checkpoint"),
-        (header_of(model.checkpoint, model.settings, tmp_path, CUT), "of the files in"),
-        (header_of(model.checkpoint, model.settings, media, Segmentation()), "was made with segmentation"),
+        (header_of(other, media, same), "vectors of another checkpoint"),
+        (header_of(model.checkpoint, tmp_path, same), "of the files in"),
         (
-            header_of(model.checkpoint, model.settings.model_copy(update={"eval_frames": 9}), media, CUT),
-            "with frames 2, and this is 9",
+            header_of(model.checkpoint, media, IndexSettings.of(model.settings, Segmentation())),
+            "made with segmentation by=",
+        ),
+        (header_of(model.checkpoint, media, IndexSettings.of(more, CUT)), "with frames 2, and this is 9"),
+        (
+            header_of(model.checkpoint, media, IndexSettings.of(model.settings, CUT, frame_folders=True)),
+            "with frame_folders False, and this is True",
         ),
     ):
         with pytest.raises(UserError, match=says):
@@ -265,6 +324,6 @@ def test_vectors_of_two_models_are_not_mixed(model: Predictor, media: Path, tmp_
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
-    index = SearchIndex.empty(IndexHeader(str(tmp_path / "gone"), "", "", {}))
+    index = SearchIndex.empty(header_in(str(tmp_path / "gone")))
     with pytest.raises(DataError, match="gone cannot be read"):
         changes_of(index)

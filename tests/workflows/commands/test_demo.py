@@ -50,15 +50,71 @@ def test_it_answers_as_the_library_does(here: Path) -> None:
     assert shown.match(clip, " rain\n\ntwo dogs play\nrain") == dict(zip(texts, model.match(texts, clip).tolist(), strict=True))
     (hits,) = cosa.SearchIndex.open(here / "a.index").search(model.embed_text("rain"), 12)
     names = [hit.path.name.replace("<", "&lt;").replace(">", "&gt;") for hit in hits]
-    assert re.findall(r"<b>(.*?)</b>", shown.search(" rain ", False)) == names
-    assert sorted(re.findall(r"<b>(.*?)</b>", shown.search("rain", True))) == sorted(names)
+    assert re.findall(r"<b>(.*?)</b>", shown.search(" rain ")) == names
+    assert sorted(re.findall(r"<b>(.*?)</b>", shown.search("rain", rerank=True))) == sorted(names)
     assert re.findall(r"<b>(.*?)</b>", shown.alike(clip))[0] == "v1.mp4"
 
 
-def test_nothing_asked_is_nothing_answered(here: Path) -> None:
-    shown = page(here)
-    assert shown.search(" ", False) == shown.alike(None) == shown.describe(None) == shown.answer("a", " ") == ""
-    assert shown.match("a", "\n") == {}
+def test_what_is_missing_is_asked_for(here: Path) -> None:
+    shown, clip = page(here), str(here / "clips" / "v1.mp4")
+    for asked, says in (
+        (lambda: shown.search(" "), "the text is blank; expected words"),
+        (lambda: shown.answer(clip, " "), "the text is blank; expected words"),
+        (lambda: shown.match(clip, "\n"), "no text yet; write one or several, a line each"),
+        (lambda: shown.alike(None), "no file yet; give a video or a picture first"),
+        (lambda: shown.describe(None), "no file yet; give a video or a picture first"),
+        (lambda: shown.answer(None, "what?"), "no file yet; give a video or a picture first"),
+        (lambda: shown.match(None, "rain"), "no file yet; give a video or a picture first"),
+    ):
+        with pytest.raises(UserError, match=says):
+            asked()
+
+
+def test_a_note_says_that_a_text_is_cut(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio
+
+    shown, clip, notes = page(here), str(here / "clips" / "v1.mp4"), list[str]()
+    monkeypatch.setattr(gradio, "Info", notes.append)
+    shown.search("rain")
+    shown.match(clip, "rain\nsnow")
+    assert notes == []
+    shown.search("<b> " * 50)
+    shown.answer(clip, "dog " * 50)
+    shown.match(clip, "rain\n" + "dog " * 50)
+    assert [note.partition(" has ")[2] for note in notes] == [
+        f"{count} tokens, and the model reads the first 38 of a text" for count in (150, 50, 50)
+    ]
+    assert "<b>" not in notes[0]
+
+
+def test_files_that_are_gone_are_left_out_with_a_note(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio
+
+    shown, notes = page(here), list[str]()
+    monkeypatch.setattr(gradio, "Info", notes.append)
+    gone = here / "clips" / "v2.mp4"
+    content = gone.read_bytes()
+    gone.unlink()
+    try:
+        assert "v2.mp4 is missing" in shown.search("rain")
+        assert "v2.mp4" not in shown.search("rain", rerank=True)
+    finally:
+        gone.write_bytes(content)
+    assert len(notes) == 1
+    assert notes[0].startswith(f"1 of 4 are left out; the first of them: {gone} is missing")
+    assert str(gone) not in shown.found
+    assert len(re.findall("<li>", shown.search("rain", 2))) == 2
+
+
+def test_messages_are_shown_as_they_are_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio
+
+    from workflows.commands.demo import _told
+
+    messages: list[str] = []
+    monkeypatch.setattr(gradio, "Warning", messages.append)
+    assert _told(page(here).describe)("<img src=x onerror=alert(1)>.mp4") is None
+    assert messages[0].startswith("&lt;img src=x")
 
 
 def test_without_any_checkpoint_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,5 +201,13 @@ def test_a_browser_searches_captions_asks_and_compares(served: str, here: Path) 
         tab.click("#find")
         tab.wait_for_selector("#alike li")
         assert "v1.mp4" in tab.inner_text("#alike li:first-child")
+        tab.click("#file button[aria-label=Clear]")
+        tab.wait_for_function("!document.querySelector('#caption :is(input, textarea)').value")
+        tab.wait_for_selector("#alike li", state="detached")
+        tab.click("button[role=tab]:has-text('Search')")
+        tab.fill("#query :is(input, textarea)", "")
+        tab.click("#search")
+        tab.wait_for_selector("text=the text is blank; expected words")
+        tab.wait_for_selector("#found li", state="detached")
         browser.close()
     assert [url for url in elsewhere if not url.startswith((served, "data:", "blob:"))] == []

@@ -69,6 +69,23 @@ def test_one_answer_is_the_answer_alone(here: Path) -> None:
     assert json.loads(done.stdout) == found
 
 
+def test_odd_names_and_questions_keep_fields_and_lines_apart(here: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a\tb\nc\\.mp4"
+    odd.write_bytes(clips(here)[0].read_bytes())
+    caption = cosa.load(here / "checkpoint", device="cpu").caption(odd)
+    assert run(here, "caption", odd).stdout == rf"{tmp_path}/a\tb\nc\\.mp4" + f"\t{caption}\n"
+    assert json.loads(run(here, "caption", odd, "--json").stdout)[0]["file"] == str(odd)
+    answers = run(here, "ask", odd, "what\tis it?", "who?", checkpoint="answers").stdout
+    assert answers.splitlines()[0].startswith("what\\tis it?\t")
+
+
+def test_blank_questions_are_refused_and_long_ones_cut(here: Path) -> None:
+    done = run(here, "ask", clips(here)[0], "what?", " ", checkpoint="answers")
+    assert str(done.exception) == "text 2 of 2 is blank; expected words"
+    done = run(here, "ask", clips(here)[0], "dog " * 100, "cat " * 100, checkpoint="answers")
+    assert done.stderr.count("has 100 tokens, and the model reads the first 38 of a text, and 1 more are longer, too") == 1
+
+
 def test_a_checkpoint_of_another_task_is_warned_of(here: Path) -> None:
     done = run(here, "ask", clips(here)[0], "what is it?")
     assert done.exit_code == 0

@@ -54,7 +54,7 @@ def test_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     Path("experiments/base.yaml").write_text("# Purpose: none\nx-fragment: true\n")
     show_listing(Path("experiments"), Path("storage"))
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert ["spec", "experiments/a.yaml", "to try"] in lines
+    assert ["spec", "experiments/a.yaml", r"to\ttry"] in lines
     assert list(dict.fromkeys(line[0] for line in lines)) == ["result", "spec", "converter"]
     results = [line for line in lines if line[0] == "result"]
     assert [f"storage/demo/own-frames/{fingerprint}", "demo", "own-frames", "extract"] in [line[1:5] for line in results]

@@ -1,10 +1,13 @@
 """`cosa index` and `cosa search`, through the command line."""
 
 import json
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cosa
@@ -12,6 +15,7 @@ from cli import app
 from cosa.errors import UserError
 from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.inference.models import saved, videos
+from workflows.results.locks import exclusive
 
 CUT = ("--window", "1", "--uncut-up-to", "2")
 
@@ -69,21 +73,93 @@ def test_bad_files_are_named_and_the_others_indexed(here: Path) -> None:
         assert str(done.exception) == "1 file could not be read, and is not in the index"
 
 
-def test_an_interruption_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, RuntimeError, MemoryError])
+def test_whatever_ends_it_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]) -> None:
     real, calls = cosa.Predictor.encode, []
 
     def interrupted(self: cosa.Predictor, frames: list[object]) -> object:
         calls.append(len(frames))
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            raise kind
         return real(self, frames)  # type: ignore[arg-type]
 
     saved(Path("slow"), task="retrieval", eval_batch_size=2)
     monkeypatch.setattr(cosa.Predictor, "encode", interrupted)
     done = run("index", "clips", "--out", "a.index", "--checkpoint", "slow", *CUT)
     assert "a.index has 2 files so far; the same command resumes" in done.stderr
+    calls[:] = [1, 1]
+    assert "so far" not in run("index", "clips", "--out", "b.index", "--checkpoint", "slow", *CUT).stderr
+    assert not Path("b.index").exists(), "nothing was done"
     monkeypatch.setattr(cosa.Predictor, "encode", real)
     assert "4 files, 6 vectors, 2 read" in run("index", "clips", "--out", "a.index", *CUT).stdout
+
+
+def test_one_process_at_a_time_writes_an_index(here: Path) -> None:
+    words = ("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint")
+    with exclusive(here / ".a.index.lock", "a.index"):
+        done = run(*words)
+    holder = rf"process {os.getpid()} on \S+ \(since [\d: -]+\)"
+    says = rf"a\.index is in use by {holder}; wait until that is done, or give another --out"
+    assert re.fullmatch(says, str(done.exception))
+    assert not Path("a.index").exists()
+    assert run(*words).exit_code == 0
+
+
+def test_folders_of_frames_are_found_as_one(here: Path) -> None:
+    Path("clips/frames").mkdir()
+    for place, shade in enumerate((0, 90, 180)):
+        Image.new("RGB", (40, 40), (shade, 0, 255 - shade)).save(f"clips/frames/{place}.png")
+    done = run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", "--frame-folders", *CUT)
+    assert "5 files, 7 vectors" in done.stdout
+    found = run("search", "a.index", "--like", "clips/frames", "--top", "1", "--html", "hits.html").stdout
+    assert found == f"1.0000\t{here}/clips/frames\t\t\n"
+    page = Path("hits.html").read_text()
+    assert f'<a href="file://{here}/clips/frames/1.png"><img alt="" src="data:image/jpeg' in page
+    assert "with frame_folders True, and this is False" in str(run("index", "clips", "--out", "a.index", *CUT).exception)
+
+
+def test_odd_names_keep_fields_and_lines_apart(here: Path) -> None:
+    name = "a\tb\nc\\nd\x1b.mp4"
+    Path("clips/v1.mp4").rename(f"clips/{name}")
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    lines = run("search", "a.index", "--like", f"clips/{name}").stdout.splitlines()
+    assert len(lines) == 6
+    assert lines[0].split("\t")[1] == rf"{here}/clips/a\tb\nc\\nd\x1b.mp4"
+    (first, *_) = json.loads(run("search", "a.index", "--like", f"clips/{name}", "--json").stdout)
+    assert first["file"] == f"{here}/clips/{name}"
+
+
+def test_blank_texts_are_refused_and_long_ones_cut(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    assert str(run("search", "a.index", " ").exception) == "the text is blank; expected words"
+    done = run("search", "a.index", "dog " * 100)
+    assert done.stderr.count("has 100 tokens, and the model reads the first 38 of a text") == 1
+    assert done.stdout == run("search", "a.index", "dog " * 38).stdout
+    assert "reads the first" not in run("search", "a.index", "dog " * 38).stderr
+
+
+def test_a_damaged_index_is_named(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    content = bytearray(Path("a.index").read_bytes())
+    content[100] ^= 1
+    Path("a.index").write_bytes(content)
+    for words in (("search", "a.index", "a"), ("index", "clips", "--out", "a.index")):
+        done = run(*words)
+        assert isinstance(done.exception, UserError)
+        assert re.fullmatch(
+            r"a\.index is damaged, or no index \(.*\); remove it, and make it again with `cosa index`", str(done.exception)
+        )
+
+
+def test_an_index_of_other_dimensions_is_refused(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    index = cosa.SearchIndex.open("a.index")
+    cosa.SearchIndex(index.header, index.rows, np.eye(len(index), 9, dtype=np.float32)).save("a.index")
+    make_video(Path("clips/new.mp4"), frames=9)
+    for words in (("index", "clips", "--out", "a.index", *CUT), ("search", "a.index", "a")):
+        done = run(*words)
+        assert isinstance(done.exception, UserError)
+        assert re.search(r"(a\.index has vectors of 9 dimensions|dimensions and the index 9)", str(done.exception))
 
 
 def test_search_by_a_text_and_by_a_file(here: Path) -> None:
@@ -108,8 +184,9 @@ def test_search_by_a_text_and_by_a_file(here: Path) -> None:
 def test_approximate_search_finds_the_same_among_few(here: Path) -> None:
     run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
     exact = run("search", "a.index", "two dogs play", "--top", "4").stdout
-    assert run("search", "a.index", "two dogs play", "--top", "4", "--approximate").stdout == exact
-    assert len(list(here.glob("a.index.*.faiss"))) == 1
+    found = run("search", "a.index", "two dogs play", "--top", "4", "--approximate")
+    assert found.stdout == exact
+    assert "note: a.index has 6 vectors and was searched exactly; --approximate pays from 100000 on" in found.stderr
 
 
 def test_a_page_needs_nothing_else_and_escapes_names(here: Path) -> None:

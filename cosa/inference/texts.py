@@ -1,0 +1,42 @@
+"""Texts that people give a model: which of them it can read, and how much of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cosa.errors import UserError
+from cosa.message_text import quoted
+from cosa.tokenizer import CaptionTokenizer
+
+FRAME = 2  # tokens: [CLS] before a text, and [SEP] behind it
+
+
+def checked_texts(texts: str | Sequence[str], tokenizer: CaptionTokenizer) -> list[str]:
+    """Texts as a list.
+
+    Raises:
+        UserError: one is blank, or no text: the model would make something of it all the same.
+    """
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for place, text in enumerate(listed, start=1):
+        what = "the text" if len(listed) == 1 else f"text {place} of {len(listed)}"
+        if not isinstance(text, str):
+            raise UserError(f"{what} is of type {type(text).__name__}; expected words")
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise UserError(f"{what}, {quoted(text)}, is no Unicode; type it again")
+        if not tokenizer.ids(text):
+            raise UserError(f"{what} is blank; expected words")
+    return listed
+
+
+def note_of_cut(texts: Sequence[str], tokenizer: CaptionTokenizer, max_tokens: int) -> str | None:
+    """Say that texts are longer than the model reads; None if none is."""
+    lengths = {text: len(tokenizer.ids(text)) for text in texts}
+    longer = [text for text, length in lengths.items() if length > max_tokens - FRAME]
+    if not longer:
+        return None
+    others = f", and {len(longer) - 1} more are longer, too" if len(longer) > 1 else ""
+    return (
+        f"{quoted(longer[0])} has {lengths[longer[0]]} tokens, and the model reads the first {max_tokens - FRAME} of a "
+        f"text{others}"
+    )
