@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from cosa.checkpoints.locate import NATIVE_CONFIG, NATIVE_VOCABULARY, NATIVE_WEIGHTS, locate
-from cosa.checkpoints.settings import SETTINGS
+from cosa.checkpoints.settings import SETTINGS, SPEC
 from cosa.errors import UserError
 
-FILES = (NATIVE_WEIGHTS, NATIVE_CONFIG, NATIVE_VOCABULARY, SETTINGS, "README.md")
+FILES = (NATIVE_WEIGHTS, NATIVE_CONFIG, NATIVE_VOCABULARY, SETTINGS, SPEC, "README.md")
 
 
 def download(name: str) -> Path:

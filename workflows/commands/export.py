@@ -8,14 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from cosa.checkpoints.settings import SETTINGS
+from cosa.checkpoints.settings import SETTINGS, SPEC
 from cosa.errors import UserError
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.commands.naming import DEFAULT_STORAGE
 from workflows.records.served_model import MLMODEL
 from workflows.terminal.streams import say
 
-BESIDE_WEIGHTS = (SETTINGS, "README.md", MLMODEL)  # Whatever else lies there is not published.
+BESIDE_WEIGHTS = (SETTINGS, "README.md", SPEC, MLMODEL)  # Whatever else lies there is not published.
 
 
 def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> None:

@@ -23,7 +23,9 @@ def test_a_checkpoint_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     described("retrieval", here / "own", "license=mit")
     done = CliRunner().invoke(app, ["export", "own", "out"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.output.startswith("out: MLmodel, README.md, config.json, model.safetensors, settings.json, vocab.txt (")
+    assert done.output.startswith(
+        "out: MLmodel, README.md, config.json, model.safetensors, settings.json, spec.json, vocab.txt ("
+    )
     card = ModelCard.load(here / "out" / "README.md")
     assert card.data.license == "mit"
     assert card.data.library_name == "cosa-experiments"
