@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cosa.checkpoints.locate import NATIVE_CONFIG, NATIVE_VOCABULARY, NATIVE_WEIGHTS, locate
@@ -12,8 +11,11 @@ from cosa.errors import UserError
 FILES = (NATIVE_WEIGHTS, NATIVE_CONFIG, NATIVE_VOCABULARY, SETTINGS, SPEC, "README.md")
 
 
-def download(name: str) -> Path:
+def download(name: str, storage: Path | None = None) -> Path:
     """Fetch `OWNER/NAME` or `OWNER/NAME@REVISION`, and return its folder in the hub's cache.
+
+    Which hub and which cache these are, huggingface_hub's own variables say (HF_ENDPOINT, HF_HUB_CACHE). storage: of results,
+    which has none of its models.
 
     Raises:
         UserError: the hub cannot be reached, has no such model, or it is no checkpoint of ours.
@@ -21,14 +23,12 @@ def download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    del storage
     repository, _, revision = name.partition("@")
+    if not repository:
+        raise UserError(f"hf:{name} names no model; expected hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
     try:
-        folder = Path(
-            snapshot_download(
-                repository, revision=revision or None, allow_patterns=list(FILES), endpoint=_place(),
-                cache_dir=os.environ.get("HF_HUB_CACHE"),
-            )
-        )  # fmt: skip
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES), endpoint=_place()))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(f"hf:{name} cannot be fetched from {_place()}: {_reason(error)}") from error
     if locate(folder) is None:
@@ -55,7 +55,9 @@ def upload(folder: Path, name: str, *, private: bool = True) -> str:
 
 
 def _place() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
 
 
 def _reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from workflows.terminal.streams import say
 BESIDE_WEIGHTS = (SETTINGS, "README.md", SPEC, MLMODEL)  # Whatever else lies there is not published.
 
 
-def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> None:
+def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storage: Path = DEFAULT_STORAGE) -> None:
     """Write weights as safetensors, configuration, vocabulary, settings and a model card.
 
     Args:
@@ -26,6 +26,7 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
         out: folder to write; it must not exist.
         push: also put it on the hub, as OWNER/NAME.
         public: let everybody see it there.
+        storage: folder of results, if the address is that of one.
 
     Raises:
         UserError: there is no such checkpoint, the folder exists, or the hub refuses.
@@ -40,7 +41,7 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
 
     if out.exists():
         raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
-    path = local_checkpoint(Choice(None, None, DEFAULT_STORAGE).found(checkpoint))
+    path = local_checkpoint(Choice(None, None, storage).found(checkpoint))
     found = locate(path)
     working = out.with_name(f".{out.name}.{os.getpid()}")
     try:

@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -105,3 +108,10 @@ def running_hub(models: dict[str, dict[str, bytes]]) -> Iterator[tuple[str, type
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Let huggingface_hub ask this hub, as HF_ENDPOINT would: it reads that variable once, when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

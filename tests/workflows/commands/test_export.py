@@ -10,7 +10,7 @@ import cosa
 from cli import app
 from cosa.errors import UserError
 from tests.cosa.checkpoints.published import published_folder
-from tests.cosa.inference.hub_server import running_hub
+from tests.cosa.inference.hub_server import ask, running_hub
 from tests.cosa.inference.models import saved, videos
 from tests.support import tiny_model
 from tests.workflows.planning.planned import lay_out
@@ -53,7 +53,7 @@ def test_it_is_put_on_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     own = saved(tmp_path / "own")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with running_hub({}) as (address, hub):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        ask(monkeypatch, address)
         export(str(own), tmp_path / "out", push="me/model", public=True)
         assert set(hub.models["me/model"]) == {path.name for path in (tmp_path / "out").iterdir()}
         assert hub.created[0]["visibility"] == "public"
