@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -36,9 +37,13 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storag
     from cosa.checkpoints.loading import load_model
     from cosa.checkpoints.locate import NativeFolder, locate
     from cosa.checkpoints.native import save_checkpoint
-    from cosa.inference.hub import upload
+    from cosa.inference.hub import check_name, upload
     from cosa.inference.sources import local_checkpoint
 
+    if public and push is None:
+        raise UserError("--public says who may see it on the hub; name it there with --push OWNER/NAME")
+    if push is not None:
+        check_name(push)
     if out.exists():
         raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
     path = local_checkpoint(Choice(None, None, storage).found(checkpoint))
@@ -66,7 +71,12 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storag
     print(f"{out}: {', '.join(sorted(file.name for file in out.iterdir()))} ({size / 1e6:.1f} MB)")
     if push is not None:
         say(f"putting {out} on the hub as {push}")
-        print(upload(out, push, private=not public))
+        try:
+            print(upload(out, push, private=not public))
+        except UserError as error:
+            raise UserError(
+                f"{error}. {out} is complete: `hf upload {push} {shlex.quote(str(out))}` puts it there later"
+            ) from error
 
 
 def _plain_card(name: str, source: Path) -> str:

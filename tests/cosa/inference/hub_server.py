@@ -20,6 +20,7 @@ class _Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     models: ClassVar[dict[str, dict[str, bytes]]]
     created: ClassVar[list[dict[str, Any]]]
+    refuses: ClassVar[bool] = False  # whether nobody may write
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -33,7 +34,9 @@ class _Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = urlsplit(self.path).path
-        if path == "/api/repos/create":
+        if self.refuses:
+            self._json({"error": "Invalid credentials"}, 401)
+        elif path == "/api/repos/create":
             asked = json.loads(body)
             self.created.append(asked)
             name = "/".join(filter(None, [asked.get("organization"), asked["name"]]))

@@ -68,3 +68,28 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"own/README\.md: hubs cannot read its header"):
         export(str(own), tmp_path / "out", push=None, public=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
+
+
+def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    own = saved(tmp_path / "own")
+    with pytest.raises(UserError, match="'no such name' is no name on a hub; expected OWNER/NAME"):
+        export(str(own), tmp_path / "out", push="no such name", public=False)
+    with pytest.raises(UserError, match="--public says who may see it on the hub; name it there with --push"):
+        export(str(own), tmp_path / "out", push=None, public=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_that_is_away_or_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = saved(tmp_path / "own")
+    ask(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(
+        UserError, match=r"cannot be put on http://127\.0\.0\.1:9: .*out is complete: `hf upload me/model "
+    ) as away:
+        export(str(own), tmp_path / "out", push="me/model", public=False)
+    assert "log in" not in str(away.value)
+    with running_hub({}) as (address, hub):
+        hub.refuses = True
+        ask(monkeypatch, address)
+        with pytest.raises(UserError, match=r"401.*log in with `hf auth login`"):
+            export(str(own), tmp_path / "other", push="me/model", public=False)
+    assert (tmp_path / "other" / "model.safetensors").is_file()
