@@ -18,7 +18,7 @@ class CaptionTokenizer:
 
     def __init__(self, vocabulary_size: int = 30522, vocabulary_file: Path = VOCABULARY_FILE):
         vocabulary = read_vocabulary(vocabulary_size, vocabulary_file)
-        self.vocabulary_size = len(vocabulary)
+        self.vocabulary_size, self._entries = len(vocabulary), tuple(vocabulary)
         self._tokenizer = word_pieces(vocabulary)
         self.pad_id, self.start_id, self.end_id, self.mask_id = (vocabulary[t] for t in (PAD, START, END, MASK))
         self._ids = lru_cache(maxsize=200_000)(self._encode)
@@ -51,7 +51,10 @@ class CaptionTokenizer:
         """Text of token ids, special tokens left out."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
+    def entries(self) -> list[str]:
+        """All word pieces, in the order of their ids."""
+        return list(self._entries)
+
     def save(self, folder: Path) -> None:
         """Write vocab.txt, so that a checkpoint folder holds all that is needed to use it."""
-        entries = sorted(self._tokenizer.get_vocab().items(), key=lambda item: item[1])
-        (folder / "vocab.txt").write_text("\n".join(token for token, _ in entries) + "\n", encoding="utf-8")
+        (folder / "vocab.txt").write_text("\n".join(self.entries()) + "\n", encoding="utf-8")

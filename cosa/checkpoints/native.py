@@ -8,7 +8,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cosa.checkpoints.finite_weights import expect_finite
 from cosa.checkpoints.locate import NATIVE_CONFIG as CONFIG
+from cosa.checkpoints.locate import NATIVE_VOCABULARY as VOCABULARY
 from cosa.checkpoints.locate import NATIVE_WEIGHTS as WEIGHTS
 from cosa.checkpoints.unset_weights import UnsetWeights
 from cosa.encoders.positions import fit_positions
@@ -57,6 +59,26 @@ def read_config(folder: Path) -> ModelConfig:
     return config
 
 
+def _check_vocabulary(model: COSA, path: Path) -> None:
+    """Complain if the vocabulary beside the weights is not the one that words are looked up in: its ids are rows of weights.
+
+    Raises:
+        UserError: it is missing, or holds other words.
+    """
+    advice = "copy the checkpoint again from where it comes from, or make it again"
+    try:
+        found = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise UserError(f"{path} {what}; {advice}") from error
+    expected = model.tokenizer.entries()
+    if found != expected:
+        places = range(max(len(found), len(expected)))
+        line = next(place for place in places if found[place : place + 1] != expected[place : place + 1])
+        words = [repr(texts[line]) if line < len(texts) else "nothing" for texts in (found, expected)]
+        raise UserError(f"{path}, line {line + 1}: found {words[0]}, expected {words[1]}; {advice}")
+
+
 def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positions: int | None = None) -> COSA:
     """Build the saved model, on the CPU.
 
@@ -66,17 +88,20 @@ def load_checkpoint(folder: Path, *, resolution: int | None = None, frame_positi
         frame_positions: number of frame embeddings; others than the saved number take the nearest saved ones.
 
     Raises:
-        UserError: the folder is no checkpoint, is damaged, or its weights do not fit its configuration.
+        UserError: the folder is no checkpoint, is damaged or incomplete, or its weights are NaN or infinite or do not fit its
+            configuration.
     """
     saved = read_config(folder)
     vision = saved.vision.model_copy(update={"resolution": resolution or saved.vision.resolution})
     config = saved.model_copy(update={"vision": vision, "frame_positions": frame_positions or saved.frame_positions})
     with UnsetWeights():
         model = model_of(config)
+    _check_vocabulary(model, folder / VOCABULARY)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder / WEIGHTS} is damaged ({error}); make the checkpoint again") from error
+    expect_finite(weights, folder / WEIGHTS)
     for tied, original in _TIED.items():
         if original in weights:
             weights[tied] = weights[original]

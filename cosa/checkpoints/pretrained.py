@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cosa.checkpoints.finite_weights import expect_finite
 from cosa.checkpoints.hub import quick_hub
 from cosa.checkpoints.published_names import UNKNOWN, ImportReport
 from cosa.checkpoints.weight_files import read_weights
@@ -50,6 +51,7 @@ def load_vision(encoder: VisionEncoder) -> None:
         _load_from_hub(encoder.backbone, config.encoder)
     elif isinstance(config.pretrained, str):
         _load_backbone_file(encoder.backbone, config, Path(config.pretrained))
+        expect_finite(encoder.backbone.state_dict(), Path(config.pretrained).resolve())
 
 
 def load_text(encoder: MultimodalEncoder) -> None:

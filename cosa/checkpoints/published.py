@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cosa.checkpoints.finite_weights import expect_finite
 from cosa.checkpoints.locate import PublishedFiles
 from cosa.checkpoints.published_names import TIED, ImportReport, published_names, reason_unused
 from cosa.checkpoints.published_options import PublishedOptions
@@ -70,7 +71,7 @@ def load_published(model: COSA, weights: Mapping[str, Tensor], path: Path) -> Im
         path: of the file, for messages.
 
     Raises:
-        UserError: a key is missing, has another shape, or tied weights differ.
+        UserError: a key is missing, has another shape, is NaN or infinite, or tied weights differ.
     """
     family = model.config.vision.family
     names = published_names(model.state_dict(), family)
@@ -78,6 +79,7 @@ def load_published(model: COSA, weights: Mapping[str, Tensor], path: Path) -> Im
     found = {ours: name if name in weights else TIED.get(name, name) for ours, name in names.items()}
     expect_all([name for name in found.values() if name not in weights], path, "all weights of a published COSA model")
     values = {ours: _shaped(weights[name], name, model.state_dict()[ours]) for ours, name in found.items()}
+    expect_finite({found[ours]: value for ours, value in values.items()}, path.resolve())
     adapted = fit_positions(model.state_dict(), values)
     _check_shapes(model, values, found, path)
     missing, unexpected = model.load_state_dict(values, strict=False)

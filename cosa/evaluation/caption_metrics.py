@@ -118,6 +118,11 @@ def _scored(scorer: CaptionScorer, predictions: TokenizedCaptions, references: T
     found = scorer.score_clips(predictions, references)
     if not isinstance(found.corpus, Mapping):
         raise UserError(f"{type(scorer).__name__}.score gives {found.corpus!r}; expected its metrics by name")
+    if tuple(found.statistics) != scorer.statistics:
+        raise UserError(
+            f"{type(scorer).__name__}.score_clips gives statistics {', '.join(found.statistics) or 'none'}; its attribute "
+            f"`statistics` names {', '.join(scorer.statistics) or 'none'}"
+        )
     return found
 
 

@@ -88,12 +88,10 @@ def paired_test(
     kept, of = _finite(first - second, groups)
     low, high = bootstrap_interval(kept, seed, resamples, of)
     difference = float(kept.mean())
-    of_clips = _pooled(kept[:, None], of, seed)[:, 0]  # (clips,) sums of differences
-    rng = np.random.default_rng([seed, 1])
+    of_clips = pooled(kept[:, None], of, seed)[:, 0]  # (clips,) sums of differences
     total, observed = of_clips.sum(), abs(of_clips.sum()) - 1e-9 * np.abs(of_clips).sum()
     as_large = 1
-    for count in _portions(resamples, len(of_clips)):
-        is_flipped = rng.integers(0, 2, size=(count, len(of_clips)), dtype=np.int8)
+    for is_flipped in drawn_flips(len(of_clips), seed, resamples):
         as_large += int((np.abs(total - 2 * (is_flipped @ of_clips)) >= observed).sum())
     return difference, low, high, as_large / (resamples + 1)
 
@@ -110,7 +108,7 @@ def resampled_sums(table: Floats, groups: Sequence[Any] | None = None, seed: int
     Returns:
         (resamples, columns).
     """
-    pools = _pooled(table, groups, seed)
+    pools = pooled(table, groups, seed)
     rng = np.random.default_rng(seed)
     found = []
     for count in _portions(resamples, len(pools)):
@@ -121,20 +119,24 @@ def resampled_sums(table: Floats, groups: Sequence[Any] | None = None, seed: int
     return np.concatenate(found)
 
 
+def drawn_flips(clips: int, seed: int = 0, resamples: int = FLIPS) -> Iterator[NDArray[np.int8]]:
+    """Which clips change sides in each resample of a paired test, 0 or 1, in portions: (some resamples, clips)."""
+    rng = np.random.default_rng([seed, 1])
+    for count in _portions(resamples, clips):
+        yield rng.integers(0, 2, size=(count, clips), dtype=np.int8)
+
+
 def codes_of(groups: Sequence[Any]) -> NDArray[np.intp]:
     """Clips as numbers from 0: (samples,)."""
     return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
-def _portions(resamples: int, width: int) -> Iterator[int]:
-    """Numbers of resamples that are made at once."""
-    step = max(1, CELLS_AT_ONCE // width)
-    for start in range(0, resamples, step):
-        yield min(step, resamples - start)
+def pooled(table: Floats, groups: Sequence[Any] | None, seed: int) -> Floats:
+    """Sums of the rows of every clip, or of every pool of clips if there are many: (clips or pools, columns).
 
-
-def _pooled(table: Floats, groups: Sequence[Any] | None, seed: int) -> Floats:
-    """Sums of the rows of every clip, or of every pool of clips if there are many: (clips or pools, columns)."""
+    Raises:
+        DataError: there are no rows, or groups and rows differ in number.
+    """
     if len(table) == 0:
         raise DataError("There are no samples to draw from; expected at least one.")
     if groups is None:
@@ -148,6 +150,13 @@ def _pooled(table: Floats, groups: Sequence[Any] | None, seed: int) -> Floats:
         return sums
     pool = np.random.default_rng([seed, 2]).permutation(len(sums)) % MOST_DRAWN
     return np.stack([np.bincount(pool, weights=column) for column in sums.T], axis=1)
+
+
+def _portions(resamples: int, width: int) -> Iterator[int]:
+    """Numbers of resamples that are made at once."""
+    step = max(1, CELLS_AT_ONCE // width)
+    for start in range(0, resamples, step):
+        yield min(step, resamples - start)
 
 
 def _finite(values: ArrayLike, groups: Sequence[Any] | None) -> tuple[Floats, Sequence[Any] | None]:

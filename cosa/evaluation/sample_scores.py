@@ -20,6 +20,17 @@ TOLERANCE = 1e-6  # share by which the mean of samples may differ from the metri
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What metrics that are no mean of samples follow from, in a table of scores.
+
+    columns: their names. from_sums: takes sums of the columns, (sets, columns), and gives metrics: (sets,).
+    """
+
+    columns: tuple[str, ...]
+    from_sums: FromSums
+
+
+@dataclass(frozen=True)
 class Statistics:
     """What metrics that are no mean of samples follow from, after adding it up over samples.
 

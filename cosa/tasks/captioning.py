@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cosa.data.dataset_files import DatasetFiles
     from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
-    from cosa.evaluation.sample_scores import SampleScores
+    from cosa.evaluation.sample_scores import Counts, SampleScores
     from cosa.model import COSA
 
 VALIDATION_METRICS = ("bleu4", "cider")
@@ -157,6 +157,12 @@ class Captioning(Task[CaptioningSettings]):
         from cosa.evaluation.clip_scores import clip_scores
 
         return None if result.scores is None else clip_scores(result.predictions, result.scores)
+
+    def counts(self, metric: str) -> Counts | None:
+        """Those of BLEU, METEOR, and a person's own scorers."""
+        from cosa.evaluation.clip_scores import counts_of
+
+        return counts_of(metric) if metric in CAPTION_METRICS else None
 
     def baseline(self, dataset: DatasetFiles, split: str, baseline_split: str, settings: CaptioningSettings) -> Baseline | None:
         """The most central caption of another split, said of every clip; None where all metrics are slow."""

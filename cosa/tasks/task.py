@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cosa.data.dataset_files import DatasetFiles
     from cosa.data.sample import Sample
     from cosa.evaluation.evaluation_result import EvaluationResult
-    from cosa.evaluation.sample_scores import SampleScores
+    from cosa.evaluation.sample_scores import Counts, SampleScores
     from cosa.model import COSA
 
 
@@ -169,6 +169,14 @@ class Task(ABC, Generic[SettingsT]):
         A table beside the predictions, intervals and the gallery follow from it.
         """
         del result
+        return None
+
+    def counts(self, metric: str) -> Counts | None:
+        """What a metric follows from that is no mean of samples, in the table of scores: models are compared by it.
+
+        None, unless the task says more.
+        """
+        del metric
         return None
 
     def shown(self, prediction: Mapping[str, Any]) -> Shown:

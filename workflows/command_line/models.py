@@ -125,12 +125,13 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     push: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Put it on the Hugging Face hub, too.")] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everybody see it there.")] = False,
+    storage: StorageFolder = Path("storage"),
 ) -> None:
     """Write a checkpoint as a folder for others."""
     from workflows.commands.export import export as export_checkpoint
 
     clean_up_after_interrupt()
-    export_checkpoint(checkpoint, out, push=push, public=public)
+    export_checkpoint(checkpoint, out, push=push, public=public, storage=storage)
 
 
 @app.command("import-checkpoint")

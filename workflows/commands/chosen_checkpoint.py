@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosa.errors import UserError
-from cosa.inference.sources import SOURCES
-from workflows.commands.naming import result_named
+from cosa.inference.sources import SOURCES, local_checkpoint
+from workflows.commands.naming import DEFAULT_STORAGE, result_named
 from workflows.records.headline import headline
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest, read_manifest
@@ -42,12 +42,28 @@ class Choice:
             raise UserError("--checkpoint and --experiment both name a checkpoint; give one of them")
         if self.address is not None and not self.address.strip():
             raise UserError("--checkpoint is empty; name a folder, a file, EXPERIMENT/STAGE, mlflow:RUN or hf:NAME")
-        named = self.address if self.address is not None or self.experiment is not None else os.environ.get(VARIABLE)
-        return self.found(named) if named else self._newest(task)
+        if self.address is not None:
+            return self.found(self.address)
+        by_variable = os.environ.get(VARIABLE)
+        if self.experiment is not None or not by_variable:
+            return self._newest(task)
+        try:
+            return str(local_checkpoint(self.found(by_variable)))
+        except UserError as error:
+            raise UserError(f"the variable {VARIABLE} names the checkpoint: {error}") from error
 
     def found(self, named: str) -> str:
-        """Return the address that is named, or that of a result: EXPERIMENT/STAGE, a fingerprint, the id of a run."""
-        if named.partition(":")[0] in SOURCES or Path(named).expanduser().exists() or not self.storage.is_dir():
+        """Return the path that is named, where it is fetched to, or a result's: EXPERIMENT/STAGE, a fingerprint, a run's id.
+
+        A storage that is not the usual one was named, so that its runs are meant.
+
+        Raises:
+            UserError: nothing is called so, or it cannot be fetched.
+        """
+        scheme, colon, _ = named.partition(":")
+        if colon and scheme in SOURCES:
+            return str(local_checkpoint(named, self.storage if self.storage != DEFAULT_STORAGE else None))
+        if named.startswith(("/", "./", "../", "~")) or Path(named).exists() or not self.storage.is_dir():
             return named
         return str(result_named(named, self.storage)[0].folder / CHECKPOINT_FOLDER)
 

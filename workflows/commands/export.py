@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 import yaml
 
-from cosa.checkpoints.settings import SETTINGS
+from cosa.checkpoints.settings import SETTINGS, SPEC
 from cosa.errors import UserError
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.commands.naming import DEFAULT_STORAGE
 from workflows.records.served_model import MLMODEL
 from workflows.terminal.streams import say
 
-BESIDE_WEIGHTS = (SETTINGS, "README.md", MLMODEL)  # Whatever else lies there is not published.
+BESIDE_WEIGHTS = (SETTINGS, "README.md", SPEC, MLMODEL)  # Whatever else lies there is not published.
 
 
-def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> None:
+def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storage: Path = DEFAULT_STORAGE) -> None:
     """Write weights as safetensors, configuration, vocabulary, settings and a model card.
 
     Args:
@@ -26,6 +27,7 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
         out: folder to write; it must not exist.
         push: also put it on the hub, as OWNER/NAME.
         public: let everybody see it there.
+        storage: folder of results, if the address is that of one.
 
     Raises:
         UserError: there is no such checkpoint, the folder exists, or the hub refuses.
@@ -35,12 +37,16 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
     from cosa.checkpoints.loading import load_model
     from cosa.checkpoints.locate import NativeFolder, locate
     from cosa.checkpoints.native import save_checkpoint
-    from cosa.inference.hub import upload
+    from cosa.inference.hub import check_name, upload
     from cosa.inference.sources import local_checkpoint
 
+    if public and push is None:
+        raise UserError("--public says who may see it on the hub; name it there with --push OWNER/NAME")
+    if push is not None:
+        check_name(push)
     if out.exists():
         raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
-    path = local_checkpoint(Choice(None, None, DEFAULT_STORAGE).found(checkpoint))
+    path = local_checkpoint(Choice(None, None, storage).found(checkpoint))
     found = locate(path)
     working = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -65,7 +71,12 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool) -> Non
     print(f"{out}: {', '.join(sorted(file.name for file in out.iterdir()))} ({size / 1e6:.1f} MB)")
     if push is not None:
         say(f"putting {out} on the hub as {push}")
-        print(upload(out, push, private=not public))
+        try:
+            print(upload(out, push, private=not public))
+        except UserError as error:
+            raise UserError(
+                f"{error}. {out} is complete: `hf upload {push} {shlex.quote(str(out))}` puts it there later"
+            ) from error
 
 
 def _plain_card(name: str, source: Path) -> str:

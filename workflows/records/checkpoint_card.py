@@ -1,4 +1,4 @@
-"""Writes beside the weights of a checkpoint what somebody needs who has only its folder: settings, and a model card."""
+"""Writes beside the weights of a checkpoint what somebody needs who has only its folder: settings, spec, and a model card."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
-from cosa.checkpoints.settings import SETTINGS, read_settings
+from cosa.checkpoints.origin import Origin
+from cosa.checkpoints.settings import ORIGIN, SETTINGS, SPEC, read_origin, read_settings
 from cosa.tasks.all_tasks import TASKS, label_of
 from workflows.planning.plan import Plan, Step
 from workflows.records.headline import main_metrics
 from workflows.records.markdown_table import number, table_head, table_row
+from workflows.records.resolved_spec import resolved_spec
 from workflows.records.served_model import write_mlmodel
 from workflows.results.atomic import write_atomically
 from workflows.results.manifest import Manifest
@@ -26,7 +28,7 @@ CARD = "README.md"
 
 
 def describe_checkpoint(folder: Path, step: Step, plan: Plan, manifest: Manifest) -> None:
-    """Complete the settings beside a checkpoint, write its card, and let MLflow serve it.
+    """Complete the settings beside a checkpoint, write its spec and its card, and let MLflow serve it.
 
     Args:
         folder: of the checkpoint; workers have written the fields of clips and evaluation.
@@ -38,35 +40,36 @@ def describe_checkpoint(folder: Path, step: Step, plan: Plan, manifest: Manifest
         **(read_settings(folder) or {}),
         "behaviour": getattr(step.section, "behaviour", "default"),
         "extraction": extraction_trained_on(step.name, plan.experiment),
-        "origin": _origin(step, plan, manifest),
+        ORIGIN: _origin(step, plan, manifest).model_dump(),
     }
     write_atomically(folder / SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(folder / SPEC, json.dumps(resolved_spec(plan), indent=2) + "\n")
     write_atomically(folder / CARD, card(settings))
     write_mlmodel(folder, settings)
 
 
-def _origin(step: Step, plan: Plan, manifest: Manifest) -> dict[str, Any]:
-    """Return where a checkpoint comes from, by field."""
+def _origin(step: Step, plan: Plan, manifest: Manifest) -> Origin:
+    """Return where a checkpoint comes from."""
     lineage = kind_of(step.section).lineage(step.section)
     assert lineage is not None
-    return {
-        "experiment": manifest.experiment,
-        "stage": manifest.stage,
-        "fingerprint": manifest.fingerprint,
-        "started": manifest.started,
-        "tasks": _tasks(step.name, plan.experiment),
-        "starts_from": lineage.starts_from,
-        "trained_on": ["/".join(pair) for pair in lineage.trained_on],
-        "selected_on": "/".join(lineage.selected_on) if lineage.selected_on is not None else None,
-        "amounts": manifest.amounts,
-        "metrics": {name: manifest.metrics[name] for name in _shown(step, manifest)},
-        "steps": manifest.details.get("best_step"),
-        "seed": manifest.seed,
-        "license": plan.experiment.section.license,
-        "command": manifest.command,
-        "git": manifest.git,
-        "versions": manifest.versions,
-    }
+    return Origin(
+        experiment=manifest.experiment,
+        stage=manifest.stage,
+        fingerprint=manifest.fingerprint,
+        started=manifest.started,
+        tasks=_tasks(step.name, plan.experiment),
+        starts_from=lineage.starts_from,
+        trained_on=["/".join(pair) for pair in lineage.trained_on],
+        selected_on="/".join(lineage.selected_on) if lineage.selected_on is not None else None,
+        amounts=dict(manifest.amounts),
+        metrics={name: manifest.metrics[name] for name in _shown(step, manifest)},
+        steps=manifest.details.get("best_step"),
+        seed=manifest.seed,
+        license=plan.experiment.section.license,
+        command=manifest.command,
+        git=dict(manifest.git),
+        versions=dict(manifest.versions),
+    )
 
 
 def _tasks(stage: str, experiment: Experiment) -> list[str]:
@@ -80,8 +83,7 @@ def _tasks(stage: str, experiment: Experiment) -> list[str]:
         found += [lineage.task] if lineage.task is not None else []
         name = lineage.starts_from
     if name is not None and is_path(name):
-        known = read_settings(Path(name).expanduser()) or {}
-        found += reversed(known.get("origin", {}).get("tasks", []))
+        found += reversed(read_origin(Path(name).expanduser()).tasks)
     return list(dict.fromkeys(reversed(found)))
 
 
@@ -93,13 +95,13 @@ def _shown(step: Step, manifest: Manifest) -> list[str]:
 
 def card(settings: Mapping[str, Any]) -> str:
     """Return a model card in Markdown, as model hubs show it, of what is recorded beside a checkpoint."""
-    origin = settings["origin"]
+    origin = Origin.model_validate(settings[ORIGIN])
     parts = [_header(origin), _opening(origin), _use(origin), _needs(settings), _figures(origin), _training(origin)]
     return "\n".join(filter(None, parts))
 
 
-def _header(origin: Mapping[str, Any]) -> str:
-    tasks = origin["tasks"]
+def _header(origin: Origin) -> str:
+    tasks = origin.tasks
     data: dict[str, Any] = {
         "library_name": "cosa-experiments",
         "tags": ["cosa", "video-language", *(task.replace("_", "-") for task in tasks)],
@@ -107,22 +109,22 @@ def _header(origin: Mapping[str, Any]) -> str:
     pipeline = TASKS[tasks[-1]].pipeline if tasks and tasks[-1] in TASKS else None
     if pipeline is not None:
         data["pipeline_tag"] = pipeline
-    if origin["license"] is not None:
-        data["license"] = origin["license"]
+    if origin.license is not None:
+        data["license"] = origin.license
     return f"---\n{yaml.safe_dump(data, sort_keys=False)}---\n"
 
 
-def _opening(origin: Mapping[str, Any]) -> str:
-    did = f"finetuned for {_words(origin['tasks'])}" if origin["tasks"] else "pretrained"
-    data = f" on {_words(origin['trained_on'])}" if origin["trained_on"] else ""
+def _opening(origin: Origin) -> str:
+    did = f"finetuned for {_words(origin.tasks)}" if origin.tasks else "pretrained"
+    data = f" on {_words(origin.trained_on)}" if origin.trained_on else ""
     return (
-        f"# {origin['experiment']}/{origin['stage']}\n\n"
+        f"# {origin.experiment}/{origin.stage}\n\n"
         f"A COSA video-language model (arXiv 2306.09085), {did}{data} with COSA Experiments.\n"
     )
 
 
-def _use(origin: Mapping[str, Any]) -> str:
-    tasks = [TASKS[name] for name in origin["tasks"] if name in TASKS]
+def _use(origin: Origin) -> str:
+    tasks = [TASKS[name] for name in origin.tasks if name in TASKS]
     calls = [task.example_call for task in tasks if task.example_call] or ['model.embed_video("clip.mp4")']
     commands = "\n".join(f"{task.example_command} --checkpoint THIS_FOLDER" for task in tasks if task.example_command)
     lines = "\n".join(["import cosa", 'model = cosa.load("THIS_FOLDER")', *calls])
@@ -147,30 +149,32 @@ def _needs(settings: Mapping[str, Any]) -> str:
     return "## What it needs\n\n" + _table(rows) + "\n`settings.json` has all of it, and `cosa` takes it from there.\n"
 
 
-def _figures(origin: Mapping[str, Any]) -> str:
-    if not origin["metrics"]:
+def _figures(origin: Origin) -> str:
+    if not origin.metrics:
         return ""
-    on = origin["selected_on"]
+    on = origin.selected_on
     measured = f"Measured on {on}, by which the checkpoint was selected." if on else "At the end of training."
     text = table_head(["metric", "value"])
-    for name, value in origin["metrics"].items():
+    for name, value in origin.metrics.items():
         text += table_row(label_of(name), number(value) if label_of(name) != name else f"{value:.4g}")
     return f"## Figures\n\n{measured}\n\n{text}"
 
 
-def _training(origin: Mapping[str, Any]) -> str:
-    amounts = "; ".join(f"{name}: {amount}" for name, amount in origin["amounts"].items())
+def _training(origin: Origin) -> str:
+    amounts = "; ".join(f"{name}: {amount}" for name, amount in origin.amounts.items())
     rows = {
-        "data": ", ".join(origin["trained_on"]),
+        "data": ", ".join(origin.trained_on),
         "amounts": amounts,
-        "starts from": origin["starts_from"] or "its pretrained encoders, or random weights: see config.json",
-        "step": origin["steps"],
-        "seed": origin["seed"],
-        "command": f"`{origin['command']}`",
-        "code": origin["git"].get("commit", ""),
-        "versions": ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
-        "fingerprint": origin["fingerprint"],
-        "license": origin["license"] or "not stated: the terms of the data and of the weights that it starts from apply",
+        "starts from": origin.starts_from or "its pretrained encoders, or random weights: see config.json",
+        "step": origin.steps,
+        "seed": origin.seed,
+        "command": f"`{origin.command}`",
+        "spec": f"`{SPEC}` beside the weights, with all fields as they were: `cosa run-experiment {SPEC} --until "
+        f"{origin.stage}`",
+        "code": origin.git.get("commit", ""),
+        "versions": ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
+        "fingerprint": origin.fingerprint,
+        "license": origin.license or "not stated: the terms of the data and of the weights that it starts from apply",
     }
     return "## Training\n\n" + _table(rows)
 

@@ -27,6 +27,7 @@ from workflows.records.model_registry import FINGERPRINT, METRIC_MODE, METRIC_NA
 from workflows.records.outcome import OtherCheckpoints
 from workflows.records.overview import Overview, comparison_of_trials
 from workflows.records.provenance import command_line, environment_facts, git_state, source_changes
+from workflows.records.resolved_spec import resolved_spec
 from workflows.records.run_names import (
     ENVIRONMENT_FILE,
     SPEC_FILE,
@@ -136,7 +137,7 @@ class InvocationRecord:
         self.rows: dict[str, StageRow] = {}
         self.comparison: Comparison | None = None
         specs = plan.storage.folder / "specs"
-        spec = self._spec()
+        spec = resolved_spec(plan)
         reasons = _reasons(plan)
         resumes = any(step.resumes for step in plan.steps)
         is_named_by_reason = reasons and not variant and not resumes and repeats_the_last(spec, specs)
@@ -153,14 +154,6 @@ class InvocationRecord:
             self.parent.forget(file)
         for file in self._files(specs / name, spec):
             self.parent.artifact(file)
-
-    def _spec(self) -> dict[str, Any]:
-        """Return the resolved spec, without secrets."""
-        stages = {step.name: step.section.model_dump(mode="json") for step in self.plan.steps}
-        spec: dict[str, Any] = Secrets.of_process().hide_in(
-            {**self.experiment.section.model_dump(mode="json"), "stages": stages}
-        )
-        return spec
 
     def _files(self, folder: Path, spec: Mapping[str, Any]) -> list[Path]:
         """What ran and where, as files: the resolved spec (editing the YAML meanwhile changes nothing), the surroundings, and

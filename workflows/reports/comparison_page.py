@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
 
 from workflows.reports.compared_metrics import MetricRow, PairedRow
 from workflows.reports.comparison import Comparison, StageComparison
@@ -12,10 +13,11 @@ from workflows.reports.sample_scores import Interval
 
 def comparison_page(comparison: Comparison) -> str:
     """Return the page."""
-    labels = [column.label for column in comparison.columns]
-    title = f"Comparison: {', '.join(labels)}"
+    labels = list(ascii_uppercase[: len(comparison.columns)])  # They stand for the columns, whose names may be long.
+    title = f"Comparison: {', '.join(column.label for column in comparison.columns)}"
     same = [stage.stage for stage in comparison.stages if stage.is_same]
-    content = [element("h1", "Comparison"), element("p", ", ".join(labels), kind="dim")]
+    names = ([letter, column.label] for letter, column in zip(labels, comparison.columns, strict=True))
+    content = [element("h1", "Comparison"), html_table(["", ""], names)]
     if same:
         content.append(element("p", f"The same results: {', '.join(same)}"))
     for stage in comparison.stages:
@@ -43,7 +45,7 @@ def _stage(stage: StageComparison, labels: Sequence[str]) -> Iterator[Markup]:
         if any(interval is not None for row in stage.metrics for interval in row.intervals):
             yield element("p", "In parentheses: 95 % intervals over samples (bootstrap, clips are drawn).", kind="dim")
     if stage.tests:
-        yield element("h3", f"Paired tests against {labels[0]}, on the same samples")
+        yield element("h3", "Paired tests on the same samples")
         yield html_table(
             ["metric", "", "difference", "95 % interval", "p", "samples"],
             (_test_cells(row, labels) for row in stage.tests),
@@ -81,7 +83,7 @@ def _test_cells(row: PairedRow, labels: Sequence[str]) -> list[object]:
     kind = {True: "best", False: "bad", None: ""}[row.is_better]
     interval = f"{write(row, found.low)} to {write(row, found.high)}"
     difference = element("span", write(row, found.difference), kind=kind)
-    return [row.label, labels[row.column], difference, interval, p_text(found.p), found.samples]
+    return [row.label, f"{labels[row.column]} - {labels[0]}", difference, interval, p_text(found.p), found.samples]
 
 
 def difference_text(row: PairedRow, value: float) -> str:

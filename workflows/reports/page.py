@@ -25,6 +25,8 @@ code, pre { font: 13px/1.5 ui-monospace, monospace; } pre { background: #f9fafb;
 figure { margin: .5rem 1rem .5rem 0; display: inline-block; vertical-align: top; }
 figcaption { color: var(--dim); font-size: .85rem; }
 img, svg { max-width: 100%; height: auto; } details { margin: .4rem 0; } summary { cursor: pointer; }
+@media (max-width: 600px) { body { margin: 1rem auto; } table { font-size: 13px; } th, td { padding-right: .6rem; }
+  .wide td:first-child { min-width: 4.6em; } .wide td:nth-child(2):not(.number) { min-width: 6.6em; } }
 iframe { width: 100%; height: 36rem; border: 1px solid var(--line); }
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; media-src data:"

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cosa.checkpoints.settings import SPEC
 from workflows.records.run_names import SPEC_FILE
 from workflows.results.inventory import StoredResult
+from workflows.results.layout import CHECKPOINT_FOLDER
 
 SELECTING = ("--only", "--from", "--until", "--force")  # options of a command that choose stages
 SPECS_FOLDER = "specs"  # in the folder of an experiment, a folder for each of its runs
@@ -18,7 +20,10 @@ VARIANTS = "--sweep"
 
 
 def recorded_spec(result: StoredResult) -> Path | None:
-    """Return the file of the spec by which a result was made, with all fields as they were; None if it is gone."""
+    """Return the file of the spec by which a result was made, with all fields as they were; None if it is gone.
+
+    A run writes it into the experiment's folder, and beside the weights of a checkpoint.
+    """
     manifest = result.manifest
     if manifest is None:
         return None
@@ -27,7 +32,8 @@ def recorded_spec(result: StoredResult) -> Path | None:
     for file in sorted(folder.glob(f"*/{SPEC_FILE}"), reverse=True):
         if file.parent.name <= before and _stage_of(file, manifest.stage) == manifest.section:
             return file
-    return None
+    beside = result.folder / CHECKPOINT_FOLDER / SPEC
+    return beside if beside.is_file() else None
 
 
 def tracking_uri(spec: Path | None) -> str | None:

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from workflows.records.outcome import StageOutcome
 
 
-INPUT_FIELDS = ("transforms", "resolution", "max_text_tokens", "max_answer_tokens")  # What the model sees depends on them.
+# Figures depend on these fields, so that other values than those of the training are noted.
+COMPARED_FIELDS = (
+    "transforms", "resolution", "max_text_tokens", "max_answer_tokens", "beam_size", "length_penalty", "max_caption_tokens",
+    "behaviour",
+)  # fmt: skip
+UNLIKE_TRAINING = "unlike_training"  # of `Manifest.details`: what was evaluated otherwise than it was trained
 
 
 class EvaluateSection(StageSection, EvaluationSettings, EvaluationSwitches, WorkersMixin, BehaviourMixin):
@@ -161,14 +166,8 @@ class Evaluate(StageKind[EvaluateSection]):
 
         Also of settings that are not those of the training.
         """
-        settings = _trained_with(section.checkpoint, experiment.stages) or {}
-        frames = settings.get("eval_frames") or settings.get("train_frames")
-        compared = {"frames": (section.frames_in_evaluation, frames)}
-        compared |= {field: (getattr(section, field), settings.get(field)) for field in INPUT_FIELDS}
-        for what, (ours, trained) in compared.items():
-            if trained is not None and ours != trained:
-                yield f"{name} evaluates with {what} {ours}; {section.checkpoint} was trained with {trained}"
-        yield from _other_extraction(name, section, settings, experiment)
+        for how, ours, trained in _differences(section, experiment):
+            yield f"{name} evaluates {how} {ours}; {section.checkpoint} was trained with {trained}"
         ancestors = list(_ancestors(section.checkpoint, experiment))
         here = f"{section.dataset}/{section.split}"
 
@@ -215,24 +214,35 @@ class Evaluate(StageKind[EvaluateSection]):
         """Evaluate on Ray workers, and compute the baselines here."""
         from workflows.execution.task_evaluation import evaluate
 
-        return evaluate(context)
+        outcome = evaluate(context)
+        differences = [
+            f"{how.removeprefix('with ')} {ours} (trained with {trained})"
+            for how, ours, trained in _differences(context.section, context.plan.experiment)
+        ]
+        if differences:
+            outcome.details[UNLIKE_TRAINING] = "; ".join(differences)
+        return outcome
 
 
-def _other_extraction(
-    name: str, section: EvaluateSection, settings: Mapping[str, Any], experiment: Experiment
-) -> Iterator[str]:
-    """Warn of frames that are taken otherwise than those that the model was trained on, as far as both are known."""
-    if section.checkpoint in experiment.stages:
-        trained = extraction_trained_on(section.checkpoint, experiment)
-    else:
-        trained = settings.get("extraction")
-    ours = extraction_of(section.dataset, experiment)
-    for field, value in (ours or {}).items():
-        if trained is not None and trained.get(field, value) != value:
-            yield (
-                f"{name} evaluates on frames of {section.dataset} with {field} {value}; {section.checkpoint} was trained with "
-                f"{trained[field]}"
-            )
+def _differences(section: EvaluateSection, experiment: Experiment) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what differs from the training of the checkpoint, as far as that is known: how, the value here, the one there."""
+    settings = _trained_with(section.checkpoint, experiment.stages) or {}
+    yield from _different(
+        "with frames", section.frames_in_evaluation, settings.get("eval_frames") or settings.get("train_frames")
+    )
+    used = fields_of(TASKS[task].settings for task in section.tasks) | {"behaviour"}
+    for field in COMPARED_FIELDS:
+        if field in used:
+            yield from _different(f"with {field}", getattr(section, field), settings.get(field))
+    by_stage = section.checkpoint in experiment.stages
+    extraction = extraction_trained_on(section.checkpoint, experiment) if by_stage else settings.get("extraction")
+    for field, value in (extraction_of(section.dataset, experiment) or {}).items():
+        yield from _different(f"on frames of {section.dataset} with {field}", value, (extraction or {}).get(field))
+
+
+def _different(how: str, ours: Any, trained: Any) -> Iterator[tuple[str, Any, Any]]:
+    if trained is not None and ours != trained:
+        yield how, ours, trained
 
 
 def _not_learned(name: str, section: EvaluateSection, ancestors: Sequence[tuple[str, Lineage]]) -> Iterator[str]:

@@ -21,6 +21,8 @@ LEAST, LITTLE = 1e-15, 1e-9  # what pycocoevalcap adds to numerators and denomin
 class BleuScorer(CaptionScorer):
     """All four from one count of n-grams; each prediction's brevity is judged by its closest reference."""
 
+    statistics = STATISTICS
+
     def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> dict[str, float]:
         """`bleu1` to `bleu4`, 0 to 1."""
         return dict(self.score_clips(predictions, references).corpus)

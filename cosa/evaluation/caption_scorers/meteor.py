@@ -23,11 +23,13 @@ SECONDS_PER_CLIP = 300.0
 # function words, and of matches of the same word, stem, synonym and paraphrase.
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 KINDS_OF_MATCHES = np.array([1.0, 0.6, 0.8, 0.6])
-STATISTICS = 23  # numbers that METEOR says of a clip
+STATISTICS = tuple(f"meteor_{number}" for number in range(1, 24))  # numbers that METEOR says of a clip
 
 
 class MeteorScorer(CaptionScorer):
     """A METEOR process that loads in the background: it needs 6 to 10 s, on a second core if there is one."""
+
+    statistics = STATISTICS
 
     def __init__(self) -> None:
         # By its name alone, in its folder: Java cannot take a path with a colon. METEOR looks for its paraphrases beside
@@ -75,7 +77,7 @@ class MeteorScorer(CaptionScorer):
             ) from error
         is_equal = (counts[:, 21:23] == counts[:, 0:2]).all(axis=1) & (counts[:, 20] == 1)
         counts[is_equal, 20] = 0  # METEOR, too, adds up no chunk of a caption that equals its reference.
-        columns = {f"meteor_{number}": column for number, column in enumerate(counts.T, start=1)}
+        columns = dict(zip(STATISTICS, counts.T, strict=True))
         return ClipScores({"meteor": value}, {"meteor": of_clips}, columns)
 
     @classmethod
@@ -85,7 +87,7 @@ class MeteorScorer(CaptionScorer):
         Lengths and function words of both sides come first, then for each kind of match the content words and the function
         words that match, on either side, then chunks, and matching words of either side.
         """
-        assert sums.shape[1] == STATISTICS
+        assert sums.shape[1] == len(STATISTICS)
         lengths, function_words, chunks, matching = sums[:, 0:2], sums[:, 2:4], sums[:, 20], sums[:, 21:23]
         of_kinds = sums[:, 4:20].reshape(-1, 4, 2, 2)  # (sets, kinds, content or function words, prediction or reference)
         matches = np.einsum("k,nkws,w->ns", KINDS_OF_MATCHES, of_kinds, [DELTA, 1 - DELTA])

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,11 @@ class CaptionScorer(ABC):
     """Computes one caption metric, or several that share work.
 
     It is made before the captions are tokenised, so that a process it needs loads meanwhile, and it is always closed.
+
+    statistics: names of the counts of every clip that `from_sums` makes metrics of; none where all are means of clips.
     """
+
+    statistics: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def score(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> Mapping[str, float]:
@@ -46,7 +50,7 @@ class CaptionScorer(ABC):
 
     @classmethod
     def from_sums(cls, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """The metrics of test sets whose statistics add up to `sums`: (sets, statistics) to (sets,), as fractions."""
+        """The metrics of test sets whose `statistics` add up to `sums`: (sets, statistics) to (sets,), as fractions."""
         del sums
         return {}
 

@@ -1,10 +1,13 @@
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import cosa
 from cosa.checkpoints.native import CONFIG, WEIGHTS, load_checkpoint, read_config, save_checkpoint
 from cosa.encoders.positions import resize_position_grid
 from cosa.errors import UserError
@@ -139,4 +142,55 @@ def test_a_weight_is_missing(tmp_path: Path, name: str) -> None:
     del weights[name]
     save_file(weights, path)
     with pytest.raises(UserError, match=r"does not fit its config\.json: missing"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["frame_embedding", "temperature"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float, name: str) -> None:
+    path = saved(tmp_path) / WEIGHTS
+    weights = load_file(path)
+    weights[name].view(-1)[-1] = bad
+    save_file(weights, path)
+    with pytest.raises(UserError, match=rf"model\.safetensors is damaged: {name} holds NaN or infinite numbers; copy the"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(UserError, match=name):
+        cosa.load(tmp_path, eval_frames=2)
+
+
+def test_bytes_that_were_overwritten_are_found(tmp_path: Path) -> None:
+    path = saved(tmp_path) / WEIGHTS
+    with path.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"\xff" * 1000)
+    with pytest.raises(UserError, match=r"is damaged: [\w.]+ .*holds NaN"):
+        load_checkpoint(tmp_path)
+
+
+def test_large_and_many_numbers_are_no_damage(tmp_path: Path) -> None:
+    path = saved(tmp_path) / WEIGHTS
+    weights = load_file(path)
+    weights["frame_embedding"].fill_(3e38)  # Their sum is infinite.
+    save_file(weights, path)
+    assert load_checkpoint(tmp_path).frame_embedding.max() > 2.9e38
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: None, "is missing"),
+        (lambda text: text.replace("\nthe\n", "\nteh\n"), "line 1997: found 'teh', expected 'the'"),
+        (lambda text: text + "more\n", "line 4162: found 'more', expected nothing"),
+        (lambda text: text[: text.rindex("\n", 0, -1) + 1], "line 4161: found nothing, expected "),
+        (lambda text: text.encode("utf-16"), "cannot be read"),
+    ],
+    ids=["missing", "edited", "longer", "shorter", "another encoding"],
+)
+def test_a_vocabulary_that_is_not_the_model_s_is_refused(tmp_path: Path, change: Callable, message: str) -> None:
+    path = saved(tmp_path) / "vocab.txt"
+    changed = change(path.read_text())
+    path.unlink()
+    if changed is not None:
+        path.write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+    with pytest.raises(UserError, match=rf"vocab\.txt,? {message}.*copy the checkpoint again"):
         load_checkpoint(tmp_path)

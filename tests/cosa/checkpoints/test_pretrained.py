@@ -83,6 +83,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             vision_encoder(vision_config("swin", pretrained=str(tmp_path / name)))
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path, encoder = saved_backbone(tmp_path, "clip", ".pth")
+    weights = encoder.backbone.state_dict()
+    weights["norm.bias"][0] = torch.inf
+    torch.save(weights, path)
+    with pytest.raises(UserError, match=r"weights\.pth is damaged: norm\.bias holds NaN"):
+        vision_encoder(vision_config("clip", pretrained=str(path)))
+
+
 # -- text encoders ----------------------------------------------------------------------------------------------------
 
 

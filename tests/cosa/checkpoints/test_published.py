@@ -99,6 +99,14 @@ def test_tied_weights_that_differ(tmp_path: Path) -> None:
         brought_in(saved(tmp_path, state), "swin")
 
 
+def test_weights_that_are_no_numbers_matter_where_they_are_used(tmp_path: Path) -> None:
+    state = published_state(tiny_model("swin"))
+    brought_in(saved(tmp_path, {**state, "video_encoder.head.bias": torch.full((2,), -torch.inf)}), "swin")
+    state["video_frame_embedding"].view(-1)[0] = torch.nan
+    with pytest.raises(UserError, match=r"model\.pt is damaged: video_frame_embedding holds NaN or infinite numbers"):
+        brought_in(saved(tmp_path, state), "swin")
+
+
 def test_another_shape(tmp_path: Path) -> None:
     state = published_state(tiny_model())
     state["itm_head.linear2.bias"] = torch.zeros(3)

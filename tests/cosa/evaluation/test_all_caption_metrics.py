@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from cosa.errors import UserError
 from cosa.evaluation.all_caption_metrics import CAPTION_METRICS, CaptionMetric, quick_caption_metrics
 from cosa.evaluation.caption_metrics import caption_metrics
-from cosa.evaluation.caption_scorers.scorer import CaptionScorer, TokenizedCaptions
+from cosa.evaluation.caption_scorers.scorer import CaptionScorer, ClipScores, TokenizedCaptions
 from cosa.evaluation.constant_caption import constant_caption_baseline
 from cosa.tasks.all_tasks import EvaluationSettings
 
@@ -102,4 +102,17 @@ def test_a_scorer_gives_a_finite_number_for_its_metric(given: Any, message: str,
     monkeypatch.setitem(CAPTION_METRICS, "wrong", CaptionMetric("Wrong", f"{__name__}:WrongScorer"))
     GIVEN[0] = given
     with pytest.raises(UserError, match=message):
+        caption_metrics({"a": "A dog runs!", "b": "cats"}, REFERENCES, ["wrong"])
+
+
+class UndeclaredScorer(WrongScorer):
+    """Counts what `statistics` does not name."""
+
+    def score_clips(self, predictions: TokenizedCaptions, references: TokenizedCaptions) -> ClipScores:
+        return ClipScores({"wrong": 0.5}, statistics={"words": [1.0, 2.0]})
+
+
+def test_counts_are_those_that_the_scorer_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CAPTION_METRICS, "wrong", CaptionMetric("Wrong", f"{__name__}:UndeclaredScorer"))
+    with pytest.raises(UserError, match=r"UndeclaredScorer.score_clips gives statistics words; .* names none"):
         caption_metrics({"a": "A dog runs!", "b": "cats"}, REFERENCES, ["wrong"])

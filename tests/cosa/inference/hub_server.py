@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -17,6 +20,7 @@ class _Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     models: ClassVar[dict[str, dict[str, bytes]]]
     created: ClassVar[list[dict[str, Any]]]
+    refuses: ClassVar[bool] = False  # whether nobody may write
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -30,7 +34,9 @@ class _Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = urlsplit(self.path).path
-        if path == "/api/repos/create":
+        if self.refuses:
+            self._json({"error": "Invalid credentials"}, 401)
+        elif path == "/api/repos/create":
             asked = json.loads(body)
             self.created.append(asked)
             name = "/".join(filter(None, [asked.get("organization"), asked["name"]]))
@@ -105,3 +111,10 @@ def running_hub(models: dict[str, dict[str, bytes]]) -> Iterator[tuple[str, type
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Let huggingface_hub ask this hub, as HF_ENDPOINT would: it reads that variable once, when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

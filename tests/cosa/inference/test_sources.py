@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 import cosa
 from cosa.errors import UserError
 from cosa.inference.hub import upload
 from cosa.inference.sources import SOURCES, local_checkpoint
-from tests.cosa.inference.hub_server import running_hub
+from tests.cosa.inference.hub_server import ask, running_hub
 from tests.cosa.inference.models import saved
 
 
@@ -18,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
@@ -36,7 +37,7 @@ def test_a_folder_or_a_result_that_holds_one(tmp_path: Path) -> None:
 def test_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = saved(tmp_path / "own")
     with running_hub({"me/model": {**contents(own), "evil.pkl": b"not fetched"}}) as (address, _):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        ask(monkeypatch, address)
         fetched = local_checkpoint("hf:me/model")
         assert contents(fetched) == contents(own)
         assert cosa.load("hf:me/model@main", device="cpu").settings.task == "captioning"
@@ -44,17 +45,19 @@ def test_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             local_checkpoint("hf:me/other")
         with pytest.raises(UserError, match="hf:no such name! cannot be fetched"):
             local_checkpoint("hf:no such name!")
+        with pytest.raises(UserError, match="hf:@main names no model; expected hf:OWNER/NAME"):
+            local_checkpoint("hf:@main")
 
 
 def test_what_is_no_checkpoint_on_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_hub({"me/text": {"README.md": b"text"}}) as (address, _):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        ask(monkeypatch, address)
         with pytest.raises(UserError, match="hf:me/text is no checkpoint of this program"):
             local_checkpoint("hf:me/text")
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    ask(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"hf:me/model cannot be fetched from http://127\.0\.0\.1:9"):
         local_checkpoint("hf:me/model")
 
@@ -63,7 +66,7 @@ def test_what_is_put_on_a_hub_comes_back(tmp_path: Path, monkeypatch: pytest.Mon
     own = saved(tmp_path / "own")
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     with running_hub({}) as (address, hub):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        ask(monkeypatch, address)
         assert upload(own, "me/new") == f"{address}/me/new"
         assert hub.created[0]["visibility"] == "private"
         assert contents(local_checkpoint("hf:me/new")) == contents(own)
@@ -72,7 +75,7 @@ def test_what_is_put_on_a_hub_comes_back(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_source_can_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "own")
     SOURCES["shelf"] = "tests.cosa.inference.test_sources:from_shelf"
-    monkeypatch.setattr("tests.cosa.inference.test_sources.from_shelf", lambda name: folder, raising=False)
+    monkeypatch.setattr("tests.cosa.inference.test_sources.from_shelf", lambda name, storage: folder, raising=False)
     try:
         assert local_checkpoint("shelf:any") == folder
     finally:

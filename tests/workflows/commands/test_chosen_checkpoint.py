@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from cosa.errors import UserError
+from tests.cosa.inference.models import saved
 from tests.workflows.planning.planned import finish, lay_out, plan
+from workflows.commands import chosen_checkpoint
 from workflows.commands.chosen_checkpoint import VARIABLE, Choice
 from workflows.results.manifest import read_manifest
 
@@ -49,13 +51,36 @@ def test_an_experiment_has_its_own_newest(here: Path) -> None:
 
 def test_what_is_named_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained("2026-11-27T10:00:00+00:00")
-    Path("from-variable").mkdir()
+    saved(Path("from-variable"))
     monkeypatch.setenv(VARIABLE, "from-variable")
     assert choice().checkpoint("retrieval") == "from-variable"
-    assert choice("hf:me/model").checkpoint("retrieval") == "hf:me/model"
+    assert choice("./elsewhere").checkpoint("retrieval") == "./elsewhere"
     assert choice(experiment="demo").checkpoint("retrieval").startswith("storage/demo/retrieval/")
     with pytest.raises(UserError, match="both name a checkpoint; give one of them"):
         choice("a", "b").checkpoint("retrieval")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("/nowhere", "/nowhere does not exist; expected a folder with"),
+        ("nowhere", "'?nowhere'?"),
+        ("mlflow:", "mlflow: names no run and no model"),
+    ],
+)
+def test_a_variable_that_names_nothing_is_named(here: Path, monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
+    trained("2026-11-27T10:00:00+00:00")
+    monkeypatch.setenv(VARIABLE, value)
+    with pytest.raises(UserError, match=f"the variable COSA_CHECKPOINT names the checkpoint: .*{message}"):
+        choice().checkpoint("retrieval")
+
+
+def test_a_source_looks_into_the_storage_that_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(chosen_checkpoint, "local_checkpoint", lambda *of: asked.append(of) or Path("fetched"))
+    for storage in (Path("storage"), Path("elsewhere")):
+        assert Choice("mlflow:a", None, storage).checkpoint("retrieval") == "fetched"
+    assert asked == [("mlflow:a", None), ("mlflow:a", Path("elsewhere"))]
 
 
 def test_an_empty_name_is_no_name(here: Path) -> None:

@@ -100,6 +100,8 @@ def test_a_page_through_the_command_line(here: tuple[Path, Path], tmp_path: Path
     assert '<span class="best">75.0</span>' in page
     assert '<span class="best">+50.0</span>' in page
     assert "57.9" in page
+    assert all(f"<td>{letter}</td><td>{name}</td>" in page for letter, name in zip("AB", names, strict=True))
+    assert "<td>B - A</td>" in page
     assert "http" not in page.replace("http-equiv", "")
     wrong = CliRunner().invoke(app, ["compare", *names, "--html", "absent/page.html"])
     assert "expected a file in a folder that exists" in str(wrong.exception)

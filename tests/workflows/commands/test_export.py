@@ -10,7 +10,7 @@ import cosa
 from cli import app
 from cosa.errors import UserError
 from tests.cosa.checkpoints.published import published_folder
-from tests.cosa.inference.hub_server import running_hub
+from tests.cosa.inference.hub_server import ask, running_hub
 from tests.cosa.inference.models import saved, videos
 from tests.support import tiny_model
 from tests.workflows.planning.planned import lay_out
@@ -23,7 +23,9 @@ def test_a_checkpoint_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     described("retrieval", here / "own", "license=mit")
     done = CliRunner().invoke(app, ["export", "own", "out"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.output.startswith("out: MLmodel, README.md, config.json, model.safetensors, settings.json, vocab.txt (")
+    assert done.output.startswith(
+        "out: MLmodel, README.md, config.json, model.safetensors, settings.json, spec.json, vocab.txt ("
+    )
     card = ModelCard.load(here / "out" / "README.md")
     assert card.data.license == "mit"
     assert card.data.library_name == "cosa-experiments"
@@ -51,7 +53,7 @@ def test_it_is_put_on_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     own = saved(tmp_path / "own")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with running_hub({}) as (address, hub):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        ask(monkeypatch, address)
         export(str(own), tmp_path / "out", push="me/model", public=True)
         assert set(hub.models["me/model"]) == {path.name for path in (tmp_path / "out").iterdir()}
         assert hub.created[0]["visibility"] == "public"
@@ -66,3 +68,28 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"own/README\.md: hubs cannot read its header"):
         export(str(own), tmp_path / "out", push=None, public=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
+
+
+def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    own = saved(tmp_path / "own")
+    with pytest.raises(UserError, match="'no such name' is no name on a hub; expected OWNER/NAME"):
+        export(str(own), tmp_path / "out", push="no such name", public=False)
+    with pytest.raises(UserError, match="--public says who may see it on the hub; name it there with --push"):
+        export(str(own), tmp_path / "out", push=None, public=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_that_is_away_or_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = saved(tmp_path / "own")
+    ask(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(
+        UserError, match=r"cannot be put on http://127\.0\.0\.1:9: .*out is complete: `hf upload me/model "
+    ) as away:
+        export(str(own), tmp_path / "out", push="me/model", public=False)
+    assert "log in" not in str(away.value)
+    with running_hub({}) as (address, hub):
+        hub.refuses = True
+        ask(monkeypatch, address)
+        with pytest.raises(UserError, match=r"401.*log in with `hf auth login`"):
+            export(str(own), tmp_path / "other", push="me/model", public=False)
+    assert (tmp_path / "other" / "model.safetensors").is_file()

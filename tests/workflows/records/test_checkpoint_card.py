@@ -10,9 +10,10 @@ import yaml
 import cosa
 from tests.cosa.inference.models import saved
 from tests.workflows.planning.planned import lay_out, plan
-from workflows.planning.plan import Plan, Step
+from workflows.planning.plan import Plan, Step, make_plan
 from workflows.records.checkpoint_card import describe_checkpoint
 from workflows.results.manifest import Manifest
+from workflows.spec.load import load_spec
 
 
 @pytest.fixture
@@ -90,3 +91,18 @@ def test_a_pretrained_model_has_a_card_too(here: Path) -> None:
     assert "pretrained on pictures/train and made/train" in card
     assert settings["origin"]["tasks"] == []  # type: ignore[index]
     assert "| license | not stated" in card
+
+
+def test_the_spec_beside_the_weights_makes_it_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "secret-of-mine")
+    made = plan("stages.retrieval.epochs=3", "tracking.uri=http://me:secret-of-mine@server", "seed=9")
+    _, card = described("retrieval", here / "c", made=made)
+    text = (here / "c" / "spec.json").read_text()
+    assert "secret-of-mine" not in text
+    assert "| spec | `spec.json` beside the weights" in card
+    assert "`cosa run-experiment spec.json --until retrieval`" in card
+    again = make_plan(load_spec(here / "c" / "spec.json"))
+    found, expected = (next(step for step in one.steps if step.name == "retrieval") for one in (again, made))
+    assert found.section.model_dump() == expected.section.model_dump()
+    assert found.fingerprint == expected.fingerprint
+    assert again.experiment.section.seed == 9

@@ -1,5 +1,7 @@
 """A checkpoint of a run, or of a registered model, comes from MLflow."""
 
+import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from cosa.errors import UserError
 from tests.cosa.inference.models import saved
 from workflows.records import fetched_checkpoint
 from workflows.records.artifact_links import log_folder
-from workflows.records.fetched_checkpoint import fetch
+from workflows.records.fetched_checkpoint import MlflowPlace, fetch
 from workflows.records.mlflow_store import local_artifacts, local_store
 from workflows.records.model_registry import register
 
@@ -24,9 +26,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def recorded(checkpoint: Path | None) -> tuple[MlflowClient, str]:
-    client = MlflowClient(tracking_uri=local_store(Path("storage")))
-    experiment = client.create_experiment("a", local_artifacts(Path("storage")))
+def recorded(checkpoint: Path | None, storage: Path = Path("storage")) -> tuple[MlflowClient, str]:
+    client = MlflowClient(tracking_uri=local_store(storage))
+    experiment = client.create_experiment("a", local_artifacts(storage))
     run = client.create_run(experiment).info.run_id
     if checkpoint is not None:
         log_folder(client, run, checkpoint, "checkpoint")
@@ -66,5 +68,35 @@ def test_what_is_not_there_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(UserError, match=says):
             fetch(name)
     monkeypatch.chdir(here / "storage")
-    with pytest.raises(UserError, match=r"no MLflow store in .*run this where the results are, or set MLFLOW_TRACKING_URI"):
+    with pytest.raises(UserError, match=r"no MLflow store in .*name the folder of the results with --storage, or set MLFLOW"):
         fetch(run)
+    with pytest.raises(UserError, match=r"no MLflow store in .*/other; leave out --storage and set MLFLOW_TRACKING_URI"):
+        fetch(run, here / "other")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a/", "/1", "@champion", "a@", "a@b@c", "a/1/2"])
+def test_what_can_be_no_name_is_refused_before_anything_is_opened(here: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"mlflow:{name} names no run and no model; expected mlflow:RUN .*NAME/VERSION"):
+        fetch(name)
+
+
+def test_a_storage_that_is_named_counts_before_a_server(here: Path) -> None:
+    own = saved(here / "own")
+    Path("elsewhere").mkdir()
+    _, run = recorded(own, Path("elsewhere"))
+    server = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    assert MlflowPlace.of(None, server).store == "http://127.0.0.1:9"
+    assert MlflowPlace.of(Path("elsewhere"), server).store == local_store(here / "elsewhere")
+    assert fetch(run, Path("elsewhere"), server).is_relative_to(here / "elsewhere")
+    with pytest.raises(UserError, match=f"no MLflow store in {here}/storage"):
+        fetch(run)
+
+
+def test_the_process_stays_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, run = recorded(saved(here / "own"))
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "maybe")
+    before, levels = dict(os.environ), [logging.getLogger(name).level for name in ("mlflow", "alembic")]
+    fetch(run)
+    assert dict(os.environ) == before
+    assert [logging.getLogger(name).level for name in ("mlflow", "alembic")] == levels

@@ -46,3 +46,13 @@ def test_the_spec_as_it_ran_is_the_newest_from_before_with_this_stage(tmp_path: 
     assert command_again(result) == f"cosa run-experiment {found} {AGAIN}"
     found.write_text("half a fi")
     assert recorded_spec(result) == tmp_path / "demo/specs/20261030T000000-1/spec.json"
+
+
+def test_a_checkpoint_s_own_spec_is_left_where_the_run_s_is_gone(tmp_path: Path) -> None:
+    result = StoredResult.at(stored(tmp_path, "demo/train", "abc", command="x --sweep seed=1,2"))
+    assert recorded_spec(result) is None
+    own = result.folder / "checkpoint" / "spec.json"
+    own.parent.mkdir()
+    own.write_text("{}")
+    assert recorded_spec(result) == own
+    assert command_again(result) == f"cosa run-experiment {own} --only train --force train"

@@ -2,8 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from cosa.evaluation.caption_scorers.bleu import BleuScorer
+from cosa.evaluation.caption_scorers.meteor import MeteorScorer
+from cosa.evaluation.paired_counts import paired_test_of_counts
 from tests.workflows.commands.measured import BETTER, SAMPLES, WORSE, mean, measure
 from tests.workflows.results.stored import stored
 from workflows.reports.sample_scores import has_scores, interval_of, paired_difference, samples_of
@@ -77,3 +83,49 @@ def test_without_files_and_of_several_tasks(tmp_path: Path) -> None:
     assert interval_of(one, "retrieval/text_to_video_r1") is not None
     assert interval_of(one, "captioning/text_to_video_r1") is None
     assert samples_of(one)["v3#0"] == "v3"
+
+
+def counted(root: Path, fingerprint: str, quality: int, samples: list[str] = SAMPLES, **metrics: float) -> StoredResult:
+    """An evaluation of captions with counts of BLEU and METEOR. quality: of 20 words, how many are right."""
+    generator = np.random.default_rng([quality, len(samples)])
+    right = generator.integers(quality - 2, quality + 3, size=len(samples)).astype(np.float64)
+    full = np.full(len(samples), 20.0)
+    bleu = [right, right / 2, right / 4, right / 8, *(full - n for n in range(4)), full, full]
+    meteor = {name: full * (name in ("meteor_1", "meteor_2")) for name in MeteorScorer.statistics}
+    meteor |= dict.fromkeys(("meteor_5", "meteor_6", "meteor_22", "meteor_23"), right) | {"meteor_21": right / 2}
+    counts = dict(zip(BleuScorer.statistics, bleu, strict=True)) | meteor
+    sums = {scorer: np.sum([counts[name] for name in scorer.statistics], axis=1)[None] for scorer in (BleuScorer, MeteorScorer)}
+    figures = {name: 100 * float(value[0]) for scorer, own in sums.items() for name, value in scorer.from_sums(own).items()}
+    one = result(root, fingerprint, [0.0] * len(samples), samples=samples, task="captioning", metrics=figures | metrics)
+    clips = [name.partition("#")[0] for name in samples]
+    pq.write_table(pa.table({"sample": samples, "video_id": clips, **counts}), one.folder / "scores_captioning.parquet")
+    return one
+
+
+@pytest.mark.parametrize(("metric", "scorer"), [("bleu1", BleuScorer), ("bleu4", BleuScorer), ("meteor", MeteorScorer)])
+def test_metrics_of_counts_are_tested_by_their_counts(tmp_path: Path, metric: str, scorer: type[BleuScorer]) -> None:
+    worse, better = counted(tmp_path, "abc", 6), counted(tmp_path, "def", 9)
+    found = paired_difference(worse, better, metric)
+    assert found is not None
+    assert worse.manifest is not None
+    assert better.manifest is not None
+    assert found.difference == pytest.approx(better.manifest.metrics[metric] - worse.manifest.metrics[metric])
+    assert 0 < found.low < found.difference < found.high
+    assert (found.samples, found.p < 0.001) == (40, True)
+    tables = [pq.read_table(one.folder / "scores_captioning.parquet") for one in (better, worse)]
+    counts = [np.stack([table[name].to_numpy() for name in scorer.statistics], axis=1) for table in tables]
+    again = paired_test_of_counts(*counts, lambda sums: {metric: 100 * scorer.from_sums(sums)[metric]}, groups=SAMPLES)
+    assert (found.difference, found.low, found.high, found.p) == pytest.approx(again[metric])
+    turned = paired_difference(better, worse, metric)
+    assert turned is not None
+    assert turned.difference == pytest.approx(-found.difference)
+
+
+def test_counts_of_the_same_clips_only_and_only_if_they_give_the_metric(tmp_path: Path) -> None:
+    worse, part = counted(tmp_path, "abc", 6), counted(tmp_path, "def", 9, [*SAMPLES[30:], "other#0"])
+    found = paired_difference(worse, part, "bleu4")
+    assert found is not None
+    assert found.samples == 10
+    assert paired_difference(worse, counted(tmp_path, "ghi", 9, bleu4=1.0), "bleu4") is None
+    assert paired_difference(worse, counted(tmp_path, "jkl", 9, ["other#0", "one#0"]), "bleu4") is None
+    assert paired_difference(worse, result(tmp_path, "mno", WORSE, metrics={"bleu4": 30.0}), "bleu4") is None

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.workflows.spec.test_graph import load
+from workflows.records.outcome import StageOutcome
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import SpecError
-from workflows.stages.evaluate import EvaluateSection
+from workflows.stages.evaluate import Evaluate, EvaluateSection
 
 TRAINED = {"train_frames": 4, "eval_frames": None, "transforms": "crop_flip", "max_text_tokens": 30, "beam_size": 5}
 
@@ -52,6 +55,26 @@ def test_a_stage_s_checkpoint_is_compared_in_the_same_way(tmp_path: Path) -> Non
     assert not load(tmp_path).warnings
     [noted] = load(tmp_path, "stages.test.max_text_tokens=20").warnings
     assert noted == "test evaluates with max_text_tokens 20; captioning was trained with 40"
+
+
+def test_generation_that_differs_is_noted_too(checkpoint: Path) -> None:
+    changed = ("stages.test.beam_size=1", "stages.test.length_penalty=0.9", "stages.test.max_answer_tokens=5")
+    noted = [warning for warning in loaded(checkpoint, *changed).warnings if warning.startswith("test evaluates with")]
+    assert noted == [f"test evaluates with beam_size 1; {checkpoint} was trained with 5"]  # The rest is not known of it.
+
+
+def test_what_differs_is_in_the_manifest(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflows.execution.task_evaluation.evaluate", lambda context: StageOutcome("", details={"a": "b"}))
+
+    def details(*overrides: str) -> dict[str, Any]:
+        experiment = loaded(checkpoint, *overrides)
+        context = SimpleNamespace(section=experiment.stages["test"], plan=SimpleNamespace(experiment=experiment))
+        return Evaluate().run(context).details  # type: ignore[arg-type]
+
+    assert details() == {"a": "b"}
+    assert details("stages.test.beam_size=1", "stages.test.eval_frames=2") == {
+        "a": "b", "unlike_training": "frames 2 (trained with 4); beam_size 1 (trained with 5)",
+    }  # fmt: skip
 
 
 def test_without_settings_the_number_of_frames_is_asked_for(checkpoint: Path) -> None:
