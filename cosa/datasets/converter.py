@@ -31,19 +31,26 @@ class Need:
 @dataclass(frozen=True)
 class Converter:
     """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. version: raise it when
-    the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads."""
+    the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads.
+    smallest: options that make a dataset of seconds, for trials."""
 
     description: str
     options: type[BaseModel]
     function: str
     version: int = 1
     inputs: Mapping[str, Literal["file", "folder"]] = field(default_factory=dict)
+    smallest: Mapping[str, Any] = field(default_factory=dict)
 
     def needs(self, options: Mapping[str, Any]) -> Iterator[Need]:
         """Yield what it reads with these options, which may be wrong."""
         for name, wanted in self.inputs.items():
             if isinstance(path := options.get(name), str):
                 yield Need(name, path, wanted)
+
+    def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return options for a trial. folder: where a stand-in for files of the user's own may be written."""
+        del folder
+        return {**options, **self.smallest}
 
     def run(self, folder: Path, options: Mapping[str, Any]) -> dict[str, int]:
         """Write the dataset into a folder, and return what was counted."""

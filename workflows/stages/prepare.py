@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -54,6 +55,12 @@ class Prepare(StageKind[PrepareSection]):
         for need in converter.needs(section.options) if converter is not None else ():
             field = ("options", need.option)
             yield SourceRead(field, need.path, tuple(need.files)) if need.files else FileRead(field, need.path, need.wanted)
+
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return the converter's options for a trial."""
+        del stages
+        converter, options = CONVERTERS.get(str(data.get("converter"))), data.get("options", {})
+        return {"options": converter.trial(options, folder)} if converter is not None and isinstance(options, dict) else {}
 
     def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report an unknown converter, and options that it does not have."""

@@ -30,8 +30,8 @@ class AuthorConverter(Converter):
             "cosa.datasets.authors.conversion:convert",
             corpus.version,
             {"media": "folder", "frames": "folder"},
-            name,
-            corpus,
+            name=name,
+            corpus=corpus,
         )
 
     def variant(self, options: Mapping[str, Any]) -> Variant | None:
@@ -45,6 +45,15 @@ class AuthorConverter(Converter):
         if variant is not None and isinstance(path := options.get("source"), str):
             yield Need("source", path, "folder", variant.files)
         yield from super().needs(options)
+
+    def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Write a small generated corpus in the authors' layout, unless it is there; return options that name it."""
+        from cosa.datasets.authors.stand_in import FOLDERS, write_stand_in
+
+        assert self.corpus is not None
+        frames = "frames" in options
+        made = write_stand_in(self.name, self.corpus, folder / f"{self.name}{'-frames' if frames else ''}", frames=frames)
+        return {**options, **{name: str(made / name) for name in FOLDERS if name == "source" or name in options}}
 
     def run(self, folder: Path, options: Mapping[str, Any]) -> dict[str, int]:
         """Convert the authors' files, write the coverage report, and link folders of media."""

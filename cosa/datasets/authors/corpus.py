@@ -15,6 +15,7 @@ from cosa.datasets.authors.source import Source
 from cosa.datasets.authors.source_file import SourceFile
 
 Entry = dict[str, Any]
+SampleSplit = Literal["train", "validation", "test"]
 
 
 class AuthorOptions(BaseModel):
@@ -87,6 +88,6 @@ class SampleClip:
     """
 
     number: int
-    split: Literal["train", "validation", "test"]
+    split: SampleSplit
     captions: tuple[str, ...]
     questions: tuple[tuple[str, str], ...] = field(default=())
