@@ -47,7 +47,8 @@ def test_everything_becomes_small(tmp_path: Path) -> None:
     assert section.model.vision.pretrained is False
     pretrain, retrieval, captions = (experiment.stages[name] for name in ("pretrain", "retrieval", "captions"))
     assert isinstance(pretrain, PretrainSection)
-    assert [(one.steps, one.batch_size, one.objectives) for one in pretrain.corpora] == [(2, 8, ("itc", "citc")), (2, 8, ("cap",))]
+    assert [one.objectives for one in pretrain.corpora] == [("itc", "citc"), ("cap",)]
+    assert {(one.steps, one.batch_size) for one in pretrain.corpora} == {(2, 8)}
     assert isinstance(retrieval, FinetuneSection)
     assert (retrieval.init_from, retrieval.batch_size, retrieval.resolution) == ("pretrain", 8, None)
     assert (retrieval.eval_batch_size, retrieval.train_frames, retrieval.precision) == (8, 2, "auto")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cosa.data.videos import VideoFrames
+from cosa.data.videos import read_video
 from cosa.datasets.authors.stand_in import write_stand_in
 from cosa.datasets.converters import CONVERTERS, CORPORA
 
@@ -25,4 +25,4 @@ def test_a_corpus_can_be_converted_and_is_written_once(name: str, tmp_path: Path
 
 def test_frames_are_those_of_the_clips(tmp_path: Path) -> None:
     folder = write_stand_in("msrvtt", CORPORA["msrvtt"].CORPUS, tmp_path / "msrvtt", frames=True)
-    assert len(list((folder / "frames/video0").iterdir())) == len(list(VideoFrames(folder / "media/video0.mp4")))
+    assert len(list((folder / "frames/video0").iterdir())) == len(list(read_video(folder / "media/video0.mp4", 4)))
