@@ -2,7 +2,23 @@
 pydantic model in a file without heavy imports, and a line here. For a dataset whose authors' files are converted: a file in
 `authors/` that says which these are, and a line here."""
 
-from cosa.datasets.authors import msrvtt
+from cosa.datasets.authors import (
+    activitynet,
+    cc3m,
+    cc12m,
+    didemo,
+    flickr30k,
+    lsmdc,
+    mscoco,
+    msrvtt,
+    msvd,
+    tgif,
+    tvc,
+    vatex,
+    vqav2,
+    webvid,
+    youcook2,
+)
 from cosa.datasets.authors.author_converter import AuthorConverter
 from cosa.datasets.converter import Converter
 from cosa.datasets.demo_options import DemoOptions
@@ -13,6 +29,20 @@ __all__ = ["CONVERTERS", "CORPORA", "Converter"]
 
 CORPORA = {
     "msrvtt": msrvtt,
+    "msvd": msvd,
+    "didemo": didemo,
+    "lsmdc": lsmdc,
+    "activitynet": activitynet,
+    "vatex": vatex,
+    "youcook2": youcook2,
+    "tvc": tvc,
+    "tgif": tgif,
+    "mscoco": mscoco,
+    "flickr30k": flickr30k,
+    "vqav2": vqav2,
+    "cc3m": cc3m,
+    "cc12m": cc12m,
+    "webvid": webvid,
 }
 
 CONVERTERS: Table[Converter] = Table(

@@ -19,7 +19,7 @@ from cosa.message_text import shown
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.terminal.console import PlainConsole, print_fields, table
 
-KINDS = ("captions", "questions", "references")
+KINDS = ("captions", "questions", "references", "rows")
 
 
 def prepare(name: str, out: Path, options: Mapping[str, Any], *, as_json: bool = False) -> None:
@@ -96,7 +96,7 @@ def _show_files(console: PlainConsole, files: Sequence[Mapping[str, Any]]) -> No
     for one in files:
         kind = next(kind for kind in KINDS if kind in one)
         published = ", ".join(f"{one['published'][what]:,} {what}" for what in (kind, "media") if what in one["published"])
-        listed.add_row(escape(one["file"]), f"{one[kind]:,} {kind}", f"{one['media']:,}", published)
+        listed.add_row(escape(one["file"]), f"{one[kind]:,} {kind}", f"{one['media']:,}" if "media" in one else "", published)
     console.print(listed)
 
 

@@ -52,8 +52,7 @@ def convert(folder: Path, name: str, corpus: Corpus, options: AuthorOptions) -> 
     finder = media_finder(corpus, options)
     with _scratch(folder) as scratch:
         splits = _checked(variant.convert(source, options), source, corpus)
-        found = [_write(split, scratch, source, corpus, finder) for split in splits]
-        covered = [one for one in found if one is not None]
+        covered = [_write(split, scratch, source, corpus, finder) for split in splits]
         _require_contents(covered, options, corpus)
         read = {file: place.below(source_folder) for file, place in places.items()}
         text = json.dumps(report(name, chosen, read, covered), indent=1) + "\n"
@@ -62,7 +61,7 @@ def convert(folder: Path, name: str, corpus: Corpus, options: AuthorOptions) -> 
     for link in ("media", "frames"):
         if (target := getattr(options, link)) is not None and not (folder / link).exists():
             (folder / link).symlink_to(Path(target).expanduser().absolute(), target_is_directory=True)
-    counted = (one for one in covered if one.kind != "references")
+    counted = (one for one in covered if one.kind in ("captions", "questions"))
     return {f"{one.file.partition('_')[0]}_{one.kind}": one.amount for one in counted}
 
 
@@ -94,14 +93,14 @@ def _checked(items: Iterable[Any], source: Source, corpus: Corpus) -> Iterator[A
         yield item
 
 
-def _write(split: Split, folder: Path, source: Source, corpus: Corpus, finder: Finder | None) -> SplitCoverage | None:
-    """Write one file; return what became of its entries, if they are annotations."""
+def _write(split: Split, folder: Path, source: Source, corpus: Corpus, finder: Finder | None) -> SplitCoverage:
+    """Write one file; return what became of its entries."""
     entries = _checked(split.entries, source, corpus)
     with (folder / split.file).open("x", encoding="utf-8", newline="") as file:
-        if split.kind == "table":
-            _write_table(entries, file)
-            return None
         coverage = SplitCoverage(split)
+        if split.kind == "table":
+            coverage.amount = _write_table(entries, file)
+            return coverage
         media: dict[str, None] = {}
         file.write('{"annotations": [' if split.kind == "references" else "[")
         separator = "\n"
@@ -115,13 +114,17 @@ def _write(split: Split, folder: Path, source: Source, corpus: Corpus, finder: F
     return coverage
 
 
-def _write_table(entries: Iterable[Entry], file: Any) -> None:
+def _write_table(entries: Iterable[Entry], file: Any) -> int:
+    """Write a table, and return how many rows it has."""
     writer: csv.DictWriter[str] | None = None
+    rows = 0
     for entry in entries:
         if writer is None:
             writer = csv.DictWriter(file, list(entry), lineterminator="\n")
             writer.writeheader()
         writer.writerow(entry)
+        rows += 1
+    return rows
 
 
 def _usable(

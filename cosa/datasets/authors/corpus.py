@@ -60,7 +60,8 @@ class Corpus:
 
     home: its page. terms: licence, or who may use it. variants: the first is the usual one. own_options: more options than all
     have. exact_paths: whether annotations say in which folder below `media` each file is, so that no index of millions of names
-    is made. version: raise it when it would write something else of the same files.
+    is made. prefix: of identifiers, which names of files may lack. version: raise it when it would write something else of the
+    same files.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Corpus:
     variants: Mapping[str, Variant]
     own_options: type[AuthorOptions] = AuthorOptions
     exact_paths: bool = False
+    prefix: str = ""
     version: int = 1
 
     def options(self, name: str) -> type[AuthorOptions]:

@@ -7,7 +7,7 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations
 from typing import Any
 
@@ -51,7 +51,8 @@ class SplitCoverage:
     """
 
     def __init__(self, split: Split):
-        self.file, self.kind, self.use = split.file, split.kind, split.use
+        self.file, self.use = split.file, split.use
+        self.kind = "rows" if split.kind == "table" else split.kind
         self.amount = 0
         self.empty, self.missing = Named(), Named()
         # 12 million captions would be gigabytes as strings: two different ones have the same hash once in 250,000 such corpora.
@@ -63,24 +64,24 @@ class SplitCoverage:
         self._media.append(_hash(media_id))
         self._texts.extend(_hash(f"{media_id}\n{text}") for text in texts)
 
-    @property
+    @cached_property
     def media(self) -> NDArray[np.uint64]:
-        """Hashes of all clips or images, each once."""
+        """Hashes of all clips or images, each once. To be asked for when all are added."""
         return np.unique(np.frombuffer(self._media, np.uint64))
 
-    @property
+    @cached_property
     def repeated(self) -> int:
         """How many texts stand for the same clip or image already."""
         return self.amount - _different(self._texts)
 
     def as_json(self, published: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the report says of the file. published: its sizes, and where these are from."""
+        about = {"file": self.file, "use": self.use, self.kind: self.amount, "published": dict(published)}
+        if self.kind == "rows":
+            return about
         return {
-            "file": self.file,
-            "use": self.use,
-            self.kind: self.amount,
+            **about,
             "media": len(self.media),
-            "published": dict(published),
             "repeated": self.repeated,
             "empty": {"count": self.empty.count, "names": self.empty.names},
             "missing": {"count": self.missing.count, "names": self.missing.names},
@@ -131,7 +132,7 @@ def published_sizes() -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
 
 def _overlaps(found: Sequence[SplitCoverage]) -> Iterator[tuple[str, str, int]]:
     """Yield each file that models learn from, one that they are evaluated on, and how many media are in both."""
-    counted = [one for one in found if one.kind != "references"]
+    counted = [one for one in found if one.kind in ("captions", "questions")]
     for one, other in combinations(counted, 2):
         if {one.use, other.use} == {"train", "evaluate"}:
             trained, evaluated = (one, other) if one.use == "train" else (other, one)

@@ -32,7 +32,7 @@ def media_finder(corpus: Corpus, options: AuthorOptions) -> Finder | None:
     """
     if options.media is not None:
         root = Path(options.media).expanduser()
-        return _ExactNames(root, corpus.media).find if corpus.exact_paths else _NamesBelow(root, corpus.media).find
+        return _ExactNames(root, corpus.media).find if corpus.exact_paths else _NamesBelow(root, corpus).find
     if options.frames is not None:
         folder = Path(options.frames).expanduser()
         names = {canonical(name) for name in _listed(folder)}
@@ -41,15 +41,15 @@ def media_finder(corpus: Corpus, options: AuthorOptions) -> Finder | None:
 
 
 class _NamesBelow:
-    """All media below a folder by name. One that annotations call a.mov may be a.mov.mp4, as some scripts store it."""
+    """All media below a folder by name. One that is called a.mov, or `a.`, may be a.mov.mp4: some scripts append that."""
 
-    def __init__(self, root: Path, media: str):
-        self.root = root
+    def __init__(self, root: Path, corpus: Corpus):
+        self.root, self._prefix, suffixes = root, corpus.prefix, _SUFFIXES[corpus.media]
         self._paths: dict[str, list[str]] = {}
-        for path in _without_suffix(root, _SUFFIXES[media]):
+        for path in _without_suffix(root, suffixes):
             name = path.rpartition("/")[2]
             stem, suffix = os.path.splitext(name)  # noqa: PTH122  100,000 files: no Path objects
-            for known in (name, *([stem] if suffix.lower() in _SUFFIXES[media] else [])):
+            for known in (name, *([stem] if suffix.lower() in (*suffixes, ".") else [])):
                 paths = self._paths.setdefault(canonical(known), [])
                 if path not in paths:
                     paths.append(path)
@@ -60,7 +60,8 @@ class _NamesBelow:
         Raises:
             DataError: it may be one of several files.
         """
-        paths = self._paths.get(canonical(media_id.rpartition("/")[2]), [])
+        name = canonical(media_id.rpartition("/")[2])
+        paths = self._paths.get(name) or (self._paths.get(name.removeprefix(self._prefix), []) if self._prefix else [])
         if media_id in paths:
             return media_id
         if len(paths) > 1:
