@@ -62,6 +62,8 @@ def _write(name: str, corpus: Corpus, folder: Path, *, frames: bool) -> None:
     module = import_module(f"cosa.datasets.authors.{name}")
     media_ids: list[str] = module.write_sample(folder / "source", [clip for clip, *_ in drawn])
     for media_id, (_, scenes, split, index) in zip(media_ids, drawn, strict=True):
+        if not media_id:  # The corpus has no such split.
+            continue
         generator = random_generator(_OPTIONS.seed, Purpose.DRAWING, split, index)
         if corpus.media == "image":
             save_image(draw_image(scenes[0], _OPTIONS.resolution, generator), _placed(folder / "media", f"{media_id}.jpg"))
