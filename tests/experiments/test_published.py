@@ -183,8 +183,17 @@ def test_header(file: str) -> None:
     for number in numbers.values():
         assert re.search(rf"(?<![\d.]){re.escape(f'{number:g}')}(\.0)?(?![\d.])", lines[2]), number
     assert re.match(r"# Purpose:  \S.*[^.]$", lines[3])
-    rest = [line for line in lines[4:] if line.startswith("#")]
+    page, _, heading = lines[4].removeprefix("# Data:     ").partition("#")
+    assert heading in _headings(page)
+    rest = [line for line in lines[5:] if line.startswith("#")]
     assert not rest or rest[0].startswith("# Note:     ")
+
+
+@cache
+def _headings(page: str) -> frozenset[str]:
+    """Return the names by which links find the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    return frozenset(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)
 
 
 # -- finetuning -------------------------------------------------------------------------------------------------------
@@ -293,8 +302,8 @@ def test_coco_retrieval_is_flickrs_recipe() -> None:
     stage = coco.stages["retrieval"]
     assert stage.model_copy(update={"dataset": "flickr"}) == flickr.stages["retrieval"]
     splits = coco.section.datasets["coco"].splits
-    assert splits["train"].captions == "data/coco/train_desc.json"
-    assert splits["test"].captions == "data/coco/test_desc.json"
+    assert splits["train"].captions == "train_desc.json"
+    assert splits["test"].captions == "test_desc.json"
 
 
 # -- pretraining ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """WebVid-2.5M (Bain et al., ICCV 2021): videos of a stock footage site with their descriptions.
 
 Format: `results_2M_{train,val}.csv` with the columns videoid, contentUrl, duration, page_dir and name, as video2dataset's
-example and other public readers name them. The authors' script stores a video as `<page_dir>/<videoid>.mp4`.
+example and other public readers name them. The authors' `download.py` stores a video as `<page_dir>/<videoid>.mp4`. Since
+February 2024 they may not distribute the tables any more (their README).
 """
 
 from __future__ import annotations
