@@ -52,14 +52,37 @@ def _smoke(spec: Mapping[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
     yield ("name",), f"{str(spec.get('name', ''))[:58]}-smoke"
     yield ("model",), _small_model(spec)
     yield ("cluster", "workers"), 1
-    stages = spec.get("stages")
-    if not isinstance(stages, dict):
-        return
     folder = Path(str(spec.get("storage", "storage"))) / STAND_INS
-    for name, data in stages.items():
-        if isinstance(data, dict) and (kind := STAGE_KINDS.get(str(data.get("kind")))) is not None:
-            for field, value in kind.trial(data, stages, folder).items():
+    for name, data in _mappings(spec, "datasets"):
+        if "made_by" not in data:
+            yield from ((("datasets", name, field), value) for field, value in _generated(data, folder).items())
+    for name, data in _mappings(spec, "stages"):
+        if (kind := STAGE_KINDS.get(str(data.get("kind")))) is not None:
+            for field, value in kind.trial(data, spec["stages"], folder).items():
                 yield ("stages", name, field), value
+
+
+def _mappings(spec: Mapping[str, Any], section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    entries = spec.get(section)
+    yield from ((name, one) for name, one in (entries.items() if isinstance(entries, dict) else ()) if isinstance(one, dict))
+
+
+def _generated(dataset: Mapping[str, Any], parent: Path) -> dict[str, Any]:
+    """Return fields of a dataset of generated media with the same splits."""
+    from cosa.datasets.own_layout import KINDS, files_of, write_sample
+    from cosa.datasets.stand_in import Layout, write_stand_in
+
+    media, splits = dataset.get("media"), dataset.get("splits")
+    if media not in ("video", "image") or not isinstance(splits, dict):
+        return {}  # The section is checked afterwards.
+    folder = write_stand_in(Layout(media, media, write_sample), parent, frames="frames" in dataset)
+    fields: dict[str, Any] = {"root": str(folder / "media"), "linked_folders": []}
+    if "frames" in dataset:
+        fields["frames"] = str(folder / "frames")
+    for name, split in splits.items():
+        kinds = [kind for kind in KINDS if isinstance(split, dict) and kind in split] or ["captions", "questions"]
+        fields["splits"] = {**fields.get("splits", {}), name: files_of(folder / "source", str(name), kinds)}
+    return fields
 
 
 def _small_model(spec: Mapping[str, Any]) -> dict[str, Any]:

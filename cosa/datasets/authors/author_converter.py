@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,12 @@ class AuthorConverter(Converter):
 
     def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Write a small generated corpus in the authors' layout, unless it is there; return options that name it."""
-        from cosa.datasets.authors.stand_in import FOLDERS, write_stand_in
+        from cosa.datasets.stand_in import FOLDERS, Layout, write_stand_in
 
         assert self.corpus is not None
-        frames = "frames" in options
-        made = write_stand_in(self.name, self.corpus, folder / f"{self.name}{'-frames' if frames else ''}", frames=frames)
+        module = import_module(f"cosa.datasets.authors.{self.name}")
+        layout = Layout(self.name, self.corpus.media, module.write_sample, self.corpus.version)
+        made = write_stand_in(layout, folder, frames="frames" in options)
         return {**options, **{name: str(made / name) for name in FOLDERS if name == "source" or name in options}}
 
     def run(self, folder: Path, options: Mapping[str, Any]) -> dict[str, int]:

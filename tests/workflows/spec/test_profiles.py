@@ -29,12 +29,12 @@ stages:
       - {dataset: images, objectives: [cap], steps: 50000, batch_size: 2048}
   retrieval: {kind: finetune, task: retrieval, init_from: pretrain, dataset: images, epochs: 5, batch_size: 64,
               resolution: 384, eval_batch_size: 64, train_frames: 8, precision: float16}
-  captions: {kind: finetune, task: captioning, init_from: weights/cosa, dataset: images, epochs: 5, matrix: {seed_: [1]}}
+  captions: {kind: finetune, task: captioning, init_from: weights/cosa, dataset: images, epochs: 5}
 """
 
 
 def own(folder: Path, *overrides: str) -> Experiment:
-    (folder / "own.yaml").write_text(OWN.replace(", matrix: {seed_: [1]}", ""), encoding="utf-8")
+    (folder / "own.yaml").write_text(OWN, encoding="utf-8")
     return load_spec(folder / "own.yaml", [f"storage={folder / 'storage'}", *overrides])
 
 
@@ -54,6 +54,13 @@ def test_everything_becomes_small(tmp_path: Path) -> None:
     assert (retrieval.eval_batch_size, retrieval.train_frames, retrieval.precision) == (8, 2, "auto")
     assert isinstance(captions, FinetuneSection)
     assert captions.init_from is None
+
+
+def test_data_of_ones_own_are_generated(tmp_path: Path) -> None:
+    experiment = own(tmp_path)
+    images = experiment.section.datasets["images"]
+    assert images.root == str(tmp_path / "storage/.smoke/image/media")
+    assert not make_plan(experiment).missing
 
 
 def test_what_set_gives_stays(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Writes a small generated corpus as a dataset's authors would: their files, and the clips or images that these name.
+"""Writes a small generated corpus in the layout of a dataset: its annotations, and the clips or images that these name.
 
-A trial of an experiment reads it in the place of the real one, through the same converter.
+A trial of an experiment reads it in the place of the real one; that of a dataset's authors, through the same converter.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from cosa.data.frame_digests import frame_name
-from cosa.datasets.authors.corpus import Corpus, SampleClip, SampleSplit
+from cosa.datasets.authors.corpus import SampleClip, SampleSplit
 from cosa.datasets.demo_captions import clip_captions, clip_questions
 from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
 from cosa.datasets.demo_options import DemoOptions
@@ -28,25 +29,39 @@ _SPLITS: dict[Split, SampleSplit] = {Split.TRAIN: "train", Split.VALIDATION: "va
 _NOTE = "stand-in.json"
 
 
-def write_stand_in(name: str, corpus: Corpus, folder: Path, *, frames: bool) -> Path:
-    """Write the corpus into a folder, unless it is there in full.
+@dataclass(frozen=True)
+class Layout:
+    """How a dataset lies on disk.
+
+    name: of its folder. media: video or image. write_sample: writes annotations of clips into a folder, and returns their
+    identifiers; an empty one for a clip of a split that the dataset lacks. version: of what it writes.
+    """
+
+    name: str
+    media: Literal["video", "image"]
+    write_sample: Callable[[Path, Sequence[SampleClip]], Sequence[str]]
+    version: int = 1
+
+
+def write_stand_in(layout: Layout, parent: Path, *, frames: bool = False) -> Path:
+    """Write a generated corpus, unless it is there in full.
 
     Args:
-        name: of the converter; its module has a function `write_sample`.
-        corpus: the dataset.
-        folder: gets `source` with the authors' files and `media` with the clips or images.
+        layout: how it lies on disk.
+        parent: its folder is made in here; it gets `source` with the annotations and `media` with the clips or images.
         frames: whether to write `frames`, too: a folder of pictures for each clip.
 
     Returns:
-        the folder.
+        its folder.
     """
-    note = json.dumps({"version": VERSION, "corpus": corpus.version})
+    folder = parent / f"{layout.name}{'-frames' if frames else ''}"
+    note = json.dumps({"version": VERSION, "layout": layout.version})
     if (folder / _NOTE).is_file() and (folder / _NOTE).read_text(encoding="utf-8") == note:
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
     try:
-        _write(name, corpus, scratch, frames=frames)
+        _write(layout, scratch, frames=frames)
         (scratch / _NOTE).write_text(note, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
@@ -55,21 +70,21 @@ def write_stand_in(name: str, corpus: Corpus, folder: Path, *, frames: bool) -> 
     return folder
 
 
-def _write(name: str, corpus: Corpus, folder: Path, *, frames: bool) -> None:
+def _write(layout: Layout, folder: Path, *, frames: bool) -> None:
     for part in FOLDERS:
         (folder / part).mkdir()
     drawn = list(_drawn())
-    module = import_module(f"cosa.datasets.authors.{name}")
-    media_ids: list[str] = module.write_sample(folder / "source", [clip for clip, *_ in drawn])
+    media_ids = layout.write_sample(folder / "source", [clip for clip, *_ in drawn])
     for media_id, (_, scenes, split, index) in zip(media_ids, drawn, strict=True):
-        if not media_id:  # The corpus has no such split.
+        if not media_id:
             continue
         generator = random_generator(_OPTIONS.seed, Purpose.DRAWING, split, index)
-        if corpus.media == "image":
+        if layout.media == "image":
             save_image(draw_image(scenes[0], _OPTIONS.resolution, generator), _placed(folder / "media", f"{media_id}.jpg"))
             continue
         pictures = draw_clip(scenes, _OPTIONS.resolution, _OPTIONS.frames_per_scene, generator)
-        save_clip(pictures, _placed(folder / "media", f"{media_id}.mp4"), _OPTIONS.frames_per_second, _OPTIONS.frames_per_scene)
+        clip = _placed(folder / "media", f"{media_id}.mp4")
+        save_clip(pictures, clip, _OPTIONS.frames_per_second, _OPTIONS.frames_per_scene)
         if frames:
             _save_frames(pictures, folder / "frames" / media_id)
 
