@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +70,14 @@ def convert(folder: Path, name: str, corpus: Corpus, options: AuthorOptions) -> 
     return {f"{one.file.partition('_')[0]}_{one.kind}": one.amount for one in counted}
 
 
-class _scratch:  # noqa: N801  used like a function
-    """A folder inside another for files that are not complete yet; it is removed, whatever happens."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __enter__(self) -> Path:
-        self._made = Path(tempfile.mkdtemp(prefix=".prepare-", dir=self.folder))
-        return self._made
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._made, ignore_errors=True)
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder inside another for files that are not complete yet; it is removed, whatever happens."""
+    made = Path(tempfile.mkdtemp(prefix=".prepare-", dir=folder))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _checked(items: Iterable[Any], source: Source, corpus: Corpus) -> Iterator[Any]:
