@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -64,7 +65,7 @@ def convert(folder: Path, name: str, corpus: Corpus, options: AuthorOptions) -> 
         (scratch / COVERAGE_FILE).write_text(text, encoding="utf-8")
         _put_in_place(scratch, folder)
     for link in ("media", "frames"):
-        if (target := getattr(options, link)) is not None and not (folder / link).exists():
+        if (target := getattr(options, link)) is not None and not os.path.lexists(folder / link):
             (folder / link).symlink_to(Path(target).expanduser().absolute(), target_is_directory=True)
     counted = (one for one in covered if one.kind in ("captions", "questions"))
     return {f"{one.file.partition('_')[0]}_{one.kind}": one.amount for one in counted}

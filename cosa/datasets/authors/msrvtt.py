@@ -59,6 +59,8 @@ def _retrieval(source: Source, *, official_training: bool = False) -> Iterator[S
     captions, splits = _captions(source), _split_of_clips(source)
     test = [{"video_id": row["video_id"], "desc": row["sentence"]} for row in source.table(_TEST_1K.name)]
     tested = {entry["video_id"] for entry in test}
+    if unknown := tested - captions.keys():
+        raise ValueError(f"{len(unknown)} clips are not among those with captions, such as {min(unknown)}")
     trained = (clip for clip in captions if clip not in tested and not (official_training and splits[clip] == "test"))
     yield Split("train_descs_ret.json", "captions", _one_each(captions, trained), "train")
     yield Split("test_descs_ret.json", "captions", test)

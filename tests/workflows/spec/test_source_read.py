@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cosa.errors import DataError
 from tests.cosa.datasets.authors.samples import write
 from workflows.planning.plan import Plan, make_plan
 from workflows.spec.load import load_spec
@@ -70,3 +71,10 @@ def test_where_files_are_does_not_count_but_media_do() -> None:
 def test_an_unknown_variant_is_a_mistake_in_the_spec() -> None:
     with pytest.raises(Exception, match="Input should be 'retrieval'"):
         planned("stages.annotations.options.variant=retrival")
+
+
+def test_a_damaged_archive_is_named() -> None:
+    Path("data/msrvtt/MSRVTT_JSFUSION_test.csv").unlink()
+    Path("data/msrvtt/msrvtt_data.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"msrvtt_data\.zip is not an archive that can be read"):
+        planned()

@@ -84,3 +84,12 @@ def test_a_record_of_another_form_is_named(source: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"test_videodatainfo\.json, record 4: the field 'caption' is missing"):
         convert("msrvtt", source, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_test_clip_without_captions_is_named(source: Path, tmp_path: Path) -> None:
+    table = source / "MSRVTT_JSFUSION_test.csv"
+    table.write_text(table.read_text().replace("video4", "video7020"))
+    with pytest.raises(
+        DataError, match=r"JSFUSION_test\.csv, line 3: .*1 clips are not among those with captions, such as video7020"
+    ):
+        convert("msrvtt", source, tmp_path / "out")
