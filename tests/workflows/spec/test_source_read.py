@@ -6,6 +6,8 @@ import pytest
 
 from cosa.errors import DataError
 from tests.cosa.datasets.authors.samples import write
+from workflows.cluster.nodes import shared_paths
+from workflows.cluster.submission import travelling_spec
 from workflows.planning.plan import Plan, make_plan
 from workflows.spec.load import load_spec
 
@@ -78,3 +80,10 @@ def test_a_damaged_archive_is_named() -> None:
     Path("data/msrvtt/msrvtt_data.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"msrvtt_data\.zip is not an archive that can be read"):
         planned()
+
+
+def test_the_folder_travels_to_other_machines() -> None:
+    experiment = load_spec(Path("spec.yaml"), [f"storage={Path.cwd() / 'storage'}"])
+    options = travelling_spec(experiment)["stages"]["annotations"]["options"]
+    assert options == {"source": str(Path("data/msrvtt").absolute()), "media": str(Path("data/videos").absolute())}
+    assert set(shared_paths(experiment)) == set(options.values())
