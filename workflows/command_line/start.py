@@ -31,7 +31,7 @@ def init(
 
 @app.command()
 def prepare(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A converter, such as msrvtt.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A converter, such as msrvtt.")] = None,
     source: Annotated[str | None, typer.Option(metavar="FOLDER", help="The authors' files, as they are downloaded.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where annotations are written.")] = None,
     variant: Annotated[str | None, typer.Option(help="What for, such as captioning; left out: the usual one.")] = None,

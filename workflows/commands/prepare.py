@@ -74,7 +74,7 @@ def show_sources(*, as_json: bool = False) -> None:
             console.print(Padding.indent(f"[dim]{escape(one.corpus.home)}[/]  {escape(one.corpus.terms)}", 4))
             for variant, what in one.corpus.variants.items():
                 console.print(Padding.indent(f"{escape(variant)}: {escape(what.about)}", 4))
-                console.print(Padding.indent(escape(", ".join(map(_words, what.files))), 8))
+                console.print(Padding.indent(escape(_words(what.files)), 8))
         console.print("\n`cosa prepare NAME --source FOLDER --out FOLDER` converts; docs/datasets.md says more of each.")
 
 
@@ -119,10 +119,15 @@ def _lines(known: Mapping[str, AuthorConverter]) -> Iterator[tuple[str, ...]]:
     for name, one in known.items():
         assert one.corpus is not None
         for variant, what in one.corpus.variants.items():
-            yield name, variant, what.about, ", ".join(map(_words, what.files)), one.corpus.home
+            yield name, variant, what.about, _words(what.files), one.corpus.home
 
 
-def _words(file: SourceFile) -> str:
-    names = " or ".join(file.names)
-    packed = f" (or in {', '.join(file.archives)})" if file.archives else ""
-    return f"{names}{packed}{', if there' if file.optional else ''}"
+def _words(files: Sequence[SourceFile]) -> str:
+    """Say which files a variant takes: those that others may take the place of with these, and not once more."""
+    instead = {name for file in files for name in file.unless}
+    return "; ".join(_of_one(file) for file in files if not (file.optional and file.name in instead))
+
+
+def _of_one(file: SourceFile) -> str:
+    packed = f" (also in {', '.join(file.archives)})" if file.archives else ""
+    return f"{' or '.join((*file.names, *file.unless))}{packed}{', if there' if file.optional else ''}"

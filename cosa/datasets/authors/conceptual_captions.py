@@ -1,9 +1,9 @@
 """What CC3M and CC12M share: tables of addresses and captions, whose images img2dataset fetches and names by the table's rows.
 
 img2dataset reads a table in order, puts so many rows into a shard, and names an image by five digits for its shard and, with
-10,000 rows a shard, four for its place in it: `00000/000000012.jpg`, or `000000012.jpg` in `00000.tar` (its `downloader.py`; its
-examples put names of columns on top of the tables). That holds as long as it and this program tell rows apart alike, a row in a
-line: its reader treats quotes otherwise, so that single images after an odd one could get the caption of the row before.
+10,000 rows a shard, four for its place in it: `00000/000000012.jpg`, or `000000012.jpg` in `00000.tar` (its `downloader.py`).
+Its examples put names of columns on top of the tables. That holds as long as it and this program tell rows apart alike, a row
+in a line: its reader treats quotes otherwise, so that images after an odd one could get the caption of another row.
 """
 
 from __future__ import annotations

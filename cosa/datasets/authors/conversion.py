@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
 GUIDE = "docs/datasets.md"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_PLAIN_ID = re.compile(r"[\w\-]{1,100}(/[\w\-]{1,100})*", re.ASCII)  # It needs no closer look.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXTS = {"captions": "desc", "questions": "question", "references": "caption"}
 _NOT_AS_EXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
@@ -59,24 +65,20 @@ def convert(folder: Path, name: str, corpus: Corpus, options: AuthorOptions) -> 
         (scratch / COVERAGE_FILE).write_text(text, encoding="utf-8")
         _put_in_place(scratch, folder)
     for link in ("media", "frames"):
-        if (target := getattr(options, link)) is not None and not (folder / link).exists():
+        if (target := getattr(options, link)) is not None and not os.path.lexists(folder / link):
             (folder / link).symlink_to(Path(target).expanduser().absolute(), target_is_directory=True)
     counted = (one for one in covered if one.kind in ("captions", "questions"))
     return {f"{one.file.partition('_')[0]}_{one.kind}": one.amount for one in counted}
 
 
-class _scratch:  # noqa: N801  used like a function
-    """A folder inside another for files that are not complete yet; it is removed, whatever happens."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __enter__(self) -> Path:
-        self._made = Path(tempfile.mkdtemp(prefix=".prepare-", dir=self.folder))
-        return self._made
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._made, ignore_errors=True)
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder inside another for files that are not complete yet; it is removed, whatever happens."""
+    made = Path(tempfile.mkdtemp(prefix=".prepare-", dir=folder))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _checked(items: Iterable[Any], source: Source, corpus: Corpus) -> Iterator[Any]:
@@ -105,7 +107,7 @@ def _write(split: Split, folder: Path, source: Source, corpus: Corpus, finder: F
         file.write('{"annotations": [' if split.kind == "references" else "[")
         separator = "\n"
         for entry in _usable(entries, split, coverage, source, finder):
-            file.write(separator + json.dumps(entry, ensure_ascii=False))
+            file.write(separator + _ENCODER.encode(entry))
             separator = ",\n"
             if split.kind == "references":
                 media[entry["video_id"]] = None
@@ -134,23 +136,28 @@ def _usable(
     field = _TEXTS[split.kind]
     for entry in entries:
         wanted = str(entry["video_id"])
-        try:
-            check_media_id(wanted)
-        except DataError as error:
-            raise DataError(f"{source.place}: {error}") from error
+        if not _PLAIN_ID.fullmatch(wanted):
+            _check(wanted, source)
         texts = [text for text in map(_clean, _listed(entry[field])) if text]
-        answers = [text for text in map(_clean, _listed(entry.get("answer", "-"))) if text]
+        answers = [text for text in map(_clean, _listed(entry["answer"])) if text] if "answer" in entry else None
         media_id = wanted if finder is None else finder(wanted)
-        if not texts or not answers:
+        if not texts or answers == []:
             coverage.empty.add(wanted)
         elif media_id is None:
             coverage.missing.add(wanted)
         else:
             coverage.add(media_id, texts)
             made = {**entry, "video_id": media_id, field: texts if isinstance(entry[field], list) else texts[0]}
-            if "answer" in entry:
+            if answers is not None:
                 made["answer"] = answers if isinstance(entry["answer"], list) else answers[0]
             yield made
+
+
+def _check(media_id: str, source: Source) -> None:
+    try:
+        check_media_id(media_id)
+    except DataError as error:
+        raise DataError(f"{source.place}: {error}") from error
 
 
 def _listed(value: str | list[str]) -> list[str]:
@@ -162,7 +169,7 @@ def _clean(text: object) -> str:
     if not isinstance(text, str):
         return ""
     line = " ".join(text.split())
-    return "" if any("\ud800" <= letter <= "\udfff" for letter in line) else line
+    return line if line.isascii() or not _SURROGATE.search(line) else ""
 
 
 def _require_contents(found: Iterable[SplitCoverage], options: AuthorOptions, corpus: Corpus) -> None:

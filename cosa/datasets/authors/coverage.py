@@ -31,7 +31,7 @@ class Named:
     @property
     def count(self) -> int:
         """How many different ones there are."""
-        return _different(self._hashes)
+        return len(_different(self._hashes))
 
     def add(self, name: str) -> None:
         """Count one."""
@@ -67,12 +67,12 @@ class SplitCoverage:
     @cached_property
     def media(self) -> NDArray[np.uint64]:
         """Hashes of all clips or images, each once. To be asked for when all are added."""
-        return np.unique(np.frombuffer(self._media, np.uint64))
+        return _different(self._media)
 
     @cached_property
     def repeated(self) -> int:
         """How many texts stand for the same clip or image already."""
-        return self.amount - _different(self._texts)
+        return self.amount - len(_different(self._texts))
 
     def as_json(self, published: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the report says of the file. published: its sizes, and where these are from."""
@@ -139,8 +139,10 @@ def _overlaps(found: Sequence[SplitCoverage]) -> Iterator[tuple[str, str, int]]:
             yield trained.file, evaluated.file, len(np.intersect1d(trained.media, evaluated.media, assume_unique=True))
 
 
-def _different(hashes: array[int]) -> int:
-    return len(np.unique(np.frombuffer(hashes, np.uint64)))
+def _different(hashes: array[int]) -> NDArray[np.uint64]:
+    """Return hashes in order, each once: np.unique would take several times the memory for that."""
+    ordered = np.sort(np.frombuffer(hashes, np.uint64))
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _hash(text: str) -> int:

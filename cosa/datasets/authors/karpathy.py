@@ -43,12 +43,16 @@ def splits(captions: dict[str, dict[str, list[str]]], trained_on: str) -> Iterat
     yield references(captions["test"])
 
 
-def write_karpathy_sample(folder: Path, file: SourceFile, names: Sequence[str], clips: Sequence[SampleClip]) -> None:
-    """Write such a file for other images, of which every second training image is of COCO's split restval."""
-    splits_of = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
+def write_karpathy_sample(
+    folder: Path, file: SourceFile, names: Sequence[str], clips: Sequence[SampleClip], *, is_coco: bool = False
+) -> None:
+    """Write such a file for other images. is_coco: with COCO's own fields and its split restval, to which every second training
+    image belongs."""
+    splits_of = {"train": ("train", "restval") if is_coco else ("train",), "validation": ("val",), "test": ("test",)}
     images = [
         {
-            "filepath": "val2014", "filename": f"{name}.jpg", "imgid": clip.number, "cocoid": clip.number,
+            **({"filepath": "val2014", "cocoid": clip.number} if is_coco else {}),
+            "filename": f"{name}.jpg", "imgid": clip.number,
             "split": splits_of[clip.split][clip.number % len(splits_of[clip.split])],
             "sentids": list(range(len(clip.captions))),
             "sentences": [

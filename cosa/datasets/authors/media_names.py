@@ -77,7 +77,7 @@ class _ExactNames:
 
     def __init__(self, root: Path, media: str):
         hashes = array("Q", (_hash(path) for path in _without_suffix(root, _SUFFIXES[media])))
-        self._hashes: NDArray[np.uint64] = np.unique(np.frombuffer(hashes, np.uint64))
+        self._hashes: NDArray[np.uint64] = np.sort(np.frombuffer(hashes, np.uint64))
 
     def find(self, media_id: str) -> str | None:
         """Return the identifier itself; None if it has no file."""

@@ -28,5 +28,5 @@ CORPUS = Corpus(
 def write_sample(folder: Path, clips: Sequence[SampleClip]) -> list[str]:
     """Write the authors' file for other images; return the images' identifiers."""
     names = [f"COCO_val2014_{clip.number:012d}" for clip in clips]
-    write_karpathy_sample(folder, _FILE, names, clips)
+    write_karpathy_sample(folder, _FILE, names, clips, is_coco=True)
     return names

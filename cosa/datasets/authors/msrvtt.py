@@ -1,9 +1,10 @@
 """MSR-VTT (Xu et al., CVPR 2016): 10,000 clips with 20 captions each, and the questions of MSRVTT-QA (Xu et al., 2017).
 
-Formats: README of the 2016 challenge (`info`, `videos`, `sentences`), which also `MSRVTT_data.json` of CLIP4Clip has; the 1k-A
-test captions of JSFusion as CLIP4Clip publishes them (columns key, vid_key, video_id, sentence); MSRVTT-QA's lists of
-{answer, category_id, id, question, video_id} as just-ask reads them. The clip lists of collaborative-experts confirm that 1k-A
-trains on exactly the 9,000 other clips, and the 7k training set is the 7,010 of the official training and validation splits.
+Formats: README of the 2016 challenge (`info`, `videos`, `sentences`), which also `MSRVTT_data.json` of CLIP4Clip has;
+`MSR_VTT.json` in the archive of Frozen in Time, in COCO's form, as its loader reads it; the 1k-A test captions of JSFusion as
+CLIP4Clip publishes them (columns key, vid_key, video_id, sentence); MSRVTT-QA's lists of {answer, category_id, id, question,
+video_id} as just-ask reads them. The clip lists of collaborative-experts, which were seen, confirm that 1k-A trains on exactly
+the 9,000 other clips, that the 7k training set is the 7,010 of the official training and validation splits, and where they end.
 """
 
 from __future__ import annotations
@@ -19,34 +20,52 @@ from cosa.datasets.authors.source import Source
 from cosa.datasets.authors.source_file import SourceFile
 
 _FOLDERS = ("annotation", "annotations", "msrvtt_data", "train_val_annotation", "test_videodatainfo")
-_ALL = "MSRVTT_data.json"
-_TRAIN = SourceFile("train_val_videodatainfo.json", folders=_FOLDERS, archives=("train_val_annotation.zip",), unless=(_ALL,))
-_TEST = SourceFile("test_videodatainfo.json", folders=_FOLDERS, archives=("test_videodatainfo.json.zip",), unless=(_ALL,))
-_TOGETHER = SourceFile(_ALL, folders=_FOLDERS, archives=("msrvtt_data.zip",), optional=True)
+_ALL, _FROZEN = "MSRVTT_data.json", "MSR_VTT.json"
+_TRAIN = SourceFile(
+    "train_val_videodatainfo.json", folders=_FOLDERS, archives=("train_val_annotation.zip",), unless=(_ALL, _FROZEN)
+)
+_TEST = SourceFile(
+    "test_videodatainfo.json", folders=_FOLDERS, archives=("test_videodatainfo.json.zip",), unless=(_ALL, _FROZEN)
+)
+_TOGETHER = (
+    SourceFile(_ALL, folders=_FOLDERS, archives=("msrvtt_data.zip",), optional=True),
+    SourceFile(_FROZEN, folders=(*_FOLDERS, "MSRVTT/annotation"), archives=("MSRVTT.zip",), optional=True),
+)
 _TEST_1K = SourceFile("MSRVTT_JSFUSION_test.csv", folders=_FOLDERS, archives=("msrvtt_data.zip",))
 _QUESTIONS = tuple(
     SourceFile(f"{split}_qa.json", folders=("MSRVTT-QA", "qa"), archives=("MSRVTT-QA.zip",))
     for split in ("train", "val", "test")
 )
 _OFFICIAL = {"train": "train", "validate": "val", "test": "test"}
+_FIRST_VALIDATED, _FIRST_TESTED = 6513, 7010  # The numbers of clips follow the official splits.
+
+
+def _files(source: Source) -> tuple[str, ...]:
+    """Return the files that together hold all clips."""
+    both = (_TRAIN.name, _TEST.name)
+    return both if all(name in source for name in both) else (_ALL,) if _ALL in source else (_FROZEN,)
 
 
 def _split_of_clips(source: Source) -> dict[str, str]:
     """Return the official split of each clip: train, val or test."""
-    found: dict[str, str] = {}
-    for name in (_TRAIN.name, _TEST.name, _ALL):
-        if name in source:
-            for video in source.records(name, "videos"):
-                found.setdefault(video["video_id"], _OFFICIAL[video["split"]])
-    return found
+    files = _files(source)
+    if files == (_FROZEN,):
+        clips = [image["id"] for image in source.records(_FROZEN, "images")]
+        numbers = {clip: int(clip.removeprefix("video")) for clip in clips}
+        return {
+            clip: "train" if number < _FIRST_VALIDATED else "val" if number < _FIRST_TESTED else "test"
+            for clip, number in numbers.items()
+        }
+    return {video["video_id"]: _OFFICIAL[video["split"]] for name in files for video in source.records(name, "videos")}
 
 
 def _captions(source: Source) -> dict[str, list[str]]:
     """Return the captions of each clip, in the order of the files."""
     found: dict[str, list[str]] = {}
-    for name in (_TRAIN.name, _TEST.name) if _TRAIN.name in source and _TEST.name in source else (_ALL,):
-        for sentence in source.records(name, "sentences"):
-            found.setdefault(sentence["video_id"], []).append(sentence["caption"])
+    for name in _files(source):
+        key, clip = ("annotations", "image_id") if name == _FROZEN else ("sentences", "video_id")
+        for sentence in source.records(name, key):
+            found.setdefault(sentence[clip], []).append(sentence["caption"])
     return found
 
 
@@ -59,6 +78,8 @@ def _retrieval(source: Source, *, official_training: bool = False) -> Iterator[S
     captions, splits = _captions(source), _split_of_clips(source)
     test = [{"video_id": row["video_id"], "desc": row["sentence"]} for row in source.table(_TEST_1K.name)]
     tested = {entry["video_id"] for entry in test}
+    if unknown := tested - captions.keys():
+        raise ValueError(f"{len(unknown)} clips are not among those with captions, such as {min(unknown)}")
     trained = (clip for clip in captions if clip not in tested and not (official_training and splits[clip] == "test"))
     yield Split("train_descs_ret.json", "captions", _one_each(captions, trained), "train")
     yield Split("test_descs_ret.json", "captions", test)
@@ -102,15 +123,15 @@ CORPUS = Corpus(
     variants={
         "retrieval": Variant(
             "text-to-video retrieval, 1k-A: trained on the other 9,000 clips",
-            (_TRAIN, _TEST, _TOGETHER, _TEST_1K),
+            (_TRAIN, _TEST, *_TOGETHER, _TEST_1K),
             lambda source, _: _retrieval(source),
         ),
         "retrieval-7k": Variant(
             "text-to-video retrieval, 1k-A: trained on the official 7,010 clips",
-            (_TRAIN, _TEST, _TOGETHER, _TEST_1K),
+            (_TRAIN, _TEST, *_TOGETHER, _TEST_1K),
             lambda source, _: _retrieval(source, official_training=True),
         ),
-        "captioning": Variant("captioning, official splits", (_TRAIN, _TEST, _TOGETHER), _captioning),
+        "captioning": Variant("captioning, official splits", (_TRAIN, _TEST, *_TOGETHER), _captioning),
         "qa": Variant("MSRVTT-QA", _QUESTIONS, _questions),
     },
 )

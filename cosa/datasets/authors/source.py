@@ -20,15 +20,17 @@ _LONGEST_FIELD = 16 * 2**20  # characters; csv's own limit is 128 KiB
 
 
 class Source:
-    """The files that a conversion reads, by the names that their authors gave them.
-
-    place: of what was read last, for messages.
-    """
+    """The files that a conversion reads, by the names that their authors gave them."""
 
     def __init__(self, folder: Path, places: Mapping[str, SourcePlace]):
         self.folder = folder
         self._places = places
-        self.place = ""
+        self._read: tuple[SourcePlace | str, str] = ("", "")  # the file, and where in it
+
+    @property
+    def place(self) -> str:
+        """Where in which file it has read last, for messages."""
+        return "".join(map(str, self._read))
 
     def __contains__(self, name: str) -> bool:
         """Whether the file is there."""
@@ -67,7 +69,7 @@ class Source:
         closed = text.startswith("]", position)
         while not closed:
             number += 1
-            self.place = f"{self._places[name]}, record {number}"
+            self._read = self._places[name], f", record {number}"
             try:
                 value, position = decoder.raw_decode(text, position)
             except (JSONDecodeError, RecursionError) as error:
@@ -99,7 +101,7 @@ class Source:
         """
         with self._opened(name) as text:
             for number, line in enumerate(text, start=1):
-                self.place = f"{self._places[name]}, line {number}"
+                self._read = self._places[name], f", line {number}"
                 if line := line.strip():
                     yield line
 
@@ -119,7 +121,7 @@ class Source:
                     return
                 except csv.Error as error:
                     raise DataError(f"{self._places[name]}, line {rows.line_num}: {error}; download the file again") from error
-                self.place = f"{self._places[name]}, line {rows.line_num}"
+                self._read = self._places[name], f", line {rows.line_num}"
                 if any(row):
                     yield row
 
@@ -151,7 +153,7 @@ class Source:
             raise DataError(f"{self._places[name]} holds no plain array of names ({error}); download it again") from error
 
     def _text(self, name: str) -> str:
-        self.place = str(self._places[name])
+        self._read = self._places[name], ""
         with self._opened(name) as text:
             return text.read()
 

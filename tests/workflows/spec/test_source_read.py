@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cosa.errors import DataError
 from tests.cosa.datasets.authors.samples import write
+from workflows.cluster.nodes import shared_paths
+from workflows.cluster.submission import travelling_spec
 from workflows.planning.plan import Plan, make_plan
 from workflows.spec.load import load_spec
 
@@ -70,3 +73,17 @@ def test_where_files_are_does_not_count_but_media_do() -> None:
 def test_an_unknown_variant_is_a_mistake_in_the_spec() -> None:
     with pytest.raises(Exception, match="Input should be 'retrieval'"):
         planned("stages.annotations.options.variant=retrival")
+
+
+def test_a_damaged_archive_is_named() -> None:
+    Path("data/msrvtt/MSRVTT_JSFUSION_test.csv").unlink()
+    Path("data/msrvtt/msrvtt_data.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"msrvtt_data\.zip is not an archive that can be read"):
+        planned()
+
+
+def test_the_folder_travels_to_other_machines() -> None:
+    experiment = load_spec(Path("spec.yaml"), [f"storage={Path.cwd() / 'storage'}"])
+    options = travelling_spec(experiment)["stages"]["annotations"]["options"]
+    assert options == {"source": str(Path("data/msrvtt").absolute()), "media": str(Path("data/videos").absolute())}
+    assert set(shared_paths(experiment)) == set(options.values())

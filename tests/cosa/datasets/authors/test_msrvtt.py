@@ -70,6 +70,23 @@ def test_the_file_that_holds_both_parts_is_enough(source: Path, tmp_path: Path) 
     assert coverage(tmp_path / "together")["read"]["MSRVTT_data.json"] == "msrvtt_data.zip:msrvtt_data/MSRVTT_data.json"
 
 
+def test_the_file_of_frozen_in_time_is_enough(source: Path, tmp_path: Path) -> None:
+    names = {f"video{number}": f"video{6510 + 250 * number}" for number in range(5)}  # across the ends of the official splits
+    annotations = []
+    for file in ("train_val_videodatainfo.json", "test_videodatainfo.json"):
+        for sentence in json.loads((source / file).read_text())["sentences"]:
+            annotations.append(
+                {"image_id": names[sentence["video_id"]], "caption": sentence["caption"], "id": len(annotations)}
+            )
+        (source / file).unlink()
+    content = {"images": [{"id": name} for name in names.values()], "annotations": annotations}
+    (source / "annotation").mkdir()
+    (source / "annotation" / "MSR_VTT.json").write_text(json.dumps(content))
+    convert("msrvtt", source, tmp_path / "out", variant="captioning")
+    found = {split: list(captions(tmp_path / "out" / f"{split}_descs_cap.json")) for split in ("train", "val", "test")}
+    assert found == {"train": ["video6510"], "val": ["video6760"], "test": ["video7010", "video7260", "video7510"]}
+
+
 def test_missing_files_are_named(source: Path, tmp_path: Path) -> None:
     (source / "test_videodatainfo.json").unlink()
     (source / "MSRVTT_JSFUSION_test.csv").unlink()
@@ -84,3 +101,12 @@ def test_a_record_of_another_form_is_named(source: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"test_videodatainfo\.json, record 4: the field 'caption' is missing"):
         convert("msrvtt", source, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_test_clip_without_captions_is_named(source: Path, tmp_path: Path) -> None:
+    table = source / "MSRVTT_JSFUSION_test.csv"
+    table.write_text(table.read_text().replace("video4", "video7020"))
+    with pytest.raises(
+        DataError, match=r"JSFUSION_test\.csv, line 3: .*1 clips are not among those with captions, such as video7020"
+    ):
+        convert("msrvtt", source, tmp_path / "out")
