@@ -133,8 +133,6 @@ def _show_results(plan: Plan, reporter: Reporter) -> None:
         reporter.print(line)
     for line in repeated_lines(plan):
         reporter.print(line)
-    for line in repeated_lines(plan):
-        reporter.print(line)
 
 
 def _recorded_pages(plan: Plan, sweep: str) -> tuple[str | None, str | None]:

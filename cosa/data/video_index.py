@@ -11,8 +11,8 @@ from cosa.message_text import quoted, shown
 
 # fmt: off
 VIDEO_SUFFIXES = (
-    ".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".m2ts",
-    ".asf", ".ogv", ".vob", ".rm",
+    ".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".mts",
+    ".m2ts", ".asf", ".ogv", ".vob", ".rm",
 )
 # fmt: on
 

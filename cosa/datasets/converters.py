@@ -1,36 +1,49 @@
 """All dataset converters in one table. To add one: a file beside this with a function of (folder, options), its options as a
-pydantic model in a file without heavy imports, and a line here."""
+pydantic model in a file without heavy imports, and a line here. For a dataset whose authors' files are converted: a file in
+`authors/` that says which these are, and a line here."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel
-
+from cosa.datasets.authors import (
+    activitynet,
+    cc3m,
+    cc12m,
+    didemo,
+    flickr30k,
+    lsmdc,
+    mscoco,
+    msrvtt,
+    msvd,
+    tgif,
+    tvc,
+    vatex,
+    vqav2,
+    webvid,
+    youcook2,
+)
+from cosa.datasets.authors.author_converter import AuthorConverter
+from cosa.datasets.converter import Converter
 from cosa.datasets.demo_options import DemoOptions
 from cosa.datasets.real_clips_options import RealClipsOptions
 from cosa.table import Table
 
+__all__ = ["CONVERTERS", "CORPORA", "Converter"]
 
-@dataclass(frozen=True)
-class Converter:
-    """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. version: raise it when
-    the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads."""
-
-    description: str
-    options: type[BaseModel]
-    function: str
-    version: int = 1
-    inputs: Mapping[str, Literal["file", "folder"]] = field(default_factory=dict)
-
-    def run(self, folder: Path, options: dict[str, Any]) -> dict[str, int]:
-        """Write the dataset into a folder."""
-        module, name = self.function.split(":")
-        convert: Callable[[Path, BaseModel], dict[str, int]] = getattr(import_module(module), name)
-        return convert(folder, self.options.model_validate(options))
-
+CORPORA = {
+    "msrvtt": msrvtt,
+    "msvd": msvd,
+    "didemo": didemo,
+    "lsmdc": lsmdc,
+    "activitynet": activitynet,
+    "vatex": vatex,
+    "youcook2": youcook2,
+    "tvc": tvc,
+    "tgif": tgif,
+    "mscoco": mscoco,
+    "flickr30k": flickr30k,
+    "vqav2": vqav2,
+    "cc3m": cc3m,
+    "cc12m": cc12m,
+    "webvid": webvid,
+}
 
 CONVERTERS: Table[Converter] = Table(
     "converter",
@@ -42,5 +55,6 @@ CONVERTERS: Table[Converter] = Table(
             "cosa.datasets.real_clips:generate_real_clips",
             2,
         ),
+        **{name: AuthorConverter.of(name, module.CORPUS) for name, module in CORPORA.items()},
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cosa.encoders.vision_family import Statistics, VisionFamily
@@ -24,6 +25,9 @@ class PlainVit(VisionFamily):
     example = "vit_base_patch14_dinov2"
     sizes: Mapping[str, str] = {name: name for name in ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")}
     staged = False
+    smallest: Mapping[str, Any] = MappingProxyType(
+        {"resolution": 32, "patch_size": 16, "embed_dim": 16, "depth": 2, "num_heads": 2}
+    )
     stochastic_depth = 0.0
     pretrained_learning_rate: float | None = None
     published: PublishedVision | None = None

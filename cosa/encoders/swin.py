@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cosa.encoders.published_vision import PublishedVision, count, expect_all, refuse_unknown
@@ -91,6 +92,9 @@ class Swin(VisionFamily):
         "mlp_ratio": "mlp_ratio", "window_size": "window_size",
     }  # fmt: skip
     staged = True
+    smallest: Mapping[str, Any] = MappingProxyType(
+        {"resolution": 32, "patch_size": 4, "window_size": 4, "embed_dim": 16, "depth": [1, 1], "num_heads": [2, 2]}
+    )
     stochastic_depth = 0.2  # published
     pretrained_learning_rate = None
     published = MicrosoftFiles()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ class VisionFamily(ABC):
     """Encoders of timm that are built, pooled, normalised, loaded and trained alike.
 
     A family is an object in `VISION_FAMILIES`. Whatever is abstract it has to say; class attributes do for properties.
+
+    smallest: fields of VisionConfig that make an encoder of it as small as can be, for trials; none: the named one.
     """
+
+    smallest: Mapping[str, Any] = MappingProxyType({})
 
     @property
     @abstractmethod

@@ -18,6 +18,7 @@ from workflows.spec.load import load_spec
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.extract import ExtractSection
 from workflows.stages.finetune import FinetuneSection
+from workflows.stages.prepare import PrepareSection
 from workflows.stages.pretrain import PretrainSection
 
 Row = dict[str, str]
@@ -104,9 +105,8 @@ def _is_true(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-def _annotation_path(row: Row, column: str) -> str:
-    folder = "tv/" if row["dataset"] == "tv_cap" else ""  # published without a folder of its own
-    return f"data/{folder}{row[column]}"
+def _annotation_file(row: Row, column: str) -> str:
+    return Path(row[column]).name  # The converters write files of these names.
 
 
 DOWNSTREAM_ROWS = _rows("downstream_experiments.csv")
@@ -143,7 +143,7 @@ def test_spec_loads(file: str) -> None:
     experiment = _experiment(file)
     assert experiment.stages
     kinds = {stage.kind for stage in experiment.stages.values()}
-    assert kinds == {"pretrain"} if file.startswith("pretrain/") else {"finetune", "evaluate"} <= kinds
+    assert kinds <= {"prepare", "pretrain"} if file.startswith("pretrain/") else {"finetune", "evaluate"} <= kinds
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -152,7 +152,11 @@ def test_paths_follow_the_environment(file: str) -> None:
     for dataset in moved.section.datasets.values():
         files = [path for split in dataset.splits.values() for path in split.model_dump().values()]
         for path in (dataset.root, dataset.frames, *files):
-            assert path is None or path.startswith("/my/data/")
+            assert path is None or path.startswith("/my/data/") != (dataset.made_by is not None)
+    for stage in moved.stages.values():
+        if isinstance(stage, PrepareSection):
+            for option in ("source", "media", "frames"):
+                assert stage.options.get(option, "/my/data/").startswith("/my/data/")
     first = next((s for s in moved.stages.values() if isinstance(s, FinetuneSection)), None)
     if first is not None:
         assert first.init_from == "/my/checkpoints/cosa-base-swin-17m"
@@ -179,8 +183,17 @@ def test_header(file: str) -> None:
     for number in numbers.values():
         assert re.search(rf"(?<![\d.]){re.escape(f'{number:g}')}(\.0)?(?![\d.])", lines[2]), number
     assert re.match(r"# Purpose:  \S.*[^.]$", lines[3])
-    rest = [line for line in lines[4:] if line.startswith("#")]
+    page, _, heading = lines[4].removeprefix("# Data:     ").partition("#")
+    assert heading in _headings(page)
+    rest = [line for line in lines[5:] if line.startswith("#")]
     assert not rest or rest[0].startswith("# Note:     ")
+
+
+@cache
+def _headings(page: str) -> frozenset[str]:
+    """Return the names by which links find the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    return frozenset(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)
 
 
 # -- finetuning -------------------------------------------------------------------------------------------------------
@@ -233,8 +246,8 @@ def test_annotations(row: Row) -> None:
     kind = "questions" if row["task"] == "question_answering" else "captions"
     splits = experiment.section.datasets[stage.dataset].splits
     test = _the_only(experiment, EvaluateSection)
-    assert getattr(splits[stage.train_split], kind) == _annotation_path(row, "train_annotations")
-    assert getattr(splits[test.split], kind) == _annotation_path(row, "eval_annotations")
+    assert getattr(splits[stage.train_split], kind) == _annotation_file(row, "train_annotations")
+    assert getattr(splits[test.split], kind) == _annotation_file(row, "eval_annotations")
     assert test.submission == bool(row["submission"])
     assert stage.validation_split is not None
     if test.submission:  # a split without answers can choose nothing
@@ -242,7 +255,7 @@ def test_annotations(row: Row) -> None:
     else:
         assert stage.validation_split == test.split
     if row["caption_references"]:
-        assert splits[test.split].references == _annotation_path(row, "caption_references")
+        assert splits[test.split].references == _annotation_file(row, "caption_references")
 
 
 @downstream
@@ -289,8 +302,8 @@ def test_coco_retrieval_is_flickrs_recipe() -> None:
     stage = coco.stages["retrieval"]
     assert stage.model_copy(update={"dataset": "flickr"}) == flickr.stages["retrieval"]
     splits = coco.section.datasets["coco"].splits
-    assert splits["train"].captions == "data/coco/train_desc.json"
-    assert splits["test"].captions == "data/coco/test_desc.json"
+    assert splits["train"].captions == "train_desc.json"
+    assert splits["test"].captions == "test_desc.json"
 
 
 # -- pretraining ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ Sweep = Annotated[
     typer.Option("--sweep", metavar="NAME=V1,V2", help="One run for every value; stages that they share run once."),
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STAGE", help="Only this stage.")]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", help="smoke: try the spec in about a minute, on generated data; short for --set profile=..."),
+]
 StorageFolder = Annotated[Path, typer.Option("--storage", help="Folder of results.")]
 OtherStorage = Annotated[str | None, typer.Option("--storage", help="Folder of results; short for --set storage=...")]
 Checkpoint = Annotated[
@@ -41,6 +45,7 @@ Resolution = Annotated[int | None, typer.Option("--resolution", min=1, help="Sid
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
-    """Append to the overrides the one that --storage stands for."""
-    return [*(overrides or []), *([f"storage={json.dumps(storage)}"] if storage is not None else [])]
+def with_storage(overrides: list[str] | None, storage: str | None, profile: str | None = None) -> list[str]:
+    """Append to the overrides those that --storage and --profile stand for."""
+    fields = {"storage": storage, "profile": profile}
+    return [*(overrides or []), *(f"{name}={json.dumps(value)}" for name, value in fields.items() if value is not None)]

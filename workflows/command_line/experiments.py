@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.command_line.arguments import First, Force, Only, OtherStorage, Overrides, Spec, Sweep, Until, with_storage
+from workflows.command_line.arguments import (
+    First,
+    Force,
+    Only,
+    OtherStorage,
+    Overrides,
+    ProfileName,
+    Spec,
+    Sweep,
+    Until,
+    with_storage,
+)
 from workflows.command_line.interrupts import clean_up_after_interrupt
 
 if TYPE_CHECKING:
@@ -28,6 +39,7 @@ def run_experiment(
     only: Only = None,
     sweep: Sweep = None,
     storage: OtherStorage = None,
+    profile: ProfileName = None,
     wait: Annotated[bool, typer.Option(help="Wait for results that another run is working on, or fail at once.")] = True,
 ) -> None:
     """Run the stages that have no result yet. They extract, pretrain, finetune and evaluate."""
@@ -42,7 +54,7 @@ def run_experiment(
     from workflows.spec.load import load_spec
     from workflows.terminal.reporter import Reporter
 
-    changes = with_storage(overrides, storage)
+    changes = with_storage(overrides, storage, profile)
     selection = Selection.of(first, until, only)
     reporter = Reporter()
 
@@ -84,6 +96,7 @@ def submit(
     until: Until = None,
     only: Only = None,
     storage: OtherStorage = None,
+    profile: ProfileName = None,
     address: Annotated[str, typer.Option(help="The cluster's dashboard.")] = "http://127.0.0.1:8265",
     python: Annotated[str, typer.Option(help="Python with this program's packages, on the cluster's head.")] = "python",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
@@ -95,7 +108,7 @@ def submit(
 
     clean_up_after_interrupt()
     selection = Selection.of(first, until, only)
-    chosen = Submission(spec, tuple(with_storage(overrides, storage)), tuple(force or ()), selection, address, python)
+    chosen = Submission(spec, tuple(with_storage(overrides, storage, profile)), tuple(force or ()), selection, address, python)
     job = submit_job(chosen, print)
     if no_wait:
         print(how_to_follow(job, address))
@@ -120,6 +133,7 @@ def plan(
     only: Only = None,
     sweep: Sweep = None,
     storage: OtherStorage = None,
+    profile: ProfileName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known, for programs.")] = False,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a diagram that GitHub and editors draw.")] = False,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if anything would run.")] = False,
@@ -131,7 +145,7 @@ def plan(
     form: PlanForm = "json" if as_json else "mermaid" if as_mermaid else "table"
     plans = show_plans(
         spec,
-        with_storage(overrides, storage),
+        with_storage(overrides, storage, profile),
         sweep or (),
         force=force or (),
         selection=Selection.of(first, until, only),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.command_line.arguments import StorageFolder
+from workflows.command_line.arguments import AsJson, StorageFolder
 from workflows.command_line.interrupts import clean_up_after_interrupt
 
 app = typer.Typer()
@@ -27,6 +27,38 @@ def init(
         show_templates()
     else:
         copy_template(template, into)
+
+
+@app.command()
+def prepare(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A converter, such as msrvtt.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="FOLDER", help="The authors' files, as they are downloaded.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where annotations are written.")] = None,
+    variant: Annotated[str | None, typer.Option(help="What for, such as captioning; left out: the usual one.")] = None,
+    media: Annotated[str | None, typer.Option(metavar="FOLDER", help="Clips or images, to see whether all are there.")] = None,
+    missing: Annotated[str | None, typer.Option(help="leave_out: annotations whose clip or image has no file.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another option of the converter.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List converters, and the files that each reads.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Convert a dataset's own files to annotations. Say how much was found, and how much was published."""
+    from workflows.commands.prepare import prepare as run_converter
+    from workflows.commands.prepare import show_sources
+    from workflows.spec.problems import UsageError
+
+    if listed:
+        show_sources(as_json=as_json)
+        return
+    if name is None or out is None:
+        raise UsageError("prepare: give a converter and --out FOLDER, or --list")
+    own = {"source": source, "variant": variant, "media": media, "missing": missing}
+    for written in option or ():
+        key, equals, value = written.partition("=")
+        if not equals:
+            raise UsageError(f"--option {written}: expected NAME=VALUE")
+        own[key] = value
+    clean_up_after_interrupt()
+    run_converter(name, out, {key: value for key, value in own.items() if value is not None}, as_json=as_json)
 
 
 @app.command()

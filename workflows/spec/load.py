@@ -26,6 +26,7 @@ from workflows.spec.overrides import apply_overrides
 from workflows.spec.paths import path_problem
 from workflows.spec.place import FieldPath, Place
 from workflows.spec.problems import LONGEST_WORD, MOST_PROBLEMS, Problem, SpecError, did_you_mean, shortened
+from workflows.spec.profiles import apply_profile
 from workflows.spec.sections import KEY_PATTERN, DatasetSection, ExperimentSection, StageSection
 from workflows.spec.source import YamlNode, index_of
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -67,6 +68,7 @@ def load_spec(
     extensions = _load_extensions(node)
     groups = expand_matrices(node)
     interpolate(node, os.environ if environment is None else environment)
+    apply_profile(node)
     return replace(_validate(node, path), groups=groups, extensions=extensions)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-from workflows.spec.place import Place
+from workflows.spec.place import FieldPath, Place
 from workflows.spec.problems import Problem, SpecError, did_you_mean
 from workflows.spec.source import DEEPEST, YamlNode, index_of, split_mapping
 from workflows.spec.yaml_text import parse_yaml
 
+ON_COMMAND_LINE = "--"  # how places that are no files begin
 # A new entry must have this field; without it, its name is more likely the misspelt name of an entry that exists.
 _ESSENTIAL = {"stages": ("stage", "kind"), "datasets": ("dataset", "media")}
 
@@ -39,6 +42,16 @@ def apply_overrides(root: YamlNode, overrides: Sequence[str], swept: Sequence[st
                 problems.append(Problem(f"no {what} {steps[1]!r}{did_you_mean(steps[1], known)}", place))
     if problems:
         raise SpecError(problems)
+
+
+def put(root: YamlNode, path: FieldPath, value: Any, place: Place) -> None:
+    """Give a field a plain value. None removes a mapping. place: where messages say that it is from.
+
+    Raises:
+        SpecError: there can be no such field.
+    """
+    node = parse_yaml(json.dumps(value), place.file, mapping=False) if value is not None else YamlNode(place, value=None)
+    _put_at(root, [str(step) for step in path], node, place)
 
 
 def _entries(root: YamlNode, section: str) -> dict[str, YamlNode]:
@@ -73,12 +86,16 @@ def _apply(root: YamlNode, override: str, place: Place) -> list[str]:
         value = parse_yaml(text, place.file, mapping=False) if text.strip() else YamlNode(place, value=None)
     except SpecError as error:
         raise SpecError([Problem(problem.message, place) for problem in error.problems]) from error
+    _put_at(root, steps, value, place)
+    return steps
+
+
+def _put_at(root: YamlNode, steps: list[str], value: YamlNode, place: Place) -> None:
     _replace_places(value, place)
     node = root
     for depth, step in enumerate(steps[:-1]):
         node = _descend(node, step, steps[:depth], place)
     _put(node, steps, value, place)
-    return steps
 
 
 def _descend(node: YamlNode, step: str, path: list[str], place: Place) -> YamlNode:

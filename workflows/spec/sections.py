@@ -201,6 +201,9 @@ class ExperimentSection(Section):
     license: str | None = Field(
         None, description="licence of the models that it trains, such as cc-by-4.0, for their model cards"
     )
+    profile: str | None = added_later(
+        None, description="smoke: a trial of about a minute on generated data, to see that everything runs; `--profile smoke`"
+    )
     seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
     behaviour: BehaviourName = Field(
         "default", description="published: repeat what the published code does where that is a defect (docs/deviations.md)"

@@ -121,6 +121,17 @@ class StageKind(ABC, Generic[S]):
         del section
         return self.version
 
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return fields that make a stage a matter of seconds, by name, for trials that only show that all runs.
+
+        Args:
+            data: its fields, which nobody has checked yet.
+            stages: names of all stages.
+            folder: where a stand-in for files of the user's own may be written.
+        """
+        del data, stages, folder
+        return {}
+
     # -- checks, before anything runs --------------------------------------------------------------------------------------
 
     def check(self, name: str, section: S, datasets: Mapping[str, DatasetSection], report: Report) -> None:

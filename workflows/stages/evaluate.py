@@ -23,6 +23,7 @@ from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind
 from workflows.spec.stage_kinds import kind_of
+from workflows.spec.trial import trial_of_clips
 
 if TYPE_CHECKING:
     from workflows.execution.context import StageContext
@@ -76,6 +77,11 @@ class Evaluate(StageKind[EvaluateSection]):
         settings = dict.fromkeys(own for task in tasks for own in (task.settings, task.evaluation_settings))
         made: type[EvaluateSection] = with_fields(self.section, *settings)
         return made
+
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return fields for an evaluation on few frames. Published figures are not to be compared with a trial's."""
+        del stages, folder
+        return {**trial_of_clips(data), "workers": 1, **({"published": None} if "published" in data else {})}
 
     def inherited(
         self, section: EvaluateSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]

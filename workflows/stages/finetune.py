@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
@@ -17,6 +18,7 @@ from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 from workflows.spec.stage_kind import GlobalBatch, Lineage, Report
+from workflows.spec.trial import TRIAL_BATCH
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -58,6 +60,10 @@ class Finetune(TrainingKind[FinetuneSection]):
         """Return the section with the fields of its task added, where it does not have them by itself."""
         task = TASKS.get(str(data.get("task")))
         return self.section if task is None else with_fields(self.section, task.settings, task.training_settings)
+
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return fields for a training of few steps."""
+        return {**super().trial(data, stages, folder), "epochs": 0.1, "batch_size": TRIAL_BATCH}
 
     def inherited(
         self, section: FinetuneSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -14,6 +15,7 @@ from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
 from workflows.spec.reads import FileRead
 from workflows.spec.sections import DatasetSection, StageSection
+from workflows.spec.source_read import SourceRead
 from workflows.spec.stage_kind import Report, StageKind
 
 if TYPE_CHECKING:
@@ -50,9 +52,15 @@ class Prepare(StageKind[PrepareSection]):
         """Yield the files and folders that the converter's options name."""
         del datasets
         converter = CONVERTERS.get(section.converter)
-        for name, wanted in (converter.inputs if converter is not None else {}).items():
-            if isinstance(path := section.options.get(name), str):
-                yield FileRead(("options", name), path, wanted)
+        for need in converter.needs(section.options) if converter is not None else ():
+            field = ("options", need.option)
+            yield SourceRead(field, need.path, tuple(need.files)) if need.files else FileRead(field, need.path, need.wanted)
+
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return the converter's options for a trial."""
+        del stages
+        converter, options = CONVERTERS.get(str(data.get("converter"))), data.get("options", {})
+        return {"options": converter.trial(options, folder)} if converter is not None and isinstance(options, dict) else {}
 
     def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report an unknown converter, and options that it does not have."""
@@ -83,5 +91,7 @@ class Prepare(StageKind[PrepareSection]):
         context.line.update(f"{context.section.converter}: {converter.description}")
         counts = converter.run(folder, context.section.options)
         summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+        if remarks := list(converter.remarks(folder)):
+            context.run.tracker.reporter.warn(f"{context.section.converter}:\n  " + "\n  ".join(remarks))
         made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # The runner removes its note.
         return StageOutcome(summary, details={"counts": counts}, artifacts=made)

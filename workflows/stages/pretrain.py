@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -18,6 +19,7 @@ from workflows.execution.training_stage import TrainingKind, TrainSection, Valid
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.stage_kind import GlobalBatch, Lineage
+from workflows.spec.trial import TRIAL_BATCH, TRIAL_STEPS
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -94,6 +96,13 @@ class Pretrain(TrainingKind[PretrainSection]):
         listed = [corpus["objectives"] for corpus in corpora if _lists_objectives(corpus)] if isinstance(corpora, list) else []
         known = [name for names in listed for name in names if isinstance(name, str) and name in OBJECTIVES]
         return with_fields(self.section, *settings_of(known))
+
+    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+        """Return fields for a training of few steps on each corpus."""
+        listed = data.get("corpora")
+        corpora = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        small = [{**corpus, "steps": TRIAL_STEPS, "batch_size": TRIAL_BATCH} for corpus in corpora]
+        return {**super().trial(data, stages, folder), **({"corpora": small} if small else {})}
 
     def objectives(self, section: PretrainSection) -> set[str]:
         """Return those of all corpora."""
