@@ -70,7 +70,7 @@ def trainer(
     clips = NoiseClips(frames, config.vision.resolution)
     needs = batch_needs(objectives)
     corpus = Corpus("noise", samples(4 * batch_size), clips, objectives, steps, batch_size, needs)
-    model = build_model(settings, config=config, concatenate=concatenate)
+    model = build_model(settings, config=config, frame_positions=settings.train_frames * concatenate)
     made = build_trainer(model, [corpus], settings, device=torch.device("cpu"), concatenate=concatenate)
     made.losses.train()
     return made

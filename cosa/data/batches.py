@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.data.mixing import MIXINGS
 from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
@@ -115,10 +116,11 @@ class Batch:
 
 
 class TrainingBatches(Dataset[Batch]):
-    """All batches of a run in order, as one worker sees them: item k is the worker's part of step k.
+    """All batches of a run in order, as one worker sees them: item k is the worker's part of batch k.
 
-    One corpus a step, drawn so that each gets exactly its number of steps, the same on all workers. Every corpus is gone
-    through in a new random order each epoch; an incomplete last batch of an epoch is left out.
+    A batch is of one corpus, and each corpus gets exactly its number of steps, the same on all workers. A training step takes
+    `per_step` batches. Every corpus is gone through in a new random order each epoch; an incomplete last batch of an epoch is
+    left out.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class TrainingBatches(Dataset[Batch]):
         *,
         seed: int,
         concatenate: int = 1,
+        mixing: str = "proportional",
         max_text_tokens: int = 40,
         max_answer_tokens: int = 10,
         rank: int = 0,
@@ -148,9 +151,12 @@ class TrainingBatches(Dataset[Batch]):
         self.seed, self.rank, self.workers = seed, rank, workers
         self.concatenate, self.join_with_self = concatenate, behaviour.join_with_self
         self.max_text_tokens, self.max_answer_tokens = max_text_tokens, max_answer_tokens
-        order = np.repeat(np.arange(len(corpora)), [corpus.steps for corpus in corpora])
-        self._corpus_of_step = random_stream(seed, STREAM_CORPUS).permutation(order)
-        self._turn_of_step = np.zeros(len(order), dtype=int)  # how many steps of the same corpus came before
+        steps = [corpus.steps for corpus in corpora]
+        if MIXINGS[mixing].together and len(set(steps)) > 1:
+            raise ValueError(f"{mixing} takes every corpus in every step, but their steps are {', '.join(map(str, steps))}")
+        self.per_step = len(corpora) if MIXINGS[mixing].together else 1
+        self._corpus_of_step = MIXINGS[mixing].order(steps, random_stream(seed, STREAM_CORPUS))
+        self._turn_of_step = np.zeros(len(self._corpus_of_step), dtype=int)  # how many batches of the same corpus came before
         for index in range(len(corpora)):
             mine = self._corpus_of_step == index
             self._turn_of_step[mine] = np.arange(mine.sum())

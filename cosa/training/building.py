@@ -92,7 +92,7 @@ def build_model(
     *,
     checkpoint: Path | None = None,
     config: ModelConfig | None = None,
-    concatenate: int = 1,
+    frame_positions: int | None = None,
     seed: int = 0,
 ) -> COSA:
     """The model that a training starts from, on the CPU: a checkpoint's, or a new one.
@@ -101,7 +101,8 @@ def build_model(
         settings: frames of a sample, and the resolution if it is not the model's own.
         checkpoint: ours or a published one.
         config: of a new model; its random weights follow from the seed.
-        concatenate: samples that are joined into one; there are frame embeddings for all of their frames.
+        frame_positions: frame embeddings: the frames of a sample, times the samples that are joined into one; left out:
+            train_frames.
         seed: of random weights.
 
     Raises:
@@ -110,7 +111,7 @@ def build_model(
     """
     if (checkpoint is None) == (config is None):
         raise ValueError("a model starts from a checkpoint or from a configuration; give one of them")
-    positions = settings.train_frames * concatenate
+    positions = frame_positions or settings.train_frames
     if checkpoint is not None:
         return load_model(checkpoint, resolution=settings.resolution, frame_positions=positions)
     assert config is not None
@@ -127,6 +128,7 @@ def build_trainer(
     device: torch.device,
     seed: int = 0,
     concatenate: int = 1,
+    mixing: str = "proportional",
     behaviour: Behaviour = DEFAULT,
 ) -> Trainer:
     """A trainer of this worker; every worker builds the same.
@@ -138,6 +140,7 @@ def build_trainer(
         device: to train on.
         seed: of everything that is drawn.
         concatenate: samples that are joined into one, where objectives ask for it.
+        mixing: how corpora take turns, a name in `MIXINGS`.
         behaviour: ours, or the published one.
 
     Raises:
@@ -153,6 +156,7 @@ def build_trainer(
         model.tokenizer,
         seed=seed,
         concatenate=concatenate,
+        mixing=mixing,
         max_text_tokens=settings.max_text_tokens,
         max_answer_tokens=settings.max_answer_tokens,
         rank=rank(),

@@ -114,7 +114,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of the full run."""
-        return len(self.batches)
+        return len(self.batches) // self.batches.per_step
 
     def evaluation_steps(self) -> list[int]:
         """Numbers of steps done at which the run stops to validate and save; the last is the end."""
@@ -148,11 +148,9 @@ class Trainer:
         stops = evaluations | checkpoints
         meter, saved = Meter(self.device), time.monotonic()
         self.losses.train()
-        for batch in self._loader():
-            if isinstance(batch, UserError):
-                raise batch
+        for batches in self._batches_of_steps():
             meter.waited()
-            meter.add(self.train_step(batch), samples=len(batch.media_ids) * world_size())
+            meter.add(self.train_step(*batches), samples=sum(len(batch.media_ids) for batch in batches) * world_size())
             self.step += 1
             stopping = is_due = False
             if self.step % self.settings.log_every == 0 or self.step in stops:
@@ -171,30 +169,37 @@ class Trainer:
                 meter.restart()
                 saved = time.monotonic()
 
+    def _batches_of_steps(self) -> Iterator[list[Batch]]:
+        """The batches of each step that is left."""
+        batches: list[Batch] = []
+        for batch in self._loader():
+            if isinstance(batch, UserError):
+                raise batch
+            batches.append(batch)
+            if len(batches) == self.batches.per_step:
+                yield batches
+                batches = []
+
     def _loader(self) -> DataLoader[Batch | UserError]:
         workers = self.settings.loader_workers
         return DataLoader(
             _BatchesOrErrors(self.batches),
             batch_size=None,
-            sampler=_StepsFrom(self.step, self.total_steps),
+            sampler=_StepsFrom(self.step * self.batches.per_step, len(self.batches)),
             num_workers=workers,
             prefetch_factor=PREFETCH if workers else None,
             persistent_workers=workers > 0,
             pin_memory=self.device.type == "cuda",
         )
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update; losses and what else is recorded, as scalars on the device."""
+    def train_step(self, *batches: Batch) -> dict[str, Tensor]:
+        """One update by the summed losses of batches; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.settings, self.losses.behaviour)
-        generators = seed_step(self.seed, self.step, self.device)
-        is_checked = batch.objectives in self._checked
-        # Hooks would make compiled modules compile again.
-        is_watched = not is_checked and not self.settings.compile
-        with no_use_of_frozen(self.losses.model, batch.objectives) if is_watched else nullcontext():
-            values = self._backward(batch.to(self.device), self.draws(*generators))
-        if not is_checked:
-            check_reached(self.losses.model, batch.objectives)
-            self._checked.add(batch.objectives)
+        draws = self.draws(*seed_step(self.seed, self.step, self.device))
+        values: dict[str, Tensor] = {}
+        for batch in batches:
+            for name, value in self._checked_backward(batch, draws).items():
+                values[name] = values[name] + value if name in values else value
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = full(nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip))
@@ -214,6 +219,18 @@ class Trainer:
             "gradient_norm": norm.detach(),
             "learning_rate": rate,
         }
+
+    def _checked_backward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        """What `_backward` does; at the first batch of its objectives also a look at what they reach."""
+        if batch.objectives in self._checked:
+            return self._backward(batch.to(self.device), draws)
+        # Hooks would make compiled modules compile again.
+        is_watched = not self.settings.compile
+        with no_use_of_frozen(self.losses.model, batch.objectives) if is_watched else nullcontext():
+            values = self._backward(batch.to(self.device), draws)
+        check_reached(self.losses.model, batch.objectives)
+        self._checked.add(batch.objectives)
+        return values
 
     def _backward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Sum up the gradients of a batch, part after part; its losses and what else is recorded, without gradients."""
@@ -259,8 +276,8 @@ class Trainer:
         return means
 
     def _samples_of(self, step: int) -> tuple[str, tuple[str, ...]]:
-        batch = self.batches[step]
-        return batch.corpus, tuple(batch.media_ids)
+        batches = [self.batches[step * self.batches.per_step + place] for place in range(self.batches.per_step)]
+        return " and ".join(batch.corpus for batch in batches), tuple(name for batch in batches for name in batch.media_ids)
 
 
 def resolved_precision(asked: str, device: torch.device) -> str:

@@ -101,6 +101,15 @@ class TrainingKind(StageKind[T]):
     def concatenated(self, section: T) -> int:
         """Return how many samples are concatenated into one, where objectives ask for it."""
 
+    def mixing(self, section: T) -> str:
+        """Return how corpora take turns, a name in `MIXINGS`."""
+        del section
+        return "proportional"
+
+    def most_frames(self, section: T) -> int:
+        """Return the frames of a clip in the samples that have most of them."""
+        return section.train_frames
+
     @abstractmethod
     def data_reads(self, section: T) -> Iterable[Read]:
         """Yield what it reads from datasets."""

@@ -193,12 +193,15 @@ def trainer_of_job(job: Job, device: Any) -> Any:
         section,
         checkpoint=None if job.checkpoint is None else Path(job.checkpoint),
         config=None if job.model is None else ModelConfig.model_validate(job.model),
-        concatenate=concatenate,
+        frame_positions=kind.most_frames(section) * concatenate,
         seed=job.seed,
     )
     refuse_long_texts(section, model.config.text.max_position_embeddings)
     corpora = kind.corpora(section, job.datasets, model.config.vision.resolution, behaviour)
-    return build_trainer(model, corpora, section, device=device, seed=job.seed, concatenate=concatenate, behaviour=behaviour)
+    return build_trainer(
+        model, corpora, section, device=device, seed=job.seed, concatenate=concatenate, mixing=kind.mixing(section),
+        behaviour=behaviour,
+    )  # fmt: skip
 
 
 def _loss_since_last_stop(trainer: Any, folder: Path) -> dict[str, float]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from cosa.data.annotation_use import AnnotationUse
+from cosa.data.clip_settings import MOST_FRAMES
 from cosa.data.concatenation import concatenated_text_limit
+from cosa.data.mixing import MIXINGS
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, settings_of
-from cosa.section import OneOf, Section, with_fields
+from cosa.section import OneOf, Section, added_later, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
 from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
@@ -39,6 +41,9 @@ class CorpusSection(Section):
     )
     steps: PositiveInt = Field(description="steps that draw from this corpus")
     batch_size: PositiveInt = Field(description="samples per step over all workers")
+    train_frames: PositiveInt | None = added_later(
+        None, le=MOST_FRAMES, description="frames of a clip of this corpus; left out: train_frames of the stage"
+    )
 
     @field_validator("objectives")
     @classmethod
@@ -61,13 +66,34 @@ class PretrainSection(TrainSection):
     corpora: tuple[CorpusSection, ...] = Field(
         min_length=1, description="corpora; one is drawn each step, in proportion to steps"
     )
+    mixing: Annotated[str, OneOf(MIXINGS)] = added_later(
+        "proportional",
+        description="how corpora take turns: proportional: in a random order; round_robin: evenly, in a fixed order; "
+        "accumulated: each step takes a batch of every corpus, and sums up their losses",
+    )
     concatenate: PositiveInt = Field(4, description="samples joined into one, the sample itself included")
 
     @property
     def changes_loss(self) -> tuple[str, ...]:
         """Return what decides which losses are summed, and on what."""
         of_objectives = {field for settings in settings_of(OBJECTIVES) for field in settings.model_fields}
-        return ("corpora", "concatenate", "behaviour", "max_text_tokens", *sorted(of_objectives))
+        return ("corpora", "mixing", "concatenate", "behaviour", "max_text_tokens", *sorted(of_objectives))
+
+    @property
+    def steps(self) -> int:
+        """Return the number of training steps."""
+        steps = [corpus.steps for corpus in self.corpora]
+        return steps[0] if MIXINGS[self.mixing].together else sum(steps)
+
+    @model_validator(mode="after")
+    def _equal_steps(self) -> PretrainSection:
+        steps = sorted({corpus.steps for corpus in self.corpora})
+        if MIXINGS[self.mixing].together and len(steps) > 1:
+            raise ValueError(
+                f"mixing: {self.mixing} takes a batch of every corpus in each step, but their steps are "
+                f"{', '.join(map(str, steps))}; give all the same"
+            )
+        return self
 
     @model_validator(mode="after")
     def _enough_samples(self) -> PretrainSection:
@@ -121,7 +147,7 @@ class Pretrain(TrainingKind[PretrainSection]):
                 corpus.split,
                 caption_samples(datasets[corpus.dataset], corpus.split),
                 corpus.objectives,
-                section,
+                section.model_copy(update={"train_frames": corpus.train_frames or section.train_frames}),
                 steps=corpus.steps,
                 batch_size=corpus.batch_size,
                 resolution=resolution,
@@ -133,6 +159,14 @@ class Pretrain(TrainingKind[PretrainSection]):
     def concatenated(self, section: PretrainSection) -> int:
         """Return the number in its section."""
         return section.concatenate
+
+    def mixing(self, section: PretrainSection) -> str:
+        """Return the name in its section."""
+        return section.mixing
+
+    def most_frames(self, section: PretrainSection) -> int:
+        """Return the largest number that a corpus or the stage names."""
+        return max(section.train_frames, *(corpus.train_frames or 1 for corpus in section.corpora))
 
     def data_reads(self, section: PretrainSection) -> Iterable[Read]:
         """Yield pictures and captions of every corpus."""
@@ -164,8 +198,7 @@ class Pretrain(TrainingKind[PretrainSection]):
 
     def samples_seen(self, section: PretrainSection, steps: int) -> int:
         """Return those of all corpora, each of which has its share of the steps."""
-        every = sum(corpus.steps for corpus in section.corpora)
-        return round(sum(corpus.steps * corpus.batch_size for corpus in section.corpora) * steps / every)
+        return round(sum(corpus.steps * corpus.batch_size for corpus in section.corpora) * steps / section.steps)
 
     def text_lengths(self, section: PretrainSection) -> Iterator[TextLength]:
         """Yield captions, and concatenated captions if a corpus needs them."""

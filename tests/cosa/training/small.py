@@ -37,6 +37,7 @@ def small_trainer(
     steps: int = 4,
     seed: int = 0,
     concatenate: int = 2,
+    mixing: str = "proportional",
     checkpointing: bool = False,
     ema_decay: float | None = None,
     **loop: Any,
@@ -64,7 +65,7 @@ def small_trainer(
         for i, names in enumerate(objectives)
     ]
     model = build_model(settings, config=config.model_copy(update={"vision": vision}), seed=seed)
-    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=concatenate)
+    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=concatenate, mixing=mixing)
 
 
 def records_of(trainer: Trainer) -> dict[int, LogRecord]:

@@ -35,6 +35,7 @@ def make_trainer(
     learning_rate: float = 1e-2,
     gradient_clip: float = 5.0,
     batch_size: int = 4,
+    mixing: str = "proportional",
     **loop: object,
 ) -> Trainer:
     """Two small corpora; dropout and stochastic depth are on."""
@@ -47,7 +48,7 @@ def make_trainer(
     settings = TrainingSettings.model_validate(
         {"learning_rate": learning_rate, "gradient_clip": gradient_clip, "max_text_tokens": 16, "log_every": 1, **loop}
     )
-    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=2)
+    return build_trainer(model, corpora, settings, device=CPU, seed=5, concatenate=2, mixing=mixing)
 
 
 def train(trainer: Trainer) -> dict[int, LogRecord]:
@@ -67,12 +68,14 @@ class InterruptedRunError(Exception):
     pass
 
 
-@pytest.mark.parametrize("family", ["swin", "clip"])
-@pytest.mark.parametrize("stop", [1, 5])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, family: Family, stop: int) -> None:
-    full = make_trainer(family)
+@pytest.mark.parametrize(
+    ("family", "mixing", "stop"),
+    [("swin", "proportional", 1), ("clip", "proportional", 5), ("swin", "round_robin", 3), ("swin", "accumulated", 2)],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, family: Family, mixing: str, stop: int) -> None:
+    full = make_trainer(family, mixing=mixing)
     expected = train(full)
-    interrupted = make_trainer(family)
+    interrupted = make_trainer(family, mixing=mixing)
     first: dict[int, LogRecord] = {}
 
     def log_and_stop(step: int, record: LogRecord) -> None:
@@ -84,14 +87,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, fa
     with pytest.raises(InterruptedRunError):
         interrupted.run(log_and_stop, lambda step: None)
     torch.manual_seed(123)  # nothing depends on the state that the process was left in
-    resumed = make_trainer(family)
+    resumed = make_trainer(family, mixing=mixing)
     restore_state(resumed, tmp_path / "state")
     assert resumed.step == stop
     rest = train(resumed)
     assert without_speed(first | rest) == without_speed(expected)
-    assert set(rest) == set(range(stop + 1, 9))
+    assert set(rest) == set(range(stop + 1, full.total_steps + 1))
     for name, value in full.losses.model.state_dict().items():
         assert torch.equal(resumed.losses.model.state_dict()[name], value), name
+
+
+def test_a_step_on_every_corpus_sums_up_what_each_would_do() -> None:
+    found = []
+    for mixing, steps in (("accumulated", [[0, 1]]), ("round_robin", [[0], [1]])):
+        trainer = make_trainer(
+            mixing=mixing, objectives=[("itc",), ("itc", "itm")], steps=1, gradient_clip=1e9, learning_rate=1e-20
+        )
+        trainer.losses.eval()  # Dropout would be drawn otherwise in steps of their own.
+        trainer.draws = lambda *_: Draws(torch.Generator().manual_seed(1))
+        assert trainer.total_steps == len(steps)
+        seen: list[list[Tensor]] = []
+        trainer.optimizer.register_step_pre_hook(lambda optimizer, *_, seen=seen: seen.append(gradients_of(optimizer)))
+        records = [trainer.train_step(*(trainer.batches[place] for place in places)) for places in steps]
+        found.append((seen, {name: sum(float(record.get(name, 0.0)) for record in records) for name in ("loss", "itc_loss")}))
+    (together, sums), (apart, expected) = found
+    assert sums == pytest.approx(expected, rel=1e-5)
+    for one, *parts in zip(together[0], *apart, strict=True):
+        torch.testing.assert_close(one, torch.stack(parts).sum(0), rtol=1e-4, atol=1e-6)
+
+
+def gradients_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
 
 
 def test_dropout_is_on_and_follows_the_step() -> None:

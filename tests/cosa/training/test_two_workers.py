@@ -29,6 +29,7 @@ SHARDED: list[tuple[str, list[tuple[str, ...]], dict[str, Any], dict[str, Any]]]
     ("recomputed", [("itc", "itm", "cap")], {"family": "clip", "checkpointing": True}, {"sharding": "fsdp"}),
     ("qa in parts, sharded", [("qa",)], {"ema_decay": 0.5}, {"sharding": "fsdp", "accumulate": 2}),
     ("pooled by attention", [("itc", "itm", "cap"), ("cap",)], {"family": "siglip"}, {"sharding": "fsdp"}),
+    ("every corpus", [("itc", "itm"), ("cap",)], {"mixing": "accumulated"}, {"sharding": "fsdp"}),
     ("bfloat16", [("itc", "itm")], {"precision": "bfloat16"}, {"sharding": "fsdp"}),
 ]
 CASES = IN_PARTS + SHARDED

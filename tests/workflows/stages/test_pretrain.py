@@ -58,3 +58,31 @@ def test_a_setting_named_like_a_field_of_stages(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("corpora", [None, 3, {}, [1], [{}], [{"objectives": "itc"}], [{"objectives": [["itc"], 2]}]])
 def test_corpora_of_another_form_are_left_to_validation(corpora: object) -> None:
     assert Pretrain().section_for({"kind": "pretrain", "corpora": corpora}) is PretrainSection
+
+
+def mixed(mixing: str, *corpora: dict[str, Any]) -> PretrainSection:
+    base = {"dataset": "clips", "objectives": ["itc"], "batch_size": 8}
+    return PretrainSection.model_validate(
+        {"kind": "pretrain", "mixing": mixing, "train_frames": 2, "corpora": [{**base, **corpus} for corpus in corpora]}
+    )
+
+
+def test_steps_and_samples_of_mixed_corpora() -> None:
+    in_turn, together = (mixed(way, {"steps": 4}, {"steps": 4, "batch_size": 2}) for way in ("round_robin", "accumulated"))
+    assert (in_turn.steps, together.steps) == (8, 4)
+    assert Pretrain().samples_seen(in_turn, 8) == Pretrain().samples_seen(together, 4) == 40
+    with pytest.raises(ValidationError, match=r"mixing: accumulated takes a batch of every corpus .* steps are 2, 3; give all"):
+        mixed("accumulated", {"steps": 3}, {"steps": 2})
+    with pytest.raises(ValidationError, match=r"mixing\n.*'proportional', 'round_robin', 'accumulated'"):
+        mixed("alternating", {"steps": 3})
+
+
+def test_frames_of_a_corpus() -> None:
+    assert Pretrain().most_frames(mixed("proportional", {"steps": 1})) == 2
+    assert Pretrain().most_frames(mixed("proportional", {"steps": 1, "train_frames": 8}, {"steps": 1, "train_frames": 1})) == 8
+
+
+def test_fields_left_out_are_not_in_fingerprints() -> None:
+    dumped = mixed("proportional", {"steps": 1}).model_dump()
+    assert "mixing" not in dumped
+    assert "train_frames" not in dumped["corpora"][0]
