@@ -16,6 +16,7 @@ from typing import Literal
 from PIL import Image
 
 from cosa.data.frame_digests import frame_name
+from cosa.datasets import own_layout
 from cosa.datasets.authors.corpus import SampleClip, SampleSplit
 from cosa.datasets.demo_captions import clip_captions, clip_questions
 from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
@@ -68,6 +69,11 @@ def write_stand_in(layout: Layout, parent: Path, *, frames: bool = False) -> Pat
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def write_own(media: Literal["video", "image"], parent: Path, *, frames: bool) -> Path:
+    """Write a corpus in the form that this program reads itself; arguments as of `write_stand_in`."""
+    return write_stand_in(Layout(media, media, own_layout.write_sample), parent, frames=frames)
 
 
 def _write(layout: Layout, folder: Path, *, frames: bool) -> None:

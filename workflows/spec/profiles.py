@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+from cosa.datasets.own_layout import KINDS, files_of
 from cosa.encoders.vision_families import family_of
 from cosa.errors import UserError
 from cosa.table import Table
@@ -17,6 +19,7 @@ from workflows.spec.source import YamlNode
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 STAND_INS = ".smoke"  # the folder of generated data in the storage
+_WRITER = "cosa.datasets.stand_in:write_own"  # imported when it is used, because it draws and encodes
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,10 @@ def _mappings(spec: Mapping[str, Any], section: str) -> Iterator[tuple[str, dict
 
 def _generated(dataset: Mapping[str, Any], parent: Path) -> dict[str, Any]:
     """Return fields of a dataset of generated media with the same splits."""
-    from cosa.datasets.own_layout import KINDS, files_of, write_sample
-    from cosa.datasets.stand_in import Layout, write_stand_in
-
     media, splits = dataset.get("media"), dataset.get("splits")
     if media not in ("video", "image") or not isinstance(splits, dict):
         return {}  # The section is checked afterwards.
-    folder = write_stand_in(Layout(media, media, write_sample), parent, frames="frames" in dataset)
+    folder: Path = resolve_name(_WRITER)(media, parent, frames="frames" in dataset)
     fields: dict[str, Any] = {"root": str(folder / "media"), "linked_folders": []}
     if "frames" in dataset:
         fields["frames"] = str(folder / "frames")
