@@ -1,0 +1,189 @@
+"""What an annotation file says, as Arrow columns: millions of texts without a Python object each.
+
+A large file is read entry by entry once (`annotations.py`), and its columns are stored in a cache folder, by the digest of its
+content. All processes of a machine map the same bytes. A small file is read whenever it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosa.data.annotation_use import AnnotationKind
+from cosa.data.annotations import CaptionEntry, QuestionEntry, captions_in, questions_in
+from cosa.data.split_reading import IN_FULL, SplitReading
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BLOCK = 2**16  # rows that become Python objects at once
+CHOICE = 20230615  # seeds the choice of clips of a part, so that no hash of theirs elsewhere depends on it
+
+
+@dataclass(frozen=True)
+class AnnotationSource:
+    """An annotation file, what it holds, and how it is read."""
+
+    path: Path
+    kind: AnnotationKind
+    reading: SplitReading = IN_FULL
+
+    def explain(self, *, require_texts: bool = True) -> None:
+        """Read the file entry by entry, for the error that names a line.
+
+        Raises:
+            DataError: the file or one of its entries is not of its form. require_texts: each needs a caption, or answers.
+        """
+        read = questions_in if self.kind == "questions" else captions_in
+        for _ in read(self.path, require_texts, self.reading.names):
+            pass
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotationColumns:
+    """Columns of an annotation file: a row for each text, or for each entry without one.
+
+    source: where they come from. all_media: (rows,) int32, a number for each clip or image, in order of appearance.
+    all_entries: (rows,) int32, the number of the entry. all_lines: (rows,) int32, where that begins. texts: a table of
+    rows: 'text' of captions and references, 'question', 'answers', 'question_id' and 'question_type' of questions; null where the
+    file has none. ids: of clips or images, by their number. chosen: rows that count, ascending; all if it is None.
+    """
+
+    source: AnnotationSource
+    all_media: np.ndarray
+    all_entries: np.ndarray
+    all_lines: np.ndarray
+    texts: pa.Table
+    ids: pa.ChunkedArray
+    chosen: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.all_media) if self.chosen is None else len(self.chosen)
+
+    @cached_property
+    def media(self) -> np.ndarray:
+        """(rows,) int32, the number of the clip or image of each row that counts."""
+        return self.all_media if self.chosen is None else self.all_media[self.chosen]
+
+    @cached_property
+    def media_numbers(self) -> np.ndarray:
+        """Numbers of the clips or images that count, each once, ascending: in order of appearance in the file."""
+        import numpy as np
+
+        there = np.zeros(len(self.ids), dtype=bool)
+        there[self.media] = True
+        return np.flatnonzero(there).astype(np.int32)
+
+    def media_ids(self) -> Iterator[str]:
+        """Yield the identifiers of the clips or images that count, each once, in order of appearance."""
+        numbers = self.media_numbers
+        for start in range(0, len(numbers), BLOCK):
+            yield from self.ids.take(numbers[start : start + BLOCK]).to_pylist()
+
+    def row(self, place: int) -> int:
+        """The row of the table `texts` of a row that counts."""
+        return place if self.chosen is None else int(self.chosen[place])
+
+    def blocks(self, *names: str) -> Iterator[tuple[list[str], np.ndarray, list[list[Any]]]]:
+        """Yield identifiers, numbers of rows in the file, and values of some columns, for some thousand rows at once."""
+        import numpy as np
+
+        table = self.texts.select(names)
+        for start in range(0, len(self), BLOCK):
+            stop = min(start + BLOCK, len(self))
+            rows = np.arange(start, stop) if self.chosen is None else self.chosen[start:stop]
+            part = table.slice(start, stop - start) if self.chosen is None else table.take(rows)
+            yield (
+                self.ids.take(self.media[start:stop]).to_pylist(),
+                rows,
+                [part.column(name).to_pylist() for name in names],
+            )
+
+    def captions(self) -> Iterator[CaptionEntry]:
+        """Yield the entries of a file of captions or references."""
+        current: int = -1
+        media_id, texts, line = "", list[str](), 0
+        for ids, rows, (values,) in self.blocks("text"):
+            for one, row, text in zip(ids, rows.tolist(), values, strict=True):
+                if (entry := int(self.all_entries[row])) != current:
+                    if current >= 0:
+                        yield CaptionEntry(media_id, tuple(texts), line)
+                    current, media_id, texts, line = entry, one, [], int(self.all_lines[row])
+                if text is not None:
+                    texts.append(text)
+        if current >= 0:
+            yield CaptionEntry(media_id, tuple(texts), line)
+
+    def questions(self) -> Iterator[QuestionEntry]:
+        """Yield the entries of a file of questions."""
+        names = ("question", "answers", "question_id", "question_type")
+        for ids, rows, values in self.blocks(*names):
+            for media_id, row, question, answers, number, kind in zip(ids, rows.tolist(), *values, strict=True):
+                yield QuestionEntry(media_id, question, tuple(answers or ()), number, int(self.all_lines[row]), kind)
+
+    def require(self, name: str) -> AnnotationColumns:
+        """The same columns, each row of which has a text.
+
+        Raises:
+            DataError: one has none; the message names its line.
+        """
+        if self.texts.column(name).null_count:
+            self.source.explain()
+        return self
+
+    def part(self) -> AnnotationColumns:
+        """The rows of the clips or images that `limit` or `fraction` of the split chooses; the same ones in all files.
+
+        Those with the lowest hashes are chosen: of the clips of a smaller part each is in a larger one, and clips that are added
+        to the file take the places of few.
+        """
+        import numpy as np
+        import xxhash
+
+        count = self.source.reading.count_of(len(self.ids))
+        if count >= len(self.ids):
+            return self
+        of_ids = (xxhash.xxh3_64_intdigest(media_id.encode(), CHOICE) for media_id in self._every_id())
+        hashes = np.fromiter(of_ids, np.uint64, len(self.ids))
+        wanted = np.zeros(len(self.ids), dtype=bool)
+        wanted[np.argsort(hashes, kind="stable")[:count]] = True
+        return self._with(wanted)
+
+    def without(self, media_ids: Collection[str]) -> AnnotationColumns:
+        """The rows of all but some clips or images."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not media_ids:
+            return self
+        named = pc.is_in(self.ids, value_set=pa.array(sorted(media_ids), self.ids.type))
+        return self._with(~np.asarray(named)) if pc.any(named).as_py() else self
+
+    def _with(self, wanted: np.ndarray) -> AnnotationColumns:
+        """The rows of the clips or images that are wanted. wanted: (clips,) bool, by their numbers."""
+        import numpy as np
+
+        rows = np.flatnonzero(wanted[self.media]) if self.chosen is None else self.chosen[wanted[self.media]]
+        return replace(self, chosen=rows.astype(np.min_scalar_type(max(1, len(self.all_media)))))
+
+    def _every_id(self) -> Iterator[str]:
+        for chunk in self.ids.iterchunks():
+            yield from chunk.to_pylist()
+
+    def said(self) -> str:
+        """How much of the file counts, if not all, in words that follow a number of clips; else empty."""
+        reading = self.source.reading
+        if not reading.is_part:
+            return ""
+        how = f"limit {reading.limit}" if reading.limit is not None else f"fraction {reading.fraction:g}"
+        return f" of {len(self.ids)} ({how})"
+
+
+def joined_ids(of_files: Iterable[AnnotationColumns]) -> list[str]:
+    """The identifiers that count in some files, each once, in order of appearance."""
+    return list(dict.fromkeys(media_id for columns in of_files for media_id in columns.media_ids()))
