@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import CaptionEntry, QuestionEntry, captions_in, questions_in
+from cosa.data.arrow_arrays import integers, strings
 from cosa.data.split_reading import IN_FULL, SplitReading
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class AnnotationColumns:
     """Columns of an annotation file: a row for each text, or for each entry without one.
 
     source: where they come from. all_media: (rows,) int32, a number for each clip or image, in order of appearance.
-    all_entries: (rows,) int32, the number of the entry. all_lines: (rows,) int32, where that begins. texts: a table of
-    rows: 'text' of captions and references, 'question', 'answers', 'question_id' and 'question_type' of questions; null where the
-    file has none. ids: of clips or images, by their number. chosen: rows that count, ascending; all if it is None.
+    all_entries: (rows,) int32, the number of the entry. all_lines: (rows,) int32, where that begins. texts: 'text' of captions
+    and references, 'question', 'answers', 'question_id' and 'question_type' of questions; null where the file has none. ids: of
+    clips or images, by their number. chosen: rows that count, ascending; all if it is None.
     """
 
     source: AnnotationSource
@@ -82,7 +83,7 @@ class AnnotationColumns:
         """Yield the identifiers of the clips or images that count, each once, in order of appearance."""
         numbers = self.media_numbers
         for start in range(0, len(numbers), BLOCK):
-            yield from self.ids.take(numbers[start : start + BLOCK]).to_pylist()
+            yield from self.ids.take(integers(numbers[start : start + BLOCK])).to_pylist()
 
     def row(self, place: int) -> int:
         """The row of the table `texts` of a row that counts."""
@@ -96,9 +97,9 @@ class AnnotationColumns:
         for start in range(0, len(self), BLOCK):
             stop = min(start + BLOCK, len(self))
             rows = np.arange(start, stop) if self.chosen is None else self.chosen[start:stop]
-            part = table.slice(start, stop - start) if self.chosen is None else table.take(rows)
+            part = table.slice(start, stop - start) if self.chosen is None else table.take(integers(rows))
             yield (
-                self.ids.take(self.media[start:stop]).to_pylist(),
+                self.ids.take(integers(self.media[start:stop])).to_pylist(),
                 rows,
                 [part.column(name).to_pylist() for name in names],
             )
@@ -125,6 +126,13 @@ class AnnotationColumns:
             for media_id, row, question, answers, number, kind in zip(ids, rows.tolist(), *values, strict=True):
                 yield QuestionEntry(media_id, question, tuple(answers or ()), number, int(self.all_lines[row]), kind)
 
+    def count(self, name: str) -> int:
+        """How many of the rows that count have a text."""
+        texts = self.texts.column(name)
+        if not texts.null_count:
+            return len(self)
+        return len(texts) - texts.null_count if self.chosen is None else len(texts.take(integers(self.chosen)).drop_null())
+
     def require(self, name: str) -> AnnotationColumns:
         """The same columns, each row of which has a text.
 
@@ -138,7 +146,7 @@ class AnnotationColumns:
     def part(self) -> AnnotationColumns:
         """The rows of the clips or images that `limit` or `fraction` of the split chooses; the same ones in all files.
 
-        Those with the lowest hashes are chosen: of the clips of a smaller part each is in a larger one, and clips that are added
+        Those with the lowest hashes are chosen: the clips of a smaller part are in a larger one, too, and clips that are added
         to the file take the places of few.
         """
         import numpy as np
@@ -156,13 +164,15 @@ class AnnotationColumns:
     def without(self, media_ids: Collection[str]) -> AnnotationColumns:
         """The rows of all but some clips or images."""
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         if not media_ids:
             return self
-        named = pc.is_in(self.ids, value_set=pa.array(sorted(media_ids), self.ids.type))
-        return self._with(~np.asarray(named)) if pc.any(named).as_py() else self
+        is_named = pc.is_in(self.ids, value_set=strings(sorted(media_ids)))
+        named = pc.indices_nonzero(is_named).to_pylist()
+        wanted = np.ones(len(self.ids), dtype=bool)
+        wanted[named] = False
+        return self._with(wanted) if named else self
 
     def _with(self, wanted: np.ndarray) -> AnnotationColumns:
         """The rows of the clips or images that are wanted. wanted: (clips,) bool, by their numbers."""
@@ -174,14 +184,6 @@ class AnnotationColumns:
     def _every_id(self) -> Iterator[str]:
         for chunk in self.ids.iterchunks():
             yield from chunk.to_pylist()
-
-    def said(self) -> str:
-        """How much of the file counts, if not all, in words that follow a number of clips; else empty."""
-        reading = self.source.reading
-        if not reading.is_part:
-            return ""
-        how = f"limit {reading.limit}" if reading.limit is not None else f"fraction {reading.fraction:g}"
-        return f" of {len(self.ids)} ({how})"
 
 
 def joined_ids(of_files: Iterable[AnnotationColumns]) -> list[str]:

@@ -31,9 +31,14 @@ class AnnotationFormat(NamedTuple):
 
 
 FORMATS = (
-    AnnotationFormat("Parquet", (".parquet",), lambda start: start.startswith(b"PAR1"), "cosa.data.parquet_items:parquet_items"),
     AnnotationFormat(
-        "JSON", (".json", ".jsonl", ".ndjson"), lambda start: start.lstrip()[:1] in (b"[", b"{"), "cosa.data.json_items:json_items"
+        "Parquet", (".parquet",), lambda start: start.startswith(b"PAR1"), "cosa.data.parquet_items:parquet_items"
+    ),
+    AnnotationFormat(
+        "JSON",
+        (".json", ".jsonl", ".ndjson"),
+        lambda start: start.lstrip()[:1] in (b"[", b"{"),
+        "cosa.data.json_items:json_items",
     ),
     AnnotationFormat("TSV", (".tsv", ".tab"), lambda start: b"\t" in _first_line(start), "cosa.data.table_items:tsv_items"),
     AnnotationFormat("CSV", (".csv",), lambda start: b"," in _first_line(start), "cosa.data.table_items:csv_items"),

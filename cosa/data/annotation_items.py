@@ -53,16 +53,14 @@ class Item(NamedTuple):
         lacking = [one for one in dict.fromkeys(("media", asked, field)) if not set(getattr(names, one)) & set(header)]
         free = [name for name in header if name not in names.all] or list(header)
         raise DataError(
-            f"{shown(self.path)} has no column {' or '.join(getattr(names, field))}; it has the columns {listed(header)}: say in "
-            f"the split which is which, such as {columns_hint(free, lacking)}"
+            f"{shown(self.path)} has no column {' or '.join(getattr(names, field))}; it has the columns {listed(header)}: say "
+            f"in the split which is which, such as {columns_hint(free, lacking)}"
         )
 
 
 def kind_of(value: object) -> str:
     """What a value is, in words."""
-    names = {
-        dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null", bytes: "bytes without encoding"
-    }  # fmt: skip
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null", bytes: "no text"}
     return names.get(type(value), f"a number ({quoted(str(value))})")
 
 

@@ -1,8 +1,8 @@
 """Annotation files: which caption, question or answer belongs to which clip or image.
 
 The files are of one of the forms in `annotation_formats.py`; these functions read them entry by entry, with the line of each,
-and are right about every mistake. What trains and evaluates gets its entries from `annotation_columns.py`, which calls them once
-for each file. For text files only the standard library is imported, because the planner reads these files as well.
+and are right about every mistake. What trains and evaluates gets its entries from `column_cache.py`, which calls them once for
+each file. For text files only the standard library is imported, because the planner reads these files as well.
 """
 
 import re
@@ -275,5 +275,7 @@ def _texts(item: Item, name: str, value: object) -> tuple[str, ...]:
         if not text or text.isspace():
             item.fail(f'{item.word} "{name}" is empty, expected text; correct or remove the entry')
         if not text.isascii() and _SURROGATE.search(text):
-            item.fail(f'{item.word} "{name}" {quoted(text)} is not valid Unicode text (half of a character above U+FFFF); correct it')
+            item.fail(
+                f'{item.word} "{name}" {quoted(text)} is not valid Unicode text (half of a character above U+FFFF); correct it'
+            )
     return tuple(texts)

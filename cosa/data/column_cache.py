@@ -1,4 +1,4 @@
-"""Makes the columns of annotation files, and keeps those of large files in a folder, where every process finds and maps them."""
+"""Makes the columns of annotation files, and keeps those of large files in a folder, where all processes find and map them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,6 @@ from cosa.checksums import digest_of
 from cosa.data import (
     annotation_formats,
     annotation_items,
-    annotations,
     compressed,
     json_items,
     media_ids,
@@ -26,14 +26,18 @@ from cosa.data import (
     split_reading,
     table_items,
 )
+from cosa.data import annotations as entries_of
 from cosa.data.annotation_columns import BLOCK, AnnotationColumns, AnnotationSource
 from cosa.data.annotation_use import AnnotationKind
-from cosa.data.annotations import caption_rows, questions_in
+from cosa.data.annotations import caption_rows, media_ids_in, questions_in
+from cosa.data.arrow_arrays import booleans, integers, lists_of_strings, strings
+from cosa.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+ANY_KIND: AnnotationKind = "captions"  # which entries may lack, so that files of questions can be read as such
 KEPT_FROM = 2**20  # bytes; smaller files are read again in milliseconds
 ROWS_FILE, TEXTS_FILE, IDS_FILE, UNSORTED_FILE = "rows.arrow", "texts.arrow", "ids.arrow", "unsorted.arrow"
 Row = tuple[Any, ...]  # identifier, number and line of an entry, and texts in the order of the columns
@@ -59,11 +63,25 @@ def columns_of(source: AnnotationSource, folder: Path | None = None) -> Annotati
     return (found or _made(source, None)).part()
 
 
+def naming_columns(source: AnnotationSource, folder: Path | None = None) -> AnnotationColumns:
+    """Columns whose identifiers are those of an annotation file of any kind; its texts may be of another, or wrong.
+
+    Raises:
+        DataError: the file cannot be read, or an entry has no usable identifier.
+    """
+    for kind in dict.fromkeys((source.kind, ANY_KIND)):
+        with suppress(DataError):
+            return columns_of(replace(source, kind=kind), folder)
+    ids = enumerate(media_ids_in(source.path, source.reading.names))
+    rows = ((media_id, number, 0, None) for number, media_id in ids)
+    return columns_from(replace(source, kind=ANY_KIND), rows, text_schema(ANY_KIND)).part()
+
+
 @cache
 def code_of_reading() -> str:
     """A digest of the code that reads annotation files: another one may read something else."""
     modules = (
-        annotation_formats, annotation_items, annotations, compressed, json_items, media_ids, parquet_items, split_reading,
+        annotation_formats, annotation_items, entries_of, compressed, json_items, media_ids, parquet_items, split_reading,
         table_items,
     )  # fmt: skip
     files = (Path(str(module.__file__)) for module in modules)
@@ -190,8 +208,8 @@ def columns_from(
             hashes.append(np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, ids)), np.uint64, len(ids)))
             entries.append(np.array(of_entries, np.int32))
             lines.append(np.array(of_lines, np.int32))
-            unsorted.write([pa.array(ids, pa.large_string())])
-            texts.write([pa.array(of_field, field.type) for of_field, field in zip(values, schema, strict=True)])
+            unsorted.write([strings(ids)])
+            texts.write([_array(of_field, field.type) for of_field, field in zip(values, schema, strict=True)])
         every_id, said = unsorted.table(), texts.table()
         media, first = _numbered(np.concatenate(hashes), every_id.column("id"))
         hashes.clear()
@@ -200,10 +218,16 @@ def columns_from(
         is_first[first] = True
         start = 0
         for chunk in every_id.column("id").iterchunks():
-            unique.write([chunk.filter(pa.array(is_first[start : start + len(chunk)]))])
+            unique.write([chunk.filter(booleans(is_first[start : start + len(chunk)]))])
             start += len(chunk)
-        numbers.write([pa.array(column) for column in (media, np.concatenate(entries), np.concatenate(lines))])
+        numbers.write([integers(column) for column in (media, np.concatenate(entries), np.concatenate(lines))])
         return _columns(source, numbers.table(), said, unique.table())
+
+
+def _array(values: Any, of: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    return lists_of_strings(values) if pa.types.is_large_list(of) else strings(values)
 
 
 def _row_schema() -> pa.Schema:
@@ -213,7 +237,10 @@ def _row_schema() -> pa.Schema:
 
 
 def _columns(source: AnnotationSource, rows: pa.Table, texts: pa.Table, ids: pa.Table) -> AnnotationColumns:
-    media, entries, lines = (rows.column(name).chunk(0).to_numpy() for name in ("media", "entry", "line"))
+    import numpy as np
+
+    arrays = (rows.column(name).chunk(0) for name in ("media", "entry", "line"))
+    media, entries, lines = (np.frombuffer(array.buffers()[1], np.int32, len(array)) for array in arrays)
     return AnnotationColumns(source, media, entries, lines, texts, ids.column("id"))
 
 
@@ -248,7 +275,7 @@ def _all_equal(ids: pa.ChunkedArray, media: np.ndarray, first: np.ndarray) -> bo
 
     whole = ids.combine_chunks()
     return all(
-        pc.all(pc.equal(whole.slice(start, BLOCK), whole.take(first[media[start : start + BLOCK]]))).as_py()
+        pc.all(pc.equal(whole.slice(start, BLOCK), whole.take(integers(first[media[start : start + BLOCK]])))).as_py()
         for start in range(0, len(media), BLOCK)
     )
 

@@ -57,7 +57,6 @@ def compression_of(path: Path) -> Compression | None:
     return next((one for one in COMPRESSIONS if start.startswith(one.begins)), None)
 
 
-
 def plain_suffix(path: Path) -> str:
     """The suffix of an annotation file in lower case, without that of a compression: '.csv' of 'train.csv.gz'."""
     endings = {suffix for one in COMPRESSIONS for suffix in one.suffixes}

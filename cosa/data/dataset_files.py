@@ -9,7 +9,7 @@ from pathlib import Path
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource, joined_ids
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import CaptionEntry, QuestionEntry
-from cosa.data.column_cache import columns_of
+from cosa.data.column_cache import columns_of, naming_columns
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.samples import Samples
 from cosa.data.split_reading import IN_FULL, SplitReading
@@ -62,7 +62,6 @@ class DatasetFiles:
             raise UserError(f"datasets.{self.name}.splits.{split} has no {kind}: file")
         return Path(path)
 
-
     def columns(self, split: str, kind: AnnotationKind) -> AnnotationColumns:
         """What an annotation file says of the clips that count, also of unreadable ones.
 
@@ -70,11 +69,7 @@ class DatasetFiles:
             UserError: the dataset names none.
             DataError: it cannot be used.
         """
-        reading = self.reading.get(split, IN_FULL)
-        if kind == "references":  # They are looked up by clips, of whichever part these are.
-            reading = replace(reading, limit=None, fraction=None)
-        source = AnnotationSource(self.file(split, kind), kind, reading)
-        return columns_of(source, None if self.kept_columns is None else Path(self.kept_columns))
+        return columns_of(self._source(split, kind), self._kept)
 
     def named_media(self, kinds: Iterable[AnnotationKind]) -> list[str]:
         """All clips or images that its annotation files of some kinds name, each once, file by file.
@@ -82,11 +77,20 @@ class DatasetFiles:
         Raises:
             DataError: one of the files cannot be used.
         """
-        wanted = {(files[kind], split, kind) for split, files in self.splits.items() for kind in kinds if files.get(kind)}
-        files: dict[tuple[str, SplitReading], tuple[str, AnnotationKind]] = {}
-        for path, split, kind in sorted(wanted):
-            files.setdefault((str(path), self.reading.get(split, IN_FULL)), (split, kind))
-        return joined_ids(self.columns(split, kind) for split, kind in files.values())
+        named = [(split, kind) for split, files in self.splits.items() for kind in kinds if files.get(kind) is not None]
+        sources = sorted((self._source(*one) for one in named), key=lambda source: (str(source.path), source.kind))
+        once = {(source.path, source.reading): source for source in reversed(sources)}  # A file may stand for several kinds.
+        return joined_ids(naming_columns(source, self._kept) for source in reversed(once.values()))
+
+    def _source(self, split: str, kind: AnnotationKind) -> AnnotationSource:
+        reading = self.reading.get(split, IN_FULL)
+        if kind == "references":  # They are looked up by clips, of whichever part these are.
+            reading = replace(reading, limit=None, fraction=None)
+        return AnnotationSource(self.file(split, kind), kind, reading)
+
+    @property
+    def _kept(self) -> Path | None:
+        return None if self.kept_columns is None else Path(self.kept_columns)
 
 
 def caption_entries(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:

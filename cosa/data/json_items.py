@@ -139,7 +139,7 @@ def _values(window: _Window, names: FieldNames) -> Iterator[tuple[int, object]]:
 def _array_values(window: _Window, start: int, to_the_end: bool = True) -> Iterator[tuple[int, object]]:
     """Values of the JSON list that begins at `start`, decoded one by one so that each one's line is known."""
     position = window.after_blank(start + 1)
-    line, counted, scan = window.line, 0, _DECODER.scan_once
+    line, counted, scan = window.line, 0, _DECODER.scan_once  # type: ignore[attr-defined]
     closed = window.text.startswith("]", position)
     end = position + 1
     while not closed:
@@ -171,7 +171,9 @@ def _line_values(window: _Window) -> Iterator[tuple[int, object]]:
         if row.strip():
             value, end = _decode_row(window.path, row, line)
             if _after_blank(row, end) < len(row):
-                raise DataError(f"{shown(window.path)}, line {line}: found text after the object, expected one JSON object a line")
+                raise DataError(
+                    f"{shown(window.path)}, line {line}: found text after the object, expected one JSON object a line"
+                )
             yield line, value
 
 

@@ -42,7 +42,7 @@ def parquet_items(path: Path, names: FieldNames) -> Iterator[Item]:
                     )
                 if not used:
                     yield Item(path, 1, 1, {}, header, has_lines=False)
-                for number, row in enumerate(_rows(batch), start=number + 1):  # noqa: B020, PLW2901
+                for number, row in enumerate(_rows(batch), start=number + 1):  # noqa: B020
                     yield Item(path, number, number, row, header, has_lines=False)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{shown(path)} is damaged, or no Parquet file ({str(error).splitlines()[0][:200]})") from error

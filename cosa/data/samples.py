@@ -88,6 +88,7 @@ class Samples(Sequence[Sample]):
     def without(self, field: str) -> str | None:
         """The clip or image of the first sample that has no text in a field of `Sample`; None if all have one."""
         import numpy as np
+        import pyarrow.compute as pc
 
         if not len(self):
             return None
@@ -95,7 +96,8 @@ class Samples(Sequence[Sample]):
             return self.media_id(0)
         if not self._of_field[field].null_count:
             return None
-        is_null = np.asarray(self._of_field[field].is_null())
+        is_null = np.zeros(len(self._of_field[field]), dtype=bool)
+        is_null[pc.indices_nonzero(self._of_field[field].is_null()).to_pylist()] = True
         lacking = is_null if self.columns.chosen is None else is_null[self.columns.chosen]
         return self.media_id(int(np.argmax(lacking))) if lacking.any() else None
 

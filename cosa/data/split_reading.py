@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cosa.errors import UserError
 
@@ -48,7 +48,7 @@ class SplitReading:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(sorted(dict(self.columns).items())))
-        for field, _ in self.columns:
+        for field in dict(self.columns):
             if field not in FieldNames._fields:
                 raise UserError(f"columns: {field!r} is no field of annotations; expected {', '.join(FieldNames._fields)}")
         if self.limit is not None and self.fraction is not None:
@@ -61,12 +61,24 @@ class SplitReading:
     @property
     def names(self) -> FieldNames:
         """What the fields are called."""
-        return USUAL._replace(**{field: (name,) for field, name in self.columns})
+        return USUAL._replace(**{field: (name,) for field, name in dict(self.columns).items()})
 
     @property
     def is_part(self) -> bool:
         """Whether not all clips count."""
         return self.limit is not None or self.fraction is not None
+
+    @property
+    def said(self) -> str:
+        """Which part of the clips counts, in words; empty if all do."""
+        if self.limit is not None:
+            return f"limit {self.limit}"
+        return "" if self.fraction is None else f"fraction {self.fraction:g}"
+
+    def plain(self) -> dict[str, Any]:
+        """What is not as usual, as data that JSON can hold."""
+        written = {"columns": dict(self.columns), "limit": self.limit, "fraction": self.fraction}
+        return {name: value for name, value in written.items() if value}
 
     def count_of(self, clips: int) -> int:
         """How many of so many clips or images count: of any, at least one."""

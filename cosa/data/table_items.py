@@ -64,8 +64,8 @@ def _rows(path: Path, reader: Iterator[list[str]], names: FieldNames, separator:
                 continue
             sign = "tabs" if separator == "\t" else "commas"
             raise DataError(
-                f"{shown(path)}, line {line}: {len(row)} cells, but the first line names {cells} columns; put a text with {sign} "
-                "into double quotes"
+                f"{shown(path)}, line {line}: {len(row)} cells, but the first line names {cells} columns; put a text with "
+                f"{sign} into double quotes"
             )
         number += 1
         yield Item(path, number, line, {name: row[place] for name, place in used if row[place]}, header)

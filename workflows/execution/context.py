@@ -11,7 +11,7 @@ from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
+from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, UNREADABLE_FILE
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -111,7 +111,11 @@ class StageContext(Generic[S]):
         }
         root = str(base / Path(section.root).expanduser())
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored)
+        reading = {split: files.reading_of("captions") for split, files in section.splits.items()}
+        kept = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
+        return DatasetFiles(
+            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept
+        )
 
     def _not_listed(self, what: str) -> str:
         return (
