@@ -71,6 +71,11 @@ class DatasetFiles:
         """
         return columns_of(self._source(split, kind), self._kept)
 
+    def part_of(self, split: str, kind: AnnotationKind) -> str:
+        """Of how many clips those that count are, in words that follow their number; empty if all count."""
+        reading = self.reading.get(split, IN_FULL)
+        return f" of {len(self.columns(split, kind).ids)} ({reading.said})" if reading.is_part else ""
+
     def named_media(self, kinds: Iterable[AnnotationKind]) -> list[str]:
         """All clips or images that its annotation files of some kinds name, each once, file by file.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from cosa.data.annotation_use import KINDS
 from cosa.data.dataset_files import DatasetFiles
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
@@ -104,8 +105,8 @@ class StageContext(Generic[S]):
                 stored, unreadable = str(extracted / CLIPS_LIST), _unreadable(extracted)
         splits = {
             split: {
-                kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
-                for kind in ("captions", "questions", "references")
+                str(kind): str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
+                for kind in KINDS
             }
             for split, files in section.splits.items()
         }

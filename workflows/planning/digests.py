@@ -22,17 +22,15 @@ from cosa.data.media_lookup import Media
 from cosa.data.split_reading import IN_FULL
 from cosa.errors import DataError, UserError
 from cosa.message_text import shown
-from cosa.regular_files import kind_of, read_regular
+from cosa.regular_files import kind_of
 from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
-from workflows.results.atomic import write_atomically
+from workflows.planning.digest_cache import DigestCache, Entry, IdList
 from workflows.results.layout import COLUMNS_FOLDER
 from workflows.spec.read import MissingMedia
 
 READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
 LISTED_IDS = 2**18  # Those of larger files are read from their columns.
-ENTRY_LENGTH = 5  # An entry of a cache holds size, times of modification and change, inode and digest.
-Entry = list[Any]
 OnRead = Callable[[Path, int, int], None]
 
 
@@ -46,9 +44,9 @@ class FileDigests:
     def __init__(self, cache: Path, on_read: OnRead | None = None):
         """cache: a folder. on_read: called with a folder, the bytes of it that have been read, and all that are to be read."""
         self.cache, self.on_read = cache, on_read
-        self._files = _Cache(cache / "files.json")
+        self._files = DigestCache(cache / "files.json")
         self._folders: dict[Path, _Folder] = {}
-        self._of_files: dict[AnnotationSource, _Ids] = {}
+        self._of_files: dict[AnnotationSource, IdList] = {}
         self._columns: dict[tuple[AnnotationSource, str, Any], AnnotationColumns] = {}
 
     def of_file(self, path: Path) -> str:
@@ -161,9 +159,9 @@ class FileDigests:
         reading = "" if source.reading == IN_FULL else f" as {source.reading}"
         return f"{source.kind} of {source.path.absolute()}{reading}"
 
-    def _ids(self, source: AnnotationSource) -> _Ids:
+    def _ids(self, source: AnnotationSource) -> IdList:
         if source not in self._of_files:
-            self._of_files[source] = _Ids(self.cache / f"ids-{_digest_of({'of': self._what(source)})[:16]}.json")
+            self._of_files[source] = IdList(self.cache / f"ids-{_digest_of({'of': self._what(source)})[:16]}.json")
         return self._of_files[source]
 
     def of_media(self, media: Media, named_by: Sequence[AnnotationSource]) -> str | MissingMedia:
@@ -252,7 +250,7 @@ class FileDigests:
 class _Folder:
     """All files below a folder as they are at one moment. They are read when their digests are asked for."""
 
-    def __init__(self, folder: Path, known: _Cache, cache: Path, on_read: OnRead | None):
+    def __init__(self, folder: Path, known: DigestCache, cache: Path, on_read: OnRead | None):
         self.folder, self._known, self._on_read = folder, known, on_read
         start = len(str(folder / "_")) - 1
         self._states: dict[str, Entry] = {}
@@ -264,7 +262,7 @@ class _Folder:
                 self._states[entry.path[start:]] = _state(_status(entry))
         # The digest of all states is enough to know that nothing has changed, without the list of a million files.
         self.summary = _digest_of({**self._states, **self._links})
-        self._cache = _Cache(cache / f"folder-{_name_of(folder)}.json")
+        self._cache = DigestCache(cache / f"folder-{_name_of(folder)}.json")
 
     @property
     def has_links(self) -> bool:
@@ -300,82 +298,8 @@ class _Folder:
         return {name: str(digest) for name, digest in found.items()}
 
 
-class _Ids:
-    """Identifiers that one annotation file names, in a JSON file, valid for one content of it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._known: dict[str, Any] | None = None
-
-    def read(self, of: Sequence[str]) -> list[str] | None:
-        if self._known is None:
-            try:
-                found = json.loads(read_regular(self.path))
-                self._known = found if isinstance(found, dict) else {}
-            except (OSError, ValueError):
-                self._known = {}
-        return self._known.get("ids") if self._known.get("of") == of else None
-
-    def write(self, of: Sequence[str], ids: list[str]) -> None:
-        self._known = {"of": of, "ids": ids}
-        _write_cache(self.path, self._known)
-
-
-class _Cache:
-    """Digests by name in a JSON file, each valid for one state of what it belongs to."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._changed = False
-        self._read: dict[str, Entry] | None = None
-
-    @property
-    def _known(self) -> dict[str, Entry]:
-        if self._read is None:
-            self._read = _read_cache(self.path)
-        return self._read
-
-    def get(self, name: str, state: Entry) -> str | None:
-        known = self._known.get(name)
-        return str(known[-1]) if known is not None and known[:-1] == state else None
-
-    def put(self, name: str, state: Entry, digest: str) -> None:
-        self._known[name] = [*state, digest]
-        self._changed = True
-
-    def forget_all_but(self, names: dict[str, Entry]) -> None:
-        self._read = {name: entry for name, entry in self._known.items() if name in names}
-
-    def save(self) -> None:
-        """Write the file if it can be written, and if the storage folder exists, since planning must not create one."""
-        if self._changed and _write_cache(self.path, self._known):
-            self._changed = False
-
-
-def _write_cache(path: Path, content: Mapping[str, Any]) -> bool:
-    """Write a file if it can be written, and if the storage folder exists, since planning must not create one."""
-    if not path.parent.parent.is_dir():
-        return False
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps(content))
-    except OSError:
-        return False  # Planning must also work on a read-only storage; it is merely computed again.
-    return True
-
-
 def _name_of(path: Path) -> str:
     return xxhash.xxh3_64_hexdigest(os.fsencode(path.absolute()))
-
-
-def _read_cache(path: Path) -> dict[str, Entry]:
-    try:
-        known = json.loads(read_regular(path))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == ENTRY_LENGTH}
 
 
 def _state_of(of: Sequence[str]) -> Entry:
