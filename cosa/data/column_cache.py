@@ -200,7 +200,7 @@ def columns_from(
     import pyarrow as pa
 
     name = pa.schema([("id", pa.large_string())])
-    hashes, entries, lines = list[Any](), list[Any](), list[Any]()
+    hashes, entries, lines = [np.empty(0, np.uint64)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
     with ExitStack() as files:
         unsorted, texts = _Table(folder, UNSORTED_FILE, name, files), _Table(folder, TEXTS_FILE, schema, files)
         while block := list(islice(rows, BLOCK)):
