@@ -69,7 +69,7 @@ def naming_columns(source: AnnotationSource, folder: Path | None = None) -> Anno
     Raises:
         DataError: the file cannot be read, or an entry has no usable identifier.
     """
-    for kind in dict.fromkeys((source.kind, ANY_KIND)):
+    for kind in dict.fromkeys((ANY_KIND, source.kind)):
         with suppress(DataError):
             return columns_of(replace(source, kind=kind), folder)
     ids = enumerate(media_ids_in(source.path, source.reading.names))

@@ -111,8 +111,9 @@ def _left_out(step: Step, split: Split, batch: int, samples: int) -> Iterator[st
 
 def _part(split: Split, files: _Splits) -> Iterator[str]:
     """Note a split of which the spec chooses a part: its figures are not those of the split."""
+    what = "clips" if files.datasets[split[0]].media == "video" else "images"
     for said, counted, named in files.parts(split):
-        yield f"{_name(split)} is cut to {counted} of its {named} clips ({said}): figures are not those of the split"
+        yield f"{_name(split)} is cut to {counted} of its {named} {what} ({said}): its figures are not those of the full split"
 
 
 def _split_of(read: AnnotationsRead) -> Split:
