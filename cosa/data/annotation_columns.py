@@ -51,7 +51,7 @@ class AnnotationColumns:
     source: where they come from. all_media: (rows,) int32, a number for each clip or image, in order of appearance.
     all_entries: (rows,) int32, the number of the entry. all_lines: (rows,) int32, where that begins. texts: 'text' of captions
     and references, 'question', 'answers', 'question_id' and 'question_type' of questions; null where the file has none. ids: of
-    clips or images, by their number. chosen: rows that count, ascending; all if it is None.
+    clips or images, by their number, in one array. chosen: rows that count, ascending; all if it is None.
     """
 
     source: AnnotationSource
@@ -59,7 +59,7 @@ class AnnotationColumns:
     all_entries: np.ndarray
     all_lines: np.ndarray
     texts: pa.Table
-    ids: pa.ChunkedArray
+    ids: pa.Array
     chosen: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -89,20 +89,27 @@ class AnnotationColumns:
         """The row of the table `texts` of a row that counts."""
         return place if self.chosen is None else int(self.chosen[place])
 
-    def blocks(self, *names: str) -> Iterator[tuple[list[str], np.ndarray, list[list[Any]]]]:
-        """Yield identifiers, numbers of rows in the file, and values of some columns, for some thousand rows at once."""
+    def batches(self, *names: str) -> Iterator[tuple[slice, np.ndarray, pa.RecordBatch]]:
+        """Yield the rows that count, some thousand at once: their places, their numbers in the file, and columns of texts."""
         import numpy as np
 
-        table = self.texts.select(names)
-        for start in range(0, len(self), BLOCK):
-            stop = min(start + BLOCK, len(self))
-            rows = np.arange(start, stop) if self.chosen is None else self.chosen[start:stop]
-            part = table.slice(start, stop - start) if self.chosen is None else table.take(integers(rows))
-            yield (
-                self.ids.take(integers(self.media[start:stop])).to_pylist(),
-                rows,
-                [part.column(name).to_pylist() for name in names],
-            )
+        start = place = 0
+        for batch in self.texts.select(names).to_batches(max_chunksize=BLOCK):
+            stop = start + len(batch)
+            if self.chosen is None:
+                rows, part = np.arange(start, stop), batch
+            else:
+                # Rows of one batch are looked for in it: Arrow would join all batches to take some from anywhere.
+                rows = self.chosen[slice(*np.searchsorted(self.chosen, (start, stop)))].astype(np.int64)
+                part = batch.take(integers(rows - start))
+            yield slice(place, place + len(rows)), rows, part
+            start, place = stop, place + len(rows)
+
+    def blocks(self, *names: str) -> Iterator[tuple[list[str], np.ndarray, list[list[Any]]]]:
+        """Yield identifiers, numbers of rows in the file, and values of some columns, for some thousand rows at once."""
+        for places, rows, batch in self.batches(*names):
+            ids = self.ids.take(integers(self.media[places])).to_pylist()
+            yield ids, rows, [column.to_pylist() for column in batch.columns]
 
     def captions(self) -> Iterator[CaptionEntry]:
         """Yield the entries of a file of captions or references."""
@@ -131,7 +138,9 @@ class AnnotationColumns:
         texts = self.texts.column(name)
         if not texts.null_count:
             return len(self)
-        return len(texts) - texts.null_count if self.chosen is None else len(texts.take(integers(self.chosen)).drop_null())
+        if self.chosen is None:
+            return len(texts) - texts.null_count
+        return sum(len(batch) - batch.column(0).null_count for _, _, batch in self.batches(name))
 
     def require(self, name: str) -> AnnotationColumns:
         """The same columns, each row of which has a text.
@@ -182,8 +191,8 @@ class AnnotationColumns:
         return replace(self, chosen=rows.astype(np.min_scalar_type(max(1, len(self.all_media)))))
 
     def _every_id(self) -> Iterator[str]:
-        for chunk in self.ids.iterchunks():
-            yield from chunk.to_pylist()
+        for start in range(0, len(self.ids), BLOCK):
+            yield from self.ids.slice(start, BLOCK).to_pylist()
 
 
 def joined_ids(of_files: Iterable[AnnotationColumns]) -> list[str]:

@@ -216,10 +216,7 @@ def columns_from(
         unique, numbers = _Table(folder, IDS_FILE, name, files), _Table(folder, ROWS_FILE, _row_schema(), files)
         is_first = np.zeros(len(media), dtype=bool)
         is_first[first] = True
-        start = 0
-        for chunk in every_id.column("id").iterchunks():
-            unique.write([chunk.filter(booleans(is_first[start : start + len(chunk)]))])
-            start += len(chunk)
+        unique.write([_filtered(every_id.column("id"), is_first)])
         numbers.write([integers(column) for column in (media, np.concatenate(entries), np.concatenate(lines))])
         return _columns(source, numbers.table(), said, unique.table())
 
@@ -241,7 +238,18 @@ def _columns(source: AnnotationSource, rows: pa.Table, texts: pa.Table, ids: pa.
 
     arrays = (rows.column(name).chunk(0) for name in ("media", "entry", "line"))
     media, entries, lines = (np.frombuffer(array.buffers()[1], np.int32, len(array)) for array in arrays)
-    return AnnotationColumns(source, media, entries, lines, texts, ids.column("id"))
+    return AnnotationColumns(source, media, entries, lines, texts, ids.column("id").chunk(0))
+
+
+def _filtered(ids: pa.ChunkedArray, wanted: np.ndarray) -> pa.Array:
+    """Those of some identifiers that are wanted, in one array, from which any can be taken without joining others."""
+    import pyarrow as pa
+
+    found, start = [strings([])], 0
+    for chunk in ids.iterchunks():
+        found.append(chunk.filter(booleans(wanted[start : start + len(chunk)])))
+        start += len(chunk)
+    return pa.concat_arrays(found)
 
 
 def _numbered(hashes: np.ndarray, ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

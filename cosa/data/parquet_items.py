@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from cosa.data.annotation_items import Item
-from cosa.data.compressed import HARMLESS, MOST_EXPANSION, compression_of, open_annotations
+from cosa.data.compressed import BUFFER, HARMLESS, MOST_EXPANSION, compression_of, open_annotations
 from cosa.data.split_reading import FieldNames
 from cosa.data.table_items import used_columns
 from cosa.errors import DataError
@@ -29,11 +29,11 @@ def parquet_items(path: Path, names: FieldNames) -> Iterator[Item]:
 
     with _seekable(path) as content:
         try:
-            file = pq.ParquetFile(content)
+            file = pq.ParquetFile(content, buffer_size=BUFFER, pre_buffer=False)  # No group of rows is read in full.
             header = tuple(file.schema_arrow.names)
             used = used_columns(path, header, names)
             number, left = 0, max(HARMLESS, MOST_EXPANSION * path.stat().st_size)
-            for batch in file.iter_batches(ROWS, columns=[name for name, _ in used]):
+            for batch in file.iter_batches(ROWS, columns=[name for name, _ in used], use_threads=False):
                 left -= batch.nbytes
                 if left < 0:
                     raise DataError(

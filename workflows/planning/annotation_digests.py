@@ -48,6 +48,8 @@ def digest_of_annotations(columns: AnnotationColumns) -> ReadAnnotations:
     It is that of their texts in UTF-8, each behind its length and a colon, the identifier of the clip first, and of a line
     break behind each entry: results know their annotations by it.
     """
+    import numpy as np
+
     kind = columns.source.kind
     digest = xxhash.xxh3_128(kind.encode())
     if kind == "questions":
@@ -55,60 +57,65 @@ def digest_of_annotations(columns: AnnotationColumns) -> ReadAnnotations:
             parts = (one.video_id, one.question, str(one.question_id), *one.answers)
             digest.update(b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts)) + b"\n")
         return ReadAnnotations(digest.hexdigest(), len(columns))
-    order, amount = _rows_by_entry(columns), 0
-    for start in range(0, len(order.rows), BLOCK):
-        stop = min(start + BLOCK, len(order.rows))
-        texts = columns.texts.column("text").take(integers(order.rows[start:stop]))
-        amount += len(texts) - texts.null_count
-        digest.update(_written(columns, order, slice(start, stop), texts))
+    amount, of_last = 0, -1
+    for media, entries, texts, ends in _by_clip(columns) if kind == "references" else _by_entry(columns):
+        begins = np.append(entries[:1] != of_last, entries[1:] != entries[:-1])
+        of_last, amount = int(entries[-1]), amount + len(texts) - texts.null_count
+        digest.update(_written(columns.ids.take(integers(media)), begins, texts, np.append(begins[1:], ends)))
     return ReadAnnotations(digest.hexdigest(), amount)
 
 
-class _Order(NamedTuple):
-    """Rows in the order of a digest. begins, ends: (rows,) bool, whether an entry does."""
+class _Rows(NamedTuple):
+    """Some rows in the order of a digest. media, entries: (rows,), their numbers. ends: whether an entry ends with the last."""
 
-    rows: np.ndarray
-    begins: np.ndarray
-    ends: np.ndarray
+    media: np.ndarray
+    entries: np.ndarray
+    texts: pa.Array
+    ends: bool
 
 
-def _rows_by_entry(columns: AnnotationColumns) -> _Order:
+def _by_entry(columns: AnnotationColumns) -> Iterator[_Rows]:
+    every = columns.all_entries if columns.chosen is None else columns.all_entries[columns.chosen]
+    for places, _, batch in columns.batches("text"):
+        entries = every[places]
+        if len(entries):
+            ends = places.stop == len(columns) or bool(every[places.stop] != entries[-1])
+            yield _Rows(columns.media[places], entries, batch.column(0), ends)
+
+
+def _by_clip(columns: AnnotationColumns) -> Iterator[_Rows]:
     """The references of a clip are one entry, also where the file has them in several."""
     import numpy as np
 
-    rows = np.arange(len(columns)) if columns.chosen is None else columns.chosen
-    if columns.source.kind == "references":
-        rows = rows[np.argsort(columns.media, kind="stable")]
-        of_entry = columns.all_media[rows]
-    else:
-        of_entry = columns.all_entries[rows]
-    begins = np.ones(len(rows), dtype=bool)
-    np.not_equal(of_entry[1:], of_entry[:-1], out=begins[1:])
-    return _Order(rows, begins, np.append(begins[1:], True))
+    order = np.argsort(columns.media, kind="stable")
+    rows = order if columns.chosen is None else columns.chosen[order]
+    media, texts = columns.all_media[rows], columns.texts.column("text").combine_chunks()
+    for start in range(0, len(rows), BLOCK):
+        stop = min(start + BLOCK, len(rows))
+        ends = stop == len(rows) or bool(media[stop] != media[stop - 1])
+        yield _Rows(media[start:stop], media[start:stop], texts.take(integers(rows[start:stop])), ends)
 
 
-def _written(columns: AnnotationColumns, order: _Order, part: slice, texts: pa.ChunkedArray) -> memoryview:
-    """What counts of some rows, as bytes."""
+def _written(ids: pa.Array, begins: np.ndarray, texts: pa.Array, ends: np.ndarray) -> memoryview:
+    """What counts of some rows, as bytes. begins, ends: (rows,) bool, whether an entry does."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    ids = columns.ids.take(integers(columns.all_media[order.rows[part]]))
     nothing, line_break, colon = strings(["", "\n", ":"])
 
-    def with_length(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    def with_length(values: pa.Array) -> pa.Array:
         """Texts behind their lengths in bytes; nothing where there is no text."""
         return pc.binary_join_element_wise(pc.cast(pc.binary_length(values), pa.large_string()), values, colon)
 
     joined = pc.binary_join_element_wise(
-        pc.if_else(booleans(order.begins[part]), with_length(ids), nothing),
+        pc.if_else(booleans(begins), with_length(ids), nothing),
         with_length(texts),
-        pc.if_else(booleans(order.ends[part]), line_break, nothing),
+        pc.if_else(booleans(ends), line_break, nothing),
         nothing,
         null_handling="replace",
     )
-    found: pa.LargeStringArray = joined.combine_chunks()
-    _, offsets, data = found.buffers()
-    size = int(memoryview(offsets).cast("q")[found.offset + len(found)])
+    _, offsets, data = joined.buffers()
+    size = int(memoryview(offsets).cast("q")[joined.offset + len(joined)])
     return memoryview(data)[:size] if data is not None else memoryview(b"")
 
 

@@ -9,9 +9,11 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cosa.data import annotation_columns, column_cache
 from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotations import load_captions, load_questions, load_references
 from cosa.data.column_cache import columns_of
+from cosa.data.split_reading import SplitReading
 from cosa.errors import DataError
 from workflows.planning import annotation_digests
 from workflows.planning.annotation_digests import ReadAnnotations, digest_of_annotations
@@ -84,10 +86,27 @@ def test_captions_are_no_questions(tmp_path: Path) -> None:
 
 
 def test_entries_without_texts_and_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotation_digests, "BLOCK", 3)
+    for module in (annotation_digests, annotation_columns, column_cache):
+        monkeypatch.setattr(module, "BLOCK", 3)
     entries: list[dict[str, Any]] = [{"video_id": f"v{i % 5}", "desc": [f"a{i}", "ä"][: 1 + i % 2]} for i in range(11)]
     path = written(tmp_path / "a.json", entries, "lines")
     for kind in ("captions", "references"):
         assert read(path, kind) == (as_results_know_it(path, kind), 16)
     path = written(tmp_path / "b.json", [*entries, {"video_id": "none"}, *entries], "lines")
     assert read(path, "captions") == (as_results_know_it(path, "captions"), 32)
+
+
+@pytest.mark.parametrize("kind", ["captions", "references", "questions"])
+def test_a_part_has_the_digest_of_a_file_with_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    for module in (annotation_digests, annotation_columns, column_cache):
+        monkeypatch.setattr(module, "BLOCK", 3)
+    entries: list[dict[str, Any]] = [
+        {"video_id": f"v{i % 7}", "desc": [f"a{i}", "b"], "question": f"{i}?", "answer": "x"} for i in range(30)
+    ]
+    path = written(tmp_path / "a.json", entries, "lines")
+    columns = columns_of(AnnotationSource(path, kind, SplitReading(limit=4)))
+    chosen = set(columns.media_ids())
+    assert len(chosen) == 4
+    rest = written(tmp_path / "b.json", [entry for entry in entries if entry["video_id"] in chosen], "lines")
+    assert digest_of_annotations(columns) == read(rest, kind)
+    assert digest_of_annotations(columns).digest == as_results_know_it(rest, kind)
