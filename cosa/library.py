@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from cosa.behaviour import BEHAVIOURS, DEFAULT
 from cosa.checkpoints.native import save_checkpoint
 from cosa.checkpoints.settings import SETTINGS
-from cosa.data.annotations import load_video_ids
+from cosa.data.annotation_use import KINDS
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
@@ -54,8 +53,7 @@ def extract(dataset: DatasetFiles, frames: str | Path, **settings: Any) -> Datas
         DataError: clips are missing or damaged (the first is named), or there are frames that were taken otherwise.
     """
     chosen, folder = checked(ExtractionSettings, settings), Path(frames)
-    files = [Path(file) for kinds in dataset.splits.values() for file in kinds.values() if file is not None]
-    clips = list(dict.fromkeys(chain.from_iterable(map(load_video_ids, files))))
+    clips = dataset.named_media(KINDS)
     known, name = VideoIndex(Path(dataset.root), dataset.linked_folders), chosen.model_dump_json()
 
     def one(clip: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 AnnotationKind = Literal["captions", "questions", "references"]
+KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 
 
 @dataclass(frozen=True)

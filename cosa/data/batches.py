@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
 from cosa.data.mixing import MIXINGS
 from cosa.data.sample import Sample
+from cosa.data.samples import Samples
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 
@@ -50,6 +52,11 @@ class Corpus:
     batch_size: int  # over all workers
     needs: BatchNeeds  # of these objectives
 
+    @cached_property
+    def table(self) -> Samples:
+        """The samples, as columns."""
+        return Samples.of(self.samples)
+
 
 def check_texts(corpus: Corpus) -> None:
     """Check that samples hold the texts that the corpus' objectives train on.
@@ -58,7 +65,7 @@ def check_texts(corpus: Corpus) -> None:
         DataError: one has none.
     """
     wanted = "question" if corpus.needs.questions else "caption"
-    without = next((sample.media_id for sample in corpus.samples if not getattr(sample, wanted)), None)
+    without = corpus.table.without(wanted)
     if without is not None:
         raise DataError(
             f"{corpus.name}: the sample of {without} has no {wanted}, which {', '.join(corpus.objectives)} "
@@ -160,10 +167,6 @@ class TrainingBatches(Dataset[Batch]):
         for index in range(len(corpora)):
             mine = self._corpus_of_step == index
             self._turn_of_step[mine] = np.arange(mine.sum())
-        self._identity = [{} for _ in corpora]  # type: list[dict[str, int]]
-        for identities, corpus in zip(self._identity, corpora, strict=True):
-            for sample in corpus.samples:
-                identities.setdefault(sample.media_id, len(identities))
         self._shuffled: dict[tuple[int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -175,7 +178,8 @@ class TrainingBatches(Dataset[Batch]):
         everyone = self._global_batch(index, int(self._turn_of_step[step]))
         per_worker = corpus.batch_size // self.workers
         rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
-        mine = [corpus.samples[everyone[row]] for row in rows]
+        samples, own = corpus.table, everyone[rows.start : rows.stop]
+        mine = [samples[place] for place in own]
         clips = [
             corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
             for sample, row in zip(mine, rows, strict=True)
@@ -183,13 +187,13 @@ class TrainingBatches(Dataset[Batch]):
         if corpus.needs.questions:
             texts = self._questions(mine)
         else:
-            texts = self._captions([corpus.samples[i].caption for i in everyone], rows, step, corpus.needs)
+            texts = self._captions([samples.text(place, "caption") for place in everyone], rows, step, corpus.needs)
         return Batch(
             corpus=corpus.name,
             objectives=corpus.objectives,
             media_ids=tuple(sample.media_id for sample in mine),
             frames=torch.stack(clips),
-            identities=torch.tensor([self._identity[index][sample.media_id] for sample in mine]),
+            identities=torch.from_numpy(samples.identities[own].astype(np.int64)),
             **texts,
         )
 
@@ -200,7 +204,9 @@ class TrainingBatches(Dataset[Batch]):
         epoch, place = divmod(turn, per_epoch)
         if (index, epoch) not in self._shuffled:
             self._shuffled = {key: value for key, value in self._shuffled.items() if key[0] != index}
-            self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(len(corpus.samples))
+            order = np.arange(len(corpus.table), dtype=np.min_scalar_type(len(corpus.table)))
+            random_stream(self.seed, STREAM_ORDER, index, epoch).shuffle(order)  # as `permutation`, whose numbers take 8 bytes
+            self._shuffled[index, epoch] = order
         return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
 
     def _questions(self, samples: Sequence[Sample]) -> dict[str, Any]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cosa.data.annotations import (
-    CaptionEntry,
-    QuestionEntry,
-    load_captions,
-    load_questions,
-    load_references,
-)
+from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource, joined_ids
+from cosa.data.annotation_use import AnnotationKind
+from cosa.data.annotations import CaptionEntry, QuestionEntry
+from cosa.data.column_cache import columns_of, naming_columns
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.sample import Sample
+from cosa.data.samples import Samples
+from cosa.data.split_reading import IN_FULL, SplitReading
 from cosa.errors import DataError, UserError
 
 
@@ -24,6 +23,8 @@ class DatasetFiles:
     root: folder of clips or images. frames: folder of a person's own frames (video). stored_frames: or the list that says where
     extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
+    reading: by split, how its files are read, if not as usual. kept_columns: a folder where what large annotation files say is
+    kept for other processes.
     """
 
     name: str
@@ -35,6 +36,8 @@ class DatasetFiles:
     linked_folders: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
     stored_frames: str | None = None
+    reading: Mapping[str, SplitReading] = field(default_factory=dict)
+    kept_columns: str | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):
@@ -59,23 +62,56 @@ class DatasetFiles:
             raise UserError(f"datasets.{self.name}.splits.{split} has no {kind}: file")
         return Path(path)
 
+    def columns(self, split: str, kind: AnnotationKind) -> AnnotationColumns:
+        """What an annotation file says of the clips that count, also of unreadable ones.
+
+        Raises:
+            UserError: the dataset names none.
+            DataError: it cannot be used.
+        """
+        return columns_of(self._source(split, kind), self._kept)
+
+    def part_of(self, split: str, kind: AnnotationKind) -> str:
+        """Of how many clips those that count are, in words that follow their number; empty if all count."""
+        reading = self.reading.get(split, IN_FULL)
+        return f" of {len(self.columns(split, kind).ids)} ({reading.said})" if reading.is_part else ""
+
+    def named_media(self, kinds: Iterable[AnnotationKind]) -> list[str]:
+        """All clips or images that its annotation files of some kinds name, each once, file by file.
+
+        Raises:
+            DataError: one of the files cannot be used.
+        """
+        named = [(split, kind) for split, files in self.splits.items() for kind in kinds if files.get(kind) is not None]
+        sources = sorted((self._source(*one) for one in named), key=lambda source: (str(source.path), source.kind))
+        once = {(source.path, source.reading): source for source in reversed(sources)}  # A file may stand for several kinds.
+        return joined_ids(naming_columns(source, self._kept) for source in reversed(once.values()))
+
+    def _source(self, split: str, kind: AnnotationKind) -> AnnotationSource:
+        reading = self.reading.get(split, IN_FULL)
+        if kind == "references":  # They are looked up by clips, of whichever part these are.
+            reading = replace(reading, limit=None, fraction=None)
+        return AnnotationSource(self.file(split, kind), kind, reading)
+
+    @property
+    def _kept(self) -> Path | None:
+        return None if self.kept_columns is None else Path(self.kept_columns)
+
 
 def caption_entries(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:
     """Clips of a split with their captions."""
-    entries = load_captions(dataset.file(split, "captions"), require_captions)
-    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
+    return list(_readable(dataset, split, "captions", require_captions).captions())
 
 
 def question_entries(dataset: DatasetFiles, split: str, *, require_answers: bool = True) -> list[QuestionEntry]:
     """Questions of a split with their answers."""
-    entries = load_questions(dataset.file(split, "questions"), require_answers=require_answers)
-    return [entry for entry in entries if entry.video_id not in dataset.unreadable]
+    return list(_readable(dataset, split, "questions", require_answers).questions())
 
 
 def evaluated_clips(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:
     """Clips of an evaluation split, each once with the captions of all its entries, in the order of the file."""
     clips: dict[str, CaptionEntry] = {}
-    for entry in caption_entries(dataset, split, require_captions=require_captions):
+    for entry in _readable(dataset, split, "captions", require_captions).captions():
         known = clips.get(entry.video_id)
         clips[entry.video_id] = entry if known is None else replace(known, captions=known.captions + entry.captions)
     return list(clips.values())
@@ -86,7 +122,9 @@ def caption_references(dataset: DatasetFiles, split: str, *, require_captions: b
     entries = evaluated_clips(dataset, split, require_captions=require_captions)
     if dataset.splits[split].get("references") is None:
         return {entry.video_id: entry.captions for entry in entries}
-    references = load_references(dataset.file(split, "references"))
+    references: dict[str, tuple[str, ...]] = {}
+    for entry in dataset.columns(split, "references").captions():
+        references[entry.video_id] = references.get(entry.video_id, ()) + entry.captions
     lacking = [entry.video_id for entry in entries if entry.video_id not in references]
     if lacking:
         raise DataError(
@@ -96,14 +134,23 @@ def caption_references(dataset: DatasetFiles, split: str, *, require_captions: b
     return {entry.video_id: references[entry.video_id] for entry in entries}
 
 
-def caption_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+def caption_samples(dataset: DatasetFiles, split: str) -> Samples:
     """One training sample a caption of a split."""
-    entries = caption_entries(dataset, split)
-    return [Sample(entry.video_id, caption=caption) for entry in entries for caption in entry.captions]
+    return Samples(_readable(dataset, split, "captions", require_texts=True), {"caption": "text"})
 
 
-def question_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+def question_samples(dataset: DatasetFiles, split: str) -> Samples:
     """One training sample a question of a split, with its first answer."""
-    return [
-        Sample(entry.video_id, question=entry.question, answer=entry.answers[0]) for entry in question_entries(dataset, split)
-    ]
+    columns = _readable(dataset, split, "questions", require_texts=True)
+    return Samples(columns, {"question": "question", "answer": "answers"})
+
+
+_REQUIRED: Mapping[AnnotationKind, str] = {"captions": "text", "questions": "answers"}
+
+
+def _readable(dataset: DatasetFiles, split: str, kind: AnnotationKind, require_texts: bool) -> AnnotationColumns:
+    """The columns of the clips that count and can be read. require_texts: each entry has to have a caption, or an answer."""
+    columns = dataset.columns(split, kind)
+    if require_texts:
+        columns.require(_REQUIRED[kind])
+    return columns.without(dataset.unreadable)

@@ -192,8 +192,8 @@ def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str
         DataError: an identifier fits several entries.
     """
     names: dict[str, set[str]] = {}
-    lacking = []
-    for media_id in dict.fromkeys(media_ids):
+    lacking: dict[str, None] = {}
+    for media_id in media_ids:  # They may be millions, and are not held.
         check_media_id(media_id)
         parent, _, name = media_id.rpartition("/")
         if parent not in names:
@@ -204,5 +204,5 @@ def absent(folder: MediaFolder, media_ids: Iterable[str], suffixes: Sequence[str
         found = [name + suffix for suffix in suffixes if canonical(name + suffix) in names[parent]]
         check_one_file(media_id, found, folder.root / parent)
         if not found:
-            lacking.append(media_id)
-    return lacking
+            lacking[media_id] = None
+    return list(lacking)

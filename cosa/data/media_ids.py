@@ -10,7 +10,7 @@ from pathlib import Path
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
-_PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
+PLAIN_ID = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _CONTROL_OR_BACKSLASH = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:/")
@@ -35,7 +35,7 @@ def check_media_id(media_id: str) -> None:
 
 def media_id_problem(media_id: str) -> str | None:
     """What is wrong with an identifier, in words that follow it; None if it can be used."""
-    if _PLAIN_ID.fullmatch(media_id):
+    if PLAIN_ID.fullmatch(media_id):
         return None
     parts = media_id.split("/")
     problems = (

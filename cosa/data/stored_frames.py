@@ -88,18 +88,18 @@ class StoredFrames:
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no folder of frames, by the names of folders alone."""
         present: dict[str, set[str]] = {}
-        lacking = []
-        for video_id in dict.fromkeys(video_ids):
+        lacking: dict[str, None] = {}
+        for video_id in video_ids:
             clip = self.clips.get(video_id)
             if clip is None:
-                lacking.append(video_id)
+                lacking[video_id] = None
                 continue
             entry = entry_of(self.store, clip, self.extraction)
             if clip[:2] not in present:
                 present[clip[:2]] = set(os.listdir(entry.parent)) if entry.parent.is_dir() else set()  # noqa: PTH208
             if entry.name not in present[clip[:2]]:
-                lacking.append(video_id)
-        return lacking
+                lacking[video_id] = None
+        return list(lacking)
 
     def damage(self) -> str | None:
         """Read all frames through, and say what is wrong with the first clip that is damaged; None if none is."""

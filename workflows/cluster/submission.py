@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cosa.data.annotation_use import KINDS
 from cosa.errors import UserError
 from workflows.cluster.login_token import protect_token
 from workflows.cluster.preemption import GRACE_SECONDS
@@ -109,7 +110,9 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
     spec["cluster"]["address"] = "auto"
     for name, dataset in experiment.section.datasets.items():
         if dataset.made_by is None:
-            spec["datasets"][name] = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames", "splits"))
+            written = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames"))
+            written["splits"] = {split: _absolute(files, KINDS) for split, files in written["splits"].items()}
+            spec["datasets"][name] = written
     for name, stage in experiment.stages.items():
         for read in kind_of(stage).reads(stage, experiment.section.datasets):
             for field in read.path_fields():

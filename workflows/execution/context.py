@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from cosa.data.annotation_use import KINDS
 from cosa.data.dataset_files import DatasetFiles
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
+from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, UNREADABLE_FILE
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -104,14 +105,18 @@ class StageContext(Generic[S]):
                 stored, unreadable = str(extracted / CLIPS_LIST), _unreadable(extracted)
         splits = {
             split: {
-                kind: str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
-                for kind in ("captions", "questions", "references")
+                str(kind): str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None
+                for kind in KINDS
             }
             for split, files in section.splits.items()
         }
         root = str(base / Path(section.root).expanduser())
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored)
+        reading = {split: files.reading_of("captions") for split, files in section.splits.items()}
+        kept = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
+        return DatasetFiles(
+            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept
+        )
 
     def _not_listed(self, what: str) -> str:
         return (

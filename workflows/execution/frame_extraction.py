@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from cosa.data.annotation_use import AnnotationKind
-from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
@@ -49,8 +48,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
         WorkersLostError: a process ended before it had begun a clip.
     """
     dataset = context.dataset(context.section.dataset, with_frames=False)
-    files = {file for split in dataset.splits.values() for kind in kinds if (file := split[kind])}
-    video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
+    video_ids = dataset.named_media(kinds)
     records, frames = _frames_of(context, dataset, video_ids)
     frames.write(context.folder / CLIPS_LIST)
     link_frames(context.folder / FRAMES_FOLDER, frames)

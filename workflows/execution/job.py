@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.split_reading import SplitReading
 from cosa.extensions import Extension, load_extensions
 from workflows.spec.stage_kinds import STAGE_KINDS
 
@@ -39,9 +40,7 @@ class Job:
         """Make a job from what `plain` returned, and load its extensions, since everything else may need them."""
         extensions = tuple(Extension(**extension) for extension in data["extensions"])
         load_extensions(extensions)
-        datasets = {
-            name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
-        }
+        datasets = {name: _dataset(plain) for name, plain in data["datasets"].items()}
         return cls(**{**data, "datasets": datasets, "extensions": extensions})
 
     @property
@@ -52,3 +51,8 @@ class Job:
     def parsed(self) -> Any:
         """Return the section as an instance of its model."""
         return self.kind.section_for(self.section).model_validate(self.section)
+
+
+def _dataset(plain: Mapping[str, Any]) -> DatasetFiles:
+    reading = {split: SplitReading(**one) for split, one in plain["reading"].items()}
+    return DatasetFiles(**{**plain, "unreadable": frozenset(plain["unreadable"]), "reading": reading})

@@ -18,6 +18,7 @@ from workflows.execution import whereabouts
 from workflows.execution.context import StageContext
 from workflows.execution.fit import POLL_SECONDS, fit_in_background, trainer_of, user_error_in
 from workflows.execution.job import Job
+from workflows.execution.split_size import split_size
 from workflows.execution.stage_checkpoint import checkpoint_folder
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.gallery import Evaluated, write_gallery
@@ -44,7 +45,12 @@ def evaluate(context: Context) -> StageOutcome:
         extensions=context.plan.experiment.extensions,
     )
     context.line.update(f"{', '.join(section.tasks)} on {section.dataset}/{section.split}")
-    of_data = cache(lambda: [(_baseline(context, name, dataset), _measured(context, name, dataset)) for name in section.tasks])
+    of_data = cache(
+        lambda: [
+            (_baseline(context, name, dataset), split_size(TASKS[name], dataset, section.split, section))
+            for name in section.tasks
+        ]
+    )
     asked = time.time()
     results = _run(context, {"job": job.plain()}, resources, meanwhile=of_data)
     context.line.starting_seconds += whereabouts.seconds_to_start(context.folder, asked)
@@ -56,15 +62,6 @@ def evaluate(context: Context) -> StageOutcome:
     summaries = [TASKS[name].summary(results[name]["metrics"]) for name in section.tasks]
     outcome.summary = ", ".join(filter(None, summaries))
     return outcome
-
-
-def _measured(context: Context, name: str, dataset: DatasetFiles) -> str:
-    """Say on how much a task was evaluated."""
-    task = TASKS[name]
-    references = task.references(dataset, context.section.split, context.section)
-    clips = len(set(task.media_ids(references)))
-    what = "clip" if dataset.media == "video" else "image"
-    return ", ".join(filter(None, (f"{clips} {what}{'' if clips == 1 else 's'}", task.texts(references))))
 
 
 def _add_task(

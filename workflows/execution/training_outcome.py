@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cosa.evaluation.metric import Metric
+from cosa.tasks.all_tasks import TASKS
 from workflows.execution.context import StageContext
 from workflows.execution.progress import PROGRESS_FILE, Record
+from workflows.execution.split_size import split_size
 from workflows.execution.training_stage import TrainSection
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
@@ -25,6 +27,10 @@ def training_outcome(context: StageContext[TrainSection], records: list[Record],
         metrics["data_wait_share"] = sum(r.values["data_wait_share"] for r in trained) / len(trained)
     metric: Metric | None = context.kind.selection_metric(context.section)
     parts = [f"{records[-1].total} steps"]
+    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
+    if validation is not None:
+        dataset = context.dataset(validation.dataset)
+        details["measured"] = split_size(TASKS[validation.task], dataset, validation.split, context.section)
     if metric is not None:
         data = f" on {validation.split}" if validation is not None else ""
         where = f" (step {best.step})" if best.step != best.total else ""
@@ -39,7 +45,6 @@ def training_outcome(context: StageContext[TrainSection], records: list[Record],
         for name in ("curves.png", "sweep.png", "sweep-curves.png", "trials.json", "trials.csv")
         if (context.folder / name).exists()
     ]
-    details: dict[str, Any] = {"best_step": best.step, "steps": best.total}
     if metric is not None:
         details |= {"selected_by": metric.name, "selected_mode": metric.mode}
     return StageOutcome(

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import xxhash
 
+from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotation_use import AnnotationUse
-from cosa.data.annotations import QuestionEntry, captions_in, each_question_once, load_references, load_video_ids, questions_in
+from cosa.data.annotations import QuestionEntry, captions_in, each_question_once, questions_in
+from cosa.data.split_reading import IN_FULL
 from cosa.errors import DataError, UserError
 from workflows.planning.annotation_digests import code_of_reading
 from workflows.planning.digests import FileDigests
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import AnnotationsRead
+from workflows.spec.reads import AnnotationsRead, source_of
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
 
@@ -32,79 +34,115 @@ class AnnotationFile:
     whether the size of a batch is not written in the spec.
     """
 
-    path: Path
+    source: AnnotationSource
     use: AnnotationUse
     field: str
     stage: str
-    covers: Path | None = None
+    covers: AnnotationSource | None = None
     is_default_batch: bool = False
 
+    @property
+    def path(self) -> Path:
+        """Return the path of the file."""
+        return self.source.path
+
     def check_once(self, digests: FileDigests) -> None:
-        """Read the file, unless its content was read before: parsing millions of captions takes many seconds.
+        """Check the file, unless its content was checked before: parsing millions of captions takes many seconds.
 
         Raises:
             UserError: it does not contain what the stage needs.
         """
-        others = [self.covers] if self.covers is not None and self.covers.is_file() else []
+        others = [self.covers.path] if self.covers is not None and self.covers.path.is_file() else []
         of = [_code(), *(digests.of_file(path) for path in (self.path, *others))]
         check = f"{self.path.absolute()} for {replace(self.use, split='')}"
+        check += "" if self.source.reading == IN_FULL else f" as {self.source.reading}"
         if digests.remembered(check, of) is None:
-            self.check()
+            self.check(digests)
             digests.remember(check, of, "passed")
 
-    def check(self) -> None:
-        """Read the file.
+    def check(self, digests: FileDigests) -> None:
+        """Check the columns of the file. It is read entry by entry only to say what is wrong.
 
         Raises:
             UserError: it does not contain what the stage needs.
         """
         if self.use.only_ids:
-            load_video_ids(self.path)
+            self._check_ids(digests)
         elif self.use.kind == "references":
-            self._check_references()
+            self._check_references(digests)
         elif self.use.kind == "questions":
-            self._check_questions()
+            self._check_questions(digests)
         else:
-            self._check_captions()
+            self._check_captions(digests)
 
-    def _check_captions(self) -> None:
-        samples = 0  # Entries are counted, not kept: there may be millions.
+    def _check_ids(self, digests: FileDigests) -> None:
+        digests.naming_columns(self.source)  # Texts may be wrong: nobody reads them.
+
+    def _check_captions(self, digests: FileDigests) -> None:
+        names = self.source.reading.names
         try:
-            for entry in captions_in(self.path, require_captions=self.use.with_answers):
-                samples += len(entry.captions)
+            columns = digests.columns(self.source)
+            if self.use.with_answers:
+                columns.require("text")
         except DataError as error:
-            if samples == 0 and _can_be_read(questions_in(self.path, require_answers=False)):
+            if not self._has_captions() and _can_be_read(questions_in(self.path, require_answers=False, names=names)):
                 raise self._wrong_kind("questions", "captions") from error
             raise
-        self._check_size(samples)
+        self._check_size(columns.count("text"))
+
+    def _has_captions(self) -> bool:
+        """Return whether the first entries have captions."""
+        try:
+            return next(captions_in(self.path, names=self.source.reading.names), None) is not None
+        except DataError:
+            return False
 
     def _check_size(self, samples: int) -> None:
         if samples < self.use.fewest_samples:
             size = f"{self.use.fewest_samples}, the default" if self.is_default_batch else f"{self.use.fewest_samples}"
             advice = f"set stages.{self.stage}.batch_size" if self.is_default_batch else "lower batch_size"
-            raise UserError(f"{self.path} has {samples} samples, fewer than a batch of stage {self.stage} ({size}); {advice}")
+            part = f" ({self.source.reading.said})" if self.source.reading.is_part else ""
+            raise UserError(
+                f"{self.path} has {samples} samples{part}, fewer than a batch of stage {self.stage} ({size}); {advice}"
+            )
 
-    def _check_references(self) -> None:
-        references = load_references(self.path)
-        if self.covers is not None and self.covers.is_file():
-            lacking = [video_id for video_id in load_video_ids(self.covers) if video_id not in references]
+    def _check_references(self, digests: FileDigests) -> None:
+        references = digests.columns(self.source)
+        if self.covers is not None and self.covers.path.is_file():
+            there, clips = set(references.media_ids()), digests.naming_columns(self.covers).media_ids()
+            lacking = [video_id for video_id in clips if video_id not in there]
             if lacking:
                 raise UserError(
-                    f"{self.path} has no reference caption for {len(lacking)} clips of {self.covers}, such as {lacking[0]!r}"
+                    f"{self.path} has no reference caption for {len(lacking)} clips of {self.covers.path}, such as "
+                    f"{lacking[0]!r}"
                 )
 
-    def _check_questions(self) -> None:
-        samples = 0
-        questions = questions_in(self.path, require_answers=self.use.with_answers)
+    def _check_questions(self, digests: FileDigests) -> None:
+        names = self.source.reading.names
         try:
-            for question in questions if self.use.with_answers else each_question_once(questions, self.path):
-                self._check_question(question)
-                samples += 1
+            columns = digests.columns(self.source)
+            if self.use.with_answers:
+                columns.require("answers")
         except DataError as error:
-            if samples == 0 and _can_be_read(captions_in(self.path)):
+            if not self._has_questions() and _can_be_read(captions_in(self.path, names=names)):
                 raise self._wrong_kind("captions", "questions") from error
             raise
-        self._check_size(samples)
+        questions = columns.questions() if self._has_more_to_check else iter(())
+        for question in questions if self.use.with_answers else each_question_once(questions, self.path):
+            self._check_question(question)
+        self._check_size(len(columns))
+
+    @property
+    def _has_more_to_check(self) -> bool:
+        return not self.use.with_answers or self.use.fewest_answers > 1
+
+    def _has_questions(self) -> bool:
+        """Return whether the first entry is a question."""
+        questions = questions_in(self.path, self.use.with_answers, self.source.reading.names)
+        try:
+            return next(questions, None) is not None
+        except DataError:
+            return False
 
     def _check_question(self, question: QuestionEntry) -> None:
         if not self.use.with_answers and question.question_id is None:
@@ -143,14 +181,14 @@ def annotation_files(stage: str, section: StageSection, experiment: Experiment) 
     for read in kind_of(section).reads(section, datasets):
         if not isinstance(read, AnnotationsRead) or datasets[read.dataset].made_by is not None:
             continue
-        file = read.file(datasets[read.dataset])
-        if file is not None:
-            captions = datasets[read.dataset].splits[read.use.split].captions
+        dataset, use = datasets[read.dataset], read.use
+        source = source_of(dataset, use)
+        if source is not None:
             yield AnnotationFile(
-                path=Path(file).expanduser(),
-                use=read.use,
-                field=f"datasets.{read.dataset}.splits.{read.use.split}",
+                source=source,
+                use=use,
+                field=f"datasets.{read.dataset}.splits.{use.split}",
                 stage=stage,
-                covers=Path(captions).expanduser() if read.use.kind == "references" and captions is not None else None,
+                covers=source_of(dataset, replace(use, kind="captions")) if use.kind == "references" else None,
                 is_default_batch="batch_size" in type(section).model_fields and "batch_size" not in section.model_fields_set,
             )

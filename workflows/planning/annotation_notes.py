@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import first_texts
 from cosa.errors import DataError
 from cosa.message_text import quoted
 from cosa.word_pieces import unknown_share
-from workflows.planning.annotation_digests import entries_of
+from workflows.planning.annotation_digests import texts_of
 from workflows.planning.plan import Plan, Step
 from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.experiment import Experiment
-from workflows.spec.reads import AnnotationsRead
+from workflows.spec.reads import AnnotationsRead, source_of
 from workflows.spec.stage_kinds import kind_of
 
 MOST_BYTES = 2**26  # Larger files, of millions of captions, are not read once more for notes.
@@ -55,6 +56,7 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
         if batch > 1:
             yield from _left_out(step, split, batch, files.samples(split, kind))
     for split in dict.fromkeys(map(_split_of, used)):
+        yield from _part(split, files)
         share = files.unknown_share(split)
         if share > MANY_UNKNOWN:
             yield (
@@ -107,6 +109,13 @@ def _left_out(step: Step, split: Split, batch: int, samples: int) -> Iterator[st
         )
 
 
+def _part(split: Split, files: _Splits) -> Iterator[str]:
+    """Note a split of which the spec chooses a part: its figures are not those of the split."""
+    what = "clips" if files.datasets[split[0]].media == "video" else "images"
+    for said, counted, named in files.parts(split):
+        yield f"{_name(split)} is cut to {counted} of its {named} {what} ({said}): its figures are not those of the full split"
+
+
 def _split_of(read: AnnotationsRead) -> Split:
     """Return the split that a stage reads."""
     return read.dataset, read.use.split
@@ -149,38 +158,41 @@ class _Splits:
         if split not in self._clips:
             found: set[str] = set()
             with suppress(DataError):
-                found = {clip for file, kind in self._files(split) for clip in self.digests.media_ids(file, kind)}
+                found = {clip for source in self._files(split) for clip in self.digests.media_ids(source)}
             root = self._root(split[0])
             self._clips[split] = frozenset((root, video_id) for video_id in found)
         return self._clips[split]
 
     def samples(self, split: Split, kind: AnnotationKind) -> int:
         """Return how many captions or questions of readable clips a split has; 0 if they cannot be read now."""
-        files = [file for file, holds in self._files(split) if holds == kind]
-        amount = sum(self.digests.amount_of(file, kind) for file in files)
+        sources = [source for source in self._files(split) if source.kind == kind]
+        amount = sum(map(self.digests.amount_of, sources))
         unreadable = self._unreadable.get(split[0])
         if unreadable:
             with suppress(DataError):
-                amount -= sum(
-                    entry.amount for file in files for entry in entries_of(file, kind) if entry.parts[0] in unreadable
-                )
+                amount -= sum(media_id in unreadable for source in sources for media_id, _ in texts_of(source))
         return amount
 
     def captions(self, split: Split) -> list[tuple[str, str]]:
         """Return all captions of a split with their clips; none if they cannot be read now."""
         found: list[tuple[str, str]] = []
         with suppress(DataError):
-            for file, kind in self._files(split):
-                if kind == "captions":
-                    found += [(entry.parts[0], text) for entry in entries_of(file, kind) for text in entry.parts[1:]]
+            for source in self._files(split):
+                if source.kind == "captions":
+                    found += texts_of(source)
         return found
+
+    def parts(self, split: Split) -> list[tuple[str, int, int]]:
+        """Return for each file of which not all clips count: what the spec says, how many count, and how many it names."""
+        sources = [source for source in self._paths.get(split, ()) if source.reading.is_part and source.path.is_file()]
+        return [(source.reading.said, *self.digests.clips_of(source)) for source in sources]
 
     def unknown_share(self, split: Split) -> float:
         """Return the share of words that the tokenizer does not know, in the first texts of a split."""
         if split not in self._shares:
             texts: list[str] = []
             with suppress(DataError):
-                texts = [text for file, _ in self._files(split) for text in first_texts(file, TEXTS)]
+                texts = [text for one in self._files(split) for text in first_texts(one.path, TEXTS, one.reading.names)]
             # In English and the full vocabulary nothing is unknown, and loading the tokenizer takes a while.
             letters = "".join(texts)
             plain = letters.isascii() and self.vocabulary_size >= BERT_VOCABULARY
@@ -191,10 +203,10 @@ class _Splits:
         section = self.datasets[dataset]
         return Path(section.frames or section.root).expanduser().absolute()
 
-    def _files(self, split: Split) -> list[tuple[Path, AnnotationKind]]:
-        """Return the files that stages read of a split and that can be read now, with what they hold."""
-        paths = self._paths.get(split, ())
-        return [(path, kind) for path, kind in paths if path.is_file() and path.stat().st_size <= MOST_BYTES]
+    def _files(self, split: Split) -> list[AnnotationSource]:
+        """Return the files that stages read of a split and that can be read now."""
+        sources = self._paths.get(split, ())
+        return [source for source in sources if source.path.is_file() and source.path.stat().st_size <= MOST_BYTES]
 
 
 def _unreadable_clips(plan: Plan) -> dict[str, frozenset[str]]:
@@ -208,16 +220,16 @@ def _unreadable_clips(plan: Plan) -> dict[str, frozenset[str]]:
     return found
 
 
-def _files_of_splits(experiment: Experiment) -> dict[Split, list[tuple[Path, AnnotationKind]]]:
+def _files_of_splits(experiment: Experiment) -> dict[Split, list[AnnotationSource]]:
     """Return the user's own files of captions and questions that stages read, by split."""
     datasets = experiment.section.datasets
-    found: dict[Split, list[tuple[Path, AnnotationKind]]] = {}
+    found: dict[Split, list[AnnotationSource]] = {}
     for stage in experiment.stages.values():
         for read in kind_of(stage).reads(stage, datasets):
             if not isinstance(read, AnnotationsRead) or read.use.only_ids or read.use.kind == "references":
                 continue
             section = datasets[read.dataset]
-            file = read.file(section)
-            if section.made_by is None and file is not None:
-                found.setdefault((read.dataset, read.use.split), []).append((Path(file).expanduser(), read.use.kind))
-    return {split: list(dict.fromkeys(paths)) for split, paths in found.items()}
+            source = source_of(section, read.use)
+            if section.made_by is None and source is not None:
+                found.setdefault((read.dataset, read.use.split), []).append(source)
+    return {split: list(dict.fromkeys(sources)) for split, sources in found.items()}

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,21 @@ from typing import Any
 import xxhash
 
 from cosa.checksums import digest_of
-from cosa.data.annotation_use import AnnotationKind
-from cosa.data.annotations import load_video_ids
+from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource
+from cosa.data.column_cache import columns_of, naming_columns
 from cosa.data.media_lookup import Media
+from cosa.data.split_reading import IN_FULL
 from cosa.errors import DataError, UserError
 from cosa.message_text import shown
-from cosa.regular_files import kind_of, read_regular
+from cosa.regular_files import kind_of
 from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
-from workflows.results.atomic import write_atomically
+from workflows.planning.digest_cache import DigestCache, Entry, IdList
+from workflows.results.layout import COLUMNS_FOLDER
 from workflows.spec.read import MissingMedia
 
 READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
-ENTRY_LENGTH = 5  # An entry of a cache holds size, times of modification and change, inode and digest.
-Entry = list[Any]
+LISTED_IDS = 2**18  # Those of larger files are read from their columns.
 OnRead = Callable[[Path, int, int], None]
 
 
@@ -43,9 +44,10 @@ class FileDigests:
     def __init__(self, cache: Path, on_read: OnRead | None = None):
         """cache: a folder. on_read: called with a folder, the bytes of it that have been read, and all that are to be read."""
         self.cache, self.on_read = cache, on_read
-        self._files = _Cache(cache / "files.json")
+        self._files = DigestCache(cache / "files.json")
         self._folders: dict[Path, _Folder] = {}
-        self._of_files: dict[Path, _Ids] = {}
+        self._of_files: dict[AnnotationSource, IdList] = {}
+        self._columns: dict[tuple[AnnotationSource, str, Any], AnnotationColumns] = {}
 
     def of_file(self, path: Path) -> str:
         """Digest a file's content.
@@ -72,61 +74,102 @@ class FileDigests:
         with _errors_of(folder):
             return self._folder(folder).digest
 
-    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
+    def columns(self, source: AnnotationSource) -> AnnotationColumns:
+        """Return what an annotation file says, from the columns that are kept in the cache, if it is large.
+
+        Raises:
+            DataError: the file cannot be used.
+            UserError: it cannot be read.
+        """
+        return self._read(source, columns_of)
+
+    def naming_columns(self, source: AnnotationSource) -> AnnotationColumns:
+        """Return columns of an annotation file of which only the identifiers are used; errors as of `columns`."""
+        return self._read(source, naming_columns)
+
+    def _read(self, source: AnnotationSource, read: Callable[[AnnotationSource, Path], AnnotationColumns]) -> AnnotationColumns:
+        of = (source, self.of_file(source.path), read)
+        if of not in self._columns:
+            if self.cache.parent.is_dir():
+                with suppress(OSError):  # Planning must also work on a read-only storage, and must not create one.
+                    self.cache.mkdir(exist_ok=True)
+            self._columns[of] = read(source, self.cache / COLUMNS_FOLDER)
+        return self._columns[of]
+
+    def of_annotations(self, source: AnnotationSource) -> str:
         """Digest what an annotation file says, in their order. One that cannot be used has the digest of its content.
 
         Raises:
             UserError: the file cannot be read.
         """
-        what, of = f"{kind} of {path.absolute()}", [self.of_file(path), code_of_reading()]
+        what, of = self._what(source), [self.of_file(source.path), code_of_reading()]
         known = self.remembered(what, of)
         if known is None:
             try:
-                read = digest_of_annotations(path, kind)
+                columns = self.columns(source)
             except DataError:  # What is wrong is said by the check of annotations, for the stages that run.
                 return of[0]
+            read = digest_of_annotations(columns)
             known = read.digest
             self.remember(what, of, known)
             self.remember(f"amount of {what}", of, str(read.amount))
-            self._ids(path).write(of, read.media_ids)
+            self.remember(f"clips of {what}", of, f"{len(columns.media_numbers)} {len(columns.ids)}")
         return known
 
-    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
-        """Return how many captions or questions an annotation file holds; 0 if it cannot be used.
+    def amount_of(self, source: AnnotationSource) -> int:
+        """Return how many captions or questions of an annotation file count; 0 if it cannot be used.
 
         Raises:
             UserError: the file cannot be read.
         """
-        self.of_annotations(path, kind)
-        known = self.remembered(f"amount of {kind} of {path.absolute()}", [self.of_file(path), code_of_reading()])
-        return int(known or 0)
+        return int(self._known(source, "amount") or 0)
 
-    def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
-        """Return the identifiers of clips or images that an annotation file names, each once.
+    def clips_of(self, source: AnnotationSource) -> tuple[int, int]:
+        """Return how many clips or images of an annotation file count, and how many it names; 0 if it cannot be used.
 
         Raises:
-            DataError: the file names none.
+            UserError: the file cannot be read.
+        """
+        counted, named = (self._known(source, "clips") or "0 0").split()
+        return int(counted), int(named)
+
+    def media_ids(self, source: AnnotationSource) -> Iterable[str]:
+        """Return the identifiers of the clips or images of an annotation file that count, each once.
+
+        Raises:
+            DataError: the file cannot be used.
             UserError: it cannot be read.
         """
-        self.of_annotations(path, kind)
-        of = [self.of_file(path), code_of_reading()]
-        known = self._ids(path).read(of)
-        if known is None:  # It is of another kind.
-            known = load_video_ids(path)
-            self._ids(path).write(of, known)
+        of = [self.of_file(source.path), code_of_reading()]
+        known = self._ids(source).read(of)
+        if known is None:
+            columns = self.naming_columns(source)
+            if len(columns.media_numbers) > LISTED_IDS:
+                return columns.media_ids()
+            known = list(columns.media_ids())
+            self._ids(source).write(of, known)
         return known
 
-    def _ids(self, path: Path) -> _Ids:
-        if path not in self._of_files:
-            self._of_files[path] = _Ids(self.cache / f"ids-{_name_of(path)}.json")
-        return self._of_files[path]
+    def _known(self, source: AnnotationSource, part: str) -> str | None:
+        self.of_annotations(source)
+        return self.remembered(f"{part} of {self._what(source)}", [self.of_file(source.path), code_of_reading()])
 
-    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
+    @staticmethod
+    def _what(source: AnnotationSource) -> str:
+        reading = "" if source.reading == IN_FULL else f" as {source.reading}"
+        return f"{source.kind} of {source.path.absolute()}{reading}"
+
+    def _ids(self, source: AnnotationSource) -> IdList:
+        if source not in self._of_files:
+            self._of_files[source] = IdList(self.cache / f"ids-{_digest_of({'of': self._what(source)})[:16]}.json")
+        return self._of_files[source]
+
+    def of_media(self, media: Media, named_by: Sequence[AnnotationSource]) -> str | MissingMedia:
         """Digest the contents of the clips or images that some files name, by their identifiers.
 
         Args:
             media: where they are.
-            named_by: the files, and what each holds. Nothing is computed again unless one of them or the folder was changed.
+            named_by: the files. Nothing is computed again unless one of them or the folder was changed.
 
         Returns:
             the digest, in which a clip or image without a file counts as such; or, if there are more of these than
@@ -138,28 +181,27 @@ class FileDigests:
         """
         with _errors_of(media.root):
             folder = self._folder(media.root)
-            files = dict(named_by)
-            what = self._about(media, files)
-            state = [folder.summary, *(self.of_file(path) for path in files), code_of_reading()]
+            what = self._about(media, named_by)
+            state = [folder.summary, *(self.of_file(source.path) for source in named_by), code_of_reading()]
             known = None if folder.has_links else self.remembered(what, state)
             if known is not None:
                 return known
-            media_ids = (media_id for path, kind in named_by for media_id in self.media_ids(path, kind))
+            media_ids = (media_id for source in named_by for media_id in self.media_ids(source))
             contents, problems = self.contents_of(media, media_ids)
             if len(problems) > media.allowed:
-                return MissingMedia(media, list(files), contents.keys(), problems)
+                return MissingMedia(media, named_by, contents.keys(), problems)
             digest = _digest_of({**contents, **dict.fromkeys(problems)})
             self.remember(what, state, digest)
             self.remember(f"amount of {what}", [digest], str(len(contents)))
             return digest
 
-    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+    def amount_of_media(self, media: Media, named_by: Sequence[AnnotationSource], digest: str) -> int:
         """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
-        return int(self.remembered(f"amount of {self._about(media, dict(named_by))}", [digest]) or 0)
+        return int(self.remembered(f"amount of {self._about(media, named_by)}", [digest]) or 0)
 
-    @staticmethod
-    def _about(media: Media, files: Iterable[Path]) -> str:
-        return _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": list(map(str, files))})
+    def _about(self, media: Media, named_by: Iterable[AnnotationSource]) -> str:
+        files = list(map(self._what, named_by))
+        return _digest_of({"media": media.identity, "root": str(media.root.absolute()), "files": files})
 
     def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:
         """Return the digests of clips or images by identifier, and by identifier what is wrong with the others."""
@@ -208,7 +250,7 @@ class FileDigests:
 class _Folder:
     """All files below a folder as they are at one moment. They are read when their digests are asked for."""
 
-    def __init__(self, folder: Path, known: _Cache, cache: Path, on_read: OnRead | None):
+    def __init__(self, folder: Path, known: DigestCache, cache: Path, on_read: OnRead | None):
         self.folder, self._known, self._on_read = folder, known, on_read
         start = len(str(folder / "_")) - 1
         self._states: dict[str, Entry] = {}
@@ -220,7 +262,7 @@ class _Folder:
                 self._states[entry.path[start:]] = _state(_status(entry))
         # The digest of all states is enough to know that nothing has changed, without the list of a million files.
         self.summary = _digest_of({**self._states, **self._links})
-        self._cache = _Cache(cache / f"folder-{_name_of(folder)}.json")
+        self._cache = DigestCache(cache / f"folder-{_name_of(folder)}.json")
 
     @property
     def has_links(self) -> bool:
@@ -256,82 +298,8 @@ class _Folder:
         return {name: str(digest) for name, digest in found.items()}
 
 
-class _Ids:
-    """Identifiers that one annotation file names, in a JSON file, valid for one content of it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._known: dict[str, Any] | None = None
-
-    def read(self, of: Sequence[str]) -> list[str] | None:
-        if self._known is None:
-            try:
-                found = json.loads(read_regular(self.path))
-                self._known = found if isinstance(found, dict) else {}
-            except (OSError, ValueError):
-                self._known = {}
-        return self._known.get("ids") if self._known.get("of") == of else None
-
-    def write(self, of: Sequence[str], ids: list[str]) -> None:
-        self._known = {"of": of, "ids": ids}
-        _write_cache(self.path, self._known)
-
-
-class _Cache:
-    """Digests by name in a JSON file, each valid for one state of what it belongs to."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._changed = False
-        self._read: dict[str, Entry] | None = None
-
-    @property
-    def _known(self) -> dict[str, Entry]:
-        if self._read is None:
-            self._read = _read_cache(self.path)
-        return self._read
-
-    def get(self, name: str, state: Entry) -> str | None:
-        known = self._known.get(name)
-        return str(known[-1]) if known is not None and known[:-1] == state else None
-
-    def put(self, name: str, state: Entry, digest: str) -> None:
-        self._known[name] = [*state, digest]
-        self._changed = True
-
-    def forget_all_but(self, names: dict[str, Entry]) -> None:
-        self._read = {name: entry for name, entry in self._known.items() if name in names}
-
-    def save(self) -> None:
-        """Write the file if it can be written, and if the storage folder exists, since planning must not create one."""
-        if self._changed and _write_cache(self.path, self._known):
-            self._changed = False
-
-
-def _write_cache(path: Path, content: Mapping[str, Any]) -> bool:
-    """Write a file if it can be written, and if the storage folder exists, since planning must not create one."""
-    if not path.parent.parent.is_dir():
-        return False
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps(content))
-    except OSError:
-        return False  # Planning must also work on a read-only storage; it is merely computed again.
-    return True
-
-
 def _name_of(path: Path) -> str:
     return xxhash.xxh3_64_hexdigest(os.fsencode(path.absolute()))
-
-
-def _read_cache(path: Path) -> dict[str, Entry]:
-    try:
-        known = json.loads(read_regular(path))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == ENTRY_LENGTH}
 
 
 def _state_of(of: Sequence[str]) -> Entry:

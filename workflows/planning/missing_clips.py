@@ -64,10 +64,11 @@ def _hint(media_id: str, lacking: MissingMedia) -> str:
 def _places(lacking: MissingMedia, media_ids: Sequence[str]) -> dict[str, str]:
     """Return where the first annotation of each clip or image is."""
     places: dict[str, str] = {}
-    for path in lacking.named_by:
+    for source in lacking.named_by:
         left = [media_id for media_id in media_ids if media_id not in places]
         if not left:
             break
         with suppress(DataError):  # The plan has just read the file.
-            places |= {media_id: f"{shown(path)}, line {line}" for media_id, line in lines_of(path, left).items()}
+            found = lines_of(source.path, left, source.reading.names)
+            places |= {media_id: f"{shown(source.path)}, line {line}" for media_id, line in found.items()}
     return places

@@ -18,6 +18,7 @@ from workflows.planning.missing import missing_lines
 from workflows.planning.room import lacking_room, sections_of
 from workflows.planning.selection import EVERYTHING, Selection, check_names
 from workflows.planning.step import Step
+from workflows.results.layout import CACHE_FOLDER
 from workflows.results.locks import holder_of
 from workflows.results.manifest import Manifest
 from workflows.results.storage import Storage
@@ -89,7 +90,7 @@ def make_plan(
 
 def digests_in(storage: Storage, on_read: OnRead | None = None) -> FileDigests:
     """Return digests of files with the caches of a storage."""
-    return FileDigests(storage.root / ".cache", on_read)
+    return FileDigests(storage.root / CACHE_FOLDER, on_read)
 
 
 class _Planner:

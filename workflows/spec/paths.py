@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cosa.data.annotation_use import KINDS
 from workflows.spec.place import FieldPath
 from workflows.spec.sections import ExperimentSection, StageSection
 from workflows.spec.stage_kind import Report
@@ -56,8 +57,8 @@ def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> It
         for number, folder in enumerate(dataset.linked_folders):
             yield ("datasets", name, "linked_folders", number), folder
         for split, files in dataset.splits.items():
-            for kind, path in files:
-                yield ("datasets", name, "splits", split, kind), path
+            for kind in KINDS:
+                yield ("datasets", name, "splits", split, kind), getattr(files, kind)
     yield ("model", "vision", "pretrained"), section.model.vision.pretrained
     yield ("model", "text", "pretrained"), section.model.text.pretrained
     for name, stage in stages.items():

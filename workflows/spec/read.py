@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from cosa.data.annotation_use import AnnotationKind
+from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.media_lookup import Media
 from cosa.errors import DataError
 from cosa.message_text import quoted
@@ -43,7 +43,7 @@ class MissingMedia:
     """
 
     media: Media
-    named_by: Sequence[Path]
+    named_by: Sequence[AnnotationSource]
     found: Set[str]
     problems: Mapping[str, DataError]
 
@@ -126,24 +126,24 @@ class Digests(Protocol):
         """Return the digest of all files below a folder."""
         ...
 
-    def of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]]) -> str | MissingMedia:
+    def of_media(self, media: Media, named_by: Sequence[AnnotationSource]) -> str | MissingMedia:
         """Return the digest of the clips or images that some files name, or those that are missing."""
         ...
 
-    def of_annotations(self, path: Path, kind: AnnotationKind) -> str:
+    def of_annotations(self, source: AnnotationSource) -> str:
         """Return the digest of what an annotation file says, however it is written."""
         ...
 
-    def amount_of(self, path: Path, kind: AnnotationKind) -> int:
-        """Return how many captions or questions an annotation file holds; 0 if it cannot be used."""
+    def amount_of(self, source: AnnotationSource) -> int:
+        """Return how many captions or questions of an annotation file count; 0 if it cannot be used."""
         ...
 
-    def amount_of_media(self, media: Media, named_by: Sequence[tuple[Path, AnnotationKind]], digest: str) -> int:
+    def amount_of_media(self, media: Media, named_by: Sequence[AnnotationSource], digest: str) -> int:
         """Return how many clips or images `of_media` has found, when it returned a digest; 0 if nobody knows any more."""
         ...
 
-    def media_ids(self, path: Path, kind: AnnotationKind) -> list[str]:
-        """Return the identifiers of clips or images that an annotation file names, each once."""
+    def media_ids(self, source: AnnotationSource) -> Iterable[str]:
+        """Return the identifiers of clips or images of an annotation file that count, each once."""
         ...
 
     def contents_of(self, media: Media, media_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, DataError]]:

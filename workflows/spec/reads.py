@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cosa.checkpoints.locate import locate
-from cosa.data.annotation_use import AnnotationKind, AnnotationUse
+from cosa.data.annotation_columns import AnnotationSource
+from cosa.data.annotation_use import AnnotationUse
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
+from cosa.data.split_reading import IN_FULL
 from cosa.errors import DataError, UserError
 from workflows.results.contents import made_as
 from workflows.results.layout import CHECKPOINT_FOLDER
@@ -78,7 +80,7 @@ class MediaRead(Read):
         dataset = experiment.datasets[self.dataset]
         if dataset.made_by is not None or self._extracted(dataset):
             return {}
-        ids = (media_id for path, kind in self._files(dataset) for media_id in digests.media_ids(path, kind))
+        ids = (media_id for source in self._files(dataset) for media_id in digests.media_ids(source))
         return {self._name(dataset): digests.contents_of(self._media(dataset), ids)[0]}
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
@@ -123,23 +125,30 @@ class MediaRead(Read):
             return FrameSets(Path(dataset.frames).expanduser(), linked)
         return Clips(Path(dataset.root).expanduser(), linked, self.may_lack)
 
-    def _files(self, dataset: DatasetSection) -> list[tuple[Path, AnnotationKind]]:
-        """Return the annotation files that name them, and what each holds."""
-        uses = [use for use in self.named_by if use.split in dataset.splits]
-        written = {(getattr(dataset.splits[use.split], use.kind), use.kind) for use in uses}
-        return sorted((Path(file).expanduser(), kind) for file, kind in written if file is not None)
+    def _files(self, dataset: DatasetSection) -> list[AnnotationSource]:
+        """Return the annotation files that name them."""
+        uses = (use for use in self.named_by if use.split in dataset.splits)
+        sources = {source for use in uses if (source := source_of(dataset, use)) is not None}
+        return sorted(sources, key=lambda source: (source.path, source.kind, str(source.reading)))
 
     def _digest(self, dataset: DatasetSection, media: Media, digests: Digests) -> str | MissingMedia | None:
         """Digest what the annotations name; None if one of these cannot be read, which is reported where it is read."""
         if not self.named_by:
             return digests.of_folder(media.root)
         files = self._files(dataset)
-        if not all(path.is_file() for path, _ in files):
+        if not all(source.path.is_file() for source in files):
             return None
         try:
             return digests.of_media(media, files)
         except DataError:
             return None
+
+
+def source_of(dataset: DatasetSection, use: AnnotationUse) -> AnnotationSource | None:
+    """Return the annotation file of a use, and how it is read; None if the split has none."""
+    split = dataset.splits[use.split]
+    file: str | None = getattr(split, use.kind)
+    return None if file is None else AnnotationSource(Path(file).expanduser(), use.kind, split.reading_of(use.kind))
 
 
 def counted(count: int, singular: str, plural: str) -> str:
@@ -179,12 +188,12 @@ class AnnotationsRead(Read):
         file = self.file(dataset)
         if dataset.made_by is not None or file is None:
             return
-        path = Path(file).expanduser()
-        if path.is_file():
+        path, source = Path(file).expanduser(), source_of(dataset, self.use)
+        if path.is_file() and source is not None:
             if not self.use.only_ids:
-                kind, digest = self.use.kind, digests.of_annotations(path, self.use.kind)
+                kind, digest = self.use.kind, digests.of_annotations(source)
                 one = "question" if kind == "questions" else "caption"
-                amount = counted(digests.amount_of(path, kind), one, f"{one}s")
+                amount = counted(digests.amount_of(source), one, f"{one}s")
                 yield Found(f"{self.dataset}/{self.use.split}/{kind}", digest, file, amount)
         else:
             split = dataset.splits[self.use.split]
@@ -202,14 +211,14 @@ class AnnotationsRead(Read):
     def identity(self, basis: Basis) -> Any:
         """Return what the file says, or its name in the dataset that a stage makes; None if it only names clips."""
         dataset = basis.experiment.datasets[self.dataset]
-        file = self.file(dataset)
-        if file is None:
+        file, source = self.file(dataset), source_of(dataset, self.use)
+        if file is None or source is None:
             return None
         found: dict[str, Any] = {"field": self.field, "kind": self.use.kind}
         if dataset.made_by is not None:
-            return {**found, "made": basis.result(dataset.made_by), "file": file}
-        path = Path(file).expanduser()
-        return None if self.use.only_ids else {**found, "content": basis.digests.of_annotations(path, self.use.kind)}
+            reading = {} if source.reading == IN_FULL else {"reading": source.reading.plain()}
+            return {**found, "made": basis.result(dataset.made_by), "file": file, **reading}
+        return None if self.use.only_ids else {**found, "content": basis.digests.of_annotations(source)}
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
         """Yield the field of the split's name."""

@@ -10,7 +10,9 @@ from pydantic import Field, GetJsonSchemaHandler, PositiveInt, StringConstraints
 from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
+from cosa.data.annotation_use import AnnotationKind
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.split_reading import SplitReading
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
 from workflows.spec.bucket import checked_bucket
@@ -22,12 +24,35 @@ SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+AnnotationField = Literal["media", "caption", "question", "answer", "question_id", "question_type"]
+
+
 class SplitSection(Section):
-    """Annotation files of one split (JSON lists, see docs/specs.md)."""
+    """Annotation files of one split: JSON, JSON Lines, CSV, TSV or Parquet, also compressed (see docs/specs.md)."""
 
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
     references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
+    columns: dict[AnnotationField, str] = added_later(
+        {}, description="what fields, or columns of tables, are called in the files, such as {media: image_id, caption: title}"
+    )
+    limit: PositiveInt | None = added_later(
+        None, description="only so many clips or images, for a quick trial: the same ones for every seed"
+    )
+    fraction: float | None = added_later(
+        None, gt=0, le=1, description="only such a share of the clips or images; those of a smaller share are in a larger one"
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "SplitSection":
+        if self.limit is not None and self.fraction is not None:
+            raise ValueError("fraction: limit and fraction exclude each other; leave one out")
+        return self
+
+    def reading_of(self, kind: AnnotationKind) -> SplitReading:
+        """Return how a file is read. References are looked up by clips, whichever part of the split these are."""
+        columns = tuple(self.columns.items())
+        return SplitReading(columns) if kind == "references" else SplitReading(columns, self.limit, self.fraction)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_a_clip_may_have_several_entries(here: Path, split: str) -> None:
 
 
 def test_mistakes_in_several_files_are_reported_at_once(here: Path) -> None:
-    Path("own/train.json").write_text(json.dumps([{"video_id": "v0", "text": "x"}]))
+    Path("own/train.json").write_text(json.dumps([{"video_id": "v0", "words": "x"}]))
     Path("own/val.json").write_text(json.dumps([{"video_id": "v0", "desc": ""}]))
     with pytest.raises(UserError) as raised:
         check_annotations(plan())
@@ -110,7 +110,7 @@ def test_references_cover_the_split(here: Path) -> None:
 def test_a_file_is_read_again_only_when_something_changed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     check = AnnotationFile.check
-    monkeypatch.setattr(AnnotationFile, "check", lambda file: (read.append(file.path), check(file)))
+    monkeypatch.setattr(AnnotationFile, "check", lambda file, digests: (read.append(file.path), check(file, digests)))
     Path("storage").mkdir()  # Planning makes no storage, and without one it remembers nothing.
 
     def read_by(*overrides: str) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 
 import workflows.planning.digests
 from cosa import checksums
+from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.media_lookup import Clips, FrameSets
 from cosa.errors import UserError
 from workflows.planning.digests import FileDigests
@@ -171,21 +172,21 @@ def test_frames_count_in_the_order_of_time_and_not_as_clips(tmp_path: Path, cach
     for first, second in (("2", "10"), ("0002", "0001")):
         (clips / "a" / f"frame_{first}.jpg").write_text("A")
         (clips / "a" / f"frame_{second}.jpg").write_text("B")
-        found = {FileDigests(cache).of_media(FrameSets(clips), [(named, "captions")])}
+        found = {FileDigests(cache).of_media(FrameSets(clips), [AnnotationSource(named, "captions")])}
         for path in (clips / "a").iterdir():
             path.unlink()
         (clips / "a" / "frame_1.jpg").write_text("B")
         (clips / "a" / "frame_2.jpg").write_text("A")
-        found.add(FileDigests(cache).of_media(FrameSets(clips), [(named, "captions")]))
+        found.add(FileDigests(cache).of_media(FrameSets(clips), [AnnotationSource(named, "captions")]))
         assert len(found) == (2 if first == "2" else 1)
         for path in (clips / "a").iterdir():
             path.unlink()
     (clips / "a" / "frame_1.jpg").write_text("A")
     (clips / "a.mp4").write_text("A clip")
     digests = FileDigests(cache)
-    frames, video = (digests.of_media(kind(clips), [(named, "captions")]) for kind in (FrameSets, Clips))
+    frames, video = (digests.of_media(kind(clips), [AnnotationSource(named, "captions")]) for kind in (FrameSets, Clips))
     assert frames != video
-    assert digests.of_media(FrameSets(clips), [(named, "captions")]) == frames
+    assert digests.of_media(FrameSets(clips), [AnnotationSource(named, "captions")]) == frames
 
 
 def test_a_clip_has_one_digest_wherever_it_lies(tmp_path: Path, cache: Path) -> None:
