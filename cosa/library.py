@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from cosa.behaviour import BEHAVIOURS, DEFAULT
 from cosa.checkpoints.native import save_checkpoint
 from cosa.checkpoints.settings import SETTINGS
-from cosa.data.annotation_use import KINDS
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
@@ -53,7 +52,7 @@ def extract(dataset: DatasetFiles, frames: str | Path, **settings: Any) -> Datas
         DataError: clips are missing or damaged (the first is named), or there are frames that were taken otherwise.
     """
     chosen, folder = checked(ExtractionSettings, settings), Path(frames)
-    clips = dataset.named_media(KINDS)
+    clips = dataset.named_media(("captions", "questions"))  # References are of these, or of clips that nobody looks at.
     known, name = VideoIndex(Path(dataset.root), dataset.linked_folders), chosen.model_dump_json()
 
     def one(clip: str) -> None:

@@ -13,6 +13,7 @@ from cosa.data.split_reading import USUAL, FieldNames
 from cosa.errors import DataError
 from cosa.message_text import shown
 
+_DATA = "cosa.data"
 FIRST_BYTES = 4096
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -20,11 +21,12 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class AnnotationFormat(NamedTuple):
     """A form of annotation files.
 
-    suffixes: by which it is known. fits: whether first bytes look like it, for files of other names. items: the function, as
-    "module:function", that yields the entries of a file.
+    unit: what its places are counted in. suffixes: by which it is known. fits: whether first bytes look like it, for files of other
+    names. items: the function, as "module:function", that yields the entries of a file.
     """
 
     name: str
+    unit: str
     suffixes: tuple[str, ...]
     fits: Callable[[bytes], bool]
     items: str
@@ -32,17 +34,17 @@ class AnnotationFormat(NamedTuple):
 
 FORMATS = (
     AnnotationFormat(
-        "Parquet", (".parquet",), lambda start: start.startswith(b"PAR1"), "cosa.data.parquet_items:parquet_items"
+        "Parquet", "row", (".parquet",), lambda start: start.startswith(b"PAR1"), f"{_DATA}.parquet_items:parquet_items"
     ),
     AnnotationFormat(
-        "JSON",
-        (".json", ".jsonl", ".ndjson"),
-        lambda start: start.lstrip()[:1] in (b"[", b"{"),
-        "cosa.data.json_items:json_items",
+        "JSON", "line", (".json", ".jsonl", ".ndjson"), lambda start: start.lstrip()[:1] in (b"[", b"{"),
+        f"{_DATA}.json_items:json_items",
     ),
-    AnnotationFormat("TSV", (".tsv", ".tab"), lambda start: b"\t" in _first_line(start), "cosa.data.table_items:tsv_items"),
-    AnnotationFormat("CSV", (".csv",), lambda start: b"," in _first_line(start), "cosa.data.table_items:csv_items"),
-)
+    AnnotationFormat(
+        "TSV", "line", (".tsv", ".tab"), lambda start: b"\t" in _first_line(start), f"{_DATA}.table_items:tsv_items"
+    ),
+    AnnotationFormat("CSV", "line", (".csv",), lambda start: b"," in _first_line(start), f"{_DATA}.table_items:csv_items"),
+)  # fmt: skip
 
 
 def format_of(path: Path) -> AnnotationFormat:
@@ -75,6 +77,11 @@ def items_in(path: Path, names: FieldNames = USUAL) -> Iterator[Item]:
         yield item
     if number == 0:
         raise DataError(f"{shown(path)} holds no entries; expected at least one")
+
+
+def place_in(path: Path, line: int) -> str:
+    """A place in an annotation file, for a message: its line or, of tables without lines, its row."""
+    return f"{shown(path)}, {format_of(path).unit} {line}"
 
 
 def _first_line(start: bytes) -> bytes:

@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cosa.data.annotation_formats import items_in
+from cosa.data.annotation_formats import format_of, items_in, place_in
 from cosa.data.annotation_items import Item, kind_of
 from cosa.data.media_ids import PLAIN_ID, canonical, media_id_problem
 from cosa.data.split_reading import USUAL, FieldNames
 from cosa.errors import DataError
-from cosa.message_text import quoted, shown
+from cosa.message_text import quoted
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -167,8 +167,8 @@ def each_question_once(entries: Iterable[QuestionEntry], path: Path | str) -> It
     for entry in entries:
         if entry.question_id in first_lines:
             raise DataError(
-                f"{shown(path)}, line {entry.line}: question_id {quoted(entry.question_id)} was already used in line "
-                f"{first_lines[entry.question_id]}; give each question its own"
+                f"{place_in(Path(path), entry.line)}: question_id {quoted(entry.question_id)} was already used in "
+                f"{format_of(Path(path)).unit} {first_lines[entry.question_id]}; give each question its own"
             )
         if entry.question_id is not None:
             first_lines[entry.question_id] = entry.line

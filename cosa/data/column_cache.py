@@ -53,7 +53,7 @@ def columns_of(source: AnnotationSource, folder: Path | None = None) -> Annotati
     Raises:
         DataError: the file or one of its entries is not of its form.
     """
-    if folder is None or not folder.parent.is_dir() or source.path.stat().st_size < KEPT_FROM:
+    if folder is None or not folder.parent.is_dir() or _size(source.path) < KEPT_FROM:
         return _made(source, None).part()
     kept = folder / _name(source)
     found = _opened(source, kept)
@@ -61,6 +61,14 @@ def columns_of(source: AnnotationSource, folder: Path | None = None) -> Annotati
         with suppress(OSError), _alone(folder, kept.name):
             found = _opened(source, kept) or _keep(source, kept)
     return (found or _made(source, None)).part()
+
+
+def _size(path: Path) -> int:
+    """The size of a file; 0 if there is none, which is said by whoever opens it."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def naming_columns(source: AnnotationSource, folder: Path | None = None) -> AnnotationColumns:
@@ -211,8 +219,9 @@ def columns_from(
             unsorted.write([strings(ids)])
             texts.write([_array(of_field, field.type) for of_field, field in zip(values, schema, strict=True)])
         every_id, said = unsorted.table(), texts.table()
-        media, first = _numbered(np.concatenate(hashes), every_id.column("id"))
+        every_hash = [np.concatenate(hashes)]
         hashes.clear()
+        media, first = _numbered(every_hash.pop(), every_id.column("id"))
         unique, numbers = _Table(folder, IDS_FILE, name, files), _Table(folder, ROWS_FILE, _row_schema(), files)
         is_first = np.zeros(len(media), dtype=bool)
         is_first[first] = True
@@ -259,14 +268,15 @@ def _numbered(hashes: np.ndarray, ids: pa.ChunkedArray) -> tuple[np.ndarray, np.
     """
     import numpy as np
 
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes, kind="stable").astype(np.int32)  # Of 17 million rows each array of int64 takes 136 MB.
     is_new = np.empty(len(order), dtype=bool)
     is_new[:1] = True
     in_order = hashes[order]
+    del hashes
     np.not_equal(in_order[1:], in_order[:-1], out=is_new[1:])
     del in_order
     first = order[is_new]  # The order is stable: of equal ones the first comes first.
-    by_appearance = np.argsort(first)
+    by_appearance = np.argsort(first).astype(np.int32)
     number_of_group = np.empty(len(first), dtype=np.int32)
     number_of_group[by_appearance] = np.arange(len(first), dtype=np.int32)
     media = np.empty(len(order), dtype=np.int32)

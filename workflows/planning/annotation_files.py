@@ -10,6 +10,7 @@ from pathlib import Path
 import xxhash
 
 from cosa.data.annotation_columns import AnnotationSource
+from cosa.data.annotation_formats import place_in
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.annotations import QuestionEntry, captions_in, each_question_once, questions_in
 from cosa.data.split_reading import IN_FULL
@@ -147,12 +148,12 @@ class AnnotationFile:
     def _check_question(self, question: QuestionEntry) -> None:
         if not self.use.with_answers and question.question_id is None:
             raise UserError(
-                f'{self.path}, line {question.line}: field "question_id" is missing; the submission of stage {self.stage} '
+                f'{place_in(self.path, question.line)}: field "question_id" is missing; the submission of stage {self.stage} '
                 "needs one for every question"
             )
         if self.use.with_answers and self.use.fewest_answers > 1 and len(question.answers) < self.use.fewest_answers:
             raise UserError(
-                f"{self.path}, line {question.line}: {len(question.answers)} answers, but the soft accuracy of stage "
+                f"{place_in(self.path, question.line)}: {len(question.answers)} answers, but the soft accuracy of stage "
                 f"{self.stage} needs at least {self.use.fewest_answers} per question"
             )
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from cosa.data.annotation_formats import place_in
 from cosa.data.annotations import lines_of
 from cosa.data.media_files import NoMediaError
 from cosa.errors import DataError
@@ -70,5 +71,5 @@ def _places(lacking: MissingMedia, media_ids: Sequence[str]) -> dict[str, str]:
             break
         with suppress(DataError):  # The plan has just read the file.
             found = lines_of(source.path, left, source.reading.names)
-            places |= {media_id: f"{shown(source.path)}, line {line}" for media_id, line in found.items()}
+            places |= {media_id: place_in(source.path, line) for media_id, line in found.items()}
     return places

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cosa.data import column_cache
@@ -49,6 +50,9 @@ def test_a_missing_clip_is_named_with_its_row(here: Path) -> None:
     Path("own/clips/v1.mp4").unlink()
     made = plan(*(f"{SPLITS}.{split}={{captions: own/train.csv{TABLE}}}" for split in ("train", "val", "spare")))
     assert any("own/train.csv, line 3" in line for line in made.missing), made.missing
+    pd.DataFrame(CAPTIONS).to_parquet("own/train.parquet")
+    made = plan(*(f"{SPLITS}.{split}={{captions: own/train.parquet}}" for split in ("train", "val", "spare")))
+    assert any("own/train.parquet, row 2" in line for line in made.missing), made.missing
 
 
 @pytest.mark.parametrize("part", ["limit: 2", "fraction: 0.7"])
