@@ -62,10 +62,7 @@ def extract(dataset: DatasetFiles, frames: str | Path, **settings: Any) -> Datas
         if (folder / clip).exists():
             FrameDigests.read(folder / clip, clip, name)
             return
-        record = extract_frames(
-            known.find(clip), folder / clip, chosen.fps, chosen.short_side, chosen.jpeg_quality, video_id=clip, clip=clip,
-            extraction=name,
-        )  # fmt: skip
+        record = extract_frames(known.find(clip), folder / clip, chosen, video_id=clip, clip=clip, extraction=name)
         if record.error is not None:
             raise DataError(record.error)
 

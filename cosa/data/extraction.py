@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests, digest_of_frame, frame_name
+from cosa.data.frame_times import frame_times
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
@@ -39,9 +41,7 @@ class ExtractionRecord:
 def extract_frames(
     video: Path,
     folder: Path,
-    frames_per_second: float,
-    short_side: int | None = None,
-    jpeg_quality: int = 95,
+    settings: ExtractionSettings,
     *,
     video_id: str | None = None,
     clip: str = "",
@@ -55,9 +55,7 @@ def extract_frames(
     Args:
         video: The file.
         folder: Where the frames go; it must not exist yet.
-        frames_per_second: Frames a second of video, as in `read_video`.
-        short_side: Pixels of the shorter side of the frames; None keeps their size.
-        jpeg_quality: JPEG quality, 1 to 95.
+        settings: Which frames are taken, and how they are stored.
         video_id: The record's identifier; the folder's name if None.
         clip: Digest of the file's content, by which readers know the frames; the identifier if it is empty.
         extraction: What names this way of extraction: readers of frames compare it, too.
@@ -77,9 +75,8 @@ def extract_frames(
     is_complete = False
     try:
         opened = open_video(video, limits)
-        digests, size, written = _write_frames(
-            sample_video(opened, frames_per_second), folder, short_side=short_side, jpeg_quality=jpeg_quality
-        )
+        frames = sample_video(opened, frame_times(opened, settings))
+        digests, size, written = _write_frames(frames, folder, settings)
         record = ExtractionRecord(video_id, len(digests), opened.info.duration, size[0], size[1], written, READER)
         FrameDigests(clip or video_id, extraction, digests, asdict(record)).write(folder)
         is_complete = True
@@ -91,19 +88,30 @@ def extract_frames(
     return record
 
 
-def encode_frame(picture: np.ndarray, short_side: int | None, jpeg_quality: int) -> tuple[bytes, tuple[int, int]]:
-    """A frame (height, width, 3), uint8 RGB, as the content of a JPEG file, and its (width, height); arguments as above."""
+def resized(picture: np.ndarray, short_side: int | None) -> Image.Image:
+    """A frame (height, width, 3), uint8 RGB, whose shorter side has at most so many pixels; None keeps its size."""
     image = Image.fromarray(picture)
     if short_side is not None and min(image.size) > short_side:
         scale = short_side / min(image.size)
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
+    return image
+
+
+def encode_frame(picture: np.ndarray, settings: ExtractionSettings) -> tuple[bytes, tuple[int, int]]:
+    """A frame (height, width, 3), uint8 RGB, as the content of a JPEG file, and its (width, height)."""
+    image, buffer = resized(picture, settings.short_side), BytesIO()
+    image.save(buffer, "JPEG", quality=settings.jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
     return buffer.getvalue(), image.size
 
 
+def decode_frame(content: bytes) -> np.ndarray:
+    """What `encode_frame` has encoded, as it is read again: (height, width, 3), uint8 RGB."""
+    with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+        return np.array(image)
+
+
 def _write_frames(
-    frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
+    frames: Iterator[np.ndarray], folder: Path, settings: ExtractionSettings
 ) -> tuple[list[str], tuple[int, int], int]:
     """Returns the digests of the frames, their (width, height) and their bytes."""
     digests: list[str] = []
@@ -113,7 +121,7 @@ def _write_frames(
     content = b""
     for number, picture in enumerate(frames, start=1):
         if picture is not previous:
-            content, size = encode_frame(picture, short_side, jpeg_quality)
+            content, size = encode_frame(picture, settings)
             previous = picture
         (folder / frame_name(number)).write_bytes(content)
         digests.append(digest_of_frame(content))

@@ -1,15 +1,35 @@
 """How frames are taken of clips. No torch here: specs are checked with it."""
 
+from typing import Annotated, Any, Literal
+
 from pydantic import Field, PositiveInt
 
-from cosa.section import Section
+from cosa.data.media_limits import MAX_FRAMES
+from cosa.section import Section, added_later
+
+EXTRACTION_VERSION = 1  # Raise it when other frames are taken, or stored, with the same settings.
 
 
 class ExtractionSettings(Section):
     """Which frames of a clip there are, and how they are stored."""
 
     fps: float = Field(4.0, gt=0, le=240, description="frames per second")
+    frames_per_clip: Annotated[int, Field(ge=1, le=MAX_FRAMES)] | Literal["all"] | None = added_later(
+        None, description="in place of fps: so many frames of every clip, at equal distances, or all of them"
+    )
     short_side: PositiveInt | None = Field(
         None, description="shrink frames to this shorter side, pixels; left out: as they are"
     )
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
+
+    @property
+    def taken_at(self) -> str:
+        """When frames are taken, in words."""
+        if self.frames_per_clip is None:
+            return f"{self.fps:g} a second"
+        return "all of them" if self.frames_per_clip == "all" else f"{self.frames_per_clip} of each clip"
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide which frames there are and what is in them."""
+        fields = self.model_dump(include=set(ExtractionSettings.model_fields))
+        return fields if self.frames_per_clip is None else {k: v for k, v in fields.items() if k != "fps"}

@@ -17,6 +17,7 @@ import numpy as np
 from av.stream import Disposition
 
 from cosa.data.containers.structure import structure_problem
+from cosa.data.frame_times import FrameTimes, at_rate
 from cosa.data.media_files import open_media
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.video_packets import Clock, Timeline, read_packets, timeline_of
@@ -82,7 +83,8 @@ def read_video(path: Path, frames_per_second: float, limits: MediaLimits = DEFAU
     """
     if not frames_per_second > 0:
         raise ValueError(f"expected a positive number of frames per second, found {frames_per_second}")
-    return sample_video(open_video(path, limits), frames_per_second)
+    clip = open_video(path, limits)
+    return sample_video(clip, at_rate(clip, frames_per_second))
 
 
 def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
@@ -104,33 +106,18 @@ def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
     return OpenedVideo(path, info, timeline, limits)
 
 
-def sample_count(clip: OpenedVideo, frames_per_second: float) -> int:
-    """How many frames `sample_video` takes of a clip.
-
-    Raises:
-        DataError: more than the limit.
-    """
-    count = max(1, round(clip.info.duration * frames_per_second))
-    if count > clip.limits.frames:
-        raise DataError(
-            f"{shown(clip.path)}: {count} frames would be taken of {clip.info.duration:.0f} s, more than the "
-            f"{clip.limits.frames} that max_frames allows; raise that, or lower fps"
-        )
-    return count
-
-
-def sample_video(clip: OpenedVideo, frames_per_second: float, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
-    """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
+def sample_video(clip: OpenedVideo, times: FrameTimes, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+    """The frames that are shown at some times, as of `read_video`: picked from all frames in order; only the picked ones are
+    converted to RGB.
 
     Reading continues to the end after the last one, so that damage behind it is found as well.
 
     Args:
         clip: a video whose packets are known.
-        frames_per_second: as in `read_video`.
-        places: which of the frames are wanted, in ascending order, each k from 0 to `sample_count` - 1; None wants all.
+        times: when its frames are taken.
+        places: which of them are wanted, in ascending order, each from 0 to `len(times)` - 1; None wants all.
     """
-    chosen = range(sample_count(clip, frames_per_second)) if places is None else places
-    wanted = ((np.asarray(chosen) + 0.5) / frames_per_second).tolist()
+    wanted = (times.seconds if places is None else times.seconds[np.asarray(places, dtype=int)]).tolist()
     count = len(wanted)
     hint = "" if clip.info.width else f"; its frames may have more than the {clip.limits.pixels} pixels of max_pixels"
     with _media_errors(clip.path, _DAMAGED, hint):
@@ -148,7 +135,7 @@ def sample_video(clip: OpenedVideo, frames_per_second: float, places: Sequence[i
         if source is None:
             raise DataError(f"{shown(clip.path)}: no frame could be decoded")
         interval = 1 / clip.info.frames_per_second if clip.info.frames_per_second > 0 else 0.0
-        if since < clip.timeline.times[-1] - max(0.5 / frames_per_second, 2 * interval):
+        if since < clip.timeline.times[-1] - max(0.5 * times.spacing, 2 * interval):
             raise DataError(
                 f"{shown(clip.path)}: decoding ended at {since:.2f} s of {clip.info.duration:.2f} s; the file is damaged"
             )

@@ -14,6 +14,7 @@ import pandas as pd
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
 from cosa.data.stored_frames import StoredFrames
@@ -129,7 +130,7 @@ def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
     section = context.section
     limits = MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames)
     name = extraction_name(section, context.plan.experiment.section.datasets[section.dataset])
-    return Sampling(name, section.fps, section.short_side, section.jpeg_quality, limits)
+    return Sampling(name, ExtractionSettings(**section.identity()), limits)
 
 
 def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[_Clip], list[dict[str, Any]]]:

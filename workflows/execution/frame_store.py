@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from cosa.checksums import digest_of
 from cosa.data.extraction import ExtractionRecord, extract_frames
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE, FRAME_NAME, FrameDigests, frame_name
 from cosa.data.media_limits import MediaLimits
 from cosa.data.stored_frames import StoredFrames, entry_of
@@ -29,9 +30,7 @@ class Sampling:
     """How frames of clips are extracted. name: stands for all that decides what is in them, in the names of entries."""
 
     name: str
-    fps: float
-    short_side: int | None
-    jpeg_quality: int
+    settings: ExtractionSettings
     limits: MediaLimits
 
 
@@ -81,7 +80,7 @@ class FrameStore:
         unfinished = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
         try:
             record = extract_frames(
-                video, unfinished, sampling.fps, sampling.short_side, sampling.jpeg_quality,
+                video, unfinished, sampling.settings,
                 video_id=video_id, clip=clip, extraction=sampling.name, limits=sampling.limits,
             )  # fmt: skip
             if digest_of(video) != clip:

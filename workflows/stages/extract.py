@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
-from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.extraction_settings import EXTRACTION_VERSION, ExtractionSettings
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
 from cosa.message_text import some_of
 from cosa.section import added_later, no_effect
@@ -17,7 +17,7 @@ from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead
 from workflows.spec.sections import DatasetSection, StageSection
-from workflows.spec.stage_kind import StageKind
+from workflows.spec.stage_kind import Report, StageKind
 
 if TYPE_CHECKING:
     from workflows.execution.context import StageContext
@@ -51,7 +51,7 @@ class Extract(StageKind[ExtractSection]):
 
     name = "extract"
     section = ExtractSection
-    version = 1
+    version = EXTRACTION_VERSION
     produces = "frames"
     is_seeded = False
     headline = ("frames",)
@@ -61,13 +61,24 @@ class Extract(StageKind[ExtractSection]):
         del section
         return False
 
+    def unused(self, section: ExtractSection) -> Collection[str]:
+        """Return fps where a number of frames takes its place."""
+        return () if section.frames_per_clip is None else ("fps",)
+
+    def check(self, name: str, section: ExtractSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """Report two ways of taking frames at once."""
+        del datasets
+        if section.frames_per_clip is not None and "fps" in section.model_fields_set:
+            message = f"takes the place of fps; leave out one of them (--set stages.{name}.fps= removes that)"
+            report(message, "stages", name, "frames_per_clip")
+
     def frames_of(self, section: ExtractSection) -> str:
         """Return its dataset."""
         return section.dataset
 
     def extraction(self, section: ExtractSection) -> Mapping[str, Any]:
         """Return how frames are sampled and stored."""
-        return {"version": self.version, **section.model_dump(include=set(ExtractionSettings.model_fields))}
+        return {"version": self.version, **section.identity()}
 
     def bounds(self, section: ExtractSection) -> Mapping[str, float]:
         """Return bounds other than the usual ones. Lower ones leave nothing out where all clips have to pass."""

@@ -9,6 +9,7 @@ import pytest
 
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
@@ -19,7 +20,9 @@ CLIPS = {"one": "aa11", "two": "bb22", "two/more": "bb33"}
 
 def extract(store: Path, number: int, clip: str, extraction: str = "1234") -> None:
     video = make_video(store.parent / f"{number}.mp4", size=(64 + 16 * number, 64))
-    record = extract_frames(video, entry_of(store, clip, extraction), 4, clip=clip, extraction=extraction)
+    record = extract_frames(
+        video, entry_of(store, clip, extraction), ExtractionSettings(fps=4), clip=clip, extraction=extraction
+    )
     assert record.error is None
 
 
