@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cosa.data.annotations import (
     CaptionEntry,
@@ -24,6 +26,7 @@ class DatasetFiles:
     root: folder of clips or images. frames: folder of a person's own frames (video). stored_frames: or the list that says where
     extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
+    decode: or frames are read straight from the clips, in this way: fields of `DecodingSettings`.
     """
 
     name: str
@@ -35,6 +38,7 @@ class DatasetFiles:
     linked_folders: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
     stored_frames: str | None = None
+    decode: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):

@@ -1,7 +1,10 @@
 """How frames are taken of clips. No torch here: specs are checked with it."""
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import xxhash
 from pydantic import Field, PositiveInt
 
 from cosa.data.media_limits import MAX_FRAMES
@@ -33,3 +36,11 @@ class ExtractionSettings(Section):
         """The fields that decide which frames there are and what is in them."""
         fields = self.model_dump(include=set(ExtractionSettings.model_fields))
         return fields if self.frames_per_clip is None else {k: v for k, v in fields.items() if k != "fps"}
+
+
+def way_of_extraction(fields: Mapping[str, Any], max_pixels: int) -> str:
+    """A name for everything that decides, besides a clip's content, which frames are taken of it.
+
+    fields: 'version', and those of `ExtractionSettings.identity`. max_pixels: of a frame.
+    """
+    return xxhash.xxh3_64_hexdigest(json.dumps({**fields, "max_pixels": max_pixels}, sort_keys=True).encode())

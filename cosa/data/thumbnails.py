@@ -1,7 +1,9 @@
 """Small pictures of clips, for pages that people look at: nothing is measured on them."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -15,6 +17,7 @@ from cosa.data.videos import opened_stream
 from cosa.errors import DataError
 from cosa.message_text import shown
 
+T = TypeVar("T")
 QUALITY = 72  # of JPEG
 SIDE = 320  # pixels of the longer side
 
@@ -25,7 +28,7 @@ def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS)
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return _small(read_picture(file.path, max_pixels, file.digest), side)
+    return small_jpeg(read_picture(file.path, max_pixels, file.digest), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:
@@ -39,10 +42,11 @@ def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> by
     if path.is_dir():
         files = frames_in(path)
         return thumbnail(files[len(files) // 2], side)
-    return thumbnail(PictureFile(path), side) if is_picture(path) else _small(_frame_near(path, seconds), side)
+    return thumbnail(PictureFile(path), side) if is_picture(path) else small_jpeg(_frame_near(path, seconds), side)
 
 
-def _small(picture: np.ndarray, side: int) -> bytes:
+def small_jpeg(picture: np.ndarray, side: int = SIDE) -> bytes:
+    """A picture (height, width, 3), uint8 RGB, as a JPEG whose longer side has at most `side` pixels."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
@@ -65,7 +69,7 @@ def _frame_near(path: Path, seconds: float) -> np.ndarray:
         return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
 
 
-def spread(files: list[PictureFile], count: int) -> list[PictureFile]:
+def spread(files: Sequence[T], count: int) -> Sequence[T]:
     """At most `count` files: the middle ones of equal parts of a clip."""
     if len(files) <= count:
         return files

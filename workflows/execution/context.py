@@ -95,9 +95,12 @@ class StageContext(Generic[S]):
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
         stored: str | None = None
+        decode: dict[str, Any] | None = None
         unreadable: frozenset[str] = frozenset()
         if section.media == "video" and with_frames:
-            if section.frames is not None:
+            if section.decode is not None:
+                decode = section.decode.model_dump()
+            elif section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
@@ -111,7 +114,7 @@ class StageContext(Generic[S]):
         }
         root = str(base / Path(section.root).expanduser())
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored)
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, decode)
 
     def _not_listed(self, what: str) -> str:
         return (

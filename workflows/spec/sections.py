@@ -10,6 +10,7 @@ from pydantic import Field, GetJsonSchemaHandler, PositiveInt, StringConstraints
 from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
+from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
@@ -18,6 +19,7 @@ from workflows.spec.secrets import mask_passwords
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+ONLINE = "online"
 SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -33,6 +35,15 @@ class SplitSection(Section):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Allow a plain path, too."""
         return {"anyOf": [handler(core_schema), {"type": "string"}]}
+
+
+class DecodingSection(DecodingSettings):
+    """Read frames straight from the videos: the same that an extract stage with these fields would store."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Allow the word for the defaults, too."""
+        return {"anyOf": [handler(core_schema), {"const": ONLINE}]}
 
 
 class DatasetSection(Section):
@@ -51,6 +62,9 @@ class DatasetSection(Section):
         None,
         description="folder of frames that exist already, <video_id>/frame_0001.jpg, ...: no extract stage is needed",
     )
+    decode: DecodingSection | None = added_later(
+        None, description="online: frames are read straight from the videos, in place of an extract stage (docs/specs.md)"
+    )
     linked_folders: list[str] = added_later(
         [], description="folders outside root (or frames) that links inside it may lead to; others are refused"
     )
@@ -67,6 +81,23 @@ class DatasetSection(Section):
                 for name, split in splits.items()
             }
         return splits
+
+    @field_validator("decode", mode="before")
+    @classmethod
+    def _by_default(cls, decode: Any) -> Any:
+        if isinstance(decode, str):
+            if decode != ONLINE:
+                raise ValueError(f"{decode!r}; expected {ONLINE}, or a mapping of how frames are read from videos")
+            return {}
+        return decode
+
+    @model_validator(mode="after")
+    def _has_videos_to_decode(self) -> "DatasetSection":
+        if self.decode is not None and self.media != "video":
+            raise ValueError("decode: only videos are decoded; leave it out")
+        if self.decode is not None and self.frames is not None:
+            raise ValueError("decode: the dataset has frames already; leave out one of decode and frames")
+        return self
 
 
 class ClusterSection(Section):

@@ -114,9 +114,10 @@ class Extract(StageKind[ExtractSection]):
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""
         dataset = experiment.section.datasets.get(section.dataset)
-        if dataset is not None and dataset.frames is not None:
+        fields = {} if dataset is None else {"frames": dataset.frames, "decode": dataset.decode}
+        for field in [field for field, value in fields.items() if value is not None]:
             yield (
-                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.frames is set; leave out one of "
+                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.{field} is set; leave out one of "
                 f"them (--set stages.{name}= removes the stage)"
             )
 
