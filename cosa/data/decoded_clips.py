@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -12,16 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.data.clip_record import ClipRecord
+from cosa.data.decoders import decoder_of
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import decode_frame, encode_frame, resized
+from cosa.data.frame_cache import FrameCache
 from cosa.data.frame_times import FrameTimes, frame_times
 from cosa.data.media_files import NoMediaError
 from cosa.data.video_index import VideoIndex
-from cosa.data.videos import OpenedVideo, open_video, sample_video
 from cosa.errors import DataError
-from cosa.message_text import quoted
+from cosa.message_text import quoted, shown
 
-OPENED = 256  # clips of which a process remembers the packets
+RECORD_VERSION = "packets 1"  # Raise it when a record of a clip would be another.
+OPENED = 1024  # clips of which a process remembers the packets
 
 
 class VideoFrame(NamedTuple):
@@ -51,11 +55,19 @@ class VideoFrames(Sequence[VideoFrame]):
         return VideoFrame(self._video_id, found) if isinstance(found, int) else [VideoFrame(self._video_id, k) for k in found]
 
 
+class _Clip(NamedTuple):
+    """A clip that was opened. state: of its file then."""
+
+    record: ClipRecord
+    times: FrameTimes
+    state: tuple[int, ...]
+
+
 class DecodedClips:
     """A dataset's clips as a source of frames. what and mend: how a message names what is missing, and what to do then.
 
-    root: folder of the clips. settings: which frames are taken. linked_folders: where links out of the folder may lead.
-    max_pixels: of a frame.
+    root: folder of the clips. settings: which frames are taken, and where decoded ones are kept. linked_folders: where links
+    out of the folder may lead. max_pixels: of a frame.
     """
 
     what = "clips"
@@ -65,8 +77,10 @@ class DecodedClips:
         self, root: Path, settings: DecodingSettings, linked_folders: Sequence[Path | str] = (), *, max_pixels: int
     ) -> None:
         self.root, self.settings, self.limits = root, settings, settings.limits(max_pixels)
+        self.cache = FrameCache(Path(settings.cache) if settings.cache is not None else None, settings.cache_gigabytes)
+        self._way = settings.name(max_pixels)
         self._index = VideoIndex(root, linked_folders)
-        self._opened: OrderedDict[str, tuple[OpenedVideo, FrameTimes]] = OrderedDict()
+        self._opened: OrderedDict[str, _Clip] = OrderedDict()
 
     def files(self, video_id: str) -> VideoFrames:
         """Frames of a clip in the order of time; its packets are read, and nothing is decoded.
@@ -75,7 +89,7 @@ class DecodedClips:
             DataError: there is no such clip, or it cannot be used; the message names clip and file.
         """
         with _named(video_id):
-            return VideoFrames(video_id, len(self._open(video_id)[1]))
+            return VideoFrames(video_id, len(self._open(video_id).times))
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no file, by the names of files alone."""
@@ -89,30 +103,58 @@ class DecodedClips:
         """
         [video_id] = {frame.video_id for frame in frames}
         with _named(video_id):
-            pictures = self._decoded(video_id, sorted({frame.place for frame in frames}))
+            pictures = self._pictures(self._open(video_id), {frame.place for frame in frames})
         return torch.from_numpy(np.stack([pictures[frame.place] for frame in frames])).permute(0, 3, 1, 2)
 
-    def _decoded(self, video_id: str, places: Sequence[int]) -> dict[int, np.ndarray]:
-        """Pictures (height, width, 3) by place."""
-        video, times = self._open(video_id)
-        return {
-            place: self._as_stored(picture) for place, picture in zip(places, sample_video(video, times, places), strict=True)
-        }
+    def _pictures(self, clip: _Clip, places: Iterable[int]) -> dict[int, np.ndarray]:
+        """Pictures (height, width, 3) by place, kept ones or else decoded."""
+        keys = {place: f"{clip.record.content}-{self._way}-{place}" for place in places}
+        kept = {place: content for place, key in keys.items() if (content := self.cache.get(key)) is not None}
+        lacking, video = sorted(keys.keys() - kept.keys()), clip.record.video
+        if lacking:
+            decoded = decoder_of(video).read(video, clip.times, lacking)
+            fresh = {place: self._encoded(picture) for place, picture in zip(lacking, decoded, strict=True)}
+            if _state(video.path) != clip.state:
+                raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
+            for place, content in fresh.items():
+                self.cache.put(keys[place], content)
+            kept |= fresh
+        pictures = {place: self._read(content) for place, content in kept.items()}
+        if len({picture.shape for picture in pictures.values()}) > 1:
+            raise DataError(f"{shown(video.path)}: the picture size changes on the way; convert it to one size")
+        return pictures
 
-    def _as_stored(self, picture: np.ndarray) -> np.ndarray:
-        """A frame as it would be read from the files that extraction writes."""
-        if self.settings.exact:
-            return np.array(resized(picture, self.settings.short_side))
-        return decode_frame(encode_frame(picture, self.settings)[0])
+    def _encoded(self, picture: np.ndarray) -> bytes:
+        """The content of the file that extraction would write, or the picture itself."""
+        if not self.settings.exact:
+            return encode_frame(picture, self.settings)[0]
+        buffer = BytesIO()
+        np.save(buffer, np.asarray(resized(picture, self.settings.short_side)))
+        return buffer.getvalue()
 
-    def _open(self, video_id: str) -> tuple[OpenedVideo, FrameTimes]:
+    def _read(self, content: bytes) -> np.ndarray:
+        return np.load(BytesIO(content), allow_pickle=False) if self.settings.exact else decode_frame(content)
+
+    def _open(self, video_id: str) -> _Clip:
+        """Read the packets of a clip, unless a process of this machine has read them, or this one has not forgotten them."""
         if video_id not in self._opened:
-            video = open_video(self._index.find(video_id), self.limits)
-            self._opened[video_id] = video, frame_times(video, self.settings)
+            path = self._index.find(video_id)
+            state = _state(path)
+            record = self._record(path, state)
+            self._opened[video_id] = _Clip(record, frame_times(record.video, self.settings), state)
         self._opened.move_to_end(video_id)
         if len(self._opened) > OPENED:
             self._opened.popitem(last=False)
         return self._opened[video_id]
+
+    def _record(self, path: Path, state: tuple[int, ...]) -> ClipRecord:
+        key = f"{RECORD_VERSION} {path.absolute()} {state} {self.limits}"
+        packed = self.cache.get(key)
+        if packed is not None:
+            return ClipRecord.unpacked(packed, path, self.limits)
+        record = ClipRecord.of(path, self.limits)
+        self.cache.put(key, record.packed())
+        return record
 
     def _has(self, video_id: str) -> bool:
         try:
@@ -120,6 +162,15 @@ class DecodedClips:
         except NoMediaError:
             return False
         return True
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells that a file was changed, without reading it; nothing of one that is no file."""
+    try:
+        about = path.stat()
+    except OSError:  # It is said where the file is read.
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cosa.data.entry_points import entry_test
 from cosa.data.media_limits import MediaLimits
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -23,7 +24,8 @@ _MOST_A_SECOND = 1000  # packets
 
 
 class Packet(NamedTuple):
-    """A coded picture. repeats: it has no bytes, and the picture before it is shown on. hidden: by an edit list."""
+    """A coded picture. repeats: it has no bytes, and the picture before it is shown on. hidden: by an edit list. entry:
+    decoding may begin with it."""
 
     decode_stamp: int | None
     stamp: int | None
@@ -31,6 +33,7 @@ class Packet(NamedTuple):
     key: bool
     hidden: bool
     repeats: bool
+    entry: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def read_packets(container: Any, stream: Any, path: Path, limits: MediaLimits) -
         DataError: a packet is damaged, the end is missing, or there are too many.
     """
     found: list[Packet] = []
+    is_entry = entry_test(stream)
     end_of_all, end = 0.0, 0.0
     for packet in container.demux():
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -93,11 +97,9 @@ def read_packets(container: Any, stream: Any, path: Path, limits: MediaLimits) -
             raise DataError(f"{shown(path)}: truncated or damaged near {end:.2f} s")
         if len(found) > limits.seconds * _MOST_A_SECOND:
             raise DataError(f"{shown(path)}: more than {len(found)} packets for {limits.seconds:.0f} s; the file is damaged")
-        found.append(
-            Packet(
-                packet.dts, packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, repeats=packet.size == 0
-            )
-        )
+        key, repeats = packet.is_keyframe, packet.size == 0
+        entry = key and is_entry(bytes(packet))
+        found.append(Packet(packet.dts, packet.pts, packet.duration or 0, key, packet.is_discard, repeats, entry))
     _check_complete(container, stream, path, end_of_all=end_of_all, end=end)
     return found
 

@@ -17,6 +17,7 @@ import numpy as np
 from av.stream import Disposition
 
 from cosa.data.containers.structure import structure_problem
+from cosa.data.entry_points import EntryPoints, entry_points
 from cosa.data.frame_times import FrameTimes, at_rate
 from cosa.data.media_files import open_media
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
@@ -29,7 +30,7 @@ _CONTAINERS = "mov,matroska,avi,flv,gif,mpegts,mpeg,asf,ogg,rm"
 # Their streams hold pictures that are never shown, or places for pictures that were left out.
 _WITH_HIDDEN_PICTURES = frozenset({"vp8", "vp9", "av1", "libdav1d", "mpeg4"})
 _LOST = 2  # pictures that a decoder may leave out in one place: two fields can make one picture
-_SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
+SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 _NO_VIDEO = "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
 _DAMAGED = "is damaged; fetch it again"
 _PictureSource = Callable[[], np.ndarray]
@@ -40,7 +41,7 @@ class VideoInfo:
     """What the packets of a file say; nothing is decoded for it.
 
     `duration` is in seconds, from the first shown frame to the end of the last one. `width` and `height` are the
-    stored ones, before the rotation flag.
+    stored ones, before the rotation flag. `container` is the demuxer's name, and `codec` the decoder's.
     """
 
     duration: float
@@ -48,16 +49,18 @@ class VideoInfo:
     width: int
     height: int
     codec: str
+    container: str
 
 
 @dataclass(frozen=True)
 class OpenedVideo:
-    """A video whose packets are known."""
+    """A video whose packets are known. points: where its decoding may begin; None if only at its beginning."""
 
     path: Path
     info: VideoInfo
     timeline: Timeline
     limits: MediaLimits
+    points: EntryPoints | None = None
 
 
 def probe_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoInfo:
@@ -102,8 +105,9 @@ def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
             )
         rate = count / duration if duration > 0 else float(stream.average_rate or 0)
         context = stream.codec_context
-        info = VideoInfo(duration, rate, context.width, context.height, context.name)
-    return OpenedVideo(path, info, timeline, limits)
+        info = VideoInfo(duration, rate, context.width, context.height, context.name, container.format.name.split(",")[0])
+    points = entry_points(packets) if len(timeline.starts) == 1 else None
+    return OpenedVideo(path, info, timeline, limits, points)
 
 
 def sample_video(clip: OpenedVideo, times: FrameTimes, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
@@ -126,7 +130,7 @@ def sample_video(clip: OpenedVideo, times: FrameTimes, places: Sequence[int] | N
         picture: np.ndarray | None = None
         shape: tuple[int, ...] | None = None
         for time, following in _decoded(clip):
-            while source is not None and done < count and wanted[done] < time - _SAME_TIME:
+            while source is not None and done < count and wanted[done] < time - SAME_TIME:
                 picture = source() if picture is None else picture
                 shape = _same_shape(clip, picture, shape)
                 yield picture
@@ -217,17 +221,17 @@ def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
                 if frame.is_corrupt:
                     raise DataError(f"{shown(clip.path)}: the picture at {shown_from:.2f} s is damaged; fetch the file again")
                 time = max(time, shown_from)
-                place = int(np.searchsorted(times, time - _SAME_TIME)) if strict else 0
+                place = int(np.searchsorted(times, time - SAME_TIME)) if strict else 0
                 if before is not None and place - before > _LOST:
                     raise DataError(
                         f"{shown(clip.path)}: {place - before - 1} pictures before {time:.2f} s cannot be decoded; the file is "
                         "damaged"
                     )
                 before = place
-                yield time, partial(_upright, frame)
+                yield time, partial(upright, frame)
 
 
-def _upright(frame: Any) -> np.ndarray:
+def upright(frame: Any) -> np.ndarray:
     """(height, width, 3) uint8 RGB, turned by the rotation flag."""
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 

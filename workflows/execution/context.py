@@ -100,6 +100,8 @@ class StageContext(Generic[S]):
         if section.media == "video" and with_frames:
             if section.decode is not None:
                 decode = section.decode.model_dump()
+                if section.decode.cache is not None:  # Workers have other working directories.
+                    decode["cache"] = str(Path.cwd() / Path(section.decode.cache).expanduser())
             elif section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
