@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.data.clip_errors import DamagedClipError
 from cosa.data.clip_record import ClipRecord
 from cosa.data.decoders import decoder_of
 from cosa.data.decoding_settings import DecodingSettings
@@ -121,7 +122,7 @@ class DecodedClips:
             kept |= fresh
         pictures = {place: self._read(content) for place, content in kept.items()}
         if len({picture.shape for picture in pictures.values()}) > 1:
-            raise DataError(f"{shown(video.path)}: the picture size changes on the way; convert it to one size")
+            raise DamagedClipError(f"{shown(video.path)}: the picture size changes on the way; convert it to one size")
         return pictures
 
     def _encoded(self, picture: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """Extraction of a clip's frames to a folder of JPEGs."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cosa.data.clip_errors import kind_of_error
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests, digest_of_frame, frame_name
 from cosa.data.frame_times import frame_times
@@ -25,7 +27,7 @@ class ExtractionRecord:
     """What became of one clip: frames on disk, or the reason why there are none.
 
     `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is what
-    decoded the clip.
+    decoded the clip, and `seconds` how long that took. `kind` is that of the error, as of `clip_errors`.
     """
 
     video_id: str
@@ -36,6 +38,8 @@ class ExtractionRecord:
     bytes: int = 0
     reader: str = ""
     error: str | None = None
+    seconds: float = 0.0
+    kind: str = ""
 
 
 def extract_frames(
@@ -72,16 +76,21 @@ def extract_frames(
     if folder.exists():
         raise DataError(f"{shown(folder)} exists; choose another folder for the frames of {video_id!r}, or remove it")
     folder.mkdir(parents=True)
-    is_complete = False
+    is_complete, begun = False, time.monotonic()
     try:
         opened = open_video(video, limits)
         frames = sample_video(opened, frame_times(opened, settings))
         digests, size, written = _write_frames(frames, folder, settings)
-        record = ExtractionRecord(video_id, len(digests), opened.info.duration, size[0], size[1], written, READER)
+        seconds = round(time.monotonic() - begun, 3)
+        record = ExtractionRecord(
+            video_id, len(digests), opened.info.duration, size[0], size[1], written, READER, seconds=seconds
+        )
         FrameDigests(clip or video_id, extraction, digests, asdict(record)).write(folder)
         is_complete = True
     except DataError as error:
-        return ExtractionRecord(video_id, error=str(error))
+        return ExtractionRecord(
+            video_id, reader=READER, error=str(error), seconds=round(time.monotonic() - begun, 3), kind=kind_of_error(error)
+        )
     finally:
         if not is_complete:
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosa.data.clip_errors import LargeClipError
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.errors import DataError
 from cosa.message_text import shown
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def frame_times(clip: OpenedVideo, settings: ExtractionSettings) -> FrameTimes:
 
 def _check_count(clip: OpenedVideo, count: int) -> None:
     if count > clip.limits.frames:
-        raise DataError(
+        raise LargeClipError(
             f"{shown(clip.path)}: {count} frames would be taken of {clip.info.duration:.0f} s, more than the "
             f"{clip.limits.frames} that max_frames allows; raise that, or lower fps"
         )

@@ -3,6 +3,7 @@ one clip."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,7 +14,9 @@ import pandas as pd
 
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import load_video_ids
+from cosa.data.clip_errors import ClipError, kind_of_error
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.extraction import ExtractionRecord
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
@@ -28,11 +31,14 @@ from workflows.execution.worker_loss import WorkersLostError, why_lost
 from workflows.planning.fingerprint import extraction_name
 from workflows.planning.plan import digests_in
 from workflows.records.outcome import StageOutcome
-from workflows.results.layout import CLIPS_LIST, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
+from workflows.results.layout import CLIPS_LIST, CLIPS_TABLE, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
 
-CLIPS_PER_TASK = 16
+CLIPS_PER_TASK = 16  # at most
+TASKS_PER_CORE = 2  # in flight: one that runs, and one that follows
+HUNG, CRASHED = "too slow", "crashed"  # kinds of errors, besides those of `clip_errors`
 READERS = 8  # threads that look for frames in the store
 LISTED = 10  # unreadable clips that are named
+SLOWEST = 3  # clips whose decoding took the longest, in the manifest
 LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 
@@ -53,10 +59,12 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     files = {file for split in dataset.splits.values() for kind in kinds if (file := split[kind])}
     video_ids = list(dict.fromkeys(v for file in sorted(files) for v in load_video_ids(Path(file))))
     records, frames = _frames_of(context, dataset, video_ids)
-    frames.write(context.folder / CLIPS_LIST)
-    link_frames(context.folder / FRAMES_FOLDER, frames)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
     table.to_parquet(context.folder / FRAMES_TABLE, index=False)
+    table.to_csv(context.folder / CLIPS_TABLE, sep="\t", index=False)
+    _require_all_ended(context, table)
+    frames.write(context.folder / CLIPS_LIST)
+    link_frames(context.folder / FRAMES_FOLDER, frames)
     bad = table[table["error"].notna()]
     (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
     if len(bad) > context.section.max_unreadable:
@@ -68,7 +76,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     if len(bad):
         which = f"{len(bad)} unreadable clips are" if len(bad) > 1 else "an unreadable clip is"
         context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(bad, dataset)}")
-    return _outcome(context, table[table["error"].isna()], len(bad))
+    return _outcome(context, table[table["error"].isna()], bad)
 
 
 def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
@@ -79,8 +87,9 @@ def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
     return "\n".join([*lines, *more])
 
 
-def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutcome:
-    """Return what is said of the clips that were extracted."""
+def _outcome(context: Context, good: pd.DataFrame, bad: pd.DataFrame) -> StageOutcome:
+    """Return what is said of the clips that were extracted, and of those that could not be."""
+    unreadable = len(bad)
     counts = {
         "clips": len(good),
         "frames": int(good["frames"].sum()),
@@ -94,10 +103,21 @@ def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutc
     return StageOutcome(
         f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{reused}{left_out}",
         metrics={name: float(value) for name, value in counts.items()},
-        artifacts=[context.folder / FRAMES_TABLE],
-        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE, "clips": CLIPS_LIST},
-        details={"counts": counts},
+        artifacts=[context.folder / FRAMES_TABLE, context.folder / CLIPS_TABLE],
+        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE, "table": CLIPS_TABLE, "clips": CLIPS_LIST},
+        details={"counts": counts, "decoding": _decoding(pd.concat([good, bad]))},
     )
+
+
+def _decoding(table: pd.DataFrame) -> dict[str, Any]:
+    """Return how long decoding took, by which decoders, and how many clips had which kind of error."""
+    decoded = table[table["reader"] != ""].sort_values("seconds", ascending=False)
+    return {
+        "seconds": round(float(decoded["seconds"].sum()), 1),
+        "decoders": {str(name): len(clips) for name, clips in decoded.groupby("reader")},
+        "slowest": dict(zip(decoded["video_id"].head(SLOWEST), decoded["seconds"].head(SLOWEST), strict=True)),
+        "errors": {str(kind): len(clips) for kind, clips in table[table["kind"] != ""].groupby("kind")},
+    }
 
 
 def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[dict[str, Any]], StoredFrames]:
@@ -145,7 +165,8 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     contents, _ = digests.contents_of(media, files)
     digests.save()
     found = [_Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
-    return found, [_unreadable(video_id, problem) for video_id, problem in problems.items()]
+    kinds = {video_id: kind_of_error(problem) for video_id, problem in found_problems.items()}
+    return found, [_unreadable(video_id, text, kinds.get(video_id, ClipError.kind)) for video_id, text in problems.items()]
 
 
 def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
@@ -173,23 +194,26 @@ def _extract_all(
             context.line.update("clips" if slow is None else f"clips, one of them {slow},", done + len(records), count)
     finally:
         work.watchdog.close()
-    _require_all_ended(context, work, count)
-    return records
+    limit = context.section.seconds_per_clip
+    hung = [_unreadable(clip, f"decoding took longer than {limit:g} s", HUNG) for clip in work.hung]
+    crashed = [_unreadable(clip, "its decoder crashed, or its process was killed", CRASHED) for clip in work.crashed]
+    return records + hung + crashed
 
 
-def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
+def _require_all_ended(context: Context, table: pd.DataFrame) -> None:
     """Raise DataError if the decoder did not come to the end of a clip."""
-    problems = []
-    if work.hung:
+    problems, count = [], len(table)
+    hung, crashed = (table[table["kind"] == kind]["video_id"].tolist() for kind in (HUNG, CRASHED))
+    if hung:
         problems.append(
-            f"{len(work.hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
-            f"({some_of(work.hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
+            f"{len(hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
+            f"({some_of(hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
             "them out of the annotations."
         )
-    if work.crashed:
+    if crashed:
         problems.append(
-            f"{len(work.crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
-            f"({some_of(work.crashed)}); convert them, or take them out of the annotations, or see with dmesg "
+            f"{len(crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
+            f"({some_of(crashed)}); convert them, or take them out of the annotations, or see with dmesg "
             "whether memory ran out."
         )
     if problems:
@@ -197,8 +221,11 @@ def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
 
 
 class _Extraction:
-    """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long. crashed: clips at
-    which a task's process ended again and again."""
+    """Ray tasks that extract clips, each task several, one after the other.
+
+    However many clips there are, a few tasks for each core are in flight. hung: clips that took too long. crashed: clips at
+    which a task's process ended again and again.
+    """
 
     def __init__(self, context: Context, store: FrameStore, sampling: Sampling):
         import ray
@@ -209,6 +236,7 @@ class _Extraction:
         self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
         self._options = (store, sampling, context.step.starts_over, self.watchdog.folder)
+        self._waiting: deque[list[_Clip]] = deque()
         self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
         self._started = 0
 
@@ -216,9 +244,9 @@ class _Extraction:
         """Extract clips; yield, several times a second, the records of those that are done."""
         import ray
 
-        for start in range(0, len(clips), CLIPS_PER_TASK):
-            self._start(clips[start : start + CLIPS_PER_TASK])
-        while self._pending:
+        self._waiting.extend(batches(clips, cores()))
+        while self._waiting or self._pending:
+            self._fill(TASKS_PER_CORE * cores())
             finished, _ = ray.wait(list(self._pending), num_returns=1, timeout=0.5)
             for reference in finished:
                 task, clips = self._pending.pop(reference)
@@ -234,11 +262,18 @@ class _Extraction:
             self._give_up(self.watchdog.overdue())
             yield []
 
-    def _start(self, clips: list[_Clip]) -> None:
-        if clips:
+    def _fill(self, most: int) -> None:
+        """Start tasks until so many are in flight."""
+        while self._waiting and len(self._pending) < most:
+            clips = self._waiting.popleft()
             reference = self._remote.remote(clips, *self._options, self._started)
             self._pending[reference] = (self._started, clips)
             self._started += 1
+
+    def _again(self, clips: list[_Clip]) -> None:
+        """Give clips to a new task, the next one that is started."""
+        if clips:
+            self._waiting.appendleft(clips)
 
     def _give_up(self, overdue: dict[int, str]) -> None:
         """End tasks that hang, and give their other clips to new ones; those that are done are found on disk."""
@@ -250,27 +285,41 @@ class _Extraction:
                 del self._pending[reference]
                 self.watchdog.forget(task)
                 self.hung.append(overdue[task])
-                self._start([clip for clip in clips if clip.video_id != overdue[task]])
+                self._again([clip for clip in clips if clip.video_id != overdue[task]])
 
     def _leave_out(self, begun: str | None, clips: list[_Clip], error: Exception) -> None:
         """Give the other clips of a task whose process ended, as often as Ray starts it again, to a new task."""
         if begun is None:
             raise WorkersLostError(why_lost(error, None) or last_line(error)) from error
         self.crashed.append(begun)
-        self._start([clip for clip in clips if clip.video_id != begun])
+        self._again([clip for clip in clips if clip.video_id != begun])
 
 
-def _unreadable(video_id: str, error: str) -> dict[str, Any]:
-    return {
-        "video_id": video_id,
-        "frames": 0,
-        "duration": 0.0,
-        "width": 0,
-        "height": 0,
-        "bytes": 0,
-        "reader": "",
-        "error": error,
-    }
+def batches(clips: Sequence[_Clip], cores: int) -> Iterator[list[_Clip]]:
+    """Yield the clips of each task, of which there are several for each core, so that all end at about the same time.
+
+    Clips of the same content, which follow one another, stay together.
+    """
+    size = max(1, min(CLIPS_PER_TASK, len(clips) // (4 * cores)))
+    batch: list[_Clip] = []
+    for clip in clips:
+        if len(batch) >= size and clip.content != batch[-1].content:
+            yield batch
+            batch = []
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def cores() -> int:
+    """Return how many cores the cluster has now, one at least."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _unreadable(video_id: str, error: str, kind: str) -> dict[str, Any]:
+    return asdict(ExtractionRecord(video_id, error=error, kind=kind))
 
 
 def extract_clips(

@@ -54,7 +54,7 @@ class FrameStore:
         found = _known(entry_of(self.root, clip, sampling.name), clip, sampling.name, read_all)
         if found is None or found.duration > sampling.limits.seconds or found.frames > sampling.limits.frames:
             return None
-        return replace(found, video_id=video_id, reader="")
+        return replace(found, video_id=video_id, reader="", seconds=0.0)
 
     def add(self, video: Path, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord:
         """Extract a clip's frames, unless the store has them.

@@ -8,6 +8,7 @@ FRAME_STORE = ".frames"  # in the storage folder, the frames of all clips by the
 CLIPS_LIST = "clips.json"  # says where the frames of a dataset's clips are in the store
 FRAMES_FOLDER = "frames"  # links to them by the clips' names, for people and other programs
 FRAMES_TABLE = "frames.parquet"  # what became of each clip
+CLIPS_TABLE = "clips.tsv"  # the same, for people
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
 TRIALS_FOLDER = "trials"  # of a sweep, a folder for each trial
 TRIALS_TABLE = "trials.json"  # all trials of a finished sweep, the best one first
