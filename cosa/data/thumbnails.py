@@ -13,7 +13,7 @@ from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.media_reader import frames_in, is_picture
 from cosa.data.pictures import read_picture
-from cosa.data.videos import opened_stream
+from cosa.data.videos import opened_stream, upright
 from cosa.errors import DataError
 from cosa.message_text import shown
 
@@ -66,7 +66,7 @@ def _frame_near(path: Path, seconds: float) -> np.ndarray:
                 break
         if found is None:
             raise DataError(f"{shown(path)}: no frame could be decoded")
-        return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
+        return upright(found)
 
 
 def spread(files: Sequence[T], count: int) -> Sequence[T]:

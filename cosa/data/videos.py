@@ -236,8 +236,8 @@ def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
 
 
 def upright(frame: Any) -> np.ndarray:
-    """(height, width, 3) uint8 RGB, turned by the rotation flag."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+    """A frame of PyAV as (height, width, 3) uint8 RGB, turned by the rotation flag."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90)))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) ->
 
 
 @dataclass(frozen=True)
-class _Clip:
+class Clip:
     """A clip, its file, and the digest of the file's content."""
 
     video_id: str
@@ -153,7 +153,7 @@ def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
     return Sampling(name, ExtractionSettings(**section.identity()), limits)
 
 
-def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[_Clip], list[dict[str, Any]]]:
+def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[Clip], list[dict[str, Any]]]:
     """Return the clips that have a file, and the records of the others."""
     context.line.update("reading clips")
     digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
@@ -164,12 +164,12 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     files = {video_id: paths for video_id, paths in files.items() if video_id not in problems}
     contents, _ = digests.contents_of(media, files)
     digests.save()
-    found = [_Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
+    found = [Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
     kinds = {video_id: kind_of_error(problem) for video_id, problem in found_problems.items()}
     return found, [_unreadable(video_id, text, kinds.get(video_id, ClipError.kind)) for video_id, text in problems.items()]
 
 
-def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
+def _known(context: Context, clips: list[Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
     """Return the records of the clips whose frames the store has, by identifier."""
     context.line.update("looking for frames that were extracted before")
     with ThreadPoolExecutor(READERS) as pool:
@@ -177,9 +177,7 @@ def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: Fram
         return {record.video_id: asdict(record) for record in found if record is not None}
 
 
-def _extract_all(
-    context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore, done: int
-) -> list[dict[str, Any]]:
+def _extract_all(context: Context, clips: list[Clip], sampling: Sampling, store: FrameStore, done: int) -> list[dict[str, Any]]:
     """Extract clips, and return their records. done: how many others are."""
     context.line.update("starting Ray")
     context.cluster.start()
@@ -236,11 +234,11 @@ class _Extraction:
         self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
         self._options = (store, sampling, context.step.starts_over, self.watchdog.folder)
-        self._waiting: deque[list[_Clip]] = deque()
-        self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
+        self._waiting: deque[list[Clip]] = deque()
+        self._pending: dict[Any, tuple[int, list[Clip]]] = {}
         self._started = 0
 
-    def run(self, clips: list[_Clip]) -> Iterator[list[dict[str, Any]]]:
+    def run(self, clips: list[Clip]) -> Iterator[list[dict[str, Any]]]:
         """Extract clips; yield, several times a second, the records of those that are done."""
         import ray
 
@@ -270,7 +268,7 @@ class _Extraction:
             self._pending[reference] = (self._started, clips)
             self._started += 1
 
-    def _again(self, clips: list[_Clip]) -> None:
+    def _again(self, clips: list[Clip]) -> None:
         """Give clips to a new task, the next one that is started."""
         if clips:
             self._waiting.appendleft(clips)
@@ -287,7 +285,7 @@ class _Extraction:
                 self.hung.append(overdue[task])
                 self._again([clip for clip in clips if clip.video_id != overdue[task]])
 
-    def _leave_out(self, begun: str | None, clips: list[_Clip], error: Exception) -> None:
+    def _leave_out(self, begun: str | None, clips: list[Clip], error: Exception) -> None:
         """Give the other clips of a task whose process ended, as often as Ray starts it again, to a new task."""
         if begun is None:
             raise WorkersLostError(why_lost(error, None) or last_line(error)) from error
@@ -295,13 +293,13 @@ class _Extraction:
         self._again([clip for clip in clips if clip.video_id != begun])
 
 
-def batches(clips: Sequence[_Clip], cores: int) -> Iterator[list[_Clip]]:
+def batches(clips: Sequence[Clip], cores: int) -> Iterator[list[Clip]]:
     """Yield the clips of each task, of which there are several for each core, so that all end at about the same time.
 
     Clips of the same content, which follow one another, stay together.
     """
     size = max(1, min(CLIPS_PER_TASK, len(clips) // (4 * cores)))
-    batch: list[_Clip] = []
+    batch: list[Clip] = []
     for clip in clips:
         if len(batch) >= size and clip.content != batch[-1].content:
             yield batch
@@ -323,7 +321,7 @@ def _unreadable(video_id: str, error: str, kind: str) -> dict[str, Any]:
 
 
 def extract_clips(
-    clips: list[_Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
+    clips: list[Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
 ) -> list[dict[str, Any]]:
     """Extract some clips in a Ray worker.
 
@@ -339,9 +337,18 @@ def extract_clips(
         one record for each clip, also for those that cannot be read.
     """
     records = []
-    for clip in clips:
-        note_clip(notes, task, clip.video_id)
-        record = store.add(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
-        records.append(asdict(record))
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(1) as disk:  # While it writes a clip's frames, the next clip is decoded.
+        for number, clip in enumerate(clips):
+            note_clip(notes, task, clip.video_id)
+            if before is not None and clip.content == clips[number - 1].content:
+                before.result()  # The store has its frames then.
+            record, publish = store.extract(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
+            records.append(asdict(record))
+            if before is not None:
+                before.result()
+            before = disk.submit(publish)
+        if before is not None:
+            before.result()
     forget_task(notes, task)
     return records

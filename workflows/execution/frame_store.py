@@ -57,7 +57,15 @@ class FrameStore:
         return replace(found, video_id=video_id, reader="", seconds=0.0)
 
     def add(self, video: Path, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False) -> ExtractionRecord:
-        """Extract a clip's frames, unless the store has them.
+        """Extract a clip's frames, unless the store has them; arguments, result and errors as of `extract`."""
+        record, publish = self.extract(video, video_id, clip, sampling, read_all=read_all)
+        publish()
+        return record
+
+    def extract(
+        self, video: Path, video_id: str, clip: str, sampling: Sampling, *, read_all: bool = False
+    ) -> tuple[ExtractionRecord, Callable[[], None]]:
+        """Extract a clip's frames beside the store, unless it has them.
 
         Args:
             video: the file.
@@ -67,7 +75,8 @@ class FrameStore:
             read_all: whether to read frames that the store has through, and to extract them again if any is damaged.
 
         Returns:
-            the record; `reader` is empty if the store had the frames.
+            the record, whose `reader` is empty if the store had the frames; and a function that has to be called, in any
+            thread: it waits for the disk, and then the store has the frames.
 
         Raises:
             DataError: the file's content is not that of the digest, so that it was changed meanwhile.
@@ -75,9 +84,10 @@ class FrameStore:
         """
         known = self.known(video_id, clip, sampling, read_all=read_all)
         if known is not None:
-            return known
+            return known, _nothing
         entry = entry_of(self.root, clip, sampling.name)
         unfinished = entry.with_name(f".{entry.name}.partial-{uuid4().hex}")
+        is_complete = False
         try:
             record = extract_frames(
                 video, unfinished, sampling.settings,
@@ -85,12 +95,19 @@ class FrameStore:
             )  # fmt: skip
             if digest_of(video) != clip:
                 raise DataError(f"clip {shown(video_id)} changed while it was read; run the same command again")
-            if record.error is None:
+            is_complete = record.error is None
+        finally:
+            if not is_complete:
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+        def publish() -> None:
+            try:
                 flush_tree(unfinished)
                 self._publish(unfinished, entry, lambda: self.known(video_id, clip, sampling, read_all=read_all) is not None)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return record
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+        return record, publish if is_complete else _nothing
 
     def _publish(self, unfinished: Path, entry: Path, is_intact: Callable[[], bool]) -> None:
         """Give an entry its name, in place of a damaged one. One that another process has made meanwhile stays."""
@@ -109,6 +126,10 @@ class FrameStore:
             shutil.rmtree(old, ignore_errors=True)
         for folder in (entry.parent, self.root, self.root.parent):  # They may be new, too.
             flush(folder)
+
+
+def _nothing() -> None:
+    """Publish nothing."""
 
 
 def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> ExtractionRecord | None:

@@ -17,7 +17,7 @@ from cosa.data.stored_frames import StoredFrames
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, command, command_line_of, run, sets
 from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip
-from workflows.execution.frame_extraction import _Clip, _Extraction, batches
+from workflows.execution.frame_extraction import Clip, _Extraction, batches
 from workflows.results.layout import CLIPS_TABLE, FRAMES_TABLE
 
 SPEC = """\
@@ -153,8 +153,8 @@ def test_pipes_among_clips_or_annotations_do_not_block_a_plan(tmp_path: Path) ->
     assert r"clips/pipe\x1b[31m is a pipe (FIFO), not a file; remove it, or put a file in its place" in done.output
 
 
-def clip(number: int, content: str = "") -> _Clip:
-    return _Clip(f"v{number}", f"v{number}.mp4", content or str(number))
+def clip(number: int, content: str = "") -> Clip:
+    return Clip(f"v{number}", f"v{number}.mp4", content or str(number))
 
 
 def test_tasks_have_even_shares_and_copies_of_a_clip_stay_together() -> None:
@@ -170,11 +170,11 @@ def test_tasks_have_even_shares_and_copies_of_a_clip_stay_together() -> None:
 def test_a_few_tasks_are_in_flight_however_many_clips_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import ray
 
-    in_flight: dict[int, list[_Clip]] = {}
+    in_flight: dict[int, list[Clip]] = {}
     most: list[int] = []
 
     class Remote:
-        def remote(self, clips: list[_Clip], *rest: Any) -> int:
+        def remote(self, clips: list[Clip], *rest: Any) -> int:
             in_flight[rest[-1]] = clips
             most.append(len(in_flight))
             return int(rest[-1])
