@@ -17,6 +17,7 @@ from cosa.checkpoints.native import save_checkpoint
 from cosa.checkpoints.settings import SETTINGS
 from cosa.data.annotations import load_video_ids
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests
@@ -184,7 +185,9 @@ def _training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
 
 
 def _extraction_of(dataset: DatasetFiles) -> dict[str, Any] | None:
-    """How `extract` took the frames of a dataset; None if something else did."""
+    """How frames of a dataset are taken, by `extract` or straight from its clips; None if something else did it."""
+    if dataset.decode is not None:
+        return DecodingSettings.model_validate(dataset.decode).identity()
     if dataset.frames is None or dataset.media != "video":
         return None
     listed = next(Path(dataset.frames).glob("*/digests.json"), None)

@@ -26,6 +26,7 @@ from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
 RECORD_VERSION = "packets 1"  # Raise it when a record of a clip would be another.
+SHORT = 64  # frames that are taken of a clip whose frames are all decoded together
 OPENED = 1024  # clips of which a process remembers the packets
 
 
@@ -109,21 +110,38 @@ class DecodedClips:
 
     def _pictures(self, clip: _Clip, places: Iterable[int]) -> dict[int, np.ndarray]:
         """Pictures (height, width, 3) by place, kept ones or else decoded."""
-        keys = {place: f"{clip.record.content}-{self._way}-{place}" for place in places}
-        kept = {place: content for place, key in keys.items() if (content := self.cache.get(key)) is not None}
-        lacking, video = sorted(keys.keys() - kept.keys()), clip.record.video
+        contents: dict[int, bytes | None] = {place: self.cache.get(self._key(clip, place)) for place in places}
+        lacking = [place for place, content in contents.items() if content is None]
         if lacking:
-            decoded = decoder_of(video).read(video, clip.times, lacking)
-            fresh = {place: self._encoded(picture) for place, picture in zip(lacking, decoded, strict=True)}
-            if _state(video.path) != clip.state:
-                raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
-            for place, content in fresh.items():
-                self.cache.put(keys[place], content)
-            kept |= fresh
-        pictures = {place: self._read(content) for place, content in kept.items()}
+            fresh = self._decoded(clip, self._decoded_with(clip, lacking))
+            contents |= {place: fresh[place] for place in lacking}
+        pictures = {place: self._read(content) for place, content in contents.items() if content is not None}
         if len({picture.shape for picture in pictures.values()}) > 1:
-            raise DamagedClipError(f"{shown(video.path)}: the picture size changes on the way; convert it to one size")
+            raise DamagedClipError(
+                f"{shown(clip.record.video.path)}: the picture size changes on the way; convert it to one size"
+            )
         return pictures
+
+    def _decoded_with(self, clip: _Clip, places: Sequence[int]) -> list[int]:
+        """The frames that are decoded for some: also the others of a short clip, if they can be kept.
+
+        The next epoch draws other frames, and would decode nearly the same pictures for them.
+        """
+        return list(range(len(clip.times))) if self.cache.limit and len(clip.times) <= SHORT else sorted(places)
+
+    def _decoded(self, clip: _Clip, places: Sequence[int]) -> dict[int, bytes]:
+        """Decode frames, and keep them."""
+        video = clip.record.video
+        decoded = decoder_of(video).read(video, clip.times, places)
+        fresh = {place: self._encoded(picture) for place, picture in zip(places, decoded, strict=True)}
+        if _state(video.path) != clip.state:
+            raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
+        for place, content in fresh.items():
+            self.cache.put(self._key(clip, place), content)
+        return fresh
+
+    def _key(self, clip: _Clip, place: int) -> str:
+        return f"{clip.record.content}-{self._way}-{place}"
 
     def _encoded(self, picture: np.ndarray) -> bytes:
         """The content of the file that extraction would write, or the picture itself."""

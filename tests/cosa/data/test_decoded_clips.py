@@ -71,9 +71,23 @@ def test_kept_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.Mon
     again = source(folder)
     assert torch.equal(again.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)]), expected)
     assert len(again.files("a")) == 12
+    assert again.load(again.files("a")).shape == (12, 3, 48, 64)  # The others were decoded along with them.
     # Another way of taking frames is another frame.
     with pytest.raises(TypeError):
         source(folder, jpeg_quality=50).load([VideoFrame("a", 3)])
+
+
+@pytest.mark.parametrize(("short", "gigabytes"), [(1, 1), (64, 0)])
+def test_of_long_clips_or_without_room_only_wanted_frames_are_decoded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, short: int, gigabytes: float
+) -> None:
+    monkeypatch.setattr(decoded_clips, "SHORT", short)
+    encoded: list[tuple[int, ...]] = []
+    real = decoded_clips.encode_frame
+    monkeypatch.setattr(decoded_clips, "encode_frame", lambda picture, way: encoded.append(picture.shape) or real(picture, way))
+    clips = source(folder, cache_gigabytes=gigabytes)
+    clips.load(clips.files("a")[2:5])
+    assert len(encoded) == 3
 
 
 def test_a_clip_that_changes_is_noticed(folder: Path) -> None:
