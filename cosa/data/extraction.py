@@ -12,8 +12,9 @@ from PIL import Image
 
 from cosa.data.clip_errors import kind_of_error
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frame_digests import FrameDigests, digest_of_frame, frame_name
+from cosa.data.frame_digests import FrameDigests
 from cosa.data.frame_times import frame_times
+from cosa.data.frame_writers import FrameArchive, FrameFiles, FrameWriter
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
@@ -51,6 +52,7 @@ def extract_frames(
     clip: str = "",
     extraction: str = "",
     limits: MediaLimits = DEFAULT_LIMITS,
+    in_archive: bool = False,
 ) -> ExtractionRecord:
     """Write the frames of a clip as `folder/frame_0001.jpg` and so on, and their digests as `folder/digests.json`.
 
@@ -64,6 +66,7 @@ def extract_frames(
         clip: Digest of the file's content, by which readers know the frames; the identifier if it is empty.
         extraction: What names this way of extraction: readers of frames compare it, too.
         limits: How large the clip may be.
+        in_archive: Whether the frames are put into `folder/frames.tar`, under the same names, instead of into files.
 
     Returns:
         The record. Unreadable media are no exception: its `error` says what is wrong and nothing is left.
@@ -80,12 +83,11 @@ def extract_frames(
     try:
         opened = open_video(video, limits)
         frames = sample_video(opened, frame_times(opened, settings))
-        digests, size, written = _write_frames(frames, folder, settings)
-        seconds = round(time.monotonic() - begun, 3)
-        record = ExtractionRecord(
-            video_id, len(digests), opened.info.duration, size[0], size[1], written, READER, seconds=seconds
-        )
-        FrameDigests(clip or video_id, extraction, digests, asdict(record)).write(folder)
+        with FrameArchive(folder) if in_archive else FrameFiles(folder) as writer:
+            width, height = _write_frames(frames, writer, settings)
+        seconds, count = round(time.monotonic() - begun, 3), len(writer.digests)
+        record = ExtractionRecord(video_id, count, opened.info.duration, width, height, writer.bytes, READER, seconds=seconds)
+        FrameDigests(clip or video_id, extraction, writer.digests, asdict(record), writer.places).write(folder)
         is_complete = True
     except DataError as error:
         return ExtractionRecord(
@@ -119,20 +121,14 @@ def decode_frame(content: bytes) -> np.ndarray:
         return np.array(image)
 
 
-def _write_frames(
-    frames: Iterator[np.ndarray], folder: Path, settings: ExtractionSettings
-) -> tuple[list[str], tuple[int, int], int]:
-    """Returns the digests of the frames, their (width, height) and their bytes."""
-    digests: list[str] = []
-    written = 0
+def _write_frames(frames: Iterator[np.ndarray], writer: FrameWriter, settings: ExtractionSettings) -> tuple[int, int]:
+    """Returns the (width, height) of the frames."""
     size = (0, 0)
     previous: np.ndarray | None = None
     content = b""
-    for number, picture in enumerate(frames, start=1):
+    for picture in frames:
         if picture is not previous:
             content, size = encode_frame(picture, settings)
             previous = picture
-        (folder / frame_name(number)).write_bytes(content)
-        digests.append(digest_of_frame(content))
-        written += len(content)
-    return digests, size, written
+        writer.write(content)
+    return size

@@ -198,18 +198,18 @@ def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> T
     """
     if not files:
         raise ValueError("expected at least one file")
-    decoded: dict[Path, np.ndarray] = {}
+    decoded: dict[PictureFile, np.ndarray] = {}
     for file in files:  # short clips repeat frames: decode each file once
-        if file.path not in decoded:
-            decoded[file.path] = read_picture(file.path, max_pixels, file.digest)
-    first = decoded[files[0].path]
-    for path, picture in decoded.items():
+        if file not in decoded:
+            decoded[file] = read_picture(file.path, max_pixels, file.digest, file.place)
+    first = decoded[files[0]]
+    for file, picture in decoded.items():
         if picture.shape != first.shape:
             raise DataError(
-                f"{shown(path)} is {_size(picture)} pixels but {files[0].path.name} of the same clip is {_size(first)}; the "
-                "frames of a clip must have one size: extract the clip again"
+                f"{shown(file.path)} is {_size(picture)} pixels but {files[0].path.name} of the same clip is {_size(first)}; "
+                "the frames of a clip must have one size: extract the clip again"
             )
-    return torch.from_numpy(np.stack([decoded[file.path] for file in files])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([decoded[file] for file in files])).permute(0, 3, 1, 2)
 
 
 def _size(picture: np.ndarray) -> str:

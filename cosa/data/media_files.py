@@ -24,10 +24,15 @@ class NoMediaError(DataError):
 
 
 class PictureFile(NamedTuple):
-    """A picture on disk, and the digest that its content must have; "" if none is known."""
+    """A picture on disk.
+
+    digest: that its content must have; "" if none is known. place: its first byte and number of bytes, where the file holds
+    others.
+    """
 
     path: Path
     digest: str = ""
+    place: tuple[int, int] | None = None
 
 
 def open_media(path: Path, expected: str) -> BinaryIO:

@@ -28,7 +28,7 @@ def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS)
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return small_jpeg(read_picture(file.path, max_pixels, file.digest), side)
+    return small_jpeg(read_picture(file.path, max_pixels, file.digest, file.place), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:

@@ -150,7 +150,7 @@ def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
     section = context.section
     limits = MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames)
     name = extraction_name(section, context.plan.experiment.section.datasets[section.dataset])
-    return Sampling(name, ExtractionSettings(**section.identity()), limits)
+    return Sampling(name, ExtractionSettings(**section.identity()), limits, section.output == "tar")
 
 
 def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[Clip], list[dict[str, Any]]]:

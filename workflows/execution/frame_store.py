@@ -15,7 +15,7 @@ from uuid import uuid4
 from cosa.checksums import digest_of
 from cosa.data.extraction import ExtractionRecord, extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frame_digests import DIGESTS_FILE, FRAME_NAME, FrameDigests, frame_name
+from cosa.data.frame_digests import ARCHIVE, DIGESTS_FILE, FRAME_NAME, FrameDigests
 from cosa.data.media_limits import MediaLimits
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
@@ -27,11 +27,16 @@ LEFT_OVER_SECONDS = 86400.0
 
 @dataclass(frozen=True)
 class Sampling:
-    """How frames of clips are extracted. name: stands for all that decides what is in them, in the names of entries."""
+    """How frames of clips are extracted.
+
+    name: stands for all that decides what is in them, in the names of entries. in_archives: whether the frames of a clip are
+    put into one file; readers see the same frames.
+    """
 
     name: str
     settings: ExtractionSettings
     limits: MediaLimits
+    in_archives: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class FrameStore:
             record = extract_frames(
                 video, unfinished, sampling.settings,
                 video_id=video_id, clip=clip, extraction=sampling.name, limits=sampling.limits,
+                in_archive=sampling.in_archives,
             )  # fmt: skip
             if digest_of(video) != clip:
                 raise DataError(f"clip {shown(video_id)} changed while it was read; run the same command again")
@@ -139,15 +145,23 @@ def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> Extractio
         record = ExtractionRecord(**digests.record)
         if read_all:
             digests.check_all(entry)
-        sizes = sum((entry / frame_name(number)).stat().st_size for number in range(1, record.frames + 1))
+        sizes = sum(_sizes(entry, digests))
     except (DataError, OSError, TypeError):
         return None
     return record if sizes == record.bytes and len(digests.digests) == record.frames else None
 
 
+def _sizes(entry: Path, digests: FrameDigests) -> list[int]:
+    """Return the sizes of the frames of an entry that are there in full, as far as the sizes of files tell."""
+    if not digests.places:
+        return [file.path.stat().st_size for file in digests.files(entry)]
+    end = (entry / ARCHIVE).stat().st_size
+    return [size for start, size in digests.places if start + size <= end]
+
+
 def name_problem(video_id: str) -> str | None:
     """Say that the link of a clip would be taken for a frame of the clip above it ("yoga/frame_0001.jpg"); None if not."""
-    is_taken = any(part == DIGESTS_FILE or FRAME_NAME.fullmatch(part) for part in video_id.split("/"))
+    is_taken = any(part in (DIGESTS_FILE, ARCHIVE) or FRAME_NAME.fullmatch(part) for part in video_id.split("/"))
     return f"clip {video_id!r} has the name of a frame; rename it" if is_taken else None
 
 

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,40 @@ def test_a_few_tasks_are_in_flight_however_many_clips_there_are(monkeypatch: pyt
     done = [record["video_id"] for records in work.run([clip(number) for number in range(1000)]) for record in records]
     assert sorted(done) == sorted(f"v{number}" for number in range(1000))
     assert max(most) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["files", "tar"])
+def test_a_killed_extraction_leaves_nothing_half_done_and_does_nothing_twice(tmp_path: Path, output: str) -> None:
+    names = [f"v{number:02d}" for number in range(40)]
+    clips = written(tmp_path, names)
+    for number, name in enumerate(names):
+        make_video(clips / f"{name}.mp4", frames=40 + number, size=(320, 240), noise=True)
+    store, setting = tmp_path / "storage" / ".frames", f"stages.frames.output={output}"
+    with subprocess.Popen(
+        command("run-experiment", "spec.yaml", *sets(setting)), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as driver:
+        deadline = time.monotonic() + 200
+        while len(list(store.glob("??/[!.]*"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        processes = [*psutil.Process(driver.pid).children(recursive=True), psutil.Process(driver.pid)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    before = {path: path.stat().st_mtime_ns for path in store.glob("??/[!.]*/*")}
+    assert 4 <= len(list(store.glob("??/[!.]*"))) < 40
+    again = extracted(tmp_path, setting)
+    assert again.code == 0, again.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
+    frames = StoredFrames.read(result / "clips.json")
+    assert frames.damage() is None
+    assert {name: len(frames.files(name)) for name in names} == {name: round((40 + n) * 0.4) for n, name in enumerate(names)}
+    assert len(list(store.glob("??/[!.]*/frames.tar"))) == (40 if output == "tar" else 0)
+    # A clip that is added later does not touch the others.
+    make_video(clips / "new.mp4", frames=30)
+    (tmp_path / "train.json").write_text(json.dumps([{"video_id": clip, "desc": "x"} for clip in [*names, "new"]]))
+    before = {path: path.stat().st_mtime_ns for path in store.glob("??/[!.]*/*")}
+    more = extracted(tmp_path, setting)
+    assert "40 extracted before" in more.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -143,3 +143,17 @@ def test_links_lead_to_frames_by_the_names_of_clips(tmp_path: Path) -> None:
 def test_names_that_would_be_taken_for_frames_are_refused(video_id: str) -> None:
     assert "has the name of a frame; rename it" in str(name_problem(video_id))
     assert name_problem("yoga/1") is None
+
+
+def test_archives_are_known_as_far_as_they_are_complete(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    content = digest_of(video)
+    packed = replace(SAMPLING, in_archives=True)
+    assert store.add(video, "a", content, packed).reader == "pyav"
+    assert store.add(video, "b", content, SAMPLING).reader == ""  # The frames are the same.
+    archive = entry_of(store.root, content, "fps4") / "frames.tar"
+    complete = archive.read_bytes()
+    archive.write_bytes(complete[: len(complete) // 2])
+    assert store.known("a", content, packed) is None
+    assert store.add(video, "a", content, packed).reader == "pyav"
+    assert archive.read_bytes() == complete
