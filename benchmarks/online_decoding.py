@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="of training; 0: none")
     given = parser.parse_args()
     clips = sorted(path.stem for path in given.clips.glob("????.mp4"))[: given.count]
     with tempfile.TemporaryDirectory() as name:
@@ -99,7 +99,7 @@ def main() -> None:
             samples_a_second(label, online, clips, given.frames, 3 if gigabytes else 1)
         samples_a_second("extracted", extracted, clips, given.frames, 2)
         online = replace(bare, decode={"cache_gigabytes": 0})
-        for label, dataset in (("online, no cache", online), ("extracted", extracted)):
+        for label, dataset in (("online, no cache", online), ("extracted", extracted)) if given.steps else ():
             waiting(label, dataset, given.frames, given.batch, given.steps)
 
 

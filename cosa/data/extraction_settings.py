@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import xxhash
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from cosa.data.media_limits import MAX_FRAMES
 from cosa.section import Section, added_later
@@ -24,6 +24,13 @@ class ExtractionSettings(Section):
         None, description="shrink frames to this shorter side, pixels; left out: as they are"
     )
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of the stored frames")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        # A spec that a run has written down has all fields, so that the default stands for none.
+        if self.frames_per_clip is not None and self.fps != type(self).model_fields["fps"].default:
+            raise ValueError("frames_per_clip: it takes the place of fps; leave out one of them")
+        return self
 
     @property
     def taken_at(self) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from cosa.checkpoints.locate import locate
 from cosa.checkpoints.settings import SETTINGS, read_settings
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.errors import UserError
 from cosa.section import OneOf, fields_of, no_effect, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
@@ -227,8 +228,17 @@ def _other_extraction(
     else:
         trained = settings.get("extraction")
     ours = extraction_of(section.dataset, experiment)
-    for field, value in (ours or {}).items():
-        if trained is not None and trained.get(field, value) != value:
+    if ours is None or trained is None:
+        return
+    here, there = (ExtractionSettings(**fields) for fields in (ours, trained))
+    if here.frames_per_clip != there.frames_per_clip:
+        yield (
+            f"{name} evaluates on frames of {section.dataset} of which {here.taken_at} are taken; {section.checkpoint} was "
+            f"trained with {there.taken_at}"
+        )
+        ours = {field: value for field, value in ours.items() if field not in ("fps", "frames_per_clip")}
+    for field, value in ours.items():
+        if trained.get(field, value) != value:
             yield (
                 f"{name} evaluates on frames of {section.dataset} with {field} {value}; {section.checkpoint} was trained with "
                 f"{trained[field]}"

@@ -17,7 +17,7 @@ from workflows.results.layout import UNREADABLE_FILE
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead
 from workflows.spec.sections import DatasetSection, StageSection
-from workflows.spec.stage_kind import Report, StageKind
+from workflows.spec.stage_kind import StageKind
 
 if TYPE_CHECKING:
     from workflows.execution.context import StageContext
@@ -69,13 +69,6 @@ class Extract(StageKind[ExtractSection]):
     def unused(self, section: ExtractSection) -> Collection[str]:
         """Return fps where a number of frames takes its place."""
         return () if section.frames_per_clip is None else ("fps",)
-
-    def check(self, name: str, section: ExtractSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
-        """Report two ways of taking frames at once."""
-        del datasets
-        if section.frames_per_clip is not None and "fps" in section.model_fields_set:
-            message = f"takes the place of fps; leave out one of them (--set stages.{name}.fps= removes that)"
-            report(message, "stages", name, "frames_per_clip")
 
     def frames_of(self, section: ExtractSection) -> str:
         """Return its dataset."""

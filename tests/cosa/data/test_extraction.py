@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
@@ -86,10 +87,12 @@ def test_so_many_frames_or_all_of_a_clip(tmp_path: Path) -> None:
 
 def test_a_way_of_taking_frames_keeps_its_name() -> None:
     assert ExtractionSettings().identity() == {"fps": 4.0, "short_side": None, "jpeg_quality": 95}
-    several = ExtractionSettings(fps=2, frames_per_clip=8)
+    several = ExtractionSettings(frames_per_clip=8)
     assert several.identity() == {"frames_per_clip": 8, "short_side": None, "jpeg_quality": 95}
     assert (ExtractionSettings().taken_at, several.taken_at) == ("4 a second", "8 of each clip")
     assert ExtractionSettings(frames_per_clip="all").taken_at == "all of them"
+    with pytest.raises(ValidationError, match="frames_per_clip: it takes the place of fps"):
+        ExtractionSettings(fps=2, frames_per_clip=8)
 
 
 def taken(video: Path, limits: MediaLimits = DEFAULT_LIMITS, **settings: Any) -> Iterator[np.ndarray]:
