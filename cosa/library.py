@@ -15,6 +15,7 @@ from cosa.behaviour import BEHAVIOURS, DEFAULT
 from cosa.checkpoints.native import save_checkpoint
 from cosa.checkpoints.settings import SETTINGS
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests
@@ -59,10 +60,7 @@ def extract(dataset: DatasetFiles, frames: str | Path, **settings: Any) -> Datas
         if (folder / clip).exists():
             FrameDigests.read(folder / clip, clip, name)
             return
-        record = extract_frames(
-            known.find(clip), folder / clip, chosen.fps, chosen.short_side, chosen.jpeg_quality, video_id=clip, clip=clip,
-            extraction=name,
-        )  # fmt: skip
+        record = extract_frames(known.find(clip), folder / clip, chosen, video_id=clip, clip=clip, extraction=name)
         if record.error is not None:
             raise DataError(record.error)
 
@@ -184,7 +182,9 @@ def _training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
 
 
 def _extraction_of(dataset: DatasetFiles) -> dict[str, Any] | None:
-    """How `extract` took the frames of a dataset; None if something else did."""
+    """How frames of a dataset are taken, by `extract` or straight from its clips; None if something else did it."""
+    if dataset.decode is not None:
+        return DecodingSettings.model_validate(dataset.decode).identity()
     if dataset.frames is None or dataset.media != "video":
         return None
     listed = next(Path(dataset.frames).glob("*/digests.json"), None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,8 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import FrameFolders, ImageFolder, load_frames, pictures_of
-from cosa.data.media_files import PictureFile
-from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.frames import Pictures, pictures_of
 from cosa.data.sampling import sample_frame_indices
-from cosa.data.stored_frames import StoredFrames
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
 
@@ -30,7 +27,7 @@ class ClipReader:
 
     def __init__(
         self,
-        source: StoredFrames | FrameFolders | ImageFolder,
+        source: Pictures,
         *,
         frames: int,
         resolution: int,
@@ -38,17 +35,15 @@ class ClipReader:
         training: bool,
         cache_megabytes: int = 256,
         antialias: bool = True,
-        max_pixels: int = MAX_PIXELS,
     ):
         self.source = source
-        self.max_pixels = max_pixels
         self.frames = frames
         self.transform = FrameTransform(transforms, resolution, training, antialias)
         self.training = training
         self._cacheable = transforms == "none" or not training
-        self._cache: dict[Path, Tensor] = {}
+        self._cache: dict[Any, Tensor] = {}
         self._room = cache_megabytes * 2**20
-        self._files: dict[str, list[PictureFile]] = {}
+        self._files: dict[str, Sequence[Any]] = {}
 
     @classmethod
     def of(
@@ -69,7 +64,6 @@ class ClipReader:
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
-            max_pixels=dataset.max_pixels,
         )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
@@ -87,7 +81,7 @@ class ClipReader:
         crop = torch.Generator()
         if generator is not None:
             crop.manual_seed(int(generator.integers(2**62)))
-        return self.transform(load_frames(chosen, self.max_pixels), crop)
+        return self.transform(self.source.load(chosen), crop)
 
     def check(self, media_ids: Iterable[str]) -> None:
         """Look whether all clips or images are there, by the names of files alone.
@@ -102,14 +96,14 @@ class ClipReader:
                 f"{', '.join(map(repr, missing[:3]))}; {self.source.mend}"
             )
 
-    def _cached(self, files: list[PictureFile]) -> Tensor:
-        lacking = [file for file in dict.fromkeys(files) if file.path not in self._cache]
-        fresh: dict[Path, Tensor] = {}
+    def _cached(self, files: list[Any]) -> Tensor:
+        lacking = [file for file in dict.fromkeys(files) if file not in self._cache]
+        fresh: dict[Any, Tensor] = {}
         if lacking:
-            decoded = self.transform(load_frames(lacking, self.max_pixels))
-            for (path, _), frame in zip(lacking, decoded, strict=True):
-                fresh[path] = frame
+            decoded = self.transform(self.source.load(lacking))
+            for file, frame in zip(lacking, decoded, strict=True):
+                fresh[file] = frame
                 if self._room >= frame.nbytes:
                     self._room -= frame.nbytes
-                    self._cache[path] = frame.clone()
-        return torch.stack([self._cache[path] if path in self._cache else fresh[path] for path, _ in files])
+                    self._cache[file] = frame.clone()
+        return torch.stack([self._cache[file] if file in self._cache else fresh[file] for file in files])

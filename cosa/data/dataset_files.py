@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource, joined_ids
 from cosa.data.annotation_use import AnnotationKind
@@ -25,6 +26,7 @@ class DatasetFiles:
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
     reading: by split, how its files are read, if not as usual. kept_columns: a folder where what large annotation files say is
     kept for other processes.
+    decode: or frames are read straight from the clips, in this way: fields of `DecodingSettings`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class DatasetFiles:
     stored_frames: str | None = None
     reading: Mapping[str, SplitReading] = field(default_factory=dict)
     kept_columns: str | None = None
+    decode: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):

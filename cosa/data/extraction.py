@@ -1,6 +1,7 @@
 """Extraction of a clip's frames to a folder of JPEGs."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -9,7 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosa.data.frame_digests import FrameDigests, digest_of_frame, frame_name
+from cosa.data.clip_errors import kind_of_error
+from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.frame_digests import FrameDigests
+from cosa.data.frame_times import frame_times
+from cosa.data.frame_writers import FrameArchive, FrameFiles, FrameWriter
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
@@ -23,7 +28,7 @@ class ExtractionRecord:
     """What became of one clip: frames on disk, or the reason why there are none.
 
     `duration` is in seconds, `width` and `height` are those of the written frames, `bytes` is their sum. `reader` is what
-    decoded the clip.
+    decoded the clip, and `seconds` how long that took. `kind` is that of the error, as of `clip_errors`.
     """
 
     video_id: str
@@ -34,19 +39,20 @@ class ExtractionRecord:
     bytes: int = 0
     reader: str = ""
     error: str | None = None
+    seconds: float = 0.0
+    kind: str = ""
 
 
 def extract_frames(
     video: Path,
     folder: Path,
-    frames_per_second: float,
-    short_side: int | None = None,
-    jpeg_quality: int = 95,
+    settings: ExtractionSettings,
     *,
     video_id: str | None = None,
     clip: str = "",
     extraction: str = "",
     limits: MediaLimits = DEFAULT_LIMITS,
+    in_archive: bool = False,
 ) -> ExtractionRecord:
     """Write the frames of a clip as `folder/frame_0001.jpg` and so on, and their digests as `folder/digests.json`.
 
@@ -55,13 +61,12 @@ def extract_frames(
     Args:
         video: The file.
         folder: Where the frames go; it must not exist yet.
-        frames_per_second: Frames a second of video, as in `read_video`.
-        short_side: Pixels of the shorter side of the frames; None keeps their size.
-        jpeg_quality: JPEG quality, 1 to 95.
+        settings: Which frames are taken, and how they are stored.
         video_id: The record's identifier; the folder's name if None.
         clip: Digest of the file's content, by which readers know the frames; the identifier if it is empty.
         extraction: What names this way of extraction: readers of frames compare it, too.
         limits: How large the clip may be.
+        in_archive: Whether the frames are put into `folder/frames.tar`, under the same names, instead of into files.
 
     Returns:
         The record. Unreadable media are no exception: its `error` says what is wrong and nothing is left.
@@ -74,48 +79,56 @@ def extract_frames(
     if folder.exists():
         raise DataError(f"{shown(folder)} exists; choose another folder for the frames of {video_id!r}, or remove it")
     folder.mkdir(parents=True)
-    is_complete = False
+    is_complete, begun = False, time.monotonic()
     try:
         opened = open_video(video, limits)
-        digests, size, written = _write_frames(
-            sample_video(opened, frames_per_second), folder, short_side=short_side, jpeg_quality=jpeg_quality
-        )
-        record = ExtractionRecord(video_id, len(digests), opened.info.duration, size[0], size[1], written, READER)
-        FrameDigests(clip or video_id, extraction, digests, asdict(record)).write(folder)
+        frames = sample_video(opened, frame_times(opened, settings))
+        with FrameArchive(folder) if in_archive else FrameFiles(folder) as writer:
+            width, height = _write_frames(frames, writer, settings)
+        seconds, count = round(time.monotonic() - begun, 3), len(writer.digests)
+        record = ExtractionRecord(video_id, count, opened.info.duration, width, height, writer.bytes, READER, seconds=seconds)
+        FrameDigests(clip or video_id, extraction, writer.digests, asdict(record), writer.places).write(folder)
         is_complete = True
     except DataError as error:
-        return ExtractionRecord(video_id, error=str(error))
+        return ExtractionRecord(
+            video_id, reader=READER, error=str(error), seconds=round(time.monotonic() - begun, 3), kind=kind_of_error(error)
+        )
     finally:
         if not is_complete:
             shutil.rmtree(folder, ignore_errors=True)
     return record
 
 
-def encode_frame(picture: np.ndarray, short_side: int | None, jpeg_quality: int) -> tuple[bytes, tuple[int, int]]:
-    """A frame (height, width, 3), uint8 RGB, as the content of a JPEG file, and its (width, height); arguments as above."""
+def resized(picture: np.ndarray, short_side: int | None) -> Image.Image:
+    """A frame (height, width, 3), uint8 RGB, whose shorter side has at most so many pixels; None keeps its size."""
     image = Image.fromarray(picture)
     if short_side is not None and min(image.size) > short_side:
         scale = short_side / min(image.size)
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
+    return image
+
+
+def encode_frame(picture: np.ndarray, settings: ExtractionSettings) -> tuple[bytes, tuple[int, int]]:
+    """A frame (height, width, 3), uint8 RGB, as the content of a JPEG file, and its (width, height)."""
+    image, buffer = resized(picture, settings.short_side), BytesIO()
+    image.save(buffer, "JPEG", quality=settings.jpeg_quality)  # 1 to 3 times as fast as torchvision's encoder
     return buffer.getvalue(), image.size
 
 
-def _write_frames(
-    frames: Iterator[np.ndarray], folder: Path, *, short_side: int | None, jpeg_quality: int
-) -> tuple[list[str], tuple[int, int], int]:
-    """Returns the digests of the frames, their (width, height) and their bytes."""
-    digests: list[str] = []
-    written = 0
+def decode_frame(content: bytes) -> np.ndarray:
+    """What `encode_frame` has encoded, as it is read again: (height, width, 3), uint8 RGB."""
+    with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+        return np.array(image)
+
+
+def _write_frames(frames: Iterator[np.ndarray], writer: FrameWriter, settings: ExtractionSettings) -> tuple[int, int]:
+    """Returns the (width, height) of the frames."""
     size = (0, 0)
     previous: np.ndarray | None = None
     content = b""
-    for number, picture in enumerate(frames, start=1):
+    for picture in frames:
         if picture is not previous:
-            content, size = encode_frame(picture, short_side, jpeg_quality)
+            content, size = encode_frame(picture, settings)
             previous = picture
-        (folder / frame_name(number)).write_bytes(content)
-        digests.append(digest_of_frame(content))
-        written += len(content)
-    return digests, size, written
+        writer.write(content)
+    return size

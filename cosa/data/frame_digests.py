@@ -11,11 +11,12 @@ from typing import Any
 
 import xxhash
 
-from cosa.data.media_files import open_media
+from cosa.data.media_files import PictureFile, open_media
 from cosa.errors import DataError
 from cosa.message_text import shown
 
 DIGESTS_FILE = "digests.json"
+ARCHIVE = "frames.tar"
 FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
 FRAMES_AGAIN = "make the frames again with --force and the name of the extract stage"
 
@@ -25,17 +26,20 @@ class FrameDigests:
     """Digests of a clip's frames, in the order of time.
 
     clip: digest of its content. extraction: what names the way in which they were extracted. digests: of the files, XXH3 of
-    64 bits, hexadecimal. record: what else is known of the clip.
+    64 bits, hexadecimal. record: what else is known of the clip. places: of the frames in an archive, first byte and number of
+    bytes; empty where each is a file.
     """
 
     clip: str
     extraction: str
     digests: Sequence[str]
     record: Mapping[str, Any] = field(default_factory=dict)
+    places: Sequence[tuple[int, int]] = ()
 
     def write(self, folder: Path) -> None:
         """Write the list beside the frames."""
-        (folder / DIGESTS_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+        fields = {name: value for name, value in asdict(self).items() if name != "places" or value}
+        (folder / DIGESTS_FILE).write_text(json.dumps(fields), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, clip: str, extraction: str) -> FrameDigests:
@@ -52,6 +56,9 @@ class FrameDigests:
         try:
             found = cls(**json.loads(content))
             digests, record = [str(digest) for digest in found.digests], dict(found.record)
+            places = [(int(start), int(size)) for start, size in found.places]
+            if places and (len(places) != len(digests) or min(map(min, places)) < 0):
+                raise ValueError("places that cannot be")
         except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{shown(path)} is damaged; {FRAMES_AGAIN}") from error
         if (found.clip, found.extraction) != (clip, extraction):
@@ -59,7 +66,14 @@ class FrameDigests:
                 f"{shown(folder)} holds frames of clip {shown(found.clip)} that extraction {shown(found.extraction)} made, "
                 f"expected clip {shown(clip)} and extraction {extraction}; {FRAMES_AGAIN}"
             )
-        return cls(clip, extraction, digests, record)
+        return cls(clip, extraction, digests, record, places)
+
+    def files(self, folder: Path) -> list[PictureFile]:
+        """The frames in the order of time."""
+        if self.places:
+            archive = folder / ARCHIVE
+            return [PictureFile(archive, *one) for one in zip(self.digests, self.places, strict=True)]
+        return [PictureFile(folder / frame_name(number), digest) for number, digest in enumerate(self.digests, start=1)]
 
     def check_all(self, folder: Path) -> None:
         """Read all frames through.
@@ -67,10 +81,10 @@ class FrameDigests:
         Raises:
             DataError: one is gone, cannot be read, or is not what extraction wrote.
         """
-        for number, digest in enumerate(self.digests, start=1):
-            path = folder / frame_name(number)
+        for path, digest, place in self.files(folder):
             with open_media(path, "a frame") as file:
-                check_frame(path, file.read(), digest)
+                file.seek(place[0] if place is not None else 0)
+                check_frame(path, file.read(place[1] if place is not None else -1), digest)
 
 
 def frame_name(number: int) -> str:

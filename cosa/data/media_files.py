@@ -4,6 +4,7 @@ One rule holds for all media. A link may lead to another place inside the folder
 the dataset names. Names match in either Unicode form. Only regular files are opened: a pipe would block for ever.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,10 +24,15 @@ class NoMediaError(DataError):
 
 
 class PictureFile(NamedTuple):
-    """A picture on disk, and the digest that its content must have; "" if none is known."""
+    """A picture on disk.
+
+    digest: that its content must have; "" if none is known. place: its first byte and number of bytes, where the file holds
+    others.
+    """
 
     path: Path
     digest: str = ""
+    place: tuple[int, int] | None = None
 
 
 def open_media(path: Path, expected: str) -> BinaryIO:
@@ -48,6 +54,10 @@ def open_media(path: Path, expected: str) -> BinaryIO:
         raise DataError(f"{shown(path)} is missing or not a file; expected {expected}") from error
     except PermissionError as error:
         raise DataError(f"{shown(path)} cannot be read ({error.strerror}); expected {expected}") from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DataError(f"{shown(path)} is a link that leads in a circle; expected {expected}") from error
 
 
 class MediaFolder:
@@ -125,8 +135,8 @@ class MediaFolder:
             DataError: a link leads elsewhere.
         """
         if not self._real:
-            self._real = tuple(folder.resolve() for folder in (self.root, *self._allowed))
-        target = path.resolve()
+            self._real = tuple(map(_real_path, (self.root, *self._allowed)))
+        target = _real_path(path)
         if not any(target.is_relative_to(folder) for folder in self._real):
             raise DataError(
                 f"{shown(path)} is a link to {shown(target)}, outside the media folder; put the file itself there, or allow "
@@ -138,6 +148,11 @@ class MediaFolder:
         if folder not in self._listings:
             self._listings[folder] = by_form(names_in(self.root / folder))
         return self._listings[folder]
+
+
+def _real_path(path: Path) -> Path:
+    """Where links lead; one that leads in a circle, only so far, which is reported when the file is opened."""
+    return Path(os.path.realpath(path))  # Path.resolve raises an error for it, another in each version of Python.
 
 
 def names_in(folder: Path) -> list[str]:

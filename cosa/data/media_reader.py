@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from cosa.data.extraction import encode_frame
+from cosa.data.extraction import decode_frame, encode_frame
 from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.frame_times import frame_times
 from cosa.data.frames import load_frames
 from cosa.data.media_files import PICTURE_SUFFIXES, PictureFile
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.picture_files import frames_in, is_picture
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import FrameTransform
-from cosa.data.videos import OpenedVideo, open_video, sample_count, sample_video
+from cosa.data.videos import OpenedVideo, open_video, sample_video
 from cosa.errors import DataError
 from cosa.message_text import shown
 
@@ -95,14 +94,12 @@ class MediaReader:
 
         parts: (start, end) in seconds; None is all of it.
         """
-        fps = self.extraction.fps
-        count = sample_count(video, fps)
+        times = frame_times(video, self.extraction)
         places = [[first + k for k in sample_frame_indices(end - first, self.frames)] for first, end in
-                  (_span(part, fps, count) for part in parts)]  # fmt: skip
+                  (_span(part, times.seconds) for part in parts)]  # fmt: skip
         wanted = sorted({place for part in places for place in part})
-        decoded = {
-            place: self._as_stored(picture) for place, picture in zip(wanted, sample_video(video, fps, wanted), strict=True)
-        }
+        pictures = sample_video(video, times, wanted)
+        decoded = {place: self._as_stored(picture) for place, picture in zip(wanted, pictures, strict=True)}
         return [self.transform(torch.stack([decoded[place] for place in part])) for part in places]
 
     def _picked(self, frames: Tensor) -> Tensor:
@@ -113,9 +110,8 @@ class MediaReader:
 
     def _as_stored(self, picture: np.ndarray) -> Tensor:
         """(height, width, 3) to (3, height, width): what is read again of a frame that extraction stored."""
-        content, _ = encode_frame(picture, self.extraction.short_side, self.extraction.jpeg_quality)
-        with Image.open(BytesIO(content), formats=("JPEG",)) as image:
-            return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        content, _ = encode_frame(picture, self.extraction)
+        return torch.from_numpy(decode_frame(content)).permute(2, 0, 1)
 
 
 def _within(part: PartOfVideo, video: OpenedVideo) -> tuple[float, float]:
@@ -134,11 +130,15 @@ def _within(part: PartOfVideo, video: OpenedVideo) -> tuple[float, float]:
     return start, end
 
 
-def _span(part: tuple[float, float] | None, fps: float, count: int) -> tuple[int, int]:
-    """The frames from the first to before the last of a part of a video: those whose time lies in it, one at least."""
+def _span(part: tuple[float, float] | None, seconds: np.ndarray) -> tuple[int, int]:
+    """The frames from the first to before the last of a part of a video: those whose time lies in it, one at least.
+
+    seconds: (frames,) when they are taken.
+    """
+    count = len(seconds)
     if part is None:
         return 0, count
-    first, end = (int(np.ceil(second * fps - 0.5)) for second in part)
+    first, end = (int(place) for place in np.searchsorted(seconds, part))
     first = min(max(first, 0), count - 1)
     return first, min(max(end, first + 1), count)
 

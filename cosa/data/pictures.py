@@ -27,20 +27,23 @@ _OTHER_CONTENT = 2**24  # bytes of a file that are no pixels: previews, colour p
 Image.MAX_IMAGE_PIXELS = None
 
 
-def read_picture(path: Path, max_pixels: int = MAX_PIXELS, digest: str = "") -> np.ndarray:
+def read_picture(
+    path: Path, max_pixels: int = MAX_PIXELS, digest: str = "", place: tuple[int, int] | None = None
+) -> np.ndarray:
     """(height, width, 3), uint8 RGB, upright according to its EXIF orientation. Of an animation the first frame.
 
-    digest: that its content must have; "" if none is known.
+    digest and place: as of `PictureFile`.
 
     Raises:
         DataError: missing, not a regular file, empty, damaged, too large, of another format, or of another digest; it names
             the file.
     """
     with open_media(path, _EXPECTED) as file:
-        size = os.fstat(file.fileno()).st_size
+        start, size = place or (0, os.fstat(file.fileno()).st_size)
         if size > _LARGEST_PIXEL * max_pixels + _OTHER_CONTENT:
             raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
-        content = file.read()
+        file.seek(start)
+        content = file.read() if place is None else file.read(size)
     if digest:
         check_frame(path, content, digest)
     if not content:

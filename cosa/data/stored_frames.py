@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosa.data.frame_digests import FRAMES_AGAIN, FrameDigests, frame_name
+from cosa.data.frame_digests import FRAMES_AGAIN, FrameDigests
 from cosa.data.media_files import PictureFile, open_media
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -82,8 +82,7 @@ class StoredFrames:
             DataError: the clip is not listed, or its frames are gone, or those of another clip or extraction.
         """
         folder = self.entry(video_id)
-        listed = FrameDigests.read(folder, self.clips[video_id], self.extraction).digests
-        return [PictureFile(folder / frame_name(number), digest) for number, digest in enumerate(listed, start=1)]
+        return FrameDigests.read(folder, self.clips[video_id], self.extraction).files(folder)
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no folder of frames, by the names of folders alone."""

@@ -1,7 +1,9 @@
 """Small pictures of clips, for pages that people look at: nothing is measured on them."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -11,10 +13,11 @@ from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.picture_files import is_picture, middle_picture
 from cosa.data.pictures import read_picture
-from cosa.data.videos import opened_stream
+from cosa.data.videos import opened_stream, upright
 from cosa.errors import DataError
 from cosa.message_text import shown
 
+T = TypeVar("T")
 QUALITY = 72  # of JPEG
 SIDE = 320  # pixels of the longer side
 
@@ -25,7 +28,7 @@ def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS)
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return _small(read_picture(file.path, max_pixels, file.digest), side)
+    return small_jpeg(read_picture(file.path, max_pixels, file.digest, file.place), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:
@@ -37,10 +40,11 @@ def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> by
         DataError: the file is missing, damaged or of another kind.
     """
     file = middle_picture(path)
-    return thumbnail(PictureFile(file), side) if is_picture(file) else _small(_frame_near(file, seconds), side)
+    return thumbnail(PictureFile(file), side) if is_picture(file) else small_jpeg(_frame_near(file, seconds), side)
 
 
-def _small(picture: np.ndarray, side: int) -> bytes:
+def small_jpeg(picture: np.ndarray, side: int = SIDE) -> bytes:
+    """A picture (height, width, 3), uint8 RGB, as a JPEG whose longer side has at most `side` pixels."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
@@ -60,10 +64,10 @@ def _frame_near(path: Path, seconds: float) -> np.ndarray:
                 break
         if found is None:
             raise DataError(f"{shown(path)}: no frame could be decoded")
-        return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
+        return upright(found)
 
 
-def spread(files: list[PictureFile], count: int) -> list[PictureFile]:
+def spread(files: Sequence[T], count: int) -> Sequence[T]:
     """At most `count` files: the middle ones of equal parts of a clip."""
     if len(files) <= count:
         return files

@@ -70,7 +70,7 @@ class VideoIndex:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  100,000 files: no Path objects
-                    if suffix.lower() in VIDEO_SUFFIXES and not entry.is_dir():
+                    if suffix.lower() in VIDEO_SUFFIXES and not _is_folder(entry):
                         form = canonical(entry.name)
                         clip = _Clip(form, entry.name, entry.is_symlink())
                         clips.setdefault(form, []).append(clip)
@@ -80,3 +80,11 @@ class VideoIndex:
                 f"{path_of(self.root, parent)} is missing or not a folder; expected a folder of videos"
             ) from error
         return self._media.allowed(folder) if parent else folder, stems | clips
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, also through a link; one that leads in a circle is reported when the clip is opened."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

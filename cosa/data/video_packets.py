@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cosa.data.clip_errors import DamagedClipError, NoVideoError
+from cosa.data.entry_points import entry_test
 from cosa.data.media_limits import MediaLimits
-from cosa.errors import DataError
 from cosa.message_text import shown
 
 # In files of these kinds timestamps may begin anew, where recordings were joined byte by byte.
@@ -23,7 +24,8 @@ _MOST_A_SECOND = 1000  # packets
 
 
 class Packet(NamedTuple):
-    """A coded picture. repeats: it has no bytes, and the picture before it is shown on. hidden: by an edit list."""
+    """A coded picture. repeats: it has no bytes, and the picture before it is shown on. hidden: by an edit list. entry:
+    decoding may begin with it."""
 
     decode_stamp: int | None
     stamp: int | None
@@ -31,6 +33,7 @@ class Packet(NamedTuple):
     key: bool
     hidden: bool
     repeats: bool
+    entry: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def read_packets(container: Any, stream: Any, path: Path, limits: MediaLimits) -
         DataError: a packet is damaged, the end is missing, or there are too many.
     """
     found: list[Packet] = []
+    is_entry = entry_test(stream)
     end_of_all, end = 0.0, 0.0
     for packet in container.demux():
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -90,14 +94,14 @@ def read_packets(container: Any, stream: Any, path: Path, limits: MediaLimits) -
             continue
         end = max(end, ends)
         if packet.is_corrupt:
-            raise DataError(f"{shown(path)}: truncated or damaged near {end:.2f} s")
+            raise DamagedClipError(f"{shown(path)}: truncated or damaged near {end:.2f} s")
         if len(found) > limits.seconds * _MOST_A_SECOND:
-            raise DataError(f"{shown(path)}: more than {len(found)} packets for {limits.seconds:.0f} s; the file is damaged")
-        found.append(
-            Packet(
-                packet.dts, packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, repeats=packet.size == 0
+            raise DamagedClipError(
+                f"{shown(path)}: more than {len(found)} packets for {limits.seconds:.0f} s; the file is damaged"
             )
-        )
+        key, repeats = packet.is_keyframe, packet.size == 0
+        entry = key and is_entry(bytes(packet))
+        found.append(Packet(packet.dts, packet.pts, packet.duration or 0, key, packet.is_discard, repeats, entry))
     _check_complete(container, stream, path, end_of_all=end_of_all, end=end)
     return found
 
@@ -112,7 +116,7 @@ def _check_complete(container: Any, stream: Any, path: Path, *, end_of_all: floa
     own = float(stream.duration * stream.time_base) if stream.duration is not None else 0.0
     for header, found in ((promised, end_of_all), (own, end)):
         if found + max(0.5, 0.02 * header) < header:
-            raise DataError(f"{shown(path)}: truncated, the data end at {found:.2f} s of {header:.2f} s")
+            raise DamagedClipError(f"{shown(path)}: truncated, the data end at {found:.2f} s of {header:.2f} s")
 
 
 def timeline_of(packets: Sequence[Packet], container: Any, stream: Any, path: Path) -> Timeline:
@@ -128,7 +132,7 @@ def timeline_of(packets: Sequence[Packet], container: Any, stream: Any, path: Pa
     parts = [_visible(part) for part in (_parts(packets, seconds) if name in _MAY_BEGIN_ANEW else [packets])]
     parts = [part for part in parts if part]
     if not parts:
-        raise DataError(f"{shown(path)}: the video stream has no frames")
+        raise NoVideoError(f"{shown(path)}: the video stream has no frames")
     by_order = name == "avi" or any(packet.stamp is None for part in parts for packet in part)
     if any((packet.decode_stamp if by_order else packet.stamp) is None for part in parts for packet in part):
         count = sum(map(len, parts))  # no usable timestamps at all: count
@@ -193,7 +197,7 @@ def _check_gaps(timeline: Timeline, container: str, codec: str, path: Path) -> N
     gaps = np.diff(timeline.times)
     if len(gaps) and gaps.max() > allowed:
         begin = int(gaps.argmax())
-        raise DataError(
+        raise DamagedClipError(
             f"{shown(path)}: no frames from {timeline.times[begin]:.2f} s to {timeline.times[begin + 1]:.2f} s; data are "
             "missing there, or files were joined: fetch it again, or convert it"
         )

@@ -16,11 +16,13 @@ import av.error
 import numpy as np
 from av.stream import Disposition
 
+from cosa.data.clip_errors import ClipError, DamagedClipError, LargeClipError, NoVideoError
 from cosa.data.containers.structure import structure_problem
+from cosa.data.entry_points import EntryPoints, entry_points
+from cosa.data.frame_times import FrameTimes, at_rate
 from cosa.data.media_files import open_media
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.video_packets import Clock, Timeline, read_packets, timeline_of
-from cosa.errors import DataError
 from cosa.message_text import shown
 
 # Demuxers that may be chosen. Playlists (HLS, concat) are not among them: they open other files and addresses.
@@ -28,7 +30,7 @@ _CONTAINERS = "mov,matroska,avi,flv,gif,mpegts,mpeg,asf,ogg,rm"
 # Their streams hold pictures that are never shown, or places for pictures that were left out.
 _WITH_HIDDEN_PICTURES = frozenset({"vp8", "vp9", "av1", "libdav1d", "mpeg4"})
 _LOST = 2  # pictures that a decoder may leave out in one place: two fields can make one picture
-_SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
+SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 _NO_VIDEO = "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
 _DAMAGED = "is damaged; fetch it again"
 _PictureSource = Callable[[], np.ndarray]
@@ -39,7 +41,7 @@ class VideoInfo:
     """What the packets of a file say; nothing is decoded for it.
 
     `duration` is in seconds, from the first shown frame to the end of the last one. `width` and `height` are the
-    stored ones, before the rotation flag.
+    stored ones, before the rotation flag. `container` is the demuxer's name, and `codec` the decoder's.
     """
 
     duration: float
@@ -47,16 +49,18 @@ class VideoInfo:
     width: int
     height: int
     codec: str
+    container: str
 
 
 @dataclass(frozen=True)
 class OpenedVideo:
-    """A video whose packets are known."""
+    """A video whose packets are known. points: where its decoding may begin; None if only at its beginning."""
 
     path: Path
     info: VideoInfo
     timeline: Timeline
     limits: MediaLimits
+    points: EntryPoints | None = None
 
 
 def probe_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoInfo:
@@ -82,74 +86,61 @@ def read_video(path: Path, frames_per_second: float, limits: MediaLimits = DEFAU
     """
     if not frames_per_second > 0:
         raise ValueError(f"expected a positive number of frames per second, found {frames_per_second}")
-    return sample_video(open_video(path, limits), frames_per_second)
+    clip = open_video(path, limits)
+    return sample_video(clip, at_rate(clip, frames_per_second))
 
 
 def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
     """Read the packets of a video; errors as `probe_video`."""
-    with _media_errors(path, _NO_VIDEO), _open(path, limits) as container:
+    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(path, limits) as container:
         stream = _video_stream(container, path, limits)
         _check_structure(container, stream, path)
         packets = read_packets(container, stream, path, limits)
         timeline = timeline_of(packets, container, stream, path)
         duration, count = timeline.duration, len(timeline.times)
         if not duration <= limits.seconds:
-            raise DataError(
+            raise LargeClipError(
                 f"{shown(path)}: its timestamps span {duration:.0f} s, more than the {limits.seconds:.0f} s that max_seconds "
                 "allows; if it is not damaged, raise that, or cut it"
             )
         rate = count / duration if duration > 0 else float(stream.average_rate or 0)
         context = stream.codec_context
-        info = VideoInfo(duration, rate, context.width, context.height, context.name)
-    return OpenedVideo(path, info, timeline, limits)
+        info = VideoInfo(duration, rate, context.width, context.height, context.name, container.format.name.split(",")[0])
+    points = entry_points(packets) if len(timeline.starts) == 1 else None
+    return OpenedVideo(path, info, timeline, limits, points)
 
 
-def sample_count(clip: OpenedVideo, frames_per_second: float) -> int:
-    """How many frames `sample_video` takes of a clip.
-
-    Raises:
-        DataError: more than the limit.
-    """
-    count = max(1, round(clip.info.duration * frames_per_second))
-    if count > clip.limits.frames:
-        raise DataError(
-            f"{shown(clip.path)}: {count} frames would be taken of {clip.info.duration:.0f} s, more than the "
-            f"{clip.limits.frames} that max_frames allows; raise that, or lower fps"
-        )
-    return count
-
-
-def sample_video(clip: OpenedVideo, frames_per_second: float, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
-    """The frames of `read_video`: picked from all frames in order; only the picked ones are converted to RGB.
+def sample_video(clip: OpenedVideo, times: FrameTimes, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+    """The frames that are shown at some times, as of `read_video`: picked from all frames in order; only the picked ones are
+    converted to RGB.
 
     Reading continues to the end after the last one, so that damage behind it is found as well.
 
     Args:
         clip: a video whose packets are known.
-        frames_per_second: as in `read_video`.
-        places: which of the frames are wanted, in ascending order, each k from 0 to `sample_count` - 1; None wants all.
+        times: when its frames are taken.
+        places: which of them are wanted, in ascending order, each from 0 to `len(times)` - 1; None wants all.
     """
-    chosen = range(sample_count(clip, frames_per_second)) if places is None else places
-    wanted = ((np.asarray(chosen) + 0.5) / frames_per_second).tolist()
+    wanted = (times.seconds if places is None else times.seconds[np.asarray(places, dtype=int)]).tolist()
     count = len(wanted)
     hint = "" if clip.info.width else f"; its frames may have more than the {clip.limits.pixels} pixels of max_pixels"
-    with _media_errors(clip.path, _DAMAGED, hint):
+    with _media_errors(clip.path, DamagedClipError, _DAMAGED, hint):
         done, since = 0, 0.0
         source: _PictureSource | None = None
         picture: np.ndarray | None = None
         shape: tuple[int, ...] | None = None
         for time, following in _decoded(clip):
-            while source is not None and done < count and wanted[done] < time - _SAME_TIME:
+            while source is not None and done < count and wanted[done] < time - SAME_TIME:
                 picture = source() if picture is None else picture
                 shape = _same_shape(clip, picture, shape)
                 yield picture
                 done += 1
             source, picture, since = following, None, time
         if source is None:
-            raise DataError(f"{shown(clip.path)}: no frame could be decoded")
+            raise DamagedClipError(f"{shown(clip.path)}: no frame could be decoded")
         interval = 1 / clip.info.frames_per_second if clip.info.frames_per_second > 0 else 0.0
-        if since < clip.timeline.times[-1] - max(0.5 / frames_per_second, 2 * interval):
-            raise DataError(
+        if since < clip.timeline.times[-1] - max(0.5 * times.spacing, 2 * interval):
+            raise DamagedClipError(
                 f"{shown(clip.path)}: decoding ended at {since:.2f} s of {clip.info.duration:.2f} s; the file is damaged"
             )
         picture = source() if picture is None else picture
@@ -160,7 +151,9 @@ def sample_video(clip: OpenedVideo, frames_per_second: float, places: Sequence[i
 
 def _same_shape(clip: OpenedVideo, picture: np.ndarray, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if shape is not None and picture.shape != shape:
-        raise DataError(f"{shown(clip.path)}: the picture size changes from {shape[:2]} to {picture.shape[:2]} on the way")
+        raise DamagedClipError(
+            f"{shown(clip.path)}: the picture size changes from {shape[:2]} to {picture.shape[:2]} on the way"
+        )
     return picture.shape
 
 
@@ -171,14 +164,14 @@ def opened_stream(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[
     Raises:
         DataError: as `probe_video`, also for what is done with them inside.
     """
-    with _media_errors(path, _NO_VIDEO), _open(path, limits) as container:
+    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(path, limits) as container:
         yield container, _video_stream(container, path, limits)
 
 
 def _open(path: Path, limits: MediaLimits) -> Any:
     with open_media(path, "a video") as file:
         if not file.read(1):
-            raise DataError(f"{shown(path)} is empty (0 bytes), expected a video; fetch it again")
+            raise NoVideoError(f"{shown(path)} is empty (0 bytes), expected a video; fetch it again")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(limits.pixels)}
     return av.open(str(path.absolute()), options=options, metadata_errors="replace")
 
@@ -188,10 +181,10 @@ def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
     for stream in container.streams.video:
         context = stream.codec_context
         if context is None:
-            raise DataError(f"{shown(path)}: no decoder for its video stream; convert the file to H.264 in mp4")
+            raise NoVideoError(f"{shown(path)}: no decoder for its video stream; convert the file to H.264 in mp4")
         if not stream.disposition & Disposition.attached_pic:
             if context.width * context.height > limits.pixels:
-                raise DataError(
+                raise LargeClipError(
                     f"{shown(path)}: its frames have {context.width} x {context.height} pixels, more than the {limits.pixels} "
                     "that max_pixels allows"
                 )
@@ -199,14 +192,14 @@ def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
             context.thread_count = 1
             context.options = {"max_pixels": str(limits.pixels)}  # also where the size changes on the way
             return stream
-    raise DataError(f"{shown(path)}: no video stream")
+    raise NoVideoError(f"{shown(path)}: no video stream")
 
 
 def _check_structure(container: Any, stream: Any, path: Path) -> None:
     with open_media(path, "a video") as file:
         problem = structure_problem(container.format.name.split(",")[0], file, stream.id)
     if problem is not None:
-        raise DataError(f"{shown(path)}: {problem}")
+        raise DamagedClipError(f"{shown(path)}: {problem}")
 
 
 def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
@@ -228,34 +221,36 @@ def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
                 if shown_from is None:  # leading pictures of a cut that refer to what was cut off
                     continue
                 if frame.is_corrupt:
-                    raise DataError(f"{shown(clip.path)}: the picture at {shown_from:.2f} s is damaged; fetch the file again")
+                    raise DamagedClipError(
+                        f"{shown(clip.path)}: the picture at {shown_from:.2f} s is damaged; fetch the file again"
+                    )
                 time = max(time, shown_from)
-                place = int(np.searchsorted(times, time - _SAME_TIME)) if strict else 0
+                place = int(np.searchsorted(times, time - SAME_TIME)) if strict else 0
                 if before is not None and place - before > _LOST:
-                    raise DataError(
+                    raise DamagedClipError(
                         f"{shown(clip.path)}: {place - before - 1} pictures before {time:.2f} s cannot be decoded; the file is "
                         "damaged"
                     )
                 before = place
-                yield time, partial(_upright, frame)
+                yield time, partial(upright, frame)
 
 
-def _upright(frame: Any) -> np.ndarray:
-    """(height, width, 3) uint8 RGB, turned by the rotation flag."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+def upright(frame: Any) -> np.ndarray:
+    """A frame of PyAV as (height, width, 3) uint8 RGB, turned by the rotation flag."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90)))
 
 
 @contextmanager
-def _media_errors(path: Path, invalid: str, hint: str = "") -> Iterator[None]:
+def _media_errors(path: Path, kind: type[ClipError], invalid: str, hint: str = "") -> Iterator[None]:
     """Turn what the readers raise for bad media into a DataError.
 
-    invalid: what is said where they understand nothing. hint: what else may be the matter.
+    kind: of error. invalid: what is said where they understand nothing. hint: what else may be the matter.
     """
     try:
         yield
     except av.error.InvalidDataError as error:
-        raise DataError(f"{shown(path)} {invalid}{hint}") from error
+        raise kind(f"{shown(path)} {invalid}{hint}") from error
     except (av.error.FFmpegError, RuntimeError, ValueError) as error:
         text = str(getattr(error, "strerror", None) or error)  # FFmpeg's full text repeats the path.
         reason = text.splitlines()[0] if text else type(error).__name__
-        raise DataError(f"{shown(path)} cannot be read as a video ({shown(reason[:200])}){hint}") from error
+        raise kind(f"{shown(path)} cannot be read as a video ({shown(reason[:200])}){hint}") from error

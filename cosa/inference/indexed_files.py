@@ -90,7 +90,7 @@ def _check_inside(file: Path, root: Path) -> None:
 
 def _state_of_frames(folder: Path, root: Path) -> FileState:
     """The state of a folder of frames; errors as of `state_of`."""
-    found = [(file, file.stat()) for file, _ in frames_in(folder)]
+    found = [(frame.path, frame.path.stat()) for frame in frames_in(folder)]
     for file, _ in found:
         if file.is_symlink():
             _check_inside(file, root)

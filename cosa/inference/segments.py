@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from cosa.data.videos import OpenedVideo, sample_count, sample_video
+from cosa.data.frame_times import at_rate
+from cosa.data.videos import OpenedVideo, sample_video
 from cosa.section import Section
 
 Part = tuple[float, float]  # start and end, seconds
@@ -64,7 +65,7 @@ def shot_changes(video: OpenedVideo, fps: float, threshold: float) -> list[float
     """
     changes: list[float] = []
     before: NDArray[np.float64] | None = None
-    for place, picture in zip(range(sample_count(video, fps)), sample_video(video, fps), strict=True):
+    for place, picture in enumerate(sample_video(video, at_rate(video, fps))):
         histogram = _histogram(picture)
         time = place / fps
         far_enough = time - (changes[-1] if changes else 0.0) >= _SHORTEST_SHOT

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import load_frames, pictures_of
+from cosa.data.frames import Pictures, pictures_of
 
 mpl.use("Agg")
 
@@ -33,7 +33,8 @@ def draw_retrieved(dataset: DatasetFiles, predictions: Sequence[Mapping[str, Any
     rows = np.unique(np.linspace(0, len(predictions) - 1, QUERIES).round().astype(int))
     chosen = [predictions[row] for row in rows]
     shown = {video_id for prediction in chosen for video_id in [prediction["video_id"], *prediction["ranked"][:TOP]]}
-    strips = {video_id: _strip(dataset, video_id) for video_id in shown}
+    pictures = pictures_of(dataset)
+    strips = {video_id: _strip(pictures, video_id) for video_id in shown}
     figure, axes = pyplot.subplots(len(chosen), TOP + 1, figsize=(2.6 * (TOP + 1), 1.7 * len(chosen) + 0.6), squeeze=False)
     for row, prediction in zip(axes, chosen, strict=True):
         for column, video_id in enumerate([prediction["video_id"], *prediction["ranked"][:TOP]]):
@@ -59,9 +60,9 @@ def _draw_clip(cell: Any, strip: Picture, prediction: Mapping[str, Any], column:
     cell.set_xlabel(label, fontsize=7)
 
 
-def _strip(dataset: DatasetFiles, video_id: str) -> Picture:
+def _strip(pictures: Pictures, video_id: str) -> Picture:
     """Some frames of a clip side by side: (height, frames * width, 3)."""
-    files = pictures_of(dataset).files(video_id)
+    files = pictures.files(video_id)
     middle = [files[int((i + 0.5) * len(files) / FRAMES)] for i in range(FRAMES)] if len(files) > 1 else files
-    frames: Picture = load_frames(middle, dataset.max_pixels).permute(0, 2, 3, 1).numpy()
+    frames: Picture = pictures.load(middle).permute(0, 2, 3, 1).numpy()
     return np.concatenate(list(frames), axis=1)

@@ -22,6 +22,7 @@ from workflows.spec.problems import UsageError, did_you_mean
 from workflows.spec.sections import (
     ClusterSection,
     DatasetSection,
+    DecodingSection,
     ExperimentSection,
     SplitSection,
     TrackingSection,
@@ -49,6 +50,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "model.vision": VisionConfig,
         "model.text": TextConfig,
         "dataset": DatasetSection,
+        "dataset.decode": DecodingSection,
         "split": SplitSection,
         **stages,
         "sweep": SweepSection,

@@ -96,9 +96,14 @@ class StageContext(Generic[S]):
         base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
         frames: str | None = None
         stored: str | None = None
+        decode: dict[str, Any] | None = None
         unreadable: frozenset[str] = frozenset()
         if section.media == "video" and with_frames:
-            if section.frames is not None:
+            if section.decode is not None:
+                decode = section.decode.model_dump()
+                if section.decode.cache is not None:  # Workers have other working directories.
+                    decode["cache"] = str(Path.cwd() / Path(section.decode.cache).expanduser())
+            elif section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
@@ -115,7 +120,7 @@ class StageContext(Generic[S]):
         reading = {split: files.reading_of("captions") for split, files in section.splits.items()}
         kept = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
         return DatasetFiles(
-            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept
+            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept, decode
         )
 
     def _not_listed(self, what: str) -> str:

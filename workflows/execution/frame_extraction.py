@@ -3,8 +3,9 @@ one clip."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 import pandas as pd
 
 from cosa.data.annotation_use import AnnotationKind
+from cosa.data.clip_errors import ClipError, kind_of_error
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.extraction import ExtractionRecord
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
 from cosa.data.stored_frames import StoredFrames
@@ -26,11 +30,14 @@ from workflows.execution.worker_loss import WorkersLostError, why_lost
 from workflows.planning.fingerprint import extraction_name
 from workflows.planning.plan import digests_in
 from workflows.records.outcome import StageOutcome
-from workflows.results.layout import CLIPS_LIST, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
+from workflows.results.layout import CLIPS_LIST, CLIPS_TABLE, FRAME_STORE, FRAMES_FOLDER, FRAMES_TABLE, UNREADABLE_FILE
 
-CLIPS_PER_TASK = 16
+CLIPS_PER_TASK = 16  # at most
+TASKS_PER_CORE = 2  # in flight: one that runs, and one that follows
+HUNG, CRASHED = "too slow", "crashed"  # kinds of errors, besides those of `clip_errors`
 READERS = 8  # threads that look for frames in the store
 LISTED = 10  # unreadable clips that are named
+SLOWEST = 3  # clips whose decoding took the longest, in the manifest
 LONG_SECONDS = 30  # A clip that takes longer is shown by its name.
 Context = StageContext[Any]  # of `workflows.stages.extract.ExtractSection`, which stands above
 
@@ -50,10 +57,12 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     dataset = context.dataset(context.section.dataset, with_frames=False)
     video_ids = dataset.named_media(kinds)
     records, frames = _frames_of(context, dataset, video_ids)
-    frames.write(context.folder / CLIPS_LIST)
-    link_frames(context.folder / FRAMES_FOLDER, frames)
     table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
     table.to_parquet(context.folder / FRAMES_TABLE, index=False)
+    table.to_csv(context.folder / CLIPS_TABLE, sep="\t", index=False)
+    _require_all_ended(context, table)
+    frames.write(context.folder / CLIPS_LIST)
+    link_frames(context.folder / FRAMES_FOLDER, frames)
     bad = table[table["error"].notna()]
     (context.folder / UNREADABLE_FILE).write_text("".join(f"{v}\n" for v in bad["video_id"]), encoding="utf-8")
     if len(bad) > context.section.max_unreadable:
@@ -65,7 +74,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     if len(bad):
         which = f"{len(bad)} unreadable clips are" if len(bad) > 1 else "an unreadable clip is"
         context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(bad, dataset)}")
-    return _outcome(context, table[table["error"].isna()], len(bad))
+    return _outcome(context, table[table["error"].isna()], bad)
 
 
 def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
@@ -76,8 +85,9 @@ def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
     return "\n".join([*lines, *more])
 
 
-def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutcome:
-    """Return what is said of the clips that were extracted."""
+def _outcome(context: Context, good: pd.DataFrame, bad: pd.DataFrame) -> StageOutcome:
+    """Return what is said of the clips that were extracted, and of those that could not be."""
+    unreadable = len(bad)
     counts = {
         "clips": len(good),
         "frames": int(good["frames"].sum()),
@@ -91,10 +101,21 @@ def _outcome(context: Context, good: pd.DataFrame, unreadable: int) -> StageOutc
     return StageOutcome(
         f"{counts['frames']} frames of {counts['clips']} clips, {counts['megabytes']:.1f} MB{reused}{left_out}",
         metrics={name: float(value) for name, value in counts.items()},
-        artifacts=[context.folder / FRAMES_TABLE],
-        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE, "clips": CLIPS_LIST},
-        details={"counts": counts},
+        artifacts=[context.folder / FRAMES_TABLE, context.folder / CLIPS_TABLE],
+        outputs={"frames": FRAMES_FOLDER, "manifest": FRAMES_TABLE, "table": CLIPS_TABLE, "clips": CLIPS_LIST},
+        details={"counts": counts, "decoding": _decoding(pd.concat([good, bad]))},
     )
+
+
+def _decoding(table: pd.DataFrame) -> dict[str, Any]:
+    """Return how long decoding took, by which decoders, and how many clips had which kind of error."""
+    decoded = table[table["reader"] != ""].sort_values("seconds", ascending=False)
+    return {
+        "seconds": round(float(decoded["seconds"].sum()), 1),
+        "decoders": {str(name): len(clips) for name, clips in decoded.groupby("reader")},
+        "slowest": dict(zip(decoded["video_id"].head(SLOWEST), decoded["seconds"].head(SLOWEST), strict=True)),
+        "errors": {str(kind): len(clips) for kind, clips in table[table["kind"] != ""].groupby("kind")},
+    }
 
 
 def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[dict[str, Any]], StoredFrames]:
@@ -114,7 +135,7 @@ def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) ->
 
 
 @dataclass(frozen=True)
-class _Clip:
+class Clip:
     """A clip, its file, and the digest of the file's content."""
 
     video_id: str
@@ -127,10 +148,10 @@ def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
     section = context.section
     limits = MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames)
     name = extraction_name(section, context.plan.experiment.section.datasets[section.dataset])
-    return Sampling(name, section.fps, section.short_side, section.jpeg_quality, limits)
+    return Sampling(name, ExtractionSettings(**section.identity()), limits, section.output == "tar")
 
 
-def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[_Clip], list[dict[str, Any]]]:
+def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[Clip], list[dict[str, Any]]]:
     """Return the clips that have a file, and the records of the others."""
     context.line.update("reading clips")
     digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
@@ -141,11 +162,12 @@ def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tup
     files = {video_id: paths for video_id, paths in files.items() if video_id not in problems}
     contents, _ = digests.contents_of(media, files)
     digests.save()
-    found = [_Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
-    return found, [_unreadable(video_id, problem) for video_id, problem in problems.items()]
+    found = [Clip(video_id, str(media.root / files[video_id][0]), content) for video_id, content in contents.items()]
+    kinds = {video_id: kind_of_error(problem) for video_id, problem in found_problems.items()}
+    return found, [_unreadable(video_id, text, kinds.get(video_id, ClipError.kind)) for video_id, text in problems.items()]
 
 
-def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
+def _known(context: Context, clips: list[Clip], sampling: Sampling, store: FrameStore) -> dict[str, dict[str, Any]]:
     """Return the records of the clips whose frames the store has, by identifier."""
     context.line.update("looking for frames that were extracted before")
     with ThreadPoolExecutor(READERS) as pool:
@@ -153,9 +175,7 @@ def _known(context: Context, clips: list[_Clip], sampling: Sampling, store: Fram
         return {record.video_id: asdict(record) for record in found if record is not None}
 
 
-def _extract_all(
-    context: Context, clips: list[_Clip], sampling: Sampling, store: FrameStore, done: int
-) -> list[dict[str, Any]]:
+def _extract_all(context: Context, clips: list[Clip], sampling: Sampling, store: FrameStore, done: int) -> list[dict[str, Any]]:
     """Extract clips, and return their records. done: how many others are."""
     context.line.update("starting Ray")
     context.cluster.start()
@@ -170,23 +190,26 @@ def _extract_all(
             context.line.update("clips" if slow is None else f"clips, one of them {slow},", done + len(records), count)
     finally:
         work.watchdog.close()
-    _require_all_ended(context, work, count)
-    return records
+    limit = context.section.seconds_per_clip
+    hung = [_unreadable(clip, f"decoding took longer than {limit:g} s", HUNG) for clip in work.hung]
+    crashed = [_unreadable(clip, "its decoder crashed, or its process was killed", CRASHED) for clip in work.crashed]
+    return records + hung + crashed
 
 
-def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
+def _require_all_ended(context: Context, table: pd.DataFrame) -> None:
     """Raise DataError if the decoder did not come to the end of a clip."""
-    problems = []
-    if work.hung:
+    problems, count = [], len(table)
+    hung, crashed = (table[table["kind"] == kind]["video_id"].tolist() for kind in (HUNG, CRASHED))
+    if hung:
         problems.append(
-            f"{len(work.hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
-            f"({some_of(work.hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
+            f"{len(hung)} of {count} clips took longer than {context.section.seconds_per_clip:g} s to decode "
+            f"({some_of(hung)}); allow more with stages.{context.step.name}.seconds_per_clip, or convert them, or take "
             "them out of the annotations."
         )
-    if work.crashed:
+    if crashed:
         problems.append(
-            f"{len(work.crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
-            f"({some_of(work.crashed)}); convert them, or take them out of the annotations, or see with dmesg "
+            f"{len(crashed)} of {count} clips could not be decoded, because the decoder crashed or its process was killed "
+            f"({some_of(crashed)}); convert them, or take them out of the annotations, or see with dmesg "
             "whether memory ran out."
         )
     if problems:
@@ -194,8 +217,11 @@ def _require_all_ended(context: Context, work: _Extraction, count: int) -> None:
 
 
 class _Extraction:
-    """Ray tasks that extract clips, each task several, one after the other. hung: clips that took too long. crashed: clips at
-    which a task's process ended again and again."""
+    """Ray tasks that extract clips, each task several, one after the other.
+
+    However many clips there are, a few tasks for each core are in flight. hung: clips that took too long. crashed: clips at
+    which a task's process ended again and again.
+    """
 
     def __init__(self, context: Context, store: FrameStore, sampling: Sampling):
         import ray
@@ -206,16 +232,17 @@ class _Extraction:
         self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
         self._options = (store, sampling, context.step.starts_over, self.watchdog.folder)
-        self._pending: dict[Any, tuple[int, list[_Clip]]] = {}
+        self._waiting: deque[list[Clip]] = deque()
+        self._pending: dict[Any, tuple[int, list[Clip]]] = {}
         self._started = 0
 
-    def run(self, clips: list[_Clip]) -> Iterator[list[dict[str, Any]]]:
+    def run(self, clips: list[Clip]) -> Iterator[list[dict[str, Any]]]:
         """Extract clips; yield, several times a second, the records of those that are done."""
         import ray
 
-        for start in range(0, len(clips), CLIPS_PER_TASK):
-            self._start(clips[start : start + CLIPS_PER_TASK])
-        while self._pending:
+        self._waiting.extend(batches(clips, cores()))
+        while self._waiting or self._pending:
+            self._fill(TASKS_PER_CORE * cores())
             finished, _ = ray.wait(list(self._pending), num_returns=1, timeout=0.5)
             for reference in finished:
                 task, clips = self._pending.pop(reference)
@@ -231,11 +258,18 @@ class _Extraction:
             self._give_up(self.watchdog.overdue())
             yield []
 
-    def _start(self, clips: list[_Clip]) -> None:
-        if clips:
+    def _fill(self, most: int) -> None:
+        """Start tasks until so many are in flight."""
+        while self._waiting and len(self._pending) < most:
+            clips = self._waiting.popleft()
             reference = self._remote.remote(clips, *self._options, self._started)
             self._pending[reference] = (self._started, clips)
             self._started += 1
+
+    def _again(self, clips: list[Clip]) -> None:
+        """Give clips to a new task, the next one that is started."""
+        if clips:
+            self._waiting.appendleft(clips)
 
     def _give_up(self, overdue: dict[int, str]) -> None:
         """End tasks that hang, and give their other clips to new ones; those that are done are found on disk."""
@@ -247,31 +281,45 @@ class _Extraction:
                 del self._pending[reference]
                 self.watchdog.forget(task)
                 self.hung.append(overdue[task])
-                self._start([clip for clip in clips if clip.video_id != overdue[task]])
+                self._again([clip for clip in clips if clip.video_id != overdue[task]])
 
-    def _leave_out(self, begun: str | None, clips: list[_Clip], error: Exception) -> None:
+    def _leave_out(self, begun: str | None, clips: list[Clip], error: Exception) -> None:
         """Give the other clips of a task whose process ended, as often as Ray starts it again, to a new task."""
         if begun is None:
             raise WorkersLostError(why_lost(error, None) or last_line(error)) from error
         self.crashed.append(begun)
-        self._start([clip for clip in clips if clip.video_id != begun])
+        self._again([clip for clip in clips if clip.video_id != begun])
 
 
-def _unreadable(video_id: str, error: str) -> dict[str, Any]:
-    return {
-        "video_id": video_id,
-        "frames": 0,
-        "duration": 0.0,
-        "width": 0,
-        "height": 0,
-        "bytes": 0,
-        "reader": "",
-        "error": error,
-    }
+def batches(clips: Sequence[Clip], cores: int) -> Iterator[list[Clip]]:
+    """Yield the clips of each task, of which there are several for each core, so that all end at about the same time.
+
+    Clips of the same content, which follow one another, stay together.
+    """
+    size = max(1, min(CLIPS_PER_TASK, len(clips) // (4 * cores)))
+    batch: list[Clip] = []
+    for clip in clips:
+        if len(batch) >= size and clip.content != batch[-1].content:
+            yield batch
+            batch = []
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def cores() -> int:
+    """Return how many cores the cluster has now, one at least."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _unreadable(video_id: str, error: str, kind: str) -> dict[str, Any]:
+    return asdict(ExtractionRecord(video_id, error=error, kind=kind))
 
 
 def extract_clips(
-    clips: list[_Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
+    clips: list[Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
 ) -> list[dict[str, Any]]:
     """Extract some clips in a Ray worker.
 
@@ -287,9 +335,18 @@ def extract_clips(
         one record for each clip, also for those that cannot be read.
     """
     records = []
-    for clip in clips:
-        note_clip(notes, task, clip.video_id)
-        record = store.add(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
-        records.append(asdict(record))
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(1) as disk:  # While it writes a clip's frames, the next clip is decoded.
+        for number, clip in enumerate(clips):
+            note_clip(notes, task, clip.video_id)
+            if before is not None and clip.content == clips[number - 1].content:
+                before.result()  # The store has its frames then.
+            record, publish = store.extract(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
+            records.append(asdict(record))
+            if before is not None:
+                before.result()
+            before = disk.submit(publish)
+        if before is not None:
+            before.result()
     forget_task(notes, task)
     return records

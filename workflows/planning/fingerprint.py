@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import xxhash
 from pydantic import BaseModel
 
+from cosa.data.extraction_settings import way_of_extraction
 from cosa.model_config import ModelConfig
 from workflows.planning.data import EXTENSION
 from workflows.planning.implied import initial_model, model_with_effect, without_implied
@@ -42,16 +42,22 @@ class Basis:
         return str(self.results[stage])
 
     def extraction(self, dataset: str) -> str:
-        """Return what names the way in which frames of a dataset's clips are extracted, and which clips are left out."""
-        section = self.spec.stages[self.spec.frames_stage(dataset)]
-        name, bounds = extraction_name(section, self.experiment.datasets[dataset]), kind_of(section).bounds(section)
+        """Return what names the way in which frames of a dataset's clips are extracted, and which clips are left out.
+
+        Frames that are read straight from the clips are the same, and so are their names.
+        """
+        files = self.experiment.datasets[dataset]
+        if files.decode is not None:
+            name, bounds = files.decode.name(files.max_pixels), dict(files.decode.bounds())
+        else:
+            section = self.spec.stages[self.spec.frames_stage(dataset)]
+            name, bounds = extraction_name(section, files), dict(kind_of(section).bounds(section))
         return f"{name} {json.dumps(bounds, sort_keys=True)}" if bounds else name
 
 
 def extraction_name(section: StageSection, dataset: DatasetSection) -> str:
     """Return a name for everything that decides, besides a clip's content, which frames are extracted of it."""
-    identity = {**kind_of(section).extraction(section), "max_pixels": dataset.max_pixels}
-    return xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
+    return way_of_extraction(kind_of(section).extraction(section), dataset.max_pixels)
 
 
 def fingerprint_of(step: Step, basis: Basis) -> str:

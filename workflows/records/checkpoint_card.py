@@ -11,6 +11,7 @@ import yaml
 
 from cosa.checkpoints.origin import Origin
 from cosa.checkpoints.settings import ORIGIN, SETTINGS, SPEC, read_origin, read_settings
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.tasks.all_tasks import TASKS, label_of
 from workflows.planning.plan import Plan, Step
 from workflows.records.headline import main_metrics
@@ -137,7 +138,9 @@ def _needs(settings: Mapping[str, Any]) -> str:
     resized = {"none": "resized to a square", "crop_flip": "shorter side resized, centre cropped"}
     rows = {
         "frames of a clip": frames,
-        "taken at": f"{extraction['fps']:g} a second" if extraction else "unknown: from frames or images of a person's own",
+        "taken at": ExtractionSettings(**extraction).taken_at
+        if extraction
+        else "unknown: from frames or images of a person's own",
         "resolution": f"{settings['resolution']} pixels" if settings.get("resolution") else "see config.json",
         "pictures": resized.get(str(settings.get("transforms")), settings.get("transforms")),
         "longest text": f"{settings.get('max_text_tokens')} tokens",

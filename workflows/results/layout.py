@@ -10,6 +10,7 @@ CACHE_FOLDER = ".cache"  # in the storage folder, what plans remember of the use
 COLUMNS_FOLDER = "annotations"  # in the cache, what large annotation files say
 FRAMES_FOLDER = "frames"  # links to them by the clips' names, for people and other programs
 FRAMES_TABLE = "frames.parquet"  # what became of each clip
+CLIPS_TABLE = "clips.tsv"  # the same, for people
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
 TRIALS_FOLDER = "trials"  # of a sweep, a folder for each trial
 TRIALS_TABLE = "trials.json"  # all trials of a finished sweep, the best one first

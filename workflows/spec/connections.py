@@ -80,7 +80,7 @@ class NamedStages:
         elif not found and not invalid:
             self.report(
                 f"no stage extracts frames of its clips; add a stage {{kind: extract, dataset: {dataset}}}, or set "
-                f"datasets.{dataset}.frames",
+                f"datasets.{dataset}.frames, or datasets.{dataset}.decode: online",
                 *("datasets", dataset),
             )
         return found

@@ -21,6 +21,8 @@ def extraction_of(dataset: str, experiment: Experiment) -> dict[str, Any] | None
     None where nobody knows: images, or frames of a person's own.
     """
     section, stage = experiment.section.datasets.get(dataset), experiment.frames.get(dataset)
+    if section is not None and section.decode is not None:
+        return section.decode.identity()
     if section is None or stage is None or section.frames is not None:
         return None
     extracting = experiment.stages[stage]

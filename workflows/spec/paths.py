@@ -54,6 +54,7 @@ def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> It
     for name, dataset in section.datasets.items():
         yield ("datasets", name, "root"), dataset.root
         yield ("datasets", name, "frames"), dataset.frames
+        yield ("datasets", name, "decode", "cache"), dataset.decode.cache if dataset.decode is not None else None
         for number, folder in enumerate(dataset.linked_folders):
             yield ("datasets", name, "linked_folders", number), folder
         for split, files in dataset.splits.items():

@@ -94,7 +94,7 @@ class MediaRead(Read):
         """Return the contents, or which stage makes them, and how frames are extracted."""
         dataset = basis.experiment.datasets[self.dataset]
         found: dict[str, Any] = {"media": dataset.media, "field": self.field}
-        if self._extracted(dataset) or self.of == "clips":
+        if self._extracted(dataset) or self._of_clips(dataset):
             found["extraction"] = basis.extraction(self.dataset)
         if dataset.made_by is not None:
             return {**found, "made": basis.result(dataset.made_by), "root": dataset.root, "frames": dataset.frames}
@@ -108,14 +108,18 @@ class MediaRead(Read):
 
     def _extracted(self, dataset: DatasetSection) -> bool:
         """Return whether it reads frames that a stage extracts."""
-        return self.of == "pictures" and dataset.media == "video" and dataset.frames is None
+        return self.of == "pictures" and dataset.media == "video" and dataset.frames is None and dataset.decode is None
+
+    def _of_clips(self, dataset: DatasetSection) -> bool:
+        """Return whether it reads the clips themselves."""
+        return self.of == "clips" or dataset.decode is not None
 
     def _part(self, dataset: DatasetSection) -> str:
         """Return the field of the dataset that names the folder."""
-        return "frames" if self.of == "pictures" and dataset.media == "video" else "root"
+        return "root" if dataset.media == "image" or self._of_clips(dataset) else "frames"
 
     def _name(self, dataset: DatasetSection) -> str:
-        return f"{self.dataset}/{'clips' if self.of == 'clips' else self._part(dataset)}"
+        return f"{self.dataset}/{'clips' if self._of_clips(dataset) else self._part(dataset)}"
 
     def _media(self, dataset: DatasetSection) -> Media:
         linked = tuple(str(Path(folder).expanduser()) for folder in dataset.linked_folders)

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
 from cosa.data.annotation_use import AnnotationKind
+from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.split_reading import SplitReading
 from cosa.model_config import ModelConfig
@@ -20,6 +21,7 @@ from workflows.spec.secrets import mask_passwords
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+ONLINE = "online"
 SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -60,6 +62,15 @@ class SplitSection(Section):
         return {"anyOf": [handler(core_schema), {"type": "string"}]}
 
 
+class DecodingSection(DecodingSettings):
+    """Read frames straight from the videos: the same that an extract stage with these fields would store."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Allow the word for the defaults, too."""
+        return {"anyOf": [handler(core_schema), {"const": ONLINE}]}
+
+
 class DatasetSection(Section):
     """Where media and annotations of a dataset are.
 
@@ -75,6 +86,9 @@ class DatasetSection(Section):
     frames: str | None = Field(
         None,
         description="folder of frames that exist already, <video_id>/frame_0001.jpg, ...: no extract stage is needed",
+    )
+    decode: DecodingSection | None = added_later(
+        None, description="online: frames are read straight from the videos, in place of an extract stage (docs/specs.md)"
     )
     linked_folders: list[str] = added_later(
         [], description="folders outside root (or frames) that links inside it may lead to; others are refused"
@@ -92,6 +106,23 @@ class DatasetSection(Section):
                 for name, split in splits.items()
             }
         return splits
+
+    @field_validator("decode", mode="before")
+    @classmethod
+    def _by_default(cls, decode: Any) -> Any:
+        if isinstance(decode, str):
+            if decode != ONLINE:
+                raise ValueError(f"{decode!r}; expected {ONLINE}, or a mapping of how frames are read from videos")
+            return {}
+        return decode
+
+    @model_validator(mode="after")
+    def _has_videos_to_decode(self) -> "DatasetSection":
+        if self.decode is not None and self.media != "video":
+            raise ValueError("decode: only videos are decoded; leave it out")
+        if self.decode is not None and self.frames is not None:
+            raise ValueError("decode: the dataset has frames already; leave out one of decode and frames")
+        return self
 
 
 class ClusterSection(Section):

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from cosa.checkpoints.locate import locate
 from cosa.checkpoints.settings import SETTINGS, read_settings
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.errors import UserError
 from cosa.section import OneOf, fields_of, no_effect, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
@@ -241,9 +242,23 @@ def _differences(section: EvaluateSection, experiment: Experiment) -> Iterator[t
         if field in used:
             yield from _different(f"with {field}", getattr(section, field), settings.get(field))
     by_stage = section.checkpoint in experiment.stages
-    extraction = extraction_trained_on(section.checkpoint, experiment) if by_stage else settings.get("extraction")
-    for field, value in (extraction_of(section.dataset, experiment) or {}).items():
-        yield from _different(f"on frames of {section.dataset} with {field}", value, (extraction or {}).get(field))
+    trained = extraction_trained_on(section.checkpoint, experiment) if by_stage else settings.get("extraction")
+    yield from _other_extraction(section.dataset, extraction_of(section.dataset, experiment), trained)
+
+
+def _other_extraction(
+    dataset: str, ours: Mapping[str, Any] | None, trained: Mapping[str, Any] | None
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield how frames are taken otherwise than those that the model was trained on, as far as both are known."""
+    if ours is None or trained is None:
+        return
+    here, there = (ExtractionSettings(**fields) for fields in (ours, trained))
+    left = set(ours)
+    if here.frames_per_clip != there.frames_per_clip:
+        yield f"on frames of {dataset}, taken", here.taken_at, there.taken_at
+        left -= {"fps", "frames_per_clip"}
+    for field in (name for name in ours if name in left):
+        yield from _different(f"on frames of {dataset} with {field}", ours[field], trained.get(field))
 
 
 def _different(how: str, ours: Any, trained: Any) -> Iterator[tuple[str, Any, Any]]:

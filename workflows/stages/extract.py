@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cosa.data.annotation_use import AnnotationKind, AnnotationUse
-from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.extraction_settings import EXTRACTION_VERSION, ExtractionSettings
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS
 from cosa.message_text import some_of
 from cosa.section import added_later, no_effect
@@ -32,6 +32,11 @@ class ExtractSection(ExtractionSettings, StageSection):
 
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
+    output: Literal["files", "tar"] = no_effect(
+        default="files",
+        description="a file for each frame, or one for each clip, frames.tar: the same frames in fewer files; clips that have "
+        "frames keep them as they are",
+    )
     max_unreadable: NonNegativeInt = Field(
         0, description="how many clips may be unreadable; these are named, and left out of the dataset"
     )
@@ -51,7 +56,7 @@ class Extract(StageKind[ExtractSection]):
 
     name = "extract"
     section = ExtractSection
-    version = 1
+    version = EXTRACTION_VERSION
     produces = "frames"
     is_seeded = False
     headline = ("frames",)
@@ -61,13 +66,17 @@ class Extract(StageKind[ExtractSection]):
         del section
         return False
 
+    def unused(self, section: ExtractSection) -> Collection[str]:
+        """Return fps where a number of frames takes its place."""
+        return () if section.frames_per_clip is None else ("fps",)
+
     def frames_of(self, section: ExtractSection) -> str:
         """Return its dataset."""
         return section.dataset
 
     def extraction(self, section: ExtractSection) -> Mapping[str, Any]:
         """Return how frames are sampled and stored."""
-        return {"version": self.version, **section.model_dump(include=set(ExtractionSettings.model_fields))}
+        return {"version": self.version, **section.identity()}
 
     def bounds(self, section: ExtractSection) -> Mapping[str, float]:
         """Return bounds other than the usual ones. Lower ones leave nothing out where all clips have to pass."""
@@ -103,9 +112,10 @@ class Extract(StageKind[ExtractSection]):
     def notes(self, name: str, section: ExtractSection, experiment: Experiment) -> Iterator[str]:
         """Warn of frames that nothing reads."""
         dataset = experiment.section.datasets.get(section.dataset)
-        if dataset is not None and dataset.frames is not None:
+        fields = {} if dataset is None else {"frames": dataset.frames, "decode": dataset.decode}
+        for field in [field for field, value in fields.items() if value is not None]:
             yield (
-                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.frames is set; leave out one of "
+                f"nothing reads the frames of stage {name}: datasets.{section.dataset}.{field} is set; leave out one of "
                 f"them (--set stages.{name}= removes the stage)"
             )
 

@@ -15,6 +15,7 @@ MILLISECOND = Fraction(1, 1000)
 def numbered_picture(number: int, width: int, height: int) -> np.ndarray:
     """Black and white stripes that spell the frame's number in binary, readable after any compression."""
     stripes = [255 * (number >> bit & 1) for bit in range(BITS) for _ in range(width // BITS)]
+    stripes += stripes[-1:] * (width - len(stripes))
     return np.broadcast_to(np.array(stripes, np.uint8)[None, :, None], (height, width, 3)).copy()
 
 

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE
+from cosa.data.frames import PictureFiles, load_frames
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -19,7 +23,9 @@ CLIPS = {"one": "aa11", "two": "bb22", "two/more": "bb33"}
 
 def extract(store: Path, number: int, clip: str, extraction: str = "1234") -> None:
     video = make_video(store.parent / f"{number}.mp4", size=(64 + 16 * number, 64))
-    record = extract_frames(video, entry_of(store, clip, extraction), 4, clip=clip, extraction=extraction)
+    record = extract_frames(
+        video, entry_of(store, clip, extraction), ExtractionSettings(fps=4), clip=clip, extraction=extraction
+    )
     assert record.error is None
 
 
@@ -33,7 +39,7 @@ def store(tmp_path: Path) -> Path:
 
 def read_all(store: Path) -> None:
     frames = StoredFrames(store, "1234", CLIPS)
-    read = ClipReader(frames, frames=16, resolution=16, transforms="none", training=False)
+    read = ClipReader(PictureFiles(frames), frames=16, resolution=16, transforms="none", training=False)
     for video_id in CLIPS:
         read(video_id, None)
 
@@ -120,3 +126,37 @@ def test_other_frames_are_noticed_by_readers_and_when_all_is_verified(store: Pat
     assert found is not None
     assert found.startswith("clip ")
     assert str(store) not in found
+
+
+def test_frames_in_an_archive_are_those_in_files(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", size=(64, 64))
+    settings = ExtractionSettings(fps=4)
+    records = [
+        extract_frames(
+            video, entry_of(tmp_path / name, "aa11", "way"), settings, clip="aa11", extraction="way", in_archive=packed
+        )
+        for name, packed in (("files", False), ("archive", True), ("again", True))
+    ]
+    assert [record.frames for record in records] == [16, 16, 16]
+    assert records[0].bytes == records[1].bytes
+    entry = entry_of(tmp_path / "archive", "aa11", "way")
+    assert {path.name for path in entry.iterdir()} == {"frames.tar", "digests.json"}
+    assert (entry / "frames.tar").read_bytes() == (entry_of(tmp_path / "again", "aa11", "way") / "frames.tar").read_bytes()
+    with tarfile.open(entry / "frames.tar") as archive:
+        assert archive.getnames() == [f"frame_{number:04d}.jpg" for number in range(1, 17)]
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None
+            assert content.read() == (entry_of(tmp_path / "files", "aa11", "way") / member.name).read_bytes()
+    stores = [StoredFrames(tmp_path / name, "way", {"v": "aa11"}) for name in ("files", "archive")]
+    read = [ClipReader(PictureFiles(store), frames=8, resolution=32, transforms="none", training=False) for store in stores]
+    assert torch.equal(read[0]("v", None), read[1]("v", None))
+    assert stores[1].damage() is None
+    assert stores[1].missing(["v"]) == []
+    damaged, place = bytearray((entry / "frames.tar").read_bytes()), stores[1].files("v")[9].place
+    assert place is not None
+    damaged[place[0] + 100] ^= 1
+    (entry / "frames.tar").write_bytes(damaged)
+    assert "frames.tar is not the frame that extraction wrote" in str(stores[1].damage())
+    with pytest.raises(DataError, match=r"frames\.tar is not the frame"):
+        load_frames([stores[1].files("v")[9]])

@@ -13,7 +13,7 @@ from PIL import Image
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frames import FrameFolders
+from cosa.data.frames import FrameFolders, PictureFiles
 from cosa.data.media_reader import MediaReader, PartOfVideo, _span
 from cosa.data.picture_files import is_picture
 from cosa.data.transforms import CropKind, FrameTransform
@@ -43,10 +43,10 @@ def video(tmp_path: Path) -> Path:
 def test_a_video_gives_the_bytes_that_a_stage_would_read(
     video: Path, tmp_path: Path, kind: CropKind, short_side: int | None, frames: int
 ) -> None:
-    extract_frames(video, tmp_path / "frames" / "v", 4, short_side, 80)
-    stored = ClipReader(FrameFolders(tmp_path / "frames"), frames=frames, resolution=32, transforms=kind, training=False)(
-        "v", None
-    )
+    extract_frames(video, tmp_path / "frames" / "v", ExtractionSettings(fps=4, short_side=short_side, jpeg_quality=80))
+    stored = ClipReader(
+        PictureFiles(FrameFolders(tmp_path / "frames")), frames=frames, resolution=32, transforms=kind, training=False
+    )("v", None)
     own = reader(frames, kind=kind, side=32, fps=4, short_side=short_side, jpeg_quality=80)
     assert torch.equal(own.read(video), stored)
     assert torch.equal(own.read(tmp_path / "frames" / "v"), stored)
@@ -64,7 +64,7 @@ def test_parts_of_a_video_are_read_in_one_pass_and_alone(video: Path) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.floats(0, 60), st.floats(0, 60), st.floats(0.1, 30), st.integers(1, 500))
 def test_spans_are_never_empty_nor_outside(start: float, length: float, fps: float, count: int) -> None:
-    first, end = _span((start, start + length), fps, count)
+    first, end = _span((start, start + length), (np.arange(count) + 0.5) / fps)
     assert 0 <= first < end <= count
 
 
@@ -72,7 +72,7 @@ def test_spans_are_never_empty_nor_outside(start: float, length: float, fps: flo
 @given(st.integers(1, 40), st.floats(0.5, 30), st.integers(2, 400))
 def test_neighbouring_parts_share_no_frame_and_leave_none_out(parts: int, fps: float, count: int) -> None:
     edges = np.linspace(0, count / fps, min(parts, count) + 1).tolist()
-    spans = [_span(part, fps, count) for part in itertools.pairwise(edges)]
+    spans = [_span(part, (np.arange(count) + 0.5) / fps) for part in itertools.pairwise(edges)]
     assert [place for first, end in spans for place in range(first, end)] == list(range(count))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cosa.data.extraction import extract_frames
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -14,7 +15,9 @@ from tests.cosa.data.drawn_videos import make_video
 
 def filled(folder: Path) -> StoredFrames:
     video = make_video(folder / "a.mp4", frames=20)
-    extract_frames(video, entry_of(folder / ".frames", "aa11", "fps4"), 4, clip="aa11", extraction="fps4")
+    extract_frames(
+        video, entry_of(folder / ".frames", "aa11", "fps4"), ExtractionSettings(fps=4), clip="aa11", extraction="fps4"
+    )
     return StoredFrames(folder / ".frames", "fps4", {"first": "aa11", "again": "aa11", "gone": "bb22"})
 
 

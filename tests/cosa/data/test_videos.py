@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cosa.data.extraction import extract_frames
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MediaLimits
 from cosa.data.videos import probe_video, read_video
 from cosa.errors import DataError
@@ -170,7 +171,7 @@ def test_bad_media_are_an_error_to_readers_and_a_record_to_extraction(tmp_path: 
     path = damaged_file(tmp_path, kind)
     with pytest.raises(DataError, match=message) as raised:
         list(read_video(path, 4))
-    record = extract_frames(path, tmp_path / "frames" / "clip", 4, video_id="clip")
+    record = extract_frames(path, tmp_path / "frames" / "clip", ExtractionSettings(fps=4), video_id="clip")
     assert record.error == str(raised.value)
     assert str(path) in record.error
     assert (record.video_id, record.frames, record.bytes) == ("clip", 0, 0)
@@ -179,7 +180,7 @@ def test_bad_media_are_an_error_to_readers_and_a_record_to_extraction(tmp_path: 
 
 def test_missing_video(tmp_path: Path) -> None:
     for path, message in ((tmp_path / "none.mp4", "is missing or not a file"), (tmp_path, "is a folder, not a file")):
-        assert message in str(extract_frames(path, tmp_path / "out", 4).error)
+        assert message in str(extract_frames(path, tmp_path / "out", ExtractionSettings(fps=4)).error)
 
 
 def test_the_size_of_a_clip_is_bounded(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ import os
 import struct
 import subprocess
 import time
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -14,7 +18,8 @@ from cosa.data.stored_frames import StoredFrames
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, command, command_line_of, run, sets
 from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip
-from workflows.results.layout import FRAMES_TABLE
+from workflows.execution.frame_extraction import Clip, _Extraction, batches
+from workflows.results.layout import CLIPS_TABLE, FRAMES_TABLE
 
 SPEC = """\
 name: clips
@@ -56,7 +61,8 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     assert "stages.frames.seconds_per_clip" in first.output
     assert "Traceback" not in first.output
     [partial] = (tmp_path / "storage" / "clips" / "frames").glob("*.partial")
-    assert partial.is_dir()
+    kinds = pd.read_csv(partial / CLIPS_TABLE, sep="\t", keep_default_na=False).set_index("video_id")["kind"].to_dict()
+    assert kinds == {"hangs": "too slow", "yoga": "", "yoga/1": ""}
     written_before = {path: path.stat().st_mtime_ns for path in (tmp_path / "storage" / ".frames").glob("*/[!.]*/*.jpg")}
     assert len(written_before) == 8 + 12
     # The limit is no part of the fingerprint: the same work continues.
@@ -72,6 +78,7 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     assert {clip: len(list((result / "frames" / clip).glob("*.jpg"))) for clip in counts} == counts
     assert {path.name for path in result.iterdir()} == {
         "clips.json",
+        CLIPS_TABLE,
         "contents.json",
         "frames",
         FRAMES_TABLE,
@@ -145,3 +152,77 @@ def test_pipes_among_clips_or_annotations_do_not_block_a_plan(tmp_path: Path) ->
     done = run("plan", "spec.yaml", cwd=tmp_path, timeout=60)
     assert done.code == 1
     assert r"clips/pipe\x1b[31m is a pipe (FIFO), not a file; remove it, or put a file in its place" in done.output
+
+
+def clip(number: int, content: str = "") -> Clip:
+    return Clip(f"v{number}", f"v{number}.mp4", content or str(number))
+
+
+def test_tasks_have_even_shares_and_copies_of_a_clip_stay_together() -> None:
+    clips = [clip(number) for number in range(1000)]
+    assert [len(batch) for batch in batches(clips, 2)] == [16] * 62 + [8]
+    assert [len(batch) for batch in batches(clips[:24], 2)] == [3] * 8
+    assert [len(batch) for batch in batches(clips[:3], 8)] == [1, 1, 1]
+    assert list(batches([], 2)) == []
+    same = [clip(number, str(number // 5)) for number in range(20)]
+    assert [len(batch) for batch in batches(same, 2)] == [5, 5, 5, 5]
+
+
+def test_a_few_tasks_are_in_flight_however_many_clips_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import ray
+
+    in_flight: dict[int, list[Clip]] = {}
+    most: list[int] = []
+
+    class Remote:
+        def remote(self, clips: list[Clip], *rest: Any) -> int:
+            in_flight[rest[-1]] = clips
+            most.append(len(in_flight))
+            return int(rest[-1])
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
+    monkeypatch.setattr(ray, "wait", lambda references, **_: ([references[-1]], references[:-1]))
+    monkeypatch.setattr(ray, "get", lambda reference: [{"video_id": one.video_id} for one in in_flight.pop(reference)])
+    work = _Extraction.__new__(_Extraction)
+    work.watchdog, work.hung, work.crashed = ClipWatchdog(tmp_path, 60.0), [], []
+    work._remote, work._options, work._waiting, work._pending, work._started = Remote(), (), deque(), {}, 0
+    done = [record["video_id"] for records in work.run([clip(number) for number in range(1000)]) for record in records]
+    assert sorted(done) == sorted(f"v{number}" for number in range(1000))
+    assert max(most) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["files", "tar"])
+def test_a_killed_extraction_leaves_nothing_half_done_and_does_nothing_twice(tmp_path: Path, output: str) -> None:
+    names = [f"v{number:02d}" for number in range(40)]
+    clips = written(tmp_path, names)
+    for number, name in enumerate(names):
+        make_video(clips / f"{name}.mp4", frames=40 + number, size=(320, 240), noise=True)
+    store, setting = tmp_path / "storage" / ".frames", f"stages.frames.output={output}"
+    with subprocess.Popen(
+        command("run-experiment", "spec.yaml", *sets(setting)), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as driver:
+        deadline = time.monotonic() + 200
+        while len(list(store.glob("??/[!.]*"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        processes = [*psutil.Process(driver.pid).children(recursive=True), psutil.Process(driver.pid)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    before = {path: path.stat().st_mtime_ns for path in store.glob("??/[!.]*/*")}
+    assert 4 <= len(list(store.glob("??/[!.]*"))) < 40
+    again = extracted(tmp_path, setting)
+    assert again.code == 0, again.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
+    frames = StoredFrames.read(result / "clips.json")
+    assert frames.damage() is None
+    assert {name: len(frames.files(name)) for name in names} == {name: round((40 + n) * 0.4) for n, name in enumerate(names)}
+    assert len(list(store.glob("??/[!.]*/frames.tar"))) == (40 if output == "tar" else 0)
+    # A clip that is added later does not touch the others.
+    make_video(clips / "new.mp4", frames=30)
+    (tmp_path / "train.json").write_text(json.dumps([{"video_id": clip, "desc": "x"} for clip in [*names, "new"]]))
+    before = {path: path.stat().st_mtime_ns for path in store.glob("??/[!.]*/*")}
+    more = extracted(tmp_path, setting)
+    assert "40 extracted before" in more.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cosa.checksums import digest_of
+from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.stored_frames import StoredFrames, entry_of
@@ -17,7 +18,7 @@ from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
 from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem
 
-SAMPLING = Sampling("fps4", 4, None, 95, DEFAULT_LIMITS)
+SAMPLING = Sampling("fps4", ExtractionSettings(fps=4), DEFAULT_LIMITS)
 
 
 def empty(path: Path) -> None:
@@ -39,7 +40,7 @@ def test_a_clip_is_decoded_once_whatever_it_is_called(tmp_path: Path) -> None:
     assert (again.video_id, again.frames, again.bytes, again.duration, again.width) == (
         "b", first.frames, first.bytes, first.duration, first.width,
     )  # fmt: skip
-    other = store.add(video, "a", content, Sampling("fps2", 2, None, 95, DEFAULT_LIMITS))
+    other = store.add(video, "a", content, Sampling("fps2", ExtractionSettings(fps=2), DEFAULT_LIMITS))
     assert (other.reader, other.frames) == ("pyav", first.frames // 2)
     assert sorted(path.name for path in store.root.glob("*/*")) == [f"{content}-fps2", f"{content}-fps4"]
 
@@ -142,3 +143,17 @@ def test_links_lead_to_frames_by_the_names_of_clips(tmp_path: Path) -> None:
 def test_names_that_would_be_taken_for_frames_are_refused(video_id: str) -> None:
     assert "has the name of a frame; rename it" in str(name_problem(video_id))
     assert name_problem("yoga/1") is None
+
+
+def test_archives_are_known_as_far_as_they_are_complete(tmp_path: Path) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    content = digest_of(video)
+    packed = replace(SAMPLING, in_archives=True)
+    assert store.add(video, "a", content, packed).reader == "pyav"
+    assert store.add(video, "b", content, SAMPLING).reader == ""  # The frames are the same.
+    archive = entry_of(store.root, content, "fps4") / "frames.tar"
+    complete = archive.read_bytes()
+    archive.write_bytes(complete[: len(complete) // 2])
+    assert store.known("a", content, packed) is None
+    assert store.add(video, "a", content, packed).reader == "pyav"
+    assert archive.read_bytes() == complete

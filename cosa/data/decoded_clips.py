@@ -1,0 +1,203 @@
+"""Frames of clips that are decoded when they are wanted: the same that extraction would have stored."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosa.data.clip_errors import DamagedClipError
+from cosa.data.clip_record import ClipRecord
+from cosa.data.decoders import decoder_of
+from cosa.data.decoding_settings import DecodingSettings
+from cosa.data.extraction import decode_frame, encode_frame, resized
+from cosa.data.frame_cache import FrameCache
+from cosa.data.frame_times import FrameTimes, frame_times
+from cosa.data.media_files import NoMediaError
+from cosa.data.video_index import VideoIndex
+from cosa.errors import DataError
+from cosa.message_text import quoted, shown
+
+RECORD_VERSION = "packets 1"  # Raise it when a record of a clip would be another.
+SHORT = 64  # frames that are taken of a clip whose frames are all decoded together
+OPENED = 1024  # clips of which a process remembers the packets
+
+
+class VideoFrame(NamedTuple):
+    """A frame of a clip. place: from 0, among those that are taken of the clip."""
+
+    video_id: str
+    place: int
+
+
+class VideoFrames(Sequence[VideoFrame]):
+    """The frames of a clip in the order of time; millions of clips have such a list, which holds but a number."""
+
+    def __init__(self, video_id: str, count: int) -> None:
+        self._video_id, self._count = video_id, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> VideoFrame: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[VideoFrame]: ...
+
+    def __getitem__(self, place: int | slice) -> VideoFrame | list[VideoFrame]:
+        found = range(self._count)[place]
+        return VideoFrame(self._video_id, found) if isinstance(found, int) else [VideoFrame(self._video_id, k) for k in found]
+
+
+class _Clip(NamedTuple):
+    """A clip that was opened. state: of its file then."""
+
+    record: ClipRecord
+    times: FrameTimes
+    state: tuple[int, ...]
+
+
+class DecodedClips:
+    """A dataset's clips as a source of frames. what and mend: how a message names what is missing, and what to do then.
+
+    root: folder of the clips. settings: which frames are taken, and where decoded ones are kept. linked_folders: where links
+    out of the folder may lead. max_pixels: of a frame.
+    """
+
+    what = "clips"
+    mend = "provide them, or remove their annotations"
+
+    def __init__(
+        self, root: Path, settings: DecodingSettings, linked_folders: Sequence[Path | str] = (), *, max_pixels: int
+    ) -> None:
+        self.root, self.settings, self.limits = root, settings, settings.limits(max_pixels)
+        self.cache = FrameCache(Path(settings.cache) if settings.cache is not None else None, settings.cache_gigabytes)
+        self._way = settings.name(max_pixels)
+        self._index = VideoIndex(root, linked_folders)
+        self._opened: OrderedDict[str, _Clip] = OrderedDict()
+
+    def files(self, video_id: str) -> VideoFrames:
+        """Frames of a clip in the order of time; its packets are read, and nothing is decoded.
+
+        Raises:
+            DataError: there is no such clip, or it cannot be used; the message names clip and file.
+        """
+        with _named(video_id):
+            return VideoFrames(video_id, len(self._open(video_id).times))
+
+    def missing(self, video_ids: Iterable[str]) -> list[str]:
+        """The clips that have no file, by the names of files alone."""
+        return [video_id for video_id in dict.fromkeys(video_ids) if not self._has(video_id)]
+
+    def load(self, frames: Sequence[VideoFrame]) -> Tensor:
+        """Decode frames of one clip, at least one: (frames, 3, height, width), uint8, channels last in memory.
+
+        Raises:
+            DataError: the clip is missing, damaged or too large; the message names clip and file.
+        """
+        [video_id] = {frame.video_id for frame in frames}
+        with _named(video_id):
+            pictures = self._pictures(self._open(video_id), {frame.place for frame in frames})
+        return torch.from_numpy(np.stack([pictures[frame.place] for frame in frames])).permute(0, 3, 1, 2)
+
+    def _pictures(self, clip: _Clip, places: Iterable[int]) -> dict[int, np.ndarray]:
+        """Pictures (height, width, 3) by place, kept ones or else decoded."""
+        contents: dict[int, bytes | None] = {place: self.cache.get(self._key(clip, place)) for place in places}
+        lacking = [place for place, content in contents.items() if content is None]
+        if lacking:
+            fresh = self._decoded(clip, self._decoded_with(clip, lacking))
+            contents |= {place: fresh[place] for place in lacking}
+        pictures = {place: self._read(content) for place, content in contents.items() if content is not None}
+        if len({picture.shape for picture in pictures.values()}) > 1:
+            raise DamagedClipError(
+                f"{shown(clip.record.video.path)}: the picture size changes on the way; convert it to one size"
+            )
+        return pictures
+
+    def _decoded_with(self, clip: _Clip, places: Sequence[int]) -> list[int]:
+        """The frames that are decoded for some: also the others of a short clip, if they can be kept.
+
+        The next epoch draws other frames, and would decode nearly the same pictures for them.
+        """
+        return list(range(len(clip.times))) if self.cache.limit and len(clip.times) <= SHORT else sorted(places)
+
+    def _decoded(self, clip: _Clip, places: Sequence[int]) -> dict[int, bytes]:
+        """Decode frames, and keep them."""
+        video = clip.record.video
+        decoded = decoder_of(video).read(video, clip.times, places)
+        fresh = {place: self._encoded(picture) for place, picture in zip(places, decoded, strict=True)}
+        if _state(video.path) != clip.state:
+            raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
+        for place, content in fresh.items():
+            self.cache.put(self._key(clip, place), content)
+        return fresh
+
+    def _key(self, clip: _Clip, place: int) -> str:
+        return f"{clip.record.content}-{self._way}-{place}"
+
+    def _encoded(self, picture: np.ndarray) -> bytes:
+        """The content of the file that extraction would write, or the picture itself."""
+        if not self.settings.exact:
+            return encode_frame(picture, self.settings)[0]
+        buffer = BytesIO()
+        np.save(buffer, np.asarray(resized(picture, self.settings.short_side)))
+        return buffer.getvalue()
+
+    def _read(self, content: bytes) -> np.ndarray:
+        return np.load(BytesIO(content), allow_pickle=False) if self.settings.exact else decode_frame(content)
+
+    def _open(self, video_id: str) -> _Clip:
+        """Read the packets of a clip, unless a process of this machine has read them, or this one has not forgotten them."""
+        if video_id not in self._opened:
+            path = self._index.find(video_id)
+            state = _state(path)
+            record = self._record(path, state)
+            self._opened[video_id] = _Clip(record, frame_times(record.video, self.settings), state)
+        self._opened.move_to_end(video_id)
+        if len(self._opened) > OPENED:
+            self._opened.popitem(last=False)
+        return self._opened[video_id]
+
+    def _record(self, path: Path, state: tuple[int, ...]) -> ClipRecord:
+        key = f"{RECORD_VERSION} {path.absolute()} {state} {self.limits}"
+        packed = self.cache.get(key)
+        if packed is not None:
+            return ClipRecord.unpacked(packed, path, self.limits)
+        record = ClipRecord.of(path, self.limits)
+        self.cache.put(key, record.packed())
+        return record
+
+    def _has(self, video_id: str) -> bool:
+        try:
+            self._index.find(video_id)
+        except NoMediaError:
+            return False
+        return True
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells that a file was changed, without reading it; nothing of one that is no file."""
+    try:
+        about = path.stat()
+    except OSError:  # It is said where the file is read.
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+@contextmanager
+def _named(video_id: str) -> Iterator[None]:
+    """Name the clip in messages about its file."""
+    try:
+        yield
+    except NoMediaError:  # It names the clip.
+        raise
+    except DataError as error:
+        raise DataError(f"clip {quoted(video_id)}: {error}") from error
