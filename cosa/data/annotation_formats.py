@@ -21,8 +21,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class AnnotationFormat(NamedTuple):
     """A form of annotation files.
 
-    unit: what its places are counted in. suffixes: by which it is known. fits: whether first bytes look like it, for files of other
-    names. items: the function, as "module:function", that yields the entries of a file.
+    unit: what its places are counted in. suffixes: by which it is known. fits: whether first bytes look like it, for files of
+    other names. items: the function, as "module:function", that yields the entries of a file.
     """
 
     name: str
