@@ -139,6 +139,8 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
 
 def _keep(source: AnnotationSource, kept: Path) -> AnnotationColumns | None:
     """Make columns, and publish them by one rename when they are on the disk."""
+    import pyarrow as pa
+
     made = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")
     made.mkdir()
     try:
@@ -150,6 +152,7 @@ def _keep(source: AnnotationSource, kept: Path) -> AnnotationColumns | None:
             made.rename(kept)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        pa.default_memory_pool().release_unused()
     return _opened(source, kept)
 
 

@@ -30,8 +30,8 @@ ANNOTATIONS = [
     Case(
         "a table, whose stages are blocked",
         (
-            "error: train.json, line 1: found 'video_id,caption\\n', expected a JSON list of entries; tables (CSV) are not read"
-            ': write each row as {"video_id": "...", "desc": "..."}',
+            "error: train.json, line 1: found 'video_id,caption\\n', expected a JSON list of entries; name a table .csv "
+            "or .tsv",
             "blocked  wrong: train.json",
             "blocked  needs retrieval",
         ),
