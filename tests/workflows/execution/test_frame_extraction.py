@@ -88,15 +88,21 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
 
 
 def kill_extractors(driver: subprocess.Popen[str], folder: Path, clip: str, count: int) -> None:
-    """Kill so many processes that extract a clip, one after the other."""
+    """Kill so many processes that extract a clip, one after the other, when the other clips are done."""
     killed: set[int] = set()
     deadline = time.monotonic() + 200
     while len(killed) < count and time.monotonic() < deadline:
-        begun = [note.read_text() for note in folder.glob(f"storage/clips/frames/*.partial/{NOTES_FOLDER}/*")]
-        for process in psutil.Process(driver.pid).children(recursive=True):
-            if clip in begun and process.pid not in killed and command_line_of(process).startswith("ray::extract"):
-                process.kill()
-                killed.add(process.pid)
+        begun = []
+        for note in folder.glob(f"storage/clips/frames/*.partial/{NOTES_FOLDER}/*"):
+            with suppress(FileNotFoundError):
+                begun.append(note.read_text())
+        left = psutil.Process(driver.pid).children(recursive=True)
+        left = [
+            process for process in left if process.pid not in killed and command_line_of(process).startswith("ray::extract")
+        ]
+        if begun == [clip] and len(left) == 1:
+            left[0].kill()
+            killed.add(left[0].pid)
         time.sleep(0.05)
     assert len(killed) == count
 
@@ -117,7 +123,7 @@ def test_a_clip_that_crashes_its_decoder_is_named_and_the_others_are_extracted(t
             output, _ = driver.communicate(timeout=200)
         finally:
             driver.terminate()
-    assert driver.returncode == 1
+    assert driver.returncode == 1, output
     assert "1 of 3 clips could not be decoded, because the decoder crashed or its process was killed (crashes)" in output
     assert "take them out of the annotations" in output
     assert "Traceback" not in output
