@@ -47,8 +47,16 @@ def outcome(read: Callable[[Path], list[np.ndarray]], path: Path) -> tuple[int, 
 
 def judged(odd: Odd, read: Callable[[Path], list[np.ndarray]], path: Path) -> None:
     odd.make(path)
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        found = pool.apply_async(outcome, (read, path)).get(SECONDS)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(outcome(read, path)))
+    process.start()
+    try:
+        assert receiver.poll(SECONDS), f"nothing came of {odd.name} in {SECONDS} s"
+        found = receiver.recv()
+    finally:
+        process.kill()
+        process.join()
     if isinstance(odd.expected, str):
         assert isinstance(found, str), found
         assert re.search(odd.expected, found), found
