@@ -46,7 +46,7 @@ ANNOTATIONS = [
     ),
     Case(
         "not text",
-        ("error: train.json is not UTF-8 text (byte 0); expected a JSON list of entries",),
+        ("error: train.json, line 1: not UTF-8 text (byte 0); save it as UTF-8 (iconv -f ENCODING -t UTF-8)",),
         files={"train.json": "\udcff"},
         code=1,
     ),
@@ -58,8 +58,8 @@ ANNOTATIONS = [
     ),
     Case(
         "field of an entry missing",
-        ('error: train.json, line 2 (entry 2): field "desc" (or "caption") is missing; found the fields \'text, video_id\'',),
-        files={"train.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v1", "text": "x"}]'},
+        ('error: train.json, line 2 (entry 2): field "desc" (or "caption") is missing; found the fields \'video_id, words\'',),
+        files={"train.json": '[{"video_id": "v0", "desc": "x"},\n {"video_id": "v1", "words": "x"}]'},
         code=1,
     ),
     Case(

@@ -117,8 +117,8 @@ def test_a_plan_with_missing_data_is_still_shown(
     missing = [line for line in output.splitlines() if line.startswith("missing:")]
     assert len(missing) == 2
     assert missing[0] == (
-        f"missing: datasets.msrvtt: no folder {here}/data/msrvtt (root, train and test annotations); put the data there or "
-        "set COSA_DATA / --set paths.data=FOLDER"
+        f"missing: stages.annotations.options.source: no folder {here}/data/msrvtt; put the data there or set COSA_DATA / "
+        "--set paths.data=FOLDER"
     )
     assert missing[1].startswith("missing: stages.retrieval.init_from: no checkpoint ")
     assert missing[1].endswith("; set COSA_CHECKPOINTS / --set paths.pretrained=FOLDER")

@@ -14,6 +14,7 @@ import yaml
 from workflows.records.provenance import SHIPPED_STATE
 from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
+from workflows.stages.prepare import PrepareSection
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
@@ -93,7 +94,15 @@ def test_the_image_says_which_source_it_was_made_of() -> None:
 def test_results_and_data_are_on_the_volume_that_all_nodes_mount(job: dict[str, Any]) -> None:
     cluster = job["spec"]["rayClusterSpec"]
     loaded = experiment(job)
-    paths = [loaded.section.storage, *(dataset.root for dataset in loaded.section.datasets.values())]
+    datasets = loaded.section.datasets.values()
+    sources = [
+        stage.options[name]
+        for stage in loaded.stages.values()
+        if isinstance(stage, PrepareSection)
+        for name in ("source", "media")
+    ]
+    assert sources
+    paths = [loaded.section.storage, *sources, *(dataset.root for dataset in datasets if dataset.made_by is None)]
     paths += [str(environment(containers(job)["ray-head"])["COSA_CHECKPOINTS"])]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         (container,) = group["template"]["spec"]["containers"]

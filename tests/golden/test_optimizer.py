@@ -68,6 +68,7 @@ class Steps:
 
     def __init__(self, total: int):
         self.corpora = ()
+        self.per_step = 1
         self.total = total
 
     def __len__(self) -> int:

@@ -31,7 +31,9 @@ def missing_lines(found: Iterable[Missing], experiment: Experiment) -> tuple[str
         if item.media is None:
             by_path.setdefault(item.path.absolute(), item)
     groups: dict[str, list[Missing]] = {}
-    for item in by_path.values():
+    for path, item in by_path.items():
+        if item.dataset is None and any(by_path[folder].dataset is None for folder in path.parents if folder in by_path):
+            continue  # What is in a folder that is missing is missing, too.
         groups.setdefault(item.dataset if item.dataset is not None else f"{item.field}", []).append(item)
     lines = [line for group in groups.values() for line in _lines(group, experiment)]
     return (*lines, *clip_lines([(item.field, item.media) for item in found if item.media is not None]))
@@ -53,7 +55,10 @@ def _line(item: Missing, experiment: Experiment) -> str:
     line = f"{item.field}: no {item.wanted} {_place(item.path)}"
     if item.wanted != "checkpoint":
         named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")
-        return line if named_alike is None else f"{line}; is it {named_alike}?"
+        if named_alike is not None:
+            return f"{line}; is it {named_alike}?"
+        fix = _ways_to_move(item.path, experiment) if _is_below_named_path(item.field, experiment) else ""
+        return line + (f"; put the data there or {fix}" if fix else "")
     stage = _stage_at(item.path.expanduser(), experiment)
     if stage is not None:
         return f"{line}; write {stage} alone, which stands for the result that this spec has"

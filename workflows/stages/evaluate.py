@@ -255,7 +255,7 @@ def _other_extraction(
     here, there = (ExtractionSettings(**fields) for fields in (ours, trained))
     left = set(ours)
     if here.frames_per_clip != there.frames_per_clip:
-        yield f"on frames of {dataset}, taken", here.taken_at, there.taken_at
+        yield f"on frames of {dataset}, taken:", here.taken_at, there.taken_at
         left -= {"fps", "frames_per_clip"}
     for field in (name for name in ours if name in left):
         yield from _different(f"on frames of {dataset} with {field}", ours[field], trained.get(field))

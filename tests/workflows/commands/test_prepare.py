@@ -20,7 +20,7 @@ def test_it_writes_annotations_and_says_how_many(source: Path, tmp_path: Path, c
     shown = capsys.readouterr().out
     assert "test_descs_cap.json" in shown
     assert "4 captions" in shown
-    assert "59,800 captions, 2,990 media" in shown
+    assert "59,800 captions, 2,990" in shown  # "media" is on the next line of a narrow terminal.
     assert "note: train_descs_cap.json: 2 media, published 6,513" in shown
     assert (tmp_path / "made" / "here" / "cap_anno.json").is_file()
 
