@@ -1,7 +1,8 @@
 """What a training step gets: a pure function of (seed, step, worker). Nothing else decides, so any step can be made again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,17 +13,12 @@ from torch.utils.data import Dataset
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
+from cosa.data.order import FullShuffle, Shuffle
+from cosa.data.random_streams import STREAM_CORPUS, STREAM_ORDER, STREAM_PARTNERS, STREAM_SAMPLE, random_stream
 from cosa.data.sample import Sample
+from cosa.data.samples import SampleList, Samples
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
-
-# Purposes of random streams: each gets its own, so that adding one never shifts another.
-STREAM_ORDER, STREAM_CORPUS, STREAM_SAMPLE, STREAM_PARTNERS = range(4)
-
-
-def random_stream(seed: int, purpose: int, *counters: int) -> np.random.Generator:
-    """A generator that depends on nothing but these numbers."""
-    return np.random.default_rng([seed, purpose, *counters])
 
 
 class ClipSource(Protocol):
@@ -48,16 +44,17 @@ class Corpus:
     steps: int
     batch_size: int  # over all workers
     needs: BatchNeeds  # of these objectives
+    shuffle: Shuffle = field(default_factory=FullShuffle)
 
 
-def check_texts(corpus: Corpus) -> None:
+def check_texts(corpus: Corpus, samples: Samples) -> None:
     """Check that samples hold the texts that the corpus' objectives train on.
 
     Raises:
         DataError: one has none.
     """
     wanted = "question" if corpus.needs.questions else "caption"
-    without = next((sample.media_id for sample in corpus.samples if not getattr(sample, wanted)), None)
+    without = samples.first_without(wanted)
     if without is not None:
         raise DataError(
             f"{corpus.name}: the sample of {without} has no {wanted}, which {', '.join(corpus.objectives)} "
@@ -92,7 +89,7 @@ class Batch:
         """The samples from `start` to before `stop`, where samples know nothing of each other; texts stay as padded."""
         assert self.members is None and self.all_ids is None, "samples of this batch refer to others"
         cut: dict[str, Any] = {
-            field.name: value[start:stop] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value[start:stop] for one in fields(self) if isinstance(value := getattr(self, one.name), Tensor)
         }
         original = None if self.original is None else self.original.rows(start, stop)
         return replace(self, media_ids=self.media_ids[start:stop], original=original, **cut)
@@ -100,16 +97,16 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
         moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value.to(device, non_blocking=True)
+            for one in fields(self)
+            if isinstance(value := getattr(self, one.name), Tensor)
         }
         return replace(self, original=self.host, **moved)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the data loader)."""
         pinned: dict[str, Any] = {
-            field.name: value.pin_memory() for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value.pin_memory() for one in fields(self) if isinstance(value := getattr(self, one.name), Tensor)
         }
         return replace(self, **pinned)
 
@@ -118,7 +115,7 @@ class TrainingBatches(Dataset[Batch]):
     """All batches of a run in order, as one worker sees them: item k is the worker's part of step k.
 
     One corpus a step, drawn so that each gets exactly its number of steps, the same on all workers. Every corpus is gone
-    through in a new random order each epoch; an incomplete last batch of an epoch is left out.
+    through in a new order each epoch (`cosa/data/order.py`); an incomplete last batch of an epoch is left out.
     """
 
     def __init__(
@@ -134,7 +131,10 @@ class TrainingBatches(Dataset[Batch]):
         workers: int = 1,
         behaviour: Behaviour = DEFAULT,
     ):
-        for corpus in corpora:
+        self._samples = [
+            corpus.samples if isinstance(corpus.samples, Samples) else SampleList(corpus.samples) for corpus in corpora
+        ]
+        for corpus, samples in zip(corpora, self._samples, strict=True):
             if corpus.batch_size % workers:
                 raise ValueError(f"{corpus.name}: batch of {corpus.batch_size} cannot be split over {workers} workers")
             if len(corpus.samples) < corpus.batch_size:
@@ -142,7 +142,7 @@ class TrainingBatches(Dataset[Batch]):
                     f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; "
                     "lower batch_size"
                 )
-            check_texts(corpus)
+            check_texts(corpus, samples)
         self.corpora = tuple(corpora)
         self.tokenizer = tokenizer
         self.seed, self.rank, self.workers = seed, rank, workers
@@ -154,22 +154,21 @@ class TrainingBatches(Dataset[Batch]):
         for index in range(len(corpora)):
             mine = self._corpus_of_step == index
             self._turn_of_step[mine] = np.arange(mine.sum())
-        self._identity = [{} for _ in corpora]  # type: list[dict[str, int]]
-        for identities, corpus in zip(self._identity, corpora, strict=True):
-            for sample in corpus.samples:
-                identities.setdefault(sample.media_id, len(identities))
-        self._shuffled: dict[tuple[int, int], np.ndarray] = {}
+        self._orders = [
+            corpus.shuffle.order(len(corpus.samples), corpus.batch_size, partial(random_stream, seed, STREAM_ORDER, index))
+            for index, corpus in enumerate(corpora)
+        ]
 
     def __len__(self) -> int:
         return len(self._corpus_of_step)
 
     def __getitem__(self, step: int) -> Batch:
         index = int(self._corpus_of_step[step])
-        corpus = self.corpora[index]
-        everyone = self._global_batch(index, int(self._turn_of_step[step]))
+        corpus, samples = self.corpora[index], self._samples[index]
+        everyone = self._orders[index].batch(int(self._turn_of_step[step]))
         per_worker = corpus.batch_size // self.workers
         rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
-        mine = [corpus.samples[everyone[row]] for row in rows]
+        mine = [samples[everyone[row]] for row in rows]
         clips = [
             corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
             for sample, row in zip(mine, rows, strict=True)
@@ -177,25 +176,15 @@ class TrainingBatches(Dataset[Batch]):
         if corpus.needs.questions:
             texts = self._questions(mine)
         else:
-            texts = self._captions([corpus.samples[i].caption for i in everyone], rows, step, corpus.needs)
+            texts = self._captions([samples[i].caption for i in everyone], rows, step, corpus.needs)
         return Batch(
             corpus=corpus.name,
             objectives=corpus.objectives,
             media_ids=tuple(sample.media_id for sample in mine),
             frames=torch.stack(clips),
-            identities=torch.tensor([self._identity[index][sample.media_id] for sample in mine]),
+            identities=torch.from_numpy(samples.identities(everyone[rows.start : rows.stop])),
             **texts,
         )
-
-    def _global_batch(self, index: int, turn: int) -> np.ndarray:
-        """Indices of the samples of all workers for a corpus' batch number `turn`."""
-        corpus = self.corpora[index]
-        per_epoch = len(corpus.samples) // corpus.batch_size
-        epoch, place = divmod(turn, per_epoch)
-        if (index, epoch) not in self._shuffled:
-            self._shuffled = {key: value for key, value in self._shuffled.items() if key[0] != index}
-            self._shuffled[index, epoch] = random_stream(self.seed, STREAM_ORDER, index, epoch).permutation(len(corpus.samples))
-        return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
 
     def _questions(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Fields of `Batch`."""
