@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,12 +12,16 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames, pictures_of
-from cosa.data.media_files import PictureFile
+from cosa.data.media_files import Picture
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.sampling import sample_frame_indices
+from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
+
+CACHE_MEGABYTES = 256
+MOST_LISTED = 20_000  # clips of which it is remembered where their frames are
 
 
 class ClipReader:
@@ -30,13 +33,13 @@ class ClipReader:
 
     def __init__(
         self,
-        source: StoredFrames | FrameFolders | ImageFolder,
+        source: StoredFrames | FrameFolders | ImageFolder | ShardPictures,
         *,
         frames: int,
         resolution: int,
         transforms: CropKind,
         training: bool,
-        cache_megabytes: int = 256,
+        cache_megabytes: int = CACHE_MEGABYTES,
         antialias: bool = True,
         max_pixels: int = MAX_PIXELS,
     ):
@@ -46,9 +49,9 @@ class ClipReader:
         self.transform = FrameTransform(transforms, resolution, training, antialias)
         self.training = training
         self._cacheable = transforms == "none" or not training
-        self._cache: dict[Path, Tensor] = {}
+        self._cache: dict[Picture, Tensor] = {}
         self._room = cache_megabytes * 2**20
-        self._files: dict[str, list[PictureFile]] = {}
+        self._files: dict[str, Sequence[Picture]] = {}
 
     @classmethod
     def of(
@@ -70,6 +73,8 @@ class ClipReader:
             training=training,
             antialias=behaviour.antialias,
             max_pixels=dataset.max_pixels,
+            # Of millions of samples hardly any comes again before the cache is full of others.
+            cache_megabytes=CACHE_MEGABYTES if dataset.shards is None else 0,
         )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
@@ -78,9 +83,11 @@ class ClipReader:
         Raises:
             DataError: the clip is missing, empty, damaged or not what extraction wrote; nothing is put in its place.
         """
-        if media_id not in self._files:
-            self._files[media_id] = self.source.files(media_id)
-        files = self._files[media_id]
+        files = self._files.get(media_id)
+        if files is None:
+            files = self.source.files(media_id)
+            if len(self._files) < MOST_LISTED:
+                self._files[media_id] = files
         chosen = [files[i] for i in sample_frame_indices(len(files), self.frames, generator)]
         if self._cacheable:
             return self._cached(chosen)
@@ -102,14 +109,14 @@ class ClipReader:
                 f"{', '.join(map(repr, missing[:3]))}; {self.source.mend}"
             )
 
-    def _cached(self, files: list[PictureFile]) -> Tensor:
-        lacking = [file for file in dict.fromkeys(files) if file.path not in self._cache]
-        fresh: dict[Path, Tensor] = {}
+    def _cached(self, files: list[Picture]) -> Tensor:
+        lacking = [file for file in dict.fromkeys(files) if file not in self._cache]
+        fresh: dict[Picture, Tensor] = {}
         if lacking:
             decoded = self.transform(load_frames(lacking, self.max_pixels))
-            for (path, _), frame in zip(lacking, decoded, strict=True):
-                fresh[path] = frame
+            for file, frame in zip(lacking, decoded, strict=True):
+                fresh[file] = frame
                 if self._room >= frame.nbytes:
                     self._room -= frame.nbytes
-                    self._cache[path] = frame.clone()
-        return torch.stack([self._cache[path] if path in self._cache else fresh[path] for path, _ in files])
+                    self._cache[file] = frame.clone()
+        return torch.stack([self._cache[file] if file in self._cache else fresh[file] for file in files])

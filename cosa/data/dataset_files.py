@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +19,21 @@ from cosa.errors import DataError, UserError
 
 
 @dataclass(frozen=True)
+class DatasetShards:
+    """The shards of a dataset. index: folder of their index. paths: of the shards, by split."""
+
+    index: str
+    paths: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
 class DatasetFiles:
     """A dataset with absolute paths, plain enough to be sent to workers.
 
     root: folder of clips or images. frames: folder of a person's own frames (video). stored_frames: or the list that says where
     extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
+    shards: where all samples are, if the dataset consists of shards; it has no annotation files then.
     """
 
     name: str
@@ -35,6 +45,7 @@ class DatasetFiles:
     linked_folders: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
     stored_frames: str | None = None
+    shards: DatasetShards | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):
@@ -96,8 +107,13 @@ def caption_references(dataset: DatasetFiles, split: str, *, require_captions: b
     return {entry.video_id: references[entry.video_id] for entry in entries}
 
 
-def caption_samples(dataset: DatasetFiles, split: str) -> list[Sample]:
+def caption_samples(dataset: DatasetFiles, split: str) -> Sequence[Sample]:
     """One training sample a caption of a split."""
+    if dataset.shards is not None:
+        from cosa.data.shards.index import ShardIndex
+        from cosa.data.shards.samples import ShardSamples
+
+        return ShardSamples(ShardIndex(Path(dataset.shards.index), split))
     entries = caption_entries(dataset, split)
     return [Sample(entry.video_id, caption=caption) for entry in entries for caption in entry.captions]
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, PictureFile, absent
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, Picture, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.pictures import read_picture
+from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
@@ -86,12 +86,14 @@ class ImageFolder:
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
 
 
-def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder:
+def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder | ShardPictures:
     """The frames or images of a dataset.
 
     Raises:
-        DataError: the list of extracted frames is damaged.
+        DataError: the list of extracted frames, or the index of shards, is damaged.
     """
+    if dataset.shards is not None:
+        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths)
     if dataset.media == "image":
         return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
     if dataset.stored_frames is not None:
@@ -99,7 +101,7 @@ def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFol
     return FrameFolders(Path(dataset.pictures), dataset.linked_folders)
 
 
-def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:
+def load_frames(files: Sequence[Picture], max_pixels: int = MAX_PIXELS) -> Tensor:
     """Decode pictures of equal size to RGB; grey, palette, CMYK and transparent ones are converted.
 
     Args:
@@ -117,18 +119,18 @@ def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> T
     """
     if not files:
         raise ValueError("expected at least one file")
-    decoded: dict[Path, np.ndarray] = {}
+    decoded: dict[Picture, np.ndarray] = {}
     for file in files:  # short clips repeat frames: decode each file once
-        if file.path not in decoded:
-            decoded[file.path] = read_picture(file.path, max_pixels, file.digest)
-    first = decoded[files[0].path]
-    for path, picture in decoded.items():
+        if file not in decoded:
+            decoded[file] = file.read(max_pixels)
+    first = decoded[files[0]]
+    for file, picture in decoded.items():
         if picture.shape != first.shape:
             raise DataError(
-                f"{shown(path)} is {_size(picture)} pixels but {files[0].path.name} of the same clip is {_size(first)}; the "
-                "frames of a clip must have one size: extract the clip again"
+                f"{shown(file.path)} is {_size(picture)} pixels but {shown(files[0].path.name)} of the same clip is "
+                f"{_size(first)}; the frames of a clip must have one size: extract the clip again"
             )
-    return torch.from_numpy(np.stack([decoded[file.path] for file in files])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([decoded[file] for file in files])).permute(0, 3, 1, 2)
 
 
 def _size(picture: np.ndarray) -> str:

@@ -1,5 +1,6 @@
 """Small pictures of clips, for pages that people look at: nothing is measured on them."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -7,10 +8,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from cosa.data.media_files import PictureFile
+from cosa.data.media_files import Picture, PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.media_reader import frames_in, is_picture
-from cosa.data.pictures import read_picture
 from cosa.data.videos import opened_stream
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -19,13 +19,13 @@ QUALITY = 72  # of JPEG
 SIDE = 320  # pixels of the longer side
 
 
-def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
+def thumbnail(file: Picture, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
     """A picture as a JPEG whose longer side has at most `side` pixels; a smaller picture keeps its size.
 
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return _small(read_picture(file.path, max_pixels, file.digest), side)
+    return _small(file.read(max_pixels), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:
@@ -65,7 +65,7 @@ def _frame_near(path: Path, seconds: float) -> np.ndarray:
         return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
 
 
-def spread(files: list[PictureFile], count: int) -> list[PictureFile]:
+def spread(files: Sequence[Picture], count: int) -> Sequence[Picture]:
     """At most `count` files: the middle ones of equal parts of a clip."""
     if len(files) <= count:
         return files

@@ -85,7 +85,7 @@ class Captioning(Task[CaptioningSettings]):
         is_self_critical = isinstance(settings, CaptioningTraining) and settings.self_critical
         return ("scst",) if is_self_critical else ("cap",)
 
-    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+    def samples(self, dataset: DatasetFiles, split: str) -> Sequence[Sample]:
         """One sample a caption."""
         from cosa.data.dataset_files import caption_samples
 

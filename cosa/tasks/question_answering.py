@@ -68,7 +68,7 @@ class QuestionAnswering(Task[QuestionAnsweringSettings]):
         del settings
         return ("qa",)
 
-    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+    def samples(self, dataset: DatasetFiles, split: str) -> Sequence[Sample]:
         """One sample a question, with its first answer."""
         from cosa.data.dataset_files import question_samples
 

@@ -67,7 +67,7 @@ class Retrieval(Task[RetrievalSettings]):
         del settings
         return ("itc", "itm")
 
-    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+    def samples(self, dataset: DatasetFiles, split: str) -> Sequence[Sample]:
         """One sample a caption."""
         from cosa.data.dataset_files import caption_samples
 

@@ -90,7 +90,7 @@ class Task(ABC, Generic[SettingsT]):
         """Names of the objectives that finetuning sums up."""
 
     @abstractmethod
-    def samples(self, dataset: DatasetFiles, split: str) -> list[Sample]:
+    def samples(self, dataset: DatasetFiles, split: str) -> Sequence[Sample]:
         """Training samples of a split.
 
         Raises:
