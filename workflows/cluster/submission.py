@@ -132,9 +132,11 @@ def _make_absolute(section: Any, field: Sequence[str | int]) -> None:
 
 
 def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:
-    """Make a path absolute, or all paths inside a mapping (below `keys`, if given)."""
+    """Make a path absolute, or all paths inside a list or a mapping (below `keys`, if given)."""
     if isinstance(value, dict):
         return {key: _absolute(item) if keys is None or key in keys else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
     return str(Path(value).expanduser().absolute())
 
 

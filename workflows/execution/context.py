@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from cosa.data.dataset_files import DatasetFiles
+from cosa.data.dataset_files import DatasetFiles, DatasetShards
+from cosa.data.shards.paths import shard_paths
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
+from workflows.results.layout import CLIPS_LIST, SHARDS_FOLDER, UNREADABLE_FILE
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -96,7 +97,8 @@ class StageContext(Generic[S]):
         frames: str | None = None
         stored: str | None = None
         unreadable: frozenset[str] = frozenset()
-        if section.media == "video" and with_frames:
+        shards = self._shards(name, base) if section.has_shards else None
+        if section.media == "video" and with_frames and shards is None:
             if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
@@ -109,9 +111,15 @@ class StageContext(Generic[S]):
             }
             for split, files in section.splits.items()
         }
-        root = str(base / Path(section.root).expanduser())
+        root = str(base / Path(section.root).expanduser()) if section.root is not None else ""
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
-        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored)
+        return DatasetFiles(name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, shards)
+
+    def _shards(self, name: str, base: Path) -> DatasetShards:
+        """Return where the shards of a dataset are, and their index."""
+        splits = self.plan.experiment.section.datasets[name].splits
+        paths = {split: shard_paths(files.shards, str(base)) for split, files in splits.items()}
+        return DatasetShards(str(self.result_of(self.plan.experiment.index_stage(name)) / SHARDS_FOLDER), paths)
 
     def _not_listed(self, what: str) -> str:
         return (

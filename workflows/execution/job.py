@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cosa.data.dataset_files import DatasetFiles
+from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.extensions import Extension, load_extensions
 from workflows.spec.stage_kinds import STAGE_KINDS
 
@@ -40,7 +40,8 @@ class Job:
         extensions = tuple(Extension(**extension) for extension in data["extensions"])
         load_extensions(extensions)
         datasets = {
-            name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"])}) for name, d in data["datasets"].items()
+            name: DatasetFiles(**{**d, "unreadable": frozenset(d["unreadable"]), "shards": _shards(d["shards"])})
+            for name, d in data["datasets"].items()
         }
         return cls(**{**data, "datasets": datasets, "extensions": extensions})
 
@@ -52,3 +53,7 @@ class Job:
     def parsed(self) -> Any:
         """Return the section as an instance of its model."""
         return self.kind.section_for(self.section).model_validate(self.section)
+
+
+def _shards(data: Mapping[str, Any] | None) -> DatasetShards | None:
+    return DatasetShards(**data) if data is not None else None

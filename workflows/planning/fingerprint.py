@@ -47,6 +47,12 @@ class Basis:
         name, bounds = extraction_name(section, self.experiment.datasets[dataset]), kind_of(section).bounds(section)
         return f"{name} {json.dumps(bounds, sort_keys=True)}" if bounds else name
 
+    def indexing(self, dataset: str) -> str:
+        """Return what names the way in which a dataset's shards are indexed, and so which samples they have."""
+        section = self.spec.stages[self.spec.index_stage(dataset)]
+        identity = {**kind_of(section).indexing(section), "max_pixels": self.experiment.datasets[dataset].max_pixels}
+        return xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
+
 
 def extraction_name(section: StageSection, dataset: DatasetSection) -> str:
     """Return a name for everything that decides, besides a clip's content, which frames are extracted of it."""

@@ -51,6 +51,8 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
 
 def _line(item: Missing, experiment: Experiment) -> str:
     line = f"{item.field}: no {item.wanted} {_place(item.path)}"
+    if item.wanted.startswith("shard"):  # Neighbours have similar names.
+        return line
     if item.wanted != "checkpoint":
         named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")
         return line if named_alike is None else f"{line}; is it {named_alike}?"

@@ -21,6 +21,7 @@ from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Basis, Connections, Digests, Found, Missing, MissingMedia, Read
 from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
+from workflows.spec.shard_reads import ShardsRead, content_of, has_shards
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,20 @@ class MediaRead(Read):
         if self.of == "clips" and dataset.media != "video":
             message = f"dataset {self.dataset!r} holds images; only clips have frames to extract"
             connections.report(message, "stages", stage, *self.field)
+        if dataset.has_shards and self.of == "clips":
+            connections.report(f"dataset {self.dataset!r} consists of shards, from which nothing is extracted", "stages", stage)
         if dataset.made_by is not None and connections.has_stage(dataset.made_by):
             yield dataset.made_by
-        if self._extracted(dataset):
+        if dataset.has_shards:
+            yield from connections.index_stages(self.dataset)
+        elif self._extracted(dataset):
             yield from connections.frames_stages(self.dataset)
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the clips, images or frames."""
         del stage
         dataset = experiment.datasets[self.dataset]
-        if dataset.made_by is not None or self._extracted(dataset):
+        if dataset.made_by is not None or dataset.has_shards or self._extracted(dataset):
             return  # The identity of the stage that makes them covers them.
         part = self._part(dataset)
         where = f"datasets.{self.dataset}"
@@ -76,7 +81,7 @@ class MediaRead(Read):
     def contents(self, experiment: ExperimentSection, digests: Digests) -> Mapping[str, Mapping[str, str]]:
         """Return the contents of those that annotations name, unless a stage makes them."""
         dataset = experiment.datasets[self.dataset]
-        if dataset.made_by is not None or self._extracted(dataset):
+        if dataset.made_by is not None or dataset.has_shards or self._extracted(dataset):
             return {}
         ids = (media_id for path, kind in self._files(dataset) for media_id in digests.media_ids(path, kind))
         return {self._name(dataset): digests.contents_of(self._media(dataset), ids)[0]}
@@ -92,6 +97,8 @@ class MediaRead(Read):
         """Return the contents, or which stage makes them, and how frames are extracted."""
         dataset = basis.experiment.datasets[self.dataset]
         found: dict[str, Any] = {"media": dataset.media, "field": self.field}
+        if dataset.has_shards:  # Which shards, the split says.
+            return {**found, "indexing": basis.indexing(self.dataset)}
         if self._extracted(dataset) or self.of == "clips":
             found["extraction"] = basis.extraction(self.dataset)
         if dataset.made_by is not None:
@@ -116,6 +123,7 @@ class MediaRead(Read):
         return f"{self.dataset}/{'clips' if self.of == 'clips' else self._part(dataset)}"
 
     def _media(self, dataset: DatasetSection) -> Media:
+        assert dataset.root is not None
         linked = tuple(str(Path(folder).expanduser()) for folder in dataset.linked_folders)
         if dataset.media == "image":
             return Images(Path(dataset.root).expanduser(), linked)
@@ -167,6 +175,11 @@ class AnnotationsRead(Read):
         if dataset is not None and self.use.split not in dataset.splits:
             known = did_you_mean(self.use.split, dataset.splits)
             connections.report(f"dataset {self.dataset!r} has no split {self.use.split!r}{known}", *where)
+        elif dataset is not None and self.use.evaluated and dataset.has_shards:
+            advice = "give a dataset of annotation files"
+            connections.report(f"dataset {self.dataset!r} consists of shards, which are only trained on; {advice}", *where)
+        elif dataset is not None and self._in_shards(dataset):
+            pass
         elif dataset is not None and self.use.required and self.file(dataset) is None:
             connections.report(f"split {self.use.split!r} of dataset {self.dataset!r} has no {self.use.kind}: file", *where)
         if dataset is not None and dataset.made_by is not None and connections.has_stage(dataset.made_by):
@@ -174,8 +187,9 @@ class AnnotationsRead(Read):
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the file's content."""
-        del stage
         dataset = experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            yield from self._shards.digests(experiment, stage, digests)
         file = self.file(dataset)
         if dataset.made_by is not None or file is None:
             return
@@ -193,8 +207,10 @@ class AnnotationsRead(Read):
             yield Missing(field, path, "file", self.dataset, self.use.split)
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Yield the file."""
+        """Yield the file, or the folders of the shards."""
         dataset = experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            yield from self._shards.paths(experiment)
         file = self.file(dataset)
         if dataset.made_by is None and file is not None:
             yield Path(file)
@@ -202,6 +218,8 @@ class AnnotationsRead(Read):
     def identity(self, basis: Basis) -> Any:
         """Return what the file says, or its name in the dataset that a stage makes; None if it only names clips."""
         dataset = basis.experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            return {"field": self.field, "kind": self.use.kind, **content_of(basis, self.dataset, self.use.split)}
         file = self.file(dataset)
         if file is None:
             return None
@@ -215,6 +233,14 @@ class AnnotationsRead(Read):
         """Yield the field of the split's name."""
         del experiment
         yield ("section", *self.field)
+
+    @property
+    def _shards(self) -> ShardsRead:
+        return ShardsRead(self.field, self.dataset, self.use.split)
+
+    def _in_shards(self, dataset: DatasetSection) -> bool:
+        """Return whether it is captions in shards that are read."""
+        return self.use.kind == "captions" and not self.use.only_ids and has_shards(dataset, self.use.split)
 
     def file(self, dataset: DatasetSection) -> str | None:
         """Return the file's path, as the spec writes it."""
@@ -393,4 +419,4 @@ class ResultRead(Read):
 
 def datasets_read(reads: Iterable[Read]) -> list[str]:
     """Return names of the datasets of which pictures or annotations are read, each once."""
-    return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead)))
+    return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead | ShardsRead)))

@@ -11,9 +11,12 @@ from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.shards.paths import expanded
+from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
 from workflows.spec.bucket import checked_bucket
+from workflows.spec.references import split_fields
 from workflows.spec.secrets import mask_passwords
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
@@ -28,6 +31,32 @@ class SplitSection(Section):
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
     references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
+    shards: tuple[str, ...] = added_later(
+        (),
+        description="tar shards that hold media and captions, such as data/cc3m/{00000..00331}.tar, or a list of such paths; "
+        "they take the place of all annotation files and of root",
+    )
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _one_path(cls, shards: Any) -> Any:
+        return (shards,) if isinstance(shards, str) else shards
+
+    @field_validator("shards")
+    @classmethod
+    def _possible_paths(cls, shards: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for pattern in shards:
+                expanded(pattern)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return shards
+
+    @model_validator(mode="after")
+    def _shards_alone(self) -> "SplitSection":
+        if self.shards and (self.captions or self.questions or self.references):
+            raise ValueError("shards: they hold the captions; leave out the annotation files, or the shards")
+        return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -42,9 +71,12 @@ class DatasetSection(Section):
     """
 
     media: Literal["video", "image"] = Field(description="what root contains")
-    root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
+    root: str | None = Field(
+        None, description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...); shards need none"
+    )
     splits: dict[Key, SplitSection] = Field(
-        description="annotation files by split; a plain path stands for captions or questions, as the task needs"
+        description="annotation files by split; a plain path stands for captions or questions, as the task needs, and one that "
+        "ends in .tar for shards"
     )
     made_by: str | None = Field(None, description="the prepare stage that makes this dataset")
     frames: str | None = Field(
@@ -63,10 +95,29 @@ class DatasetSection(Section):
     def _plain_path(cls, splits: Any) -> Any:
         if isinstance(splits, dict):
             return {
-                name: {"captions": split, "questions": split} if isinstance(split, str) else split
+                name: dict.fromkeys(split_fields(split), split) if isinstance(split, str) else split
                 for name, split in splits.items()
             }
         return splits
+
+    @model_validator(mode="after")
+    def _media_somewhere(self) -> "DatasetSection":
+        if not self.has_shards:
+            if self.root is None:
+                raise ValueError("root: give the folder of its clips or images")
+            return self
+        other = next((name for name, split in self.splits.items() if not split.shards), None)
+        if other is not None:
+            raise ValueError(f"splits.{other}: a dataset has shards in all of its splits or in none; make two of it")
+        for name in ("root", "frames", "linked_folders"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: shards hold the media themselves; leave it out")
+        return self
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether media and captions are in shards."""
+        return any(split.shards for split in self.splits.values())
 
 
 class ClusterSection(Section):

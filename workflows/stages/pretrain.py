@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.concatenation import concatenated_text_limit
+from cosa.data.order_settings import OrderSettings
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, settings_of
 from cosa.section import OneOf, Section, with_fields
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from workflows.records.outcome import StageOutcome
 
 
-class CorpusSection(Section):
+class CorpusSection(OrderSettings):
     """One corpus of a pretraining run."""
 
     dataset: str = Field(description="name of a dataset")
@@ -117,6 +118,7 @@ class Pretrain(TrainingKind[PretrainSection]):
                 batch_size=corpus.batch_size,
                 resolution=resolution,
                 behaviour=behaviour,
+                order=corpus,
             )
             for corpus in section.corpora
         ]
