@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from cosa.data.concatenation import concatenated_text_limit, draw_partners, join
 from cosa.data.order import FullShuffle, Shuffle
 from cosa.data.random_streams import STREAM_CORPUS, STREAM_ORDER, STREAM_PARTNERS, STREAM_SAMPLE, random_stream
 from cosa.data.sample import Sample
-from cosa.data.samples import SampleList, Samples
+from cosa.data.sample_table import SampleList, SampleTable
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
 
@@ -46,15 +46,20 @@ class Corpus:
     needs: BatchNeeds  # of these objectives
     shuffle: Shuffle = field(default_factory=FullShuffle)
 
+    @cached_property
+    def table(self) -> SampleTable:
+        """The samples, with what is asked of all of them."""
+        return self.samples if isinstance(self.samples, SampleTable) else SampleList(self.samples)
 
-def check_texts(corpus: Corpus, samples: Samples) -> None:
+
+def check_texts(corpus: Corpus) -> None:
     """Check that samples hold the texts that the corpus' objectives train on.
 
     Raises:
         DataError: one has none.
     """
     wanted = "question" if corpus.needs.questions else "caption"
-    without = samples.first_without(wanted)
+    without = corpus.table.without(wanted)
     if without is not None:
         raise DataError(
             f"{corpus.name}: the sample of {without} has no {wanted}, which {', '.join(corpus.objectives)} "
@@ -131,10 +136,7 @@ class TrainingBatches(Dataset[Batch]):
         workers: int = 1,
         behaviour: Behaviour = DEFAULT,
     ):
-        self._samples = [
-            corpus.samples if isinstance(corpus.samples, Samples) else SampleList(corpus.samples) for corpus in corpora
-        ]
-        for corpus, samples in zip(corpora, self._samples, strict=True):
+        for corpus in corpora:
             if corpus.batch_size % workers:
                 raise ValueError(f"{corpus.name}: batch of {corpus.batch_size} cannot be split over {workers} workers")
             if len(corpus.samples) < corpus.batch_size:
@@ -142,7 +144,7 @@ class TrainingBatches(Dataset[Batch]):
                     f"{corpus.name} has {len(corpus.samples)} samples, fewer than batch_size {corpus.batch_size}; "
                     "lower batch_size"
                 )
-            check_texts(corpus, samples)
+            check_texts(corpus)
         self.corpora = tuple(corpora)
         self.tokenizer = tokenizer
         self.seed, self.rank, self.workers = seed, rank, workers
@@ -164,11 +166,12 @@ class TrainingBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         index = int(self._corpus_of_step[step])
-        corpus, samples = self.corpora[index], self._samples[index]
+        corpus = self.corpora[index]
         everyone = self._orders[index].batch(int(self._turn_of_step[step]))
         per_worker = corpus.batch_size // self.workers
         rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
-        mine = [samples[everyone[row]] for row in rows]
+        samples, own = corpus.table, everyone[rows.start : rows.stop]
+        mine = [samples[int(place)] for place in own]
         clips = [
             corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
             for sample, row in zip(mine, rows, strict=True)
@@ -176,13 +179,13 @@ class TrainingBatches(Dataset[Batch]):
         if corpus.needs.questions:
             texts = self._questions(mine)
         else:
-            texts = self._captions([samples[i].caption for i in everyone], rows, step, corpus.needs)
+            texts = self._captions([samples.text(int(place), "caption") for place in everyone], rows, step, corpus.needs)
         return Batch(
             corpus=corpus.name,
             objectives=corpus.objectives,
             media_ids=tuple(sample.media_id for sample in mine),
             frames=torch.stack(clips),
-            identities=torch.from_numpy(samples.identities(everyone[rows.start : rows.stop])),
+            identities=torch.from_numpy(samples.identities_of(own)),
             **texts,
         )
 

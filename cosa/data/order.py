@@ -54,7 +54,7 @@ class FullShuffle(Shuffle):
 
 
 class FullOrder(Order):
-    """A permutation of all samples in each epoch. The one in use is stored: 8 bytes a sample."""
+    """A permutation of all samples in each epoch. The one in use is stored."""
 
     def __init__(self, samples: int, batch_size: int, draw: Draw):
         super().__init__(samples, batch_size)
@@ -64,7 +64,9 @@ class FullOrder(Order):
     def rows(self, epoch: int, place: int) -> np.ndarray:
         """A part of the permutation."""
         if epoch != self._epoch:
-            self._epoch, self._permutation = epoch, self._draw(epoch).permutation(self.samples)
+            order = np.arange(self.samples, dtype=np.min_scalar_type(self.samples))
+            self._draw(epoch).shuffle(order)  # It is what `permutation` gives, whose numbers take 8 bytes each.
+            self._epoch, self._permutation = epoch, order
         return self._permutation[place * self.batch_size : (place + 1) * self.batch_size]
 
 

@@ -159,7 +159,7 @@ def build_trainer(
     for corpus in corpora:
         _check_settings(corpus, settings)
         _check_batch(corpus, concatenate)
-        corpus.clips.check(sample.media_id for sample in corpus.samples)
+        corpus.clips.check(corpus.table.media_ids())
     batches = TrainingBatches(
         corpora,
         model.tokenizer,
