@@ -8,11 +8,12 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
 from cosa.errors import UserError
-from cosa.message_text import quoted
+from cosa.message_text import shown
 
 MOST_SHARDS = 100_000
 SUFFIX = ".tar"
@@ -32,11 +33,11 @@ def expanded(pattern: str) -> list[str]:
     """
     if not pattern.endswith(SUFFIX):
         raise UserError(
-            f"{quoted(pattern)} does not end in {SUFFIX}; shards are uncompressed tar files, such as cc3m/{{00000..00331}}.tar"
+            f"{shown(pattern)} does not end in {SUFFIX}; shards are uncompressed tar files, such as cc3m/{{00000..00331}}.tar"
         )
     parts = _BRACES.split(pattern)  # Every second part was in braces.
     if any("{" in part or "}" in part for part in parts[::2]):
-        raise UserError(f"{quoted(pattern)} has a brace without its other half, or braces in braces")
+        raise UserError(f"{shown(pattern)} has a brace without its other half, or braces in braces")
     choices = [_choices(part, pattern) if index % 2 else [part] for index, part in enumerate(parts)]
     count = 1
     for options in choices:
@@ -65,9 +66,9 @@ def shard_paths(patterns: Sequence[str], folder: str = "") -> list[str]:
             found += sorted(glob.glob(full)) or [full] if _WILDCARD.search(path) else [full]  # noqa: PTH207
             if len(found) > MOST_SHARDS:
                 raise _too_many(pattern)
-    if len(set(found)) < len(found):
-        twice = next(path for index, path in enumerate(found) if path in found[:index])
-        raise UserError(f"shard {quoted(twice)} is named twice; its samples would count twice")
+    twice = next((path for path, count in Counter(found).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"shard {shown(twice)} is named twice; its samples would count twice")
     return found
 
 
@@ -88,17 +89,18 @@ def _choices(inside: str, pattern: str) -> list[str]:
     if found is None:
         options = inside.split(",")
         if len(options) < 2 or not all(options) or ".." in inside:
-            raise UserError(f"{quoted(pattern)}: {{{inside}}} is no range {{00000..00331}}, nor a list {{a,b}}")
+            raise UserError(f"{shown(pattern)}: {{{inside}}} is no range {{00000..00331}}, nor a list {{a,b}}")
         return options
     first, last = found.groups()
-    if (first.startswith("0") or last.startswith("0")) and len(first) != len(last):
-        raise UserError(f"{quoted(pattern)}: {first} and {last} differ in their number of digits; write {{00000..00331}}")
+    padded = any(len(end) > 1 and end.startswith("0") for end in (first, last))
+    if padded and len(first) != len(last):
+        raise UserError(f"{shown(pattern)}: {first} and {last} differ in their number of digits; write {{00000..00331}}")
     if int(first) > int(last):
-        raise UserError(f"{quoted(pattern)}: {first} is more than {last}")
+        raise UserError(f"{shown(pattern)}: {first} is more than {last}")
     if int(last) - int(first) >= MOST_SHARDS:
         raise _too_many(pattern)
-    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+    return [f"{number:0{len(first) if padded else 1}d}" for number in range(int(first), int(last) + 1)]
 
 
 def _too_many(pattern: str) -> UserError:
-    return UserError(f"{quoted(pattern)}: more than {MOST_SHARDS} shards")
+    return UserError(f"{shown(pattern)}: more than {MOST_SHARDS} shards")

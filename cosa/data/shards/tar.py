@@ -5,12 +5,14 @@ Nothing is unpacked. Members are read at their place in the file, so links and s
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 BLOCK = tarfile.BLOCKSIZE
+_META = re.compile(r"__[^/]*__(/|$)")  # notes of webdataset about a shard
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard"}
 
 
@@ -51,7 +53,7 @@ def samples_in(file: BinaryIO, size: int) -> Iterator[TarSample]:
     try:
         for info in _members(file, size):
             key, suffix = split_name(info.name)
-            if info.isdir() or not key:  # webdataset, too, leaves out what has no key: hidden files, names without a suffix.
+            if info.isdir() or not key:  # webdataset, too, leaves these out.
                 continue
             if current is None or key != current.key:
                 if current is not None:
@@ -67,10 +69,14 @@ def samples_in(file: BinaryIO, size: int) -> Iterator[TarSample]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The key of a member and its suffix: a key ends before the first dot of the last part; "" if there is none."""
+    """The key of a member and its suffix: a key ends before the first dot of the last part.
+
+    Both are "" where a member belongs to no sample: hidden files, names without a suffix, webdataset's own notes.
+    """
     folder, slash, base = name.rpartition("/")
     stem, dot, suffix = base.partition(".")
-    return (folder + slash + stem, suffix.lower()) if stem and dot and suffix else ("", "")
+    is_sample = stem and dot and suffix and not _META.match(name)
+    return (folder + slash + stem, suffix.lower()) if is_sample else ("", "")
 
 
 def _add(sample: TarSample, info: tarfile.TarInfo, suffix: str) -> None:
