@@ -83,6 +83,7 @@ def finetuning_corpus(
     batch_size: int,
     resolution: int,
     behaviour: Behaviour = DEFAULT,
+    order: OrderSettings | None = None,
 ) -> Corpus:
     """A split with a task's samples and objectives, for so many passes over it; arguments as of `corpus_of`."""
     samples = task.samples(dataset, split)
@@ -96,6 +97,7 @@ def finetuning_corpus(
         batch_size=batch_size,
         resolution=resolution,
         behaviour=behaviour,
+        order=order,
     )
 
 

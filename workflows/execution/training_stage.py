@@ -9,11 +9,12 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import Field, model_validator
 
 from cosa.checksums import CHECKSUMS
+from cosa.data.order_settings import OrderSettings
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, settings_of
 from cosa.objectives.objective_settings import ObjectiveSettings
@@ -77,6 +78,15 @@ class Validation:
     before_training: bool
 
 
+class TrainedSplit(NamedTuple):
+    """A split that is trained on. batch_size: over all workers. order: how it is shuffled."""
+
+    dataset: str
+    split: str
+    batch_size: int
+    order: OrderSettings
+
+
 T = TypeVar("T", bound=TrainSection)
 
 
@@ -107,6 +117,11 @@ class TrainingKind(StageKind[T]):
     @abstractmethod
     def validation(self, section: T) -> Validation | None:
         """Return what it validates on; None if it does not validate."""
+
+    def trained_splits(self, section: T) -> Iterator[TrainedSplit]:
+        """Yield what it trains on, as far as it may be in shards."""
+        del section
+        yield from ()
 
     @abstractmethod
     def measured(self, section: T) -> tuple[Metric, ...]:

@@ -15,7 +15,7 @@ from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, settings_of
 from cosa.section import OneOf, Section, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
-from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
+from workflows.execution.training_stage import TrainedSplit, TrainingKind, TrainSection, Validation
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.stage_kind import GlobalBatch, Lineage
@@ -134,6 +134,11 @@ class Pretrain(TrainingKind[PretrainSection]):
             use = AnnotationUse(corpus.split, "captions", fewest_samples=corpus.batch_size)
             yield MediaRead((*where, "dataset"), corpus.dataset, named_by=naming_clips(use))
             yield AnnotationsRead((*where, "split"), corpus.dataset, use)
+
+    def trained_splits(self, section: PretrainSection) -> Iterator[TrainedSplit]:
+        """Yield the corpora."""
+        for corpus in section.corpora:
+            yield TrainedSplit(corpus.dataset, corpus.split, corpus.batch_size, corpus)
 
     def validation(self, section: PretrainSection) -> Validation | None:
         """Return None, because losses on other data say little."""

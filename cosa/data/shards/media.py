@@ -41,7 +41,11 @@ class ShardPicture:
         return Path(self.files.paths[self.shard])
 
     def read(self, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decode it, as `read_picture` does: (height, width, 3), uint8 RGB.
+        """Decode it, as `read_picture` does: (height, width, 3), uint8 RGB; errors as of `content`."""
+        return decode_picture(self.content(), f"{self.path}, sample {self.key}", max_pixels, mend="")
+
+    def content(self) -> bytes:
+        """Read its bytes.
 
         Raises:
             DataError: the shard is missing, or was changed since it was indexed.
@@ -53,7 +57,7 @@ class ShardPicture:
                 f"{self.size} bytes than those of sample {quoted(self.key)}; restore the shard, or run the same command again, "
                 "which indexes what is there now"
             )
-        return decode_picture(content, f"{self.path}, sample {self.key}", max_pixels, mend="")
+        return content
 
 
 class OpenShards:
