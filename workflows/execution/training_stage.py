@@ -25,10 +25,11 @@ from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.execution.trial_identity import count_finished
 from workflows.execution.trials import TrialBook, planned
 from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE, TRIALS_FOLDER
+from workflows.spec.checkpoint_reads import CheckpointRead
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
-from workflows.spec.reads import CheckpointRead, PretrainedRead, datasets_read
+from workflows.spec.reads import PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind

@@ -6,7 +6,15 @@ Sections of components (model, optimizer, evaluation, ...) belong to those compo
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
@@ -24,6 +32,11 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
+OneOrSeveral = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | list[str]),
+]
+
 
 class SplitSection(Section):
     """Annotation files of one split (JSON lists, see docs/specs.md)."""
@@ -31,16 +44,11 @@ class SplitSection(Section):
     captions: str | None = Field(None, description="captions: a list of {video_id, desc}")
     questions: str | None = Field(None, description="questions: a list of {video_id, question, answer}")
     references: str | None = Field(None, description="caption references in COCO style; left out: all captions of a clip")
-    shards: tuple[str, ...] = added_later(
+    shards: OneOrSeveral = added_later(
         (),
         description="tar shards that hold media and captions, such as data/cc3m/{00000..00331}.tar, or a list of such paths; "
         "they take the place of all annotation files and of root",
     )
-
-    @field_validator("shards", mode="before")
-    @classmethod
-    def _one_path(cls, shards: Any) -> Any:
-        return (shards,) if isinstance(shards, str) else shards
 
     @field_validator("shards")
     @classmethod

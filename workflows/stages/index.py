@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, StringConstraints
+from pydantic import Field, NonNegativeInt, field_validator
 
 from cosa.section import no_effect
 from workflows.results.layout import SHARDS_FOLDER
@@ -27,13 +27,18 @@ class IndexSection(StageSection):
 
     kind: Literal["index"]
     dataset: str = Field(description="a dataset whose splits are shards")
-    caption: Annotated[str, StringConstraints(pattern=r"^(txt|json\..+)$")] = Field(
-        "txt", description="where captions are: txt, the member KEY.txt, or json.FIELD, a field of KEY.json"
-    )
+    caption: str = Field("txt", description="where captions are: txt, the member KEY.txt, or json.FIELD, a field of KEY.json")
     max_broken: NonNegativeInt | Share = no_effect(
         default=0,
         description="how many samples may be unusable, or which share of all (0.01); these are named and left out",
     )
+
+    @field_validator("caption")
+    @classmethod
+    def _known_place(cls, caption: str) -> str:
+        if caption != "txt" and not (caption.startswith("json.") and caption.removeprefix("json.")):
+            raise ValueError(f"{caption!r} is no place of captions; expected txt or json.FIELD, such as json.caption")
+        return caption
 
 
 class Index(StageKind[IndexSection]):
