@@ -67,7 +67,7 @@ def make_index(folder: Path, paths: list[str]) -> Path:
 
     def rows() -> Iterator[Any]:
         for path in paths:
-            scanned = scan_shard(Path(path), Scanning("image"))
+            scanned = scan_shard(path, Scanning("image"))
             shards.append(IndexedShard(Path(path).name, scanned.size, scanned.samples.num_rows, len(scanned.broken)))
             yield scanned.samples
 

@@ -20,10 +20,13 @@ from cosa.errors import DataError, UserError
 
 @dataclass(frozen=True)
 class DatasetShards:
-    """The shards of a dataset. index: folder of their index. paths: of the shards, by split."""
+    """The shards of a dataset. index: folder of their index. paths: of the shards, or their addresses, by split. copies: folder
+    for copies of those in buckets. most_bytes: of all copies."""
 
     index: str
     paths: dict[str, list[str]]
+    copies: str = ""
+    most_bytes: int = 0
 
 
 @dataclass(frozen=True)

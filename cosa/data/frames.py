@@ -13,6 +13,7 @@ from cosa.data.frame_digests import FRAME_NAME
 from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, Picture, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.shards.bucket import ShardCache
 from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
@@ -93,7 +94,8 @@ def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFol
         DataError: the list of extracted frames, or the index of shards, is damaged.
     """
     if dataset.shards is not None:
-        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths)
+        cache = ShardCache(dataset.shards.copies, dataset.shards.most_bytes) if dataset.shards.copies else None
+        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache)
     if dataset.media == "image":
         return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
     if dataset.stored_frames is not None:

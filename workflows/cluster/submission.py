@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cosa.data.shards.paths import is_remote
 from cosa.errors import UserError
 from workflows.cluster.login_token import protect_token
 from workflows.cluster.preemption import GRACE_SECONDS
@@ -137,7 +138,7 @@ def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:
         return {key: _absolute(item) if keys is None or key in keys else item for key, item in value.items()}
     if isinstance(value, list):
         return [_absolute(item) for item in value]
-    return str(Path(value).expanduser().absolute())
+    return value if is_remote(value) else str(Path(value).expanduser().absolute())
 
 
 def client_of(address: str) -> Any:

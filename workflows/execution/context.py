@@ -119,7 +119,14 @@ class StageContext(Generic[S]):
         """Return where the shards of a dataset are, and their index."""
         splits = self.plan.experiment.section.datasets[name].splits
         paths = {split: shard_paths(files.shards, str(base)) for split, files in splits.items()}
-        return DatasetShards(str(self.result_of(self.plan.experiment.index_stage(name)) / SHARDS_FOLDER), paths)
+        index = self.result_of(self.plan.experiment.index_stage(name)) / SHARDS_FOLDER
+        return DatasetShards(str(index), paths, *self.shard_copies)
+
+    @property
+    def shard_copies(self) -> tuple[str, int]:
+        """Where copies of shards in buckets go, and how many bytes they may take."""
+        section = self.plan.experiment.section.cluster
+        return str(Path(section.shard_copies).expanduser().absolute()), section.shard_copies_gigabytes * 10**9
 
     def _not_listed(self, what: str) -> str:
         return (

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cosa.data.shards.bucket import ShardCache
 from cosa.data.shards.index import IndexedShard, index_file, write_rows, write_shards
 from cosa.data.shards.paths import shard_paths, short_names
 from cosa.data.shards.scan import Broken, ScannedShard, Scanning, scan_shard
@@ -46,13 +47,13 @@ class _Part:
         write_rows(self.rows, [scanned.samples])
         flush(self.rows)
         broken = [asdict(one) for one in scanned.broken]
-        write_atomically(self.record, json.dumps({"size": scanned.size, "broken": broken}))
+        write_atomically(self.record, json.dumps({"size": scanned.size, "version": scanned.version, "broken": broken}))
 
     def read(self) -> ScannedShard:
         record = json.loads(self.record.read_text(encoding="utf-8"))
         with pa.OSFile(str(self.rows)) as file:
             rows = pa.ipc.open_file(file).get_batch(0)
-        return ScannedShard(record["size"], rows, [Broken(**one) for one in record["broken"]])
+        return ScannedShard(record["size"], rows, [Broken(**one) for one in record["broken"]], record["version"])
 
 
 def index(context: Context) -> StageOutcome:
@@ -81,11 +82,12 @@ def _scan_all(context: Context, paths: dict[Key, str], scanning: Scanning, parts
 
     remote = ray.remote(num_cpus=1, max_retries=2)(scan_part).options(name=f"index {context.step.name}")
     waiting, pending, done = list(paths), dict[Any, Key](), count - len(paths)
+    cache = ShardCache(*context.shard_copies)
     at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     while waiting or pending:
         while waiting and len(pending) < at_once:
             key = waiting.pop(0)
-            pending[remote.remote(paths[key], scanning, parts, *key)] = key
+            pending[remote.remote(paths[key], scanning, cache, parts, *key)] = key
         finished, _ = ray.wait(list(pending), num_returns=1, timeout=0.5)
         for reference in finished:
             key = pending.pop(reference)
@@ -102,9 +104,9 @@ def _scan_all(context: Context, paths: dict[Key, str], scanning: Scanning, parts
         context.line.update("shards", done, count)
 
 
-def scan_part(path: str, scanning: Scanning, parts: Path, split: str, number: int) -> None:
+def scan_part(path: str, scanning: Scanning, cache: ShardCache, parts: Path, split: str, number: int) -> None:
     """Scan a shard in a Ray worker, and write what was found."""
-    _Part.of(parts, split, number).write(scan_shard(Path(path), scanning))
+    _Part.of(parts, split, number).write(scan_shard(path, scanning, cache))
 
 
 def _gathered(context: Context, paths: dict[str, list[str]], parts: Path) -> StageOutcome:
@@ -118,7 +120,7 @@ def _gathered(context: Context, paths: dict[str, list[str]], parts: Path) -> Sta
     def rows(split: str) -> Iterator[pa.RecordBatch]:
         for number in range(len(paths[split])):
             part, name = _Part.of(parts, split, number).read(), next(names)
-            shards[split].append(IndexedShard(name, part.size, part.samples.num_rows, len(part.broken)))
+            shards[split].append(IndexedShard(name, part.size, part.samples.num_rows, len(part.broken), part.version))
             broken.extend({"split": split, "shard": name, **asdict(one)} for one in part.broken)
             yield part.samples
 

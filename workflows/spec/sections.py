@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.shards.paths import expanded
+from cosa.data.shards.paths import expanded, is_remote
 from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
@@ -55,7 +55,7 @@ class SplitSection(Section):
     def _possible_paths(cls, shards: tuple[str, ...]) -> tuple[str, ...]:
         try:
             for pattern in shards:
-                expanded(pattern)
+                expanded(checked_bucket(pattern) if is_remote(pattern) else pattern)
         except UserError as error:
             raise ValueError(str(error)) from error
         return shards
@@ -155,6 +155,13 @@ class ClusterSection(Section):
         "strict_spread: each on a different one",
     )
     dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
+    shard_copies: str = added_later(
+        "~/.cache/cosa/shards",
+        description="folder on each machine, best on a disk of its own, for copies of shards that are in a bucket",
+    )
+    shard_copies_gigabytes: PositiveInt = added_later(
+        100, description="how much these copies may take; the least recently used ones are removed"
+    )
     checkpoint_storage: str | None = Field(
         None,
         description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training saves its "

@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from cosa.data.shards.paths import is_wildcard, shard_paths
+from cosa.data.shards.paths import is_remote, is_wildcard, shard_paths, without_options
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Basis, Connections, Digests, Found, Missing, Read
@@ -42,14 +42,16 @@ class ShardsRead(Read):
         if dataset.made_by is not None:
             return
         split = dataset.splits[self.split]
-        paths = [Path(path) for path in shard_paths(split.shards)]
-        absent = [path for path in paths if not path.is_file()]
+        paths = shard_paths(split.shards)
+        contents = _contents(paths, digests)
+        absent = [path for path, content in zip(paths, contents, strict=True) if content is None]
         if absent:
-            yield Missing(f"datasets.{self.dataset}.splits.{self.split}.shards", absent[0], _wanted(absent, len(paths)))
+            field = f"datasets.{self.dataset}.splits.{self.split}.shards"
+            yield Missing(field, Path(without_options(absent[0])), _wanted(absent, len(paths)))
         else:
             amount = f"{len(paths)} shard{'s' if len(paths) > 1 else ''}"
-            place = ", ".join(split.shards)
-            yield Found(f"{self.dataset}/{self.split}/shards", digest_of_shards(paths, digests), place, amount)
+            digest = digest_of_shards(paths, digests)
+            yield Found(f"{self.dataset}/{self.split}/shards", digest, ", ".join(map(without_options, split.shards)), amount)
 
     def identity(self, basis: Basis) -> Any:
         """Return the contents in their order, or which stage makes them, and what decides which pictures can be used."""
@@ -66,7 +68,8 @@ class ShardsRead(Read):
         """Yield the folders that the shards are in."""
         dataset = experiment.datasets[self.dataset]
         if dataset.made_by is None:
-            yield from dict.fromkeys(Path(path).parent for path in shard_paths(dataset.splits[self.split].shards))
+            local = [path for path in dataset.splits[self.split].shards if not is_remote(path)]
+            yield from dict.fromkeys(Path(path).parent for path in shard_paths(local))
 
 
 def content_of(basis: Basis, dataset: str, split: str) -> dict[str, Any]:
@@ -75,12 +78,28 @@ def content_of(basis: Basis, dataset: str, split: str) -> dict[str, Any]:
     shards = section.splits[split].shards
     if section.made_by is not None:
         return {"made": basis.result(section.made_by), "shards": shards}
-    return {"content": digest_of_shards([Path(path) for path in shard_paths(shards)], basis.digests)}
+    return {"content": digest_of_shards(shard_paths(shards), basis.digests)}
 
 
-def digest_of_shards(paths: list[Path], digests: Digests) -> str:
+def digest_of_shards(paths: list[str], digests: Digests) -> str:
     """Return the digest of the contents of shards, in their order."""
-    return xxhash.xxh3_128_hexdigest(" ".join(digests.checksums(paths)).encode())
+    return xxhash.xxh3_128_hexdigest(" ".join(map(str, _contents(paths, digests))).encode())
+
+
+def _contents(paths: list[str], digests: Digests) -> list[str | None]:
+    """Return what is known of the contents of shards; None for one that does not exist.
+
+    It is the digest of a file, and size and time of one in a bucket, which would have to be fetched to be read.
+    """
+    remote = [path for path in paths if is_remote(path)]
+    found: dict[str, str | None] = {}
+    if remote:
+        from cosa.data.shards.bucket import states
+
+        found = {path: f"{state}" if state is not None else None for path, state in zip(remote, states(remote), strict=True)}
+    local = [path for path in paths if not is_remote(path) and Path(path).is_file()]
+    found |= dict(zip(local, digests.checksums([Path(path) for path in local]), strict=True))
+    return [found.get(path) for path in paths]
 
 
 def has_shards(dataset: DatasetSection, split: str) -> bool:
@@ -88,8 +107,8 @@ def has_shards(dataset: DatasetSection, split: str) -> bool:
     return bool(dataset.splits.get(split, SplitSection()).shards)
 
 
-def _wanted(absent: list[Path], count: int) -> str:
+def _wanted(absent: list[str], count: int) -> str:
     """Return what is missing, in words before the path of the first."""
-    if is_wildcard(str(absent[0])):
+    if is_wildcard(absent[0]):
         return "shard fits"
     return "shard" if count == 1 else f"shard ({len(absent)} of {count} are missing)"

@@ -44,12 +44,14 @@ def hash_of(key: str) -> int:
 
 @dataclass(frozen=True)
 class IndexedShard:
-    """A shard in an index. name: for messages. size: of the file, bytes. samples: that can be used. broken: that cannot."""
+    """A shard in an index. name: for messages. size: of the file, bytes. samples: that can be used. broken: that cannot.
+    version: of its content, if it is in a bucket."""
 
     name: str
     size: int
     samples: int
     broken: int
+    version: str = ""
 
 
 def index_file(folder: Path, split: str) -> Path:

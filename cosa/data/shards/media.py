@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import xxhash
 
-from cosa.data.media_files import open_media
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture
-from cosa.data.shards.index import AGAIN, ShardIndex
-from cosa.data.shards.paths import SUFFIX
+from cosa.data.shards.bucket import ShardCache, open_shard
+from cosa.data.shards.index import AGAIN, IndexedShard, ShardIndex
+from cosa.data.shards.paths import SUFFIX, is_remote
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
-OPEN_SHARDS = 128  # files that a process keeps open
+OPEN_SHARDS, OPEN_COPIES = 128, 16  # files that a process keeps open
 _TAR = f"{SUFFIX}/"  # what is between the name of a shard and a key
 
 
@@ -64,9 +64,9 @@ class OpenShards:
     """Shards as open files, of which the least recently read is closed when there are too many. A copy that is sent to another
     process opens its own; a forked one shares them, which does no harm, because reads name their place."""
 
-    def __init__(self, paths: Sequence[str], sizes: Sequence[int]):
-        """sizes: of the files when they were indexed, bytes."""
-        self.paths, self._sizes = paths, sizes
+    def __init__(self, paths: Sequence[str], shards: Sequence[IndexedShard], cache: ShardCache | None):
+        """shards: what the index says of them. cache: where copies of those in buckets are."""
+        self.paths, self._shards, self._cache = paths, shards, cache
         self._open: OrderedDict[int, int] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +85,8 @@ class OpenShards:
         descriptor = self._open.get(shard)
         if descriptor is None:
             descriptor = self._open[shard] = self._opened(shard)
-            if len(self._open) > OPEN_SHARDS:
+            # A copy that is removed while it is open still takes room on the disk.
+            if len(self._open) > (OPEN_COPIES if is_remote(self.paths[shard]) else OPEN_SHARDS):
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(shard)
@@ -95,12 +96,13 @@ class OpenShards:
             raise DataError(f"{shown(self.paths[shard])} cannot be read at byte {offset} ({error.strerror})") from error
 
     def _opened(self, shard: int) -> int:
-        with open_media(Path(self.paths[shard]), "a shard") as file:
+        path, indexed = self.paths[shard], self._shards[shard]
+        with open_shard(path, indexed.size, indexed.version, self._cache) as file:
             size = os.fstat(file.fileno()).st_size
-            if size != self._sizes[shard]:
+            if size != indexed.size:
                 raise DataError(
-                    f"{shown(self.paths[shard])} was changed since it was indexed: it has {size} bytes, and had "
-                    f"{self._sizes[shard]}; run the same command again, which indexes what is there now"
+                    f"{shown(path)} was changed since it was indexed: it has {size} bytes, and had {indexed.size}; run the "
+                    "same command again, which indexes what is there now"
                 )
             return os.dup(file.fileno())
 
@@ -111,12 +113,13 @@ class ShardPictures:
     what = "shards"
     mend = "restore them, or take them out of the dataset"
 
-    def __init__(self, index: Path, paths: Mapping[str, Sequence[str]]):
+    def __init__(self, index: Path, paths: Mapping[str, Sequence[str]], cache: ShardCache | None = None):
         """Open an index.
 
         Args:
             index: its folder.
             paths: of the shards by split, in the order of the index.
+            cache: where copies of shards in buckets go.
 
         Raises:
             DataError: the index is missing or damaged, or of other shards.
@@ -127,7 +130,7 @@ class ShardPictures:
             rows = ShardIndex(index, split)
             if len(paths[split]) != len(rows.shards):
                 raise DataError(f"{shown(index)} is an index of {len(rows.shards)} shards, not of {len(paths[split])}; {AGAIN}")
-            files = OpenShards(paths[split], [shard.size for shard in rows.shards])
+            files = OpenShards(paths[split], rows.shards, cache)
             self._shards |= {shard.name: _Shard(rows, number, files) for number, shard in enumerate(rows.shards)}
 
     def files(self, media_id: str) -> list[ShardPicture]:
@@ -148,7 +151,8 @@ class ShardPictures:
     def missing(self, media_ids: Iterable[str]) -> list[str]:
         """The shards that have no file. Samples need not be looked for: they come from the index themselves."""
         del media_ids
-        return [path for shard in self._shards.values() if not os.path.isfile(path := shard.path)]  # noqa: PTH113  many
+        local = (shard.path for shard in self._shards.values() if not is_remote(shard.path))  # Others are missed when fetched.
+        return [path for path in local if not os.path.isfile(path)]  # noqa: PTH113  no Path objects for many names
 
 
 class _Shard(NamedTuple):

@@ -31,6 +31,13 @@ def expanded(pattern: str) -> list[str]:
     Raises:
         UserError: the pattern is not of this form, or stands for too many files.
     """
+    if is_remote(pattern):
+        place, question, options = pattern.partition("?")
+        return [f"{path}{question}{options}" for path in _expanded(place)]
+    return _expanded(pattern)
+
+
+def _expanded(pattern: str) -> list[str]:
     if not pattern.endswith(SUFFIX):
         raise UserError(
             f"{shown(pattern)} does not end in {SUFFIX}; shards are uncompressed tar files, such as cc3m/{{00000..00331}}.tar"
@@ -53,7 +60,7 @@ def shard_paths(patterns: Sequence[str], folder: str = "") -> list[str]:
     Ranges name files whether these exist or not; a wildcard that fits none stands for itself.
 
     Args:
-        patterns: of local files.
+        patterns: of local files, or of addresses in a bucket, s3://BUCKET/PREFIX/{00000..00331}.tar?OPTIONS.
         folder: from which relative ones start; "" for the working directory.
 
     Raises:
@@ -62,6 +69,9 @@ def shard_paths(patterns: Sequence[str], folder: str = "") -> list[str]:
     found: list[str] = []
     for pattern in patterns:
         for path in expanded(pattern):
+            if is_remote(path):
+                found += _in_bucket(path)
+                continue
             full = os.path.join(folder, os.path.expanduser(path))  # noqa: PTH111, PTH118  no Path objects for many names
             found += sorted(glob.glob(full)) or [full] if _WILDCARD.search(path) else [full]  # noqa: PTH207
             if len(found) > MOST_SHARDS:
@@ -72,13 +82,32 @@ def shard_paths(patterns: Sequence[str], folder: str = "") -> list[str]:
     return found
 
 
+def is_remote(path: str) -> bool:
+    """Whether a shard, or a pattern of shards, is in a bucket."""
+    return path.startswith("s3://")
+
+
+def without_options(path: str) -> str:
+    """An address in a bucket as messages name it; other paths as they are."""
+    return path.partition("?")[0] if is_remote(path) else path
+
+
 def is_wildcard(path: str) -> bool:
     """Whether a path is a wildcard, which fits no file if `shard_paths` returns it."""
-    return _WILDCARD.search(path) is not None
+    return _WILDCARD.search(without_options(path)) is not None
+
+
+def _in_bucket(pattern: str) -> list[str]:
+    if not is_wildcard(pattern):
+        return [pattern]
+    from cosa.data.shards.bucket import matching
+
+    return matching(pattern) or [pattern]
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
     """Names of shards for messages: without the folder that all of them are in."""
+    paths = [without_options(path) for path in paths]
     common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""  # noqa: PTH120
     return [os.path.relpath(path, common) if common else path for path in paths]
 

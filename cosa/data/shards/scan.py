@@ -7,20 +7,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 import xxhash
 
-from cosa.data.media_files import PICTURE_SUFFIXES, open_media
+from cosa.data.media_files import PICTURE_SUFFIXES
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture, most_bytes
+from cosa.data.shards.bucket import ShardCache, open_shard, states
 from cosa.data.shards.index import INDEX_SCHEMA, hash_of
+from cosa.data.shards.paths import is_remote, without_options
 from cosa.data.shards.tar import Member, ShardDamage, TarSample, samples_in
 from cosa.data.video_index import VIDEO_SUFFIXES
 from cosa.errors import DataError
-from cosa.message_text import quoted
+from cosa.message_text import quoted, shown
 
 MOST_TEXT_BYTES = 2**20  # of a member that holds a caption
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)", re.ASCII)
@@ -50,31 +51,44 @@ class Broken:
 
 @dataclass
 class ScannedShard:
-    """What a shard holds. size: of the file, bytes. samples: those that can be used, as in `INDEX_SCHEMA`."""
+    """What a shard holds. size: of the file, bytes. samples: those that can be used, as in `INDEX_SCHEMA`. version: of its
+    content, if it is in a bucket."""
 
     size: int
     samples: pa.RecordBatch
     broken: list[Broken] = field(default_factory=list)
+    version: str = ""
 
 
 class _UnusableError(Exception):
     """Says why a sample cannot be used."""
 
 
-def scan_shard(path: Path, scanning: Scanning) -> ScannedShard:
+def scan_shard(path: str, scanning: Scanning, cache: ShardCache | None = None) -> ScannedShard:
     """Read a shard through, and decode each picture on trial.
+
+    Args:
+        path: of the shard, or its address in a bucket.
+        scanning: how samples are read.
+        cache: where copies of shards in buckets go.
 
     Raises:
         DataError: the file is missing or may not be read.
     """
-    with open_media(path, "a tar file") as file:
+    size, version = 0, ""
+    if is_remote(path):
+        state = states([path])[0]
+        if state is None:
+            raise DataError(f"{shown(without_options(path))} is missing")
+        size, version = state
+    with open_shard(path, size, version, cache) as file:
         size = file.seek(0, 2)
         file.seek(0)
         rows: list[tuple[object, ...]] = []
         broken: list[Broken] = []
         keys: set[str] = set()
         # Members are walked through one file object, and read through another: each has its own place.
-        with open_media(path, "a tar file") as contents:
+        with open_shard(path, size, version, cache) as contents:
             try:
                 for sample in samples_in(file, size):
                     try:
@@ -88,7 +102,7 @@ def scan_shard(path: Path, scanning: Scanning) -> ScannedShard:
                 broken.append(Broken("", damage.offset, damage.problem))
     columns = list(zip(*rows, strict=True)) or [()] * len(INDEX_SCHEMA)
     arrays = [pa.array(list(column), part.type) for column, part in zip(columns, INDEX_SCHEMA, strict=True)]
-    return ScannedShard(size, pa.record_batch(arrays, schema=INDEX_SCHEMA), broken)
+    return ScannedShard(size, pa.record_batch(arrays, schema=INDEX_SCHEMA), broken, version)
 
 
 def _row(sample: TarSample, file: BinaryIO, scanning: Scanning) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ def indexed(folder: Path, splits: dict[str, list[str]], media: str = "image") ->
     (folder / "index").mkdir()
     shards: dict[str, list[IndexedShard]] = {}
     for split, paths in splits.items():
-        scanned = [scan_shard(Path(path), Scanning(media)) for path in paths]
+        scanned = [scan_shard(path, Scanning(media)) for path in paths]
         write_rows(index_file(folder / "index", split), [one.samples for one in scanned])
         shards[split] = [IndexedShard(next(names), one.size, one.samples.num_rows, len(one.broken)) for one in scanned]
     write_shards(folder / "index", shards)

@@ -22,7 +22,7 @@ TXT = ("a.txt", b"a man sings")
 
 def problem_of(folder: Path, members: Members, scanning: Scanning) -> str | None:
     """What is wrong with the first sample, when a good one follows it; None if nothing is."""
-    scanned = scan_shard(write_tar(folder / "a.tar", [*members, *sample("zz", 2)]), scanning)
+    scanned = scan_shard(str(write_tar(folder / "a.tar", [*members, *sample("zz", 2)])), scanning)
     assert scanned.samples.column("key").to_pylist()[-1] == "zz" or scanning.media == "video"
     broken = {one.key: one.problem for one in scanned.broken}
     return broken.get(members[0][0].partition(".")[0])
@@ -32,7 +32,7 @@ def test_an_image_is_found_with_its_caption_and_size(tmp_path: Path) -> None:
     path = write_tar(
         tmp_path / "a.tar", [("a.png", picture(3, 24, "PNG")), ("a.txt", "\ufeff é man\n".encode()), *sample("b", 4)]
     )
-    scanned = scan_shard(path, IMAGE)
+    scanned = scan_shard(str(path), IMAGE)
     assert scanned.broken == []
     assert scanned.size == path.stat().st_size
     first, second = scanned.samples.to_pylist()
@@ -45,7 +45,7 @@ def test_an_image_is_found_with_its_caption_and_size(tmp_path: Path) -> None:
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     frames = [(f"a.{number}.jpg", picture(number)) for number in (10, 9, 100)]
     path = write_tar(tmp_path / "a.tar", [*frames, TXT, ("b.jpg", picture(7)), ("b.txt", b"one frame")])
-    scanned = scan_shard(path, VIDEO)
+    scanned = scan_shard(str(path), VIDEO)
     assert scanned.broken == []
     content = path.read_bytes()
     found = [
@@ -63,7 +63,7 @@ def rotated() -> bytes:
 
 
 def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
-    row = scan_shard(write_tar(tmp_path / "a.tar", [("a.jpg", rotated()), TXT]), IMAGE).samples.to_pylist()[0]
+    row = scan_shard(str(write_tar(tmp_path / "a.tar", [("a.jpg", rotated()), TXT])), IMAGE).samples.to_pylist()[0]
     assert (row["width"], row["height"]) == (10, 20)
 
 
@@ -111,7 +111,7 @@ def test_outcomes(tmp_path: Path, members: Members, scanning: Scanning, problem:
 
 def test_a_key_that_was_used_is_refused_and_the_first_sample_stays(tmp_path: Path) -> None:
     members = [*sample("a", 1), *sample("b", 2), *sample("a", 3)]
-    scanned = scan_shard(write_tar(tmp_path / "a.tar", members), IMAGE)
+    scanned = scan_shard(str(write_tar(tmp_path / "a.tar", members)), IMAGE)
     assert scanned.samples.column("caption").to_pylist() == ["picture number 1", "picture number 2"]
     (broken,) = scanned.broken
     assert (broken.key, broken.problem) == ("a", "its key was used before in this shard")
@@ -124,27 +124,27 @@ def test_the_samples_before_the_damage_of_a_shard_are_used(tmp_path: Path) -> No
     with tarfile.open(path) as archive:
         end = archive.getmember("b.jpg").offset_data + 100
     path.write_bytes(path.read_bytes()[:end])
-    scanned = scan_shard(path, IMAGE)
+    scanned = scan_shard(str(path), IMAGE)
     assert scanned.samples.column("key").to_pylist() == ["a"]
     assert [(one.key, one.problem) for one in scanned.broken] == [("", "it ends in the middle of a member")]
 
 
 def test_a_shard_without_samples_has_no_rows(tmp_path: Path) -> None:
-    scanned = scan_shard(write_tar(tmp_path / "a.tar", []), IMAGE)
+    scanned = scan_shard(str(write_tar(tmp_path / "a.tar", [])), IMAGE)
     assert (scanned.samples.num_rows, scanned.broken) == (0, [])
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"00007.tar is missing or not a file; expected a tar file"):
-        scan_shard(tmp_path / "00007.tar", IMAGE)
+    with pytest.raises(DataError, match=r"00007.tar is missing or not a file; expected a shard"):
+        scan_shard(str(tmp_path / "00007.tar"), IMAGE)
 
 
 def test_captions_of_img2dataset_are_in_either_member(tmp_path: Path) -> None:
     members = sample("000000012", 5)
     members[1] = ("000000012.json", json.dumps({"caption": "from the json", "key": "000000012"}).encode())
     path = write_tar(tmp_path / "a.tar", members)
-    assert scan_shard(path, IMAGE).samples.column("caption").to_pylist() == ["picture number 5"]
-    assert scan_shard(path, JSON).samples.column("caption").to_pylist() == ["from the json"]
+    assert scan_shard(str(path), IMAGE).samples.column("caption").to_pylist() == ["picture number 5"]
+    assert scan_shard(str(path), JSON).samples.column("caption").to_pylist() == ["from the json"]
 
 
 def test_random_bytes_in_pictures_never_end_a_scan(tmp_path: Path) -> None:
@@ -155,6 +155,6 @@ def test_random_bytes_in_pictures_never_end_a_scan(tmp_path: Path) -> None:
         for place in rng.integers(0, len(content), 5):
             content[place] = rng.integers(256)
         members += [(f"{number:03}.jpg", bytes(content)), (f"{number:03}.txt", b"a caption")]
-    scanned = scan_shard(write_tar(tmp_path / "a.tar", members), IMAGE)
+    scanned = scan_shard(str(write_tar(tmp_path / "a.tar", members)), IMAGE)
     assert scanned.samples.num_rows + len(scanned.broken) == 60
     assert scanned.broken

@@ -24,12 +24,14 @@ def test_its_writer(tmp_path: Path) -> None:
             writer.write(
                 {"__key__": f"folder/{number:05d}", "png": pixels, "txt": f"text {number}", "json": {"caption": "other"}}
             )
-    scanned = scan_shard(tmp_path / "a.tar", Scanning("image"))
+    scanned = scan_shard(str(tmp_path / "a.tar"), Scanning("image"))
     assert scanned.broken == []
     assert scanned.samples.column("key").to_pylist() == [f"folder/{number:05d}" for number in range(5)]
     assert scanned.samples.column("caption").to_pylist() == [f"text {number}" for number in range(5)]
     assert set(zip(*(scanned.samples.column(name).to_pylist() for name in ("width", "height")), strict=True)) == {(30, 20)}
-    assert scan_shard(tmp_path / "a.tar", Scanning("image", "json.caption")).samples.column("caption")[3].as_py() == "other"
+    assert (
+        scan_shard(str(tmp_path / "a.tar"), Scanning("image", "json.caption")).samples.column("caption")[3].as_py() == "other"
+    )
 
 
 def test_its_shard_writer_and_frames(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_its_shard_writer_and_frames(tmp_path: Path) -> None:
         for number in range(7):
             frames = {f"{frame:04d}.jpg": picture(10 * number + frame) for frame in range(4)}
             writer.write({"__key__": f"{number:06d}", **frames, "txt": f"clip {number}"})
-    shards = [scan_shard(path, Scanning("video")) for path in sorted(tmp_path.glob("*.tar"))]
+    shards = [scan_shard(str(path), Scanning("video")) for path in sorted(tmp_path.glob("*.tar"))]
     assert [shard.samples.num_rows for shard in shards] == [3, 3, 1]
     assert all(len(row) == 4 for shard in shards for row in shard.samples.column("pictures").to_pylist())
 
