@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from tests.cosa.data.shards.made import sample, spec, write_shards, write_tar
 from tests.end_to_end.commands import Done, copy_results, losses, none_left, run, run_until, sets
+from tests.end_to_end.services import BUCKET, KEYS, bucket
 from workflows.execution.progress import read_records
 from workflows.results.layout import BROKEN_TABLE, SHARDS_FOLDER
 
@@ -130,6 +131,30 @@ def test_a_killed_index_resumes_with_the_shards_that_are_left(tmp_path: Path) ->
     resumed = run(*arguments)
     assert resumed.code == 0, resumed.output
     assert "2400 samples in 40 shards" in resumed.output
+
+
+def test_shards_in_a_bucket_are_indexed_and_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    write_shards(tmp_path / "shards", 8)
+    local, remote, copies = spec(tmp_path), spec(tmp_path), tmp_path / "copies"
+    with bucket(tmp_path / "s3.txt") as store:
+        for shard in (tmp_path / "shards").iterdir():
+            store.client.upload_file(str(shard), BUCKET, f"web/{shard.name}")
+        made: Any = remote
+        made["datasets"]["web"]["splits"]["train"] = {"shards": store.address("web/{00000..00007}.tar")}
+        made["cluster"] |= {"shard_copies": str(copies), "shard_copies_gigabytes": 1}
+        made["stages"]["pretrain"]["loader_workers"] = 1
+        found = run("run-experiment", written(tmp_path, made), *sets(f"storage={tmp_path}/remote"))
+        assert found.code == 0, found.output
+        assert len(list(copies.glob("*.tar"))) == 8
+        plan = run("plan", written(tmp_path, made), *sets(f"storage={tmp_path}/remote"))
+        assert plan.output.count("done") == 2, plan.output
+    done = run("run-experiment", written(tmp_path, local), *sets(f"storage={tmp_path}/local"))
+    assert done.code == 0, done.output
+    expected = losses(result_of(tmp_path / "local", "pretrain"))
+    assert len(expected) == 12
+    assert losses(result_of(tmp_path / "remote", "pretrain")) == expected
 
 
 def refuse(folder: Path, made: Any, *words: str) -> Done:

@@ -27,14 +27,29 @@ def orders_of(context: StageContext[Any]) -> dict[str, dict[str, Any]]:
         from cosa.data.shards.index import read_shards
 
         name = f"{trained.dataset}/{trained.split}"
-        sizes = [shard.samples for shard in read_shards(Path(dataset.shards.index), trained.split)]
+        shards = read_shards(Path(dataset.shards.index), trained.split)
+        sizes = [shard.samples for shard in shards]
         if sum(sizes) < trained.batch_size:
             raise UserError(f"{name} has {sum(sizes)} samples, fewer than batch_size {trained.batch_size}; lower batch_size")
         order = shuffle_of(trained.order, sizes, name).order(sum(sizes), trained.batch_size, random_stream)
         found[name] = {"shards": len(sizes), "samples": sum(sizes)}
+        at_once = len(shards)
         if isinstance(order, StreamOrder):
             found[name] |= order.describe()
+            at_once = min(at_once, order.streams * (trained.order.window_shards + 2))
+        if any(shard.version for shard in shards):
+            _warn_of_little_room(context, name, at_once, sum(shard.size for shard in shards) / len(shards))
     return found
+
+
+def _warn_of_little_room(context: StageContext[Any], name: str, shards: int, mean_size: float) -> None:
+    """Warn if copies of the shards that are read at a time do not fit: they would be fetched again and again."""
+    _, room = context.shard_copies
+    if shards * mean_size > room:
+        context.run.tracker.reporter.warn(
+            f"{name}: about {shards} shards are read at a time ({shards * mean_size / 1e9:.1f} GB over all machines), and copies "
+            f"may take {room / 1e9:.0f} GB on each; raise cluster.shard_copies_gigabytes, or lower streams or window_shards"
+        )
 
 
 def order_lines(orders: dict[str, dict[str, Any]]) -> list[str]:

@@ -177,4 +177,4 @@ def _filesystem(process: int, bucket: str, options: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1][-200:]
+    return str(error).strip().splitlines()[-1].rpartition("Details: ")[2][:200]

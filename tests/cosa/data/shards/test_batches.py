@@ -9,12 +9,14 @@ import torch
 from cosa.data.batch_needs import BatchNeeds
 from cosa.data.batches import Batch, Corpus, TrainingBatches
 from cosa.data.clip_settings import ClipSettings
+from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles, DatasetShards, caption_samples
 from cosa.data.order_settings import OrderSettings
+from cosa.data.pictures import read_picture
 from cosa.errors import DataError, UserError
 from cosa.tokenizer import CaptionTokenizer
 from cosa.training.building import corpus_of
-from tests.cosa.data.shards.made import write_shards
+from tests.cosa.data.shards.made import picture, write_shards, write_tar
 from tests.cosa.data.shards.test_media import indexed
 
 TOKENIZER = CaptionTokenizer()
@@ -101,3 +103,20 @@ def test_captions_are_not_questions(dataset: DatasetFiles) -> None:
     asking = Corpus(made.name, made.samples, made.clips, ("qa",), 3, 4, BatchNeeds(questions=True))
     with pytest.raises(DataError, match=r"the sample of 00000.tar/000000000 has no question"):
         TrainingBatches([asking], TOKENIZER, seed=0)
+
+
+def test_clips_are_read_frame_by_frame(tmp_path: Path) -> None:
+    members: list[tuple[str, bytes]] = []
+    for clip in range(3):
+        members += [(f"c{clip}.{frame:04d}.jpg", picture(10 * clip + frame)) for frame in range(4)]
+        members.append((f"c{clip}.txt", f"clip {clip}".encode()))
+    paths = {"train": [str(write_tar(tmp_path / "a.tar", members))]}
+    index = indexed(tmp_path, paths, media="video")
+    dataset = DatasetFiles("web", "video", "", None, {"train": {}}, shards=DatasetShards(str(index), paths))
+    reader = ClipReader.of(dataset, ClipSettings(train_frames=4), 16, training=False)
+    for clip in range(3):
+        (tmp_path / "f.jpg").write_bytes(picture(10 * clip + 2))
+        expected = torch.from_numpy(read_picture(tmp_path / "f.jpg").copy()).permute(2, 0, 1)
+        frames = reader(f"a.tar/c{clip}", None)
+        assert frames.shape == (4, 3, 16, 16)
+        assert torch.equal(frames[2], expected)
