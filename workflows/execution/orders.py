@@ -47,8 +47,9 @@ def _warn_of_little_room(context: StageContext[Any], name: str, shards: int, mea
     _, room = context.shard_copies
     if shards * mean_size > room:
         context.run.tracker.reporter.warn(
-            f"{name}: about {shards} shards are read at a time ({shards * mean_size / 1e9:.1f} GB over all machines), and copies "
-            f"may take {room / 1e9:.0f} GB on each; raise cluster.shard_copies_gigabytes, or lower streams or window_shards"
+            f"{name}: about {shards} shards are read at a time ({shards * mean_size / 1e9:.1f} GB over all machines), and "
+            f"copies may take {room / 1e9:.0f} GB on each; raise cluster.shard_copies_gigabytes, or lower streams or "
+            "window_shards"
         )
 
 
