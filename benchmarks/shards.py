@@ -184,7 +184,7 @@ def memory(samples: int) -> None:
         reader, process = Reader(index, paths), psutil.Process()
         size = sum(path.stat().st_size for path in index.iterdir())
         print(f"{len(reader.samples)} samples in {len(paths)} shards; index {size / len(reader.samples):.0f} bytes a sample")
-        marks = [int(share * samples) for share in (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1)]
+        marks = [int(share * samples) for share in (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1)]
         pictures, read = reader.pictures(), 0
         for mark in marks:
             for _ in islice(pictures, mark - read):

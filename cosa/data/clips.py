@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,8 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import FrameFolders, ImageFolder, load_frames, pictures_of
-from cosa.data.media_files import Picture
-from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.frames import Pictures, pictures_of
 from cosa.data.sampling import sample_frame_indices
-from cosa.data.shards.media import ShardPictures
-from cosa.data.stored_frames import StoredFrames
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
 
@@ -33,7 +30,7 @@ class ClipReader:
 
     def __init__(
         self,
-        source: StoredFrames | FrameFolders | ImageFolder | ShardPictures,
+        source: Pictures,
         *,
         frames: int,
         resolution: int,
@@ -41,17 +38,16 @@ class ClipReader:
         training: bool,
         cache_megabytes: int = CACHE_MEGABYTES,
         antialias: bool = True,
-        max_pixels: int = MAX_PIXELS,
     ):
         self.source = source
-        self.max_pixels = max_pixels
         self.frames = frames
         self.transform = FrameTransform(transforms, resolution, training, antialias)
         self.training = training
         self._cacheable = transforms == "none" or not training
-        self._cache: dict[Picture, Tensor] = {}
+        self._cache: dict[Any, Tensor] = {}
         self._room = cache_megabytes * 2**20
-        self._files: dict[str, Sequence[Picture]] = {}
+        self._files: dict[str, Sequence[Any]] = {}
+        self._most_listed = MOST_LISTED if cache_megabytes else 0
 
     @classmethod
     def of(
@@ -72,7 +68,6 @@ class ClipReader:
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
-            max_pixels=dataset.max_pixels,
             # Of millions of samples hardly any comes again before the cache is full of others.
             cache_megabytes=CACHE_MEGABYTES if dataset.shards is None else 0,
         )
@@ -86,7 +81,7 @@ class ClipReader:
         files = self._files.get(media_id)
         if files is None:
             files = self.source.files(media_id)
-            if len(self._files) < MOST_LISTED:
+            if len(self._files) < self._most_listed:
                 self._files[media_id] = files
         chosen = [files[i] for i in sample_frame_indices(len(files), self.frames, generator)]
         if self._cacheable:
@@ -94,7 +89,7 @@ class ClipReader:
         crop = torch.Generator()
         if generator is not None:
             crop.manual_seed(int(generator.integers(2**62)))
-        return self.transform(load_frames(chosen, self.max_pixels), crop)
+        return self.transform(self.source.load(chosen), crop)
 
     def check(self, media_ids: Iterable[str]) -> None:
         """Look whether all clips or images are there, by the names of files alone.
@@ -109,11 +104,11 @@ class ClipReader:
                 f"{', '.join(map(repr, missing[:3]))}; {self.source.mend}"
             )
 
-    def _cached(self, files: list[Picture]) -> Tensor:
+    def _cached(self, files: list[Any]) -> Tensor:
         lacking = [file for file in dict.fromkeys(files) if file not in self._cache]
-        fresh: dict[Picture, Tensor] = {}
+        fresh: dict[Any, Tensor] = {}
         if lacking:
-            decoded = self.transform(load_frames(lacking, self.max_pixels))
+            decoded = self.transform(self.source.load(lacking))
             for file, frame in zip(lacking, decoded, strict=True):
                 fresh[file] = frame
                 if self._room >= frame.nbytes:

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, Picture, PictureFile, absent
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.pictures import read_picture
 from cosa.data.shards.bucket import ShardCache
 from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
@@ -87,7 +90,76 @@ class ImageFolder:
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
 
 
-def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder | ShardPictures:
+class Pictures(Protocol):
+    """Where the frames of a dataset's clips, or its images, come from.
+
+    A picture is named by something that can be a key; only its source knows more.
+    """
+
+    @property
+    def what(self) -> str:
+        """How a message names what is missing."""
+        ...
+
+    @property
+    def mend(self) -> str:
+        """What to do then."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """The folder that all of them are in."""
+        ...
+
+    def files(self, media_id: str) -> Sequence[Any]:
+        """The pictures of a clip or image in the order of time; nothing is decoded."""
+        ...
+
+    def missing(self, media_ids: Iterable[str]) -> list[str]:
+        """The clips or images that are not there, by the names of files alone."""
+        ...
+
+    def load(self, pictures: Sequence[Any]) -> Tensor:
+        """Decode pictures of one clip or image, as `load_frames`."""
+        ...
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Picture files as the source of frames. finder: knows where they are. max_pixels: that one of them may have."""
+
+    finder: StoredFrames | FrameFolders | ImageFolder
+    max_pixels: int = MAX_PIXELS
+
+    @property
+    def what(self) -> str:
+        """What the finder says."""
+        return self.finder.what
+
+    @property
+    def mend(self) -> str:
+        """What the finder says."""
+        return self.finder.mend
+
+    @property
+    def root(self) -> Path:
+        """The finder's."""
+        return self.finder.root
+
+    def files(self, media_id: str) -> list[PictureFile]:
+        """The files of a clip or image in the order of time; errors as of the finder."""
+        return self.finder.files(media_id)
+
+    def missing(self, media_ids: Iterable[str]) -> list[str]:
+        """The clips or images without files, by the names of files alone."""
+        return self.finder.missing(media_ids)
+
+    def load(self, pictures: Sequence[PictureFile]) -> Tensor:
+        """Decode files of one clip or image, as `load_frames`."""
+        return load_frames(pictures, self.max_pixels)
+
+
+def pictures_of(dataset: DatasetFiles) -> Pictures:
     """The frames or images of a dataset.
 
     Raises:
@@ -95,7 +167,11 @@ def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFol
     """
     if dataset.shards is not None:
         cache = ShardCache(dataset.shards.copies, dataset.shards.most_bytes) if dataset.shards.copies else None
-        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache)
+        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache, dataset.max_pixels)
+    return PictureFiles(_finder_of(dataset), dataset.max_pixels)
+
+
+def _finder_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder:
     if dataset.media == "image":
         return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
     if dataset.stored_frames is not None:
@@ -103,7 +179,7 @@ def pictures_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFol
     return FrameFolders(Path(dataset.pictures), dataset.linked_folders)
 
 
-def load_frames(files: Sequence[Picture], max_pixels: int = MAX_PIXELS) -> Tensor:
+def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:
     """Decode pictures of equal size to RGB; grey, palette, CMYK and transparent ones are converted.
 
     Args:
@@ -121,18 +197,18 @@ def load_frames(files: Sequence[Picture], max_pixels: int = MAX_PIXELS) -> Tenso
     """
     if not files:
         raise ValueError("expected at least one file")
-    decoded: dict[Picture, np.ndarray] = {}
+    decoded: dict[Path, np.ndarray] = {}
     for file in files:  # short clips repeat frames: decode each file once
-        if file not in decoded:
-            decoded[file] = file.read(max_pixels)
-    first = decoded[files[0]]
-    for file, picture in decoded.items():
+        if file.path not in decoded:
+            decoded[file.path] = read_picture(file.path, max_pixels, file.digest)
+    first = decoded[files[0].path]
+    for path, picture in decoded.items():
         if picture.shape != first.shape:
             raise DataError(
-                f"{shown(file.path)} is {_size(picture)} pixels but {shown(files[0].path.name)} of the same clip is "
-                f"{_size(first)}; the frames of a clip must have one size: extract the clip again"
+                f"{shown(path)} is {_size(picture)} pixels but {files[0].path.name} of the same clip is {_size(first)}; the "
+                "frames of a clip must have one size: extract the clip again"
             )
-    return torch.from_numpy(np.stack([decoded[file] for file in files])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([decoded[file.path] for file in files])).permute(0, 3, 1, 2)
 
 
 def _size(picture: np.ndarray) -> str:

@@ -7,15 +7,12 @@ the dataset names. Names match in either Unicode form. Only regular files are op
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
 from cosa.data.media_ids import canonical, check_media_id
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 from cosa.regular_files import NotRegularError, open_regular
-
-if TYPE_CHECKING:
-    import numpy as np
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})  # of files that a person names, in lower case
@@ -25,32 +22,11 @@ class NoMediaError(DataError):
     """An identifier has no file or folder; there may be one of a similar name."""
 
 
-class Picture(Protocol):
-    """A picture that can be read; equal ones are the same."""
-
-    @property
-    def path(self) -> Path:
-        """The file that it is, or that it is in."""
-        ...
-
-    def read(self, max_pixels: int) -> "np.ndarray":
-        """Decode it: (height, width, 3), uint8 RGB; errors as of `read_picture`."""
-        ...
-
-    def __hash__(self) -> int: ...
-
-
 class PictureFile(NamedTuple):
     """A picture on disk, and the digest that its content must have; "" if none is known."""
 
     path: Path
     digest: str = ""
-
-    def read(self, max_pixels: int) -> "np.ndarray":
-        """Decode it: (height, width, 3), uint8 RGB; arguments and errors as of `read_picture`."""
-        from cosa.data.pictures import read_picture
-
-        return read_picture(self.path, max_pixels, self.digest)
 
 
 def open_media(path: Path, expected: str) -> BinaryIO:

@@ -3,29 +3,32 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
 from PIL import Image
 
-from cosa.data.media_files import Picture, PictureFile
+from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.media_reader import frames_in, is_picture
+from cosa.data.pictures import read_picture
 from cosa.data.videos import opened_stream
 from cosa.errors import DataError
 from cosa.message_text import shown
 
+T = TypeVar("T")
 QUALITY = 72  # of JPEG
 SIDE = 320  # pixels of the longer side
 
 
-def thumbnail(file: Picture, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
+def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
     """A picture as a JPEG whose longer side has at most `side` pixels; a smaller picture keeps its size.
 
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return _small(file.read(max_pixels), side)
+    return small_jpeg(read_picture(file.path, max_pixels, file.digest), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:
@@ -39,10 +42,11 @@ def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> by
     if path.is_dir():
         files = frames_in(path)
         return thumbnail(files[len(files) // 2], side)
-    return thumbnail(PictureFile(path), side) if is_picture(path) else _small(_frame_near(path, seconds), side)
+    return thumbnail(PictureFile(path), side) if is_picture(path) else small_jpeg(_frame_near(path, seconds), side)
 
 
-def _small(picture: np.ndarray, side: int) -> bytes:
+def small_jpeg(picture: np.ndarray, side: int = SIDE) -> bytes:
+    """A picture (height, width, 3), uint8 RGB, as a JPEG whose longer side has at most `side` pixels."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
@@ -65,7 +69,7 @@ def _frame_near(path: Path, seconds: float) -> np.ndarray:
         return np.ascontiguousarray(np.rot90(found.to_ndarray(format="rgb24"), round(found.rotation / 90)))
 
 
-def spread(files: Sequence[Picture], count: int) -> Sequence[Picture]:
+def spread(files: Sequence[T], count: int) -> Sequence[T]:
     """At most `count` files: the middle ones of equal parts of a clip."""
     if len(files) <= count:
         return files

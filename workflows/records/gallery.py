@@ -138,12 +138,13 @@ class _Thumbnails:
 
     def add(self, video_id: str, count: int) -> None:
         """Read frames of a clip, unless there are some already."""
-        from cosa.data.thumbnails import spread, thumbnail
+        from cosa.data.thumbnails import small_jpeg, spread
 
         if not video_id or video_id in self.clips:
             return
         files = spread(self._pictures.files(video_id), count)
-        pictures = [thumbnail(file, SIDE, self.dataset.max_pixels) for file in files] if self._room > 0 else []
+        frames = self._pictures.load(files).permute(0, 2, 3, 1) if self._room > 0 else ()  # (count, height, width, 3)
+        pictures = [small_jpeg(frame.numpy(), SIDE) for frame in frames]
         addresses = [f"data:image/jpeg;base64,{b64encode(picture).decode()}" for picture in pictures]
         size = sum(map(len, addresses))
         if not addresses or size > self._room:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import xxhash
+from torch import Tensor
 
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture
@@ -113,18 +115,25 @@ class ShardPictures:
     what = "shards"
     mend = "restore them, or take them out of the dataset"
 
-    def __init__(self, index: Path, paths: Mapping[str, Sequence[str]], cache: ShardCache | None = None):
+    def __init__(
+        self,
+        index: Path,
+        paths: Mapping[str, Sequence[str]],
+        cache: ShardCache | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ):
         """Open an index.
 
         Args:
             index: its folder.
             paths: of the shards by split, in the order of the index.
             cache: where copies of shards in buckets go.
+            max_pixels: that a picture may have.
 
         Raises:
             DataError: the index is missing or damaged, or of other shards.
         """
-        self.root = index
+        self.root, self.max_pixels = index, max_pixels
         self._shards: dict[str, _Shard] = {}
         for split in paths:
             rows = ShardIndex(index, split)
@@ -147,6 +156,18 @@ class ShardPictures:
                 return pictures
             end = media_id.find(_TAR, end + 1)
         raise DataError(f"{shown(self.root)} has no sample {quoted(media_id)}; {AGAIN}")
+
+    def load(self, pictures: Sequence[ShardPicture]) -> Tensor:
+        """Decode pictures of one sample, which the index says are of one size.
+
+        Returns:
+            (frames, 3, height, width), uint8, as of `cosa.data.frames.load_frames`.
+
+        Raises:
+            DataError: a shard is missing, or was changed since it was indexed.
+        """
+        decoded = {picture: picture.read(self.max_pixels) for picture in dict.fromkeys(pictures)}
+        return torch.from_numpy(np.stack([decoded[picture] for picture in pictures])).permute(0, 3, 1, 2)
 
     def missing(self, media_ids: Iterable[str]) -> list[str]:
         """The shards that have no file. Samples need not be looked for: they come from the index themselves."""

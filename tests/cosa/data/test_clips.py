@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cosa.data import clips
+from cosa.data import frames
 from cosa.data.clips import ClipReader
-from cosa.data.frames import FrameFolders, ImageFolder, load_frames
+from cosa.data.frames import FrameFolders, ImageFolder, PictureFiles, load_frames
 from cosa.data.media_files import PictureFile
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
@@ -32,7 +32,9 @@ def reader(
     folder: Path, *, training: bool, transforms: CropKind = "none", media: str = "video", megabytes: int = 256
 ) -> ClipReader:
     source = FrameFolders(folder) if media == "video" else ImageFolder(folder)
-    return ClipReader(source, frames=3, resolution=16, transforms=transforms, training=training, cache_megabytes=megabytes)
+    return ClipReader(
+        PictureFiles(source), frames=3, resolution=16, transforms=transforms, training=training, cache_megabytes=megabytes
+    )
 
 
 @pytest.mark.parametrize("megabytes", [0, 256])
@@ -66,7 +68,7 @@ def test_a_picture_is_decoded_once_while_there_is_room(folder: Path, monkeypatch
         decoded.extend(files)
         return load_frames(files, max_pixels)
 
-    monkeypatch.setattr(clips, "load_frames", counted)
+    monkeypatch.setattr(frames, "load_frames", counted)
     read = reader(folder, training=True)
     for seed in range(40):
         read("a", np.random.default_rng(seed))

@@ -10,6 +10,7 @@ import pytest
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.frame_digests import DIGESTS_FILE
+from cosa.data.frames import PictureFiles
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Path:
 
 def read_all(store: Path) -> None:
     frames = StoredFrames(store, "1234", CLIPS)
-    read = ClipReader(frames, frames=16, resolution=16, transforms="none", training=False)
+    read = ClipReader(PictureFiles(frames), frames=16, resolution=16, transforms="none", training=False)
     for video_id in CLIPS:
         read(video_id, None)
 

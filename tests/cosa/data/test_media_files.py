@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cosa.data.clips import ClipReader
-from cosa.data.frames import FrameFolders, ImageFolder
+from cosa.data.frames import FrameFolders, ImageFolder, PictureFiles
 from cosa.data.media_files import open_media
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
@@ -134,7 +134,7 @@ def test_a_pipe_among_media_never_blocks(tmp_path: Path, kind: str) -> None:
             list(read_video(VideoIndex(tmp_path).find("a"), 4))
         return
     source = ImageFolder(tmp_path) if kind == "images" else FrameFolders(tmp_path)
-    read = ClipReader(source, frames=1, resolution=16, transforms="none", training=False)
+    read = ClipReader(PictureFiles(source), frames=1, resolution=16, transforms="none", training=False)
     with pytest.raises(DataError, match=r"is a pipe \(FIFO\), not a file; expected a picture"):
         read("a", None)
 
@@ -143,7 +143,7 @@ def test_control_characters_of_a_folder_are_shown_escaped(tmp_path: Path) -> Non
     root = tmp_path / "images\x1b[31m"
     root.mkdir()
     (root / "a.jpg").write_bytes(b"no picture")
-    read = ClipReader(ImageFolder(root), frames=1, resolution=16, transforms="none", training=False)
+    read = ClipReader(PictureFiles(ImageFolder(root)), frames=1, resolution=16, transforms="none", training=False)
     for media_id in ("a", "b"):
         with pytest.raises(DataError) as raised:
             read(media_id, None)

@@ -13,7 +13,7 @@ from PIL import Image
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frames import FrameFolders
+from cosa.data.frames import FrameFolders, PictureFiles
 from cosa.data.media_reader import MediaReader, PartOfVideo, _span, frames_in, is_picture
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.data.videos import open_video
@@ -43,9 +43,9 @@ def test_a_video_gives_the_bytes_that_a_stage_would_read(
     video: Path, tmp_path: Path, kind: CropKind, short_side: int | None, frames: int
 ) -> None:
     extract_frames(video, tmp_path / "frames" / "v", 4, short_side, 80)
-    stored = ClipReader(FrameFolders(tmp_path / "frames"), frames=frames, resolution=32, transforms=kind, training=False)(
-        "v", None
-    )
+    stored = ClipReader(
+        PictureFiles(FrameFolders(tmp_path / "frames")), frames=frames, resolution=32, transforms=kind, training=False
+    )("v", None)
     own = reader(frames, kind=kind, side=32, fps=4, short_side=short_side, jpeg_quality=80)
     assert torch.equal(own.read(video), stored)
     assert torch.equal(own.read(tmp_path / "frames" / "v"), stored)
