@@ -155,8 +155,8 @@ class StreamOrder(Order):
         return {
             "streams": self.streams,
             "window": round(window),
-            "same_shard": others * min(1.0, shard / window),
-            "same_shard_full": shard / self.samples,
+            "same_shard": others * min(1.0, (shard - 1) / max(1.0, window - 1)),
+            "same_shard_full": (shard - 1) / max(1, self.samples - 1),
             "spread": min(1.0, (window + shard) / length),
         }
 
