@@ -190,7 +190,7 @@ def memory(samples: int) -> None:
             for _ in islice(pictures, mark - read):
                 pass
             read = mark
-            own = sum(part.anonymous for part in process.memory_maps()) / 2**20  # type: ignore[attr-defined]  # Linux has it
+            own = sum(part.anonymous for part in process.memory_maps()) / 2**20
             everything = process.memory_info().rss / 2**20
             print(f"{read:8} samples read: {own:7.1f} MiB of its own, {everything:7.1f} MiB with mapped files", flush=True)
 
