@@ -94,15 +94,17 @@ class Reader:
     def pictures(self) -> Iterator[torch.Tensor]:
         """Yield pictures as a model sees them, epoch after epoch."""
         for turn in range(2**31):
-            for row, place in enumerate(self.order.batch(turn)):
-                sample = self.samples[int(place)]
-                yield self.clips(sample.media_id, random_stream(50, STREAM_SAMPLE, turn, row))
+            samples = [self.samples[int(place)] for place in self.order.batch(turn)]
+            self.clips.look_up([sample.media_id for sample in samples])
+            generators = [random_stream(50, STREAM_SAMPLE, turn, row) for row in range(BATCH)]
+            for sample, generator in zip(samples, generators, strict=True):
+                yield self.clips(sample.media_id, generator)
 
     def contents(self) -> Iterator[bytes]:
         """Yield pictures as they are stored, and compared with the index."""
         for turn in range(2**31):
-            for place in self.order.batch(turn):
-                (found,) = self.source.files(self.samples[int(place)].media_id)
+            for sample in [self.samples[int(place)] for place in self.order.batch(turn)]:
+                (found,) = self.source.files(sample.media_id)
                 yield found.content()
 
 
