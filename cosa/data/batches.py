@@ -1,8 +1,8 @@
 """What a training step gets: a pure function of (seed, step, worker). Nothing else decides, so any step can be made again."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,18 +14,13 @@ from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.batch_needs import BatchNeeds
 from cosa.data.concatenation import concatenated_text_limit, draw_partners, join_tokens
 from cosa.data.mixing import MIXINGS
+from cosa.data.order import FullShuffle, Shuffle
+from cosa.data.random_streams import STREAM_CORPUS, STREAM_ORDER, STREAM_PARTNERS, STREAM_SAMPLE, random_stream
 from cosa.data.sample import Sample
+from cosa.data.sample_table import SampleTable
 from cosa.data.samples import Samples
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
-
-# Purposes of random streams: each gets its own, so that adding one never shifts another.
-STREAM_ORDER, STREAM_CORPUS, STREAM_SAMPLE, STREAM_PARTNERS = range(4)
-
-
-def random_stream(seed: int, purpose: int, *counters: int) -> np.random.Generator:
-    """A generator that depends on nothing but these numbers."""
-    return np.random.default_rng([seed, purpose, *counters])
 
 
 class ClipSource(Protocol):
@@ -51,11 +46,13 @@ class Corpus:
     steps: int
     batch_size: int  # over all workers
     needs: BatchNeeds  # of these objectives
+    shuffle: Shuffle = field(default_factory=FullShuffle)
+    look_up: Callable[[Iterable[str]], None] = lambda _: None  # is told which media `clips` will be asked for next
 
     @cached_property
-    def table(self) -> Samples:
-        """The samples, as columns."""
-        return Samples.of(self.samples)
+    def table(self) -> SampleTable:
+        """The samples, with what is asked of all of them."""
+        return self.samples if isinstance(self.samples, SampleTable) else Samples.of(self.samples)
 
 
 def check_texts(corpus: Corpus) -> None:
@@ -100,7 +97,7 @@ class Batch:
         """The samples from `start` to before `stop`, where samples know nothing of each other; texts stay as padded."""
         assert self.members is None and self.all_ids is None, "samples of this batch refer to others"
         cut: dict[str, Any] = {
-            field.name: value[start:stop] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value[start:stop] for one in fields(self) if isinstance(value := getattr(self, one.name), Tensor)
         }
         original = None if self.original is None else self.original.rows(start, stop)
         return replace(self, media_ids=self.media_ids[start:stop], original=original, **cut)
@@ -108,16 +105,16 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
         moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value.to(device, non_blocking=True)
+            for one in fields(self)
+            if isinstance(value := getattr(self, one.name), Tensor)
         }
         return replace(self, original=self.host, **moved)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the data loader)."""
         pinned: dict[str, Any] = {
-            field.name: value.pin_memory() for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+            one.name: value.pin_memory() for one in fields(self) if isinstance(value := getattr(self, one.name), Tensor)
         }
         return replace(self, **pinned)
 
@@ -126,8 +123,8 @@ class TrainingBatches(Dataset[Batch]):
     """All batches of a run in order, as one worker sees them: item k is the worker's part of batch k.
 
     A batch is of one corpus, and each corpus gets exactly its number of steps, the same on all workers. A training step takes
-    `per_step` batches. Every corpus is gone through in a new random order each epoch; an incomplete last batch of an epoch is
-    left out.
+    `per_step` batches. Every corpus is gone through in a new order each epoch (`cosa/data/order.py`); an incomplete last batch
+    of an epoch is left out.
     """
 
     def __init__(
@@ -167,7 +164,10 @@ class TrainingBatches(Dataset[Batch]):
         for index in range(len(corpora)):
             mine = self._corpus_of_step == index
             self._turn_of_step[mine] = np.arange(mine.sum())
-        self._shuffled: dict[tuple[int, int], np.ndarray] = {}
+        self._orders = [
+            corpus.shuffle.order(len(corpus.samples), corpus.batch_size, partial(random_stream, seed, STREAM_ORDER, index))
+            for index, corpus in enumerate(corpora)
+        ]
 
     def __len__(self) -> int:
         return len(self._corpus_of_step)
@@ -175,39 +175,27 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         index = int(self._corpus_of_step[step])
         corpus = self.corpora[index]
-        everyone = self._global_batch(index, int(self._turn_of_step[step]))
+        everyone = self._orders[index].batch(int(self._turn_of_step[step]))
         per_worker = corpus.batch_size // self.workers
         rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
         samples, own = corpus.table, everyone[rows.start : rows.stop]
-        mine = [samples[place] for place in own]
-        clips = [
-            corpus.clips(sample.media_id, random_stream(self.seed, STREAM_SAMPLE, step, row))
-            for sample, row in zip(mine, rows, strict=True)
-        ]
+        mine = [samples[int(place)] for place in own]
+        # Between decoded pictures, which fill the caches of a CPU, both would take several times as long.
+        corpus.look_up([sample.media_id for sample in mine])
+        generators = [random_stream(self.seed, STREAM_SAMPLE, step, row) for row in rows]
+        clips = [corpus.clips(sample.media_id, generator) for sample, generator in zip(mine, generators, strict=True)]
         if corpus.needs.questions:
             texts = self._questions(mine)
         else:
-            texts = self._captions([samples.text(place, "caption") for place in everyone], rows, step, corpus.needs)
+            texts = self._captions([samples.text(int(place), "caption") for place in everyone], rows, step, corpus.needs)
         return Batch(
             corpus=corpus.name,
             objectives=corpus.objectives,
             media_ids=tuple(sample.media_id for sample in mine),
             frames=torch.stack(clips),
-            identities=torch.from_numpy(samples.identities[own].astype(np.int64)),
+            identities=torch.from_numpy(samples.identities_of(own)),
             **texts,
         )
-
-    def _global_batch(self, index: int, turn: int) -> np.ndarray:
-        """Indices of the samples of all workers for a corpus' batch number `turn`."""
-        corpus = self.corpora[index]
-        per_epoch = len(corpus.samples) // corpus.batch_size
-        epoch, place = divmod(turn, per_epoch)
-        if (index, epoch) not in self._shuffled:
-            self._shuffled = {key: value for key, value in self._shuffled.items() if key[0] != index}
-            order = np.arange(len(corpus.table), dtype=np.min_scalar_type(len(corpus.table)))
-            random_stream(self.seed, STREAM_ORDER, index, epoch).shuffle(order)  # as `permutation`, whose numbers take 8 bytes
-            self._shuffled[index, epoch] = order
-        return self._shuffled[index, epoch][place * corpus.batch_size : (place + 1) * corpus.batch_size]
 
     def _questions(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Fields of `Batch`."""

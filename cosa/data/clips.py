@@ -17,6 +17,9 @@ from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
 
+CACHE_MEGABYTES = 256
+MOST_LISTED = 20_000  # clips of which it is remembered where their frames are
+
 
 class ClipReader:
     """Frames of clips, (frames, 3, resolution, resolution) uint8.
@@ -33,7 +36,7 @@ class ClipReader:
         resolution: int,
         transforms: CropKind,
         training: bool,
-        cache_megabytes: int = 256,
+        cache_megabytes: int = CACHE_MEGABYTES,
         antialias: bool = True,
     ):
         self.source = source
@@ -44,6 +47,8 @@ class ClipReader:
         self._cache: dict[Any, Tensor] = {}
         self._room = cache_megabytes * 2**20
         self._files: dict[str, Sequence[Any]] = {}
+        self._most_listed = MOST_LISTED if cache_megabytes else 0
+        self._ahead: dict[str, Sequence[Any]] = {}
 
     @classmethod
     def of(
@@ -64,6 +69,8 @@ class ClipReader:
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
+            # Of millions of samples hardly any comes again before the cache is full of others.
+            cache_megabytes=CACHE_MEGABYTES if dataset.shards is None else 0,
         )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
@@ -72,9 +79,7 @@ class ClipReader:
         Raises:
             DataError: the clip is missing, empty, damaged or not what extraction wrote; nothing is put in its place.
         """
-        if media_id not in self._files:
-            self._files[media_id] = self.source.files(media_id)
-        files = self._files[media_id]
+        files = self._ahead.get(media_id) or self._found(media_id)
         chosen = [files[i] for i in sample_frame_indices(len(files), self.frames, generator)]
         if self._cacheable:
             return self._cached(chosen)
@@ -82,6 +87,23 @@ class ClipReader:
         if generator is not None:
             crop.manual_seed(int(generator.integers(2**62)))
         return self.transform(self.source.load(chosen), crop)
+
+    def look_up(self, media_ids: Iterable[str]) -> None:
+        """Find the pictures of clips that will be read next. Between decoded pictures, which fill the caches of a CPU, it would
+        take several times as long.
+
+        Raises:
+            DataError: as of reading.
+        """
+        self._ahead = {media_id: self._found(media_id) for media_id in media_ids}
+
+    def _found(self, media_id: str) -> Sequence[Any]:
+        files = self._files.get(media_id)
+        if files is None:
+            files = self.source.files(media_id)
+            if len(self._files) < self._most_listed:
+                self._files[media_id] = files
+        return files
 
     def check(self, media_ids: Iterable[str]) -> None:
         """Look whether all clips or images are there, by the names of files alone.

@@ -12,9 +12,21 @@ from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import CaptionEntry, QuestionEntry
 from cosa.data.column_cache import columns_of, naming_columns
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.sample_table import SampleTable
 from cosa.data.samples import Samples
 from cosa.data.split_reading import IN_FULL, SplitReading
 from cosa.errors import DataError, UserError
+
+
+@dataclass(frozen=True)
+class DatasetShards:
+    """The shards of a dataset. index: folder of their index. paths: of the shards, or their addresses, by split. copies: folder
+    for copies of those in buckets. most_bytes: of all copies."""
+
+    index: str
+    paths: dict[str, list[str]]
+    copies: str = ""
+    most_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class DatasetFiles:
     reading: by split, how its files are read, if not as usual. kept_columns: a folder where what large annotation files say is
     kept for other processes.
     decode: or frames are read straight from the clips, in this way: fields of `DecodingSettings`.
+    shards: where all samples are, if the dataset consists of shards; it has no annotation files then.
     """
 
     name: str
@@ -41,6 +54,7 @@ class DatasetFiles:
     reading: Mapping[str, SplitReading] = field(default_factory=dict)
     kept_columns: str | None = None
     decode: Mapping[str, Any] | None = None
+    shards: DatasetShards | None = None
 
     def __post_init__(self) -> None:
         if self.media not in ("video", "image"):
@@ -137,8 +151,13 @@ def caption_references(dataset: DatasetFiles, split: str, *, require_captions: b
     return {entry.video_id: references[entry.video_id] for entry in entries}
 
 
-def caption_samples(dataset: DatasetFiles, split: str) -> Samples:
+def caption_samples(dataset: DatasetFiles, split: str) -> SampleTable:
     """One training sample a caption of a split."""
+    if dataset.shards is not None:
+        from cosa.data.shards.index import ShardIndex
+        from cosa.data.shards.samples import ShardSamples
+
+        return ShardSamples(ShardIndex(Path(dataset.shards.index), split))
     return Samples(_readable(dataset, split, "captions", require_texts=True), {"caption": "text"})
 
 

@@ -17,6 +17,8 @@ from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, Pic
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
+from cosa.data.shards.bucket import ShardCache
+from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
@@ -162,13 +164,16 @@ def pictures_of(dataset: DatasetFiles) -> Pictures:
     """The frames or images of a dataset.
 
     Raises:
-        DataError: the list of extracted frames is damaged.
+        DataError: the list of extracted frames, or the index of shards, is damaged.
     """
     if dataset.decode is not None:
         from cosa.data.decoded_clips import DecodedClips  # It needs a decoder, which pictures do not.
 
         settings = DecodingSettings.model_validate(dataset.decode)
         return DecodedClips(Path(dataset.root), settings, dataset.linked_folders, max_pixels=dataset.max_pixels)
+    if dataset.shards is not None:
+        cache = ShardCache(dataset.shards.copies, dataset.shards.most_bytes) if dataset.shards.copies else None
+        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache, dataset.max_pixels)
     return PictureFiles(_finder_of(dataset), dataset.max_pixels)
 
 

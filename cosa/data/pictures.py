@@ -19,6 +19,7 @@ from cosa.message_text import shown
 # By content, whatever the name says. Pillow knows formats that start other programs (EPS starts Ghostscript).
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _EXPECTED = "a picture (JPEG, PNG, WebP, GIF or BMP)"
+_MEND = "; replace the file or extract the clip again"
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _LARGEST_PIXEL = 8  # bytes that a pixel takes in the largest format, four channels of 16 bits without compression
 _OTHER_CONTENT = 2**24  # bytes of a file that are no pixels: previews, colour profiles, notes
@@ -40,7 +41,7 @@ def read_picture(
     """
     with open_media(path, _EXPECTED) as file:
         start, size = place or (0, os.fstat(file.fileno()).st_size)
-        if size > _LARGEST_PIXEL * max_pixels + _OTHER_CONTENT:
+        if size > most_bytes(max_pixels):
             raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
         file.seek(start)
         content = file.read() if place is None else file.read(size)
@@ -48,13 +49,33 @@ def read_picture(
         check_frame(path, content, digest)
     if not content:
         raise DataError(f"{shown(path)} is empty (0 bytes), expected a picture; replace the file or extract the clip again")
-    with _picture_errors(path):
-        return _decode(path, content, max_pixels)
+    return decode_picture(content, path, max_pixels)
+
+
+def decode_picture(content: bytes, name: object, max_pixels: int = MAX_PIXELS, mend: str = _MEND) -> np.ndarray:
+    """Decode the bytes of a picture as `read_picture` does.
+
+    Args:
+        content: of a file, not empty.
+        name: of the picture, for messages.
+        max_pixels: that it may have.
+        mend: what to do about one that cannot be read, for the message.
+
+    Raises:
+        DataError: damaged, too large or of another format.
+    """
+    with _picture_errors(name, mend):
+        return _decode(name, content, max_pixels)
+
+
+def most_bytes(max_pixels: int) -> int:
+    """Bytes that a file of a picture of so many pixels may have."""
+    return _LARGEST_PIXEL * max_pixels + _OTHER_CONTENT
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored, from the header alone; errors as of `read_picture`."""
-    with open_media(path, _EXPECTED) as file, _picture_errors(path), _opened(file) as image:
+    with open_media(path, _EXPECTED) as file, _picture_errors(path, _MEND), _opened(file) as image:
         return image.size
 
 
@@ -65,26 +86,24 @@ def _opened(file: BinaryIO | BytesIO) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _picture_errors(path: Path) -> Iterator[None]:
+def _picture_errors(name: object, mend: str) -> Iterator[None]:
     """Turn whatever a decoder raises for bytes that it does not understand into a DataError."""
     try:
         yield
     except DataError:
         raise
     except Exception as error:
-        raise DataError(
-            f"{shown(path)} is not a readable picture (JPEG, PNG, WebP, GIF or BMP); replace the file or extract the clip again"
-        ) from error
+        raise DataError(f"{shown(name)} is not a readable picture (JPEG, PNG, WebP, GIF or BMP){mend}") from error
 
 
-def _decode(path: Path, content: bytes, max_pixels: int) -> np.ndarray:
+def _decode(name: object, content: bytes, max_pixels: int) -> np.ndarray:
     # Pillow, as torchvision's decoders are deprecated; with these arrays it is as fast from 224 pixels on.
     if content.startswith(_JPEG_START) and content.endswith(b"\0") and not content.rstrip(b"\0").endswith(_JPEG_END):
         raise ValueError("zeros where the picture should continue")  # an interrupted copy; Pillow would show grey
     with _opened(BytesIO(content)) as opened:
         width, height = opened.size
         if width * height > max_pixels:
-            raise DataError(f"{shown(path)} has {width} x {height} pixels, more than the {max_pixels} that max_pixels allows")
+            raise DataError(f"{shown(name)} has {width} x {height} pixels, more than the {max_pixels} that max_pixels allows")
         image: Image.Image = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened
         if image.mode.startswith("I;16") or image.mode == "I":  # Pillow clips 16-bit grey instead of scaling it
             image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource
 from cosa.data.sample import Sample
+from cosa.data.sample_table import SampleTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 TEXTS = ("caption", "question", "answer")
 
 
-class Samples(Sequence[Sample]):
+class Samples(SampleTable):
     """Samples of a split, and what is known of all of them without looking at each.
 
     columns: of their file. texts: by field of `Sample`, the name of its column; of a column of lists the first text counts.
@@ -80,6 +81,12 @@ class Samples(Sequence[Sample]):
     def identities(self) -> np.ndarray:
         """(samples,) int32, equal for the same clip or image."""
         return self.columns.media
+
+    def identities_of(self, places: np.ndarray) -> np.ndarray:
+        """Those of some samples: (rows,) int64. places: (rows,)."""
+        import numpy as np
+
+        return self.columns.media[places].astype(np.int64)
 
     def media_ids(self) -> Iterator[str]:
         """Yield the clips or images, each once, in order of appearance."""

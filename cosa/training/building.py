@@ -15,7 +15,10 @@ from cosa.data.batches import Corpus, TrainingBatches
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
+from cosa.data.order import shuffle_of
+from cosa.data.order_settings import OrderSettings
 from cosa.data.sample import Sample
+from cosa.data.shards.index import read_shards
 from cosa.distributed import rank, world_size
 from cosa.errors import UserError
 from cosa.model import COSA
@@ -43,6 +46,7 @@ def corpus_of(
     batch_size: int,
     resolution: int,
     behaviour: Behaviour = DEFAULT,
+    order: OrderSettings | None = None,
 ) -> Corpus:
     """Samples of a split as a corpus to train on.
 
@@ -56,9 +60,17 @@ def corpus_of(
         batch_size: samples a step over all workers.
         resolution: side of the model's input image, pixels.
         behaviour: how images are shrunk.
+        order: how samples are shuffled; None leaves it to the dataset.
+
+    Raises:
+        UserError: they cannot be shuffled so.
+        DataError: the index of shards is missing or damaged.
     """
     clips = ClipReader.of(dataset, settings, resolution, training=True, behaviour=behaviour)
-    return Corpus(f"{dataset.name}/{split}", samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives))
+    name = f"{dataset.name}/{split}"
+    sizes = [shard.samples for shard in read_shards(Path(dataset.shards.index), split)] if dataset.shards is not None else None
+    shuffle = shuffle_of(order or OrderSettings(), sizes, name)
+    return Corpus(name, samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives), shuffle, clips.look_up)
 
 
 def finetuning_corpus(
@@ -71,6 +83,7 @@ def finetuning_corpus(
     batch_size: int,
     resolution: int,
     behaviour: Behaviour = DEFAULT,
+    order: OrderSettings | None = None,
 ) -> Corpus:
     """A split with a task's samples and objectives, for so many passes over it; arguments as of `corpus_of`."""
     samples = task.samples(dataset, split)
@@ -84,6 +97,7 @@ def finetuning_corpus(
         batch_size=batch_size,
         resolution=resolution,
         behaviour=behaviour,
+        order=order,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cosa.data.annotation_use import KINDS
+from cosa.data.shards.paths import is_remote
 from cosa.errors import UserError
 from workflows.cluster.login_token import protect_token
 from workflows.cluster.preemption import GRACE_SECONDS
@@ -135,10 +136,12 @@ def _make_absolute(section: Any, field: Sequence[str | int]) -> None:
 
 
 def _absolute(value: Any, keys: Sequence[str] | None = None) -> Any:
-    """Make a path absolute, or all paths inside a mapping (below `keys`, if given)."""
+    """Make a path absolute, or all paths inside a list or a mapping (below `keys`, if given)."""
     if isinstance(value, dict):
         return {key: _absolute(item) if keys is None or key in keys else item for key, item in value.items()}
-    return str(Path(value).expanduser().absolute())
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
+    return value if is_remote(value) else str(Path(value).expanduser().absolute())
 
 
 def client_of(address: str) -> Any:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cosa.data.annotation_use import KINDS
-from cosa.data.dataset_files import DatasetFiles
+from cosa.data.dataset_files import DatasetFiles, DatasetShards
+from cosa.data.shards.paths import shard_paths
 from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, UNREADABLE_FILE
+from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, SHARDS_FOLDER, UNREADABLE_FILE
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -98,7 +99,8 @@ class StageContext(Generic[S]):
         stored: str | None = None
         decode: dict[str, Any] | None = None
         unreadable: frozenset[str] = frozenset()
-        if section.media == "video" and with_frames:
+        shards = self._shards(name, base) if section.has_shards else None
+        if section.media == "video" and with_frames and shards is None:
             if section.decode is not None:
                 decode = section.decode.model_dump()
                 if section.decode.cache is not None:  # Workers have other working directories.
@@ -115,13 +117,27 @@ class StageContext(Generic[S]):
             }
             for split, files in section.splits.items()
         }
-        root = str(base / Path(section.root).expanduser())
+        root = str(base / Path(section.root).expanduser()) if section.root is not None else ""
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
         reading = {split: files.reading_of("captions") for split, files in section.splits.items()}
         kept = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
         return DatasetFiles(
-            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept, decode
-        )
+            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept, decode,
+            shards,
+        )  # fmt: skip
+
+    def _shards(self, name: str, base: Path) -> DatasetShards:
+        """Return where the shards of a dataset are, and their index."""
+        splits = self.plan.experiment.section.datasets[name].splits
+        paths = {split: shard_paths(files.shards, str(base)) for split, files in splits.items()}
+        index = self.result_of(self.plan.experiment.index_stage(name)) / SHARDS_FOLDER
+        return DatasetShards(str(index), paths, *self.shard_copies)
+
+    @property
+    def shard_copies(self) -> tuple[str, int]:
+        """Where copies of shards in buckets go, and how many bytes they may take."""
+        section = self.plan.experiment.section.cluster
+        return str(Path(section.shard_copies).expanduser().absolute()), section.shard_copies_gigabytes * 10**9
 
     def _not_listed(self, what: str) -> str:
         return (

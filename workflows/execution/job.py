@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cosa.data.dataset_files import DatasetFiles
+from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.split_reading import SplitReading
 from cosa.extensions import Extension, load_extensions
 from workflows.spec.stage_kinds import STAGE_KINDS
@@ -55,4 +55,5 @@ class Job:
 
 def _dataset(plain: Mapping[str, Any]) -> DatasetFiles:
     reading = {split: SplitReading(**one) for split, one in plain["reading"].items()}
-    return DatasetFiles(**{**plain, "unreadable": frozenset(plain["unreadable"]), "reading": reading})
+    shards = DatasetShards(**plain["shards"]) if plain["shards"] is not None else None
+    return DatasetFiles(**{**plain, "unreadable": frozenset(plain["unreadable"]), "reading": reading, "shards": shards})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
+
 from cosa.errors import UserError
 from cosa.evaluation.metric import Metric
 from workflows.cluster.preemption import ask_to_stop, saving
@@ -11,6 +13,7 @@ from workflows.execution.checkpoint_storage import remove_checkpoints
 from workflows.execution.checkpoints import copy_model, copy_other_models, intact_checkpoints
 from workflows.execution.context import StageContext
 from workflows.execution.fit import fit_in_background, trainer_of
+from workflows.execution.orders import ORDERS, order_lines, orders_of
 from workflows.execution.plots import plot_curves
 from workflows.execution.progress import Follower, best_evaluation, read_records
 from workflows.execution.record_forwarder import RecordForwarder
@@ -45,6 +48,9 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     resources = context.cluster.resources_for(context.kind.workers(context.section))
     for count in resources.counts:
         check_batch(context.step.name, context.section, count)
+    orders = orders_of(context)
+    for text in order_lines(orders):
+        context.run.tracker.reporter.print(f"  [dim]{escape(text)}[/]")
     selected_by: Metric | None = context.kind.selection_metric(context.section)
     job, warn = job_of(context, context.folder), context.run.tracker.reporter.warn
     storage = storage_of(context)
@@ -81,6 +87,7 @@ def train_once(context: StageContext[Any]) -> StageOutcome:
     copy_model(run, saved[best.step], context.folder / CHECKPOINT_FOLDER)
     plot_curves(records, context.folder / "curves.png", title=context.step.name)
     outcome = training_outcome(context, records, best, extra="")
+    outcome.details |= {ORDERS: orders} if orders else {}
     others = copy_other_models(run, saved, further_steps(records, uploaded_checkpoints(context), best.step), context.folder)
     outcome.other_checkpoints = [OtherCheckpoints(others)] if others is not None else []
     outcome.remove = lambda result: remove_checkpoints(result, warn)

@@ -9,11 +9,12 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import Field, model_validator
 
 from cosa.checksums import CHECKSUMS
+from cosa.data.order_settings import OrderSettings
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, settings_of
 from cosa.objectives.objective_settings import ObjectiveSettings
@@ -24,10 +25,11 @@ from workflows.execution.sweep_checks import check_sweep_section, check_trials
 from workflows.execution.trial_identity import count_finished
 from workflows.execution.trials import TrialBook, planned
 from workflows.results.layout import RAY_FOLDER, STORAGE_NOTE, TRIALS_FOLDER
+from workflows.spec.checkpoint_reads import CheckpointRead
 from workflows.spec.experiment import Experiment
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
-from workflows.spec.reads import CheckpointRead, PretrainedRead, datasets_read
+from workflows.spec.reads import PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Report, StageKind
@@ -78,6 +80,15 @@ class Validation:
     before_training: bool
 
 
+class TrainedSplit(NamedTuple):
+    """A split that is trained on. batch_size: over all workers. order: how it is shuffled."""
+
+    dataset: str
+    split: str
+    batch_size: int
+    order: OrderSettings
+
+
 T = TypeVar("T", bound=TrainSection)
 
 
@@ -117,6 +128,11 @@ class TrainingKind(StageKind[T]):
     @abstractmethod
     def validation(self, section: T) -> Validation | None:
         """Return what it validates on; None if it does not validate."""
+
+    def trained_splits(self, section: T) -> Iterator[TrainedSplit]:
+        """Yield what it trains on, as far as it may be in shards."""
+        del section
+        yield from ()
 
     @abstractmethod
     def measured(self, section: T) -> tuple[Metric, ...]:

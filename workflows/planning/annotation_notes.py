@@ -201,7 +201,7 @@ class _Splits:
 
     def _root(self, dataset: str) -> Path:
         section = self.datasets[dataset]
-        return Path(section.frames or section.root).expanduser().absolute()
+        return Path(section.frames or section.root or "").expanduser().absolute()
 
     def _files(self, split: Split) -> list[AnnotationSource]:
         """Return the files that stages read of a split and that can be read now."""

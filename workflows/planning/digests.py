@@ -25,6 +25,7 @@ from cosa.message_text import shown
 from cosa.regular_files import kind_of
 from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
 from workflows.planning.digest_cache import DigestCache, Entry, IdList
+from workflows.planning.many_checksums import checksums_of
 from workflows.results.layout import COLUMNS_FOLDER
 from workflows.spec.read import MissingMedia
 
@@ -228,6 +229,10 @@ class FileDigests:
                 known = digest_of(path)
                 self._files.put(what, state, known)
         return known
+
+    def checksums(self, paths: Sequence[Path]) -> list[str]:
+        """Digest files as `checksum` does, several at once."""
+        return checksums_of(paths, self.checksum, self.on_read)
 
     def remembered(self, what: str, of: Sequence[str]) -> str | None:
         """Return what was computed from some contents; None if nothing was, or from others. of: their digests."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import xxhash
 from pydantic import BaseModel
 
 from cosa.data.extraction_settings import way_of_extraction
@@ -53,6 +54,12 @@ class Basis:
             section = self.spec.stages[self.spec.frames_stage(dataset)]
             name, bounds = extraction_name(section, files), dict(kind_of(section).bounds(section))
         return f"{name} {json.dumps(bounds, sort_keys=True)}" if bounds else name
+
+    def indexing(self, dataset: str) -> str:
+        """Return what names the way in which a dataset's shards are indexed, and so which samples they have."""
+        section = self.spec.stages[self.spec.index_stage(dataset)]
+        identity = {**kind_of(section).indexing(section), "max_pixels": self.experiment.datasets[dataset].max_pixels}
+        return xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
 
 
 def extraction_name(section: StageSection, dataset: DatasetSection) -> str:

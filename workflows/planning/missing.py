@@ -53,6 +53,8 @@ def _lines(group: Sequence[Missing], experiment: Experiment) -> list[str]:
 
 def _line(item: Missing, experiment: Experiment) -> str:
     line = f"{item.field}: no {item.wanted} {_place(item.path)}"
+    if item.wanted.startswith("shard"):  # Neighbours have similar names.
+        return line
     if item.wanted != "checkpoint":
         named_alike = _named_alike(item.path.expanduser(), folder=item.wanted == "folder")
         if named_alike is not None:

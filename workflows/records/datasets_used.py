@@ -17,8 +17,8 @@ DIGEST_DIGITS = 16
 def datasets_of(plan: Plan, step: Step) -> list[dict[str, str]]:
     """Return what `logged_models.log_datasets` takes: name, digest, context and source of each file that a stage reads.
 
-    The name is <dataset>/<split>/<captions, questions or references>. The digest is one of what the file says, or, if a stage
-    makes the dataset, of that stage's fingerprint. Clips and images are not part of it.
+    The name is <dataset>/<split>/<captions, questions, references or shards>. The digest is one of what the file says, or, if a
+    stage makes the dataset, of that stage's fingerprint. Clips and images are not part of it, unless they are in shards.
     """
     experiment = plan.experiment.section
     kind = kind_of(step.section)
@@ -27,7 +27,8 @@ def datasets_of(plan: Plan, step: Step) -> list[dict[str, str]]:
     for read in kind.reads(step.section, experiment.datasets):
         if isinstance(read, AnnotationsRead) and not read.use.only_ids:
             section, split = experiment.datasets[read.dataset], (read.dataset, read.use.split)
-            file, name = read.file(section), f"{read.dataset}/{read.use.split}/{read.use.kind}"
+            file, kind_of_file = read.source(section)
+            name = f"{read.dataset}/{read.use.split}/{kind_of_file}"
             digest = step.data.get(name) if section.made_by is None else _made(step, section.made_by, file)
             if file is not None and digest is not None:
                 context = _context(lineage, measured_on, split)

@@ -99,7 +99,7 @@ def _headline(step: Step, manifest: Manifest) -> str:
     return headline(step.kind, manifest.metrics, kind_of(step.section).measured_on(step.section))
 
 
-TABLES = ("trials", INTERVALS, PARTS)  # details that are no text for a tag
+TABLES = ("trials", "orders", INTERVALS, PARTS)  # details that are no text for a tag
 
 
 def _details(details: Mapping[str, Any]) -> dict[str, str]:

@@ -74,13 +74,23 @@ class NamedStages:
     def frames_stages(self, dataset: str) -> list[str]:
         """Find the stages that extract frames of a dataset's clips; report if there is not exactly one."""
         found = [name for name, stage in self.stages.items() if kind_of(stage).frames_of(stage) == dataset]
+        add = (
+            f"add a stage {{kind: extract, dataset: {dataset}}}, or set datasets.{dataset}.frames, or datasets.{dataset}.decode: "
+            "online"
+        )
+        return self._one(dataset, found, "its clips are extracted by", f"no stage extracts frames of its clips; {add}")
+
+    def index_stages(self, dataset: str) -> list[str]:
+        """Find the stages that index a dataset's shards; report if there is not exactly one."""
+        found = [name for name, stage in self.stages.items() if kind_of(stage).index_of(stage) == dataset]
+        add = f"add a stage {{kind: index, dataset: {dataset}}}"
+        return self._one(dataset, found, "its shards are indexed by", f"no stage indexes its shards; {add}")
+
+    def _one(self, dataset: str, found: list[str], several: str, none: str) -> list[str]:
+        """Return the stages that were found; report if they are several, or none."""
         invalid = self.names.stages - set(self.stages)
         if len(found) > 1:
-            self.report(f"its clips are extracted by {' and '.join(found)}; keep one", "datasets", dataset)
+            self.report(f"{several} {' and '.join(found)}; keep one", "datasets", dataset)
         elif not found and not invalid:
-            self.report(
-                f"no stage extracts frames of its clips; add a stage {{kind: extract, dataset: {dataset}}}, or set "
-                f"datasets.{dataset}.frames, or datasets.{dataset}.decode: online",
-                *("datasets", dataset),
-            )
+            self.report(none, "datasets", dataset)
         return found

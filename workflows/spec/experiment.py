@@ -15,9 +15,10 @@ from workflows.spec.source import YamlNode
 class Experiment:
     """A checked spec. `stages` are in an order in which they can run, with inherited fields filled in.
 
-    inputs: for each stage, the stages whose results it reads. frames: stages that extract frames, by dataset. warnings: what is
-    allowed but worth knowing. source: the spec as it was read, with places. groups: the stages that a matrix expanded into, by
-    the name of the stage that has the matrix. extensions: the files that were loaded for it.
+    inputs: for each stage, the stages whose results it reads. frames, indexes: stages that extract frames, and that index
+    shards, by dataset. warnings: what is allowed but worth knowing. source: the spec as it was read, with places. groups: the
+    stages that a matrix expanded into, by the name of the stage that has the matrix. extensions: the files that were loaded for
+    it.
     """
 
     section: ExperimentSection
@@ -25,6 +26,7 @@ class Experiment:
     inputs: dict[str, tuple[str, ...]]
     file: Path
     frames: dict[str, str] = field(default_factory=dict)
+    indexes: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     source: YamlNode | None = field(default=None, compare=False, repr=False)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -42,6 +44,10 @@ class Experiment:
     def frames_stage(self, dataset: str) -> str:
         """Return the stage that extracts a dataset's frames."""
         return self.frames[dataset]
+
+    def index_stage(self, dataset: str) -> str:
+        """Return the stage that indexes a dataset's shards."""
+        return self.indexes[dataset]
 
     def same_split(self, dataset: str, one: str, other: str) -> bool:
         """Return whether two splits of a dataset are the same, by name or because they have the same files."""

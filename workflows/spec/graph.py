@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from workflows.spec.connections import NamedStages, Names
@@ -58,14 +59,15 @@ def connect(
         inputs |= inherited
         resolved = {name: resolved[name] for name in _order(inputs, root, problems) if name in resolved}
     frames = {dataset: n for n, stage in resolved.items() if (dataset := kind_of(stage).frames_of(stage)) is not None}
-    experiment = Experiment(section, resolved, inputs, file, frames, source=root)
+    indexes = {dataset: n for n, stage in resolved.items() if (dataset := kind_of(stage).index_of(stage)) is not None}
+    experiment = Experiment(section, resolved, inputs, file, frames, indexes, source=root)
     for name, stage in resolved.items():
         kind_of(stage).check_with_others(name, stage, experiment, report)
     check_lengths(resolved, section.model.text.max_position_embeddings, report)
     check_elastic(section.cluster, resolved, report)
     check_images(experiment, report)
     check_hub_weights(experiment, report)
-    return Experiment(section, resolved, inputs, file, frames, tuple(dict.fromkeys(_notes(experiment, root))), root)
+    return replace(experiment, warnings=tuple(dict.fromkeys(_notes(experiment, root))))
 
 
 def _inputs_of(name: str, stage: StageSection, connections: NamedStages) -> Iterator[str]:

@@ -60,6 +60,8 @@ def _paths(section: ExperimentSection, stages: Mapping[str, StageSection]) -> It
         for split, files in dataset.splits.items():
             for kind in KINDS:
                 yield ("datasets", name, "splits", split, kind), getattr(files, kind)
+            for number, path in enumerate(files.shards):
+                yield ("datasets", name, "splits", split, "shards", number), path
     yield ("model", "vision", "pretrained"), section.model.vision.pretrained
     yield ("model", "text", "pretrained"), section.model.text.pretrained
     for name, stage in stages.items():

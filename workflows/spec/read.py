@@ -110,6 +110,10 @@ class Connections(Protocol):
         """Find the stages that extract frames of a dataset's clips; exactly one is expected."""
         ...
 
+    def index_stages(self, dataset: str) -> list[str]:
+        """Find the stages that index a dataset's shards; exactly one is expected."""
+        ...
+
 
 class Digests(Protocol):
     """Computes digests of the user's own files."""
@@ -120,6 +124,10 @@ class Digests(Protocol):
 
     def checksum(self, path: Path) -> str:
         """Return the digest of a file's content by which results know their files."""
+        ...
+
+    def checksums(self, paths: Sequence[Path]) -> list[str]:
+        """Return the digests of files as `checksum` does; several are read at once."""
         ...
 
     def of_folder(self, folder: Path) -> str:
@@ -170,6 +178,10 @@ class Basis(Protocol):
 
     def extraction(self, dataset: str) -> str:
         """Return what names the way in which frames of a dataset's clips are extracted."""
+        ...
+
+    def indexing(self, dataset: str) -> str:
+        """Return what names the way in which a dataset's shards are indexed."""
         ...
 
 

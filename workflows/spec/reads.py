@@ -4,25 +4,21 @@ to run first, what its fingerprint covers, what is missing, and which files are 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cosa.checkpoints.locate import locate
 from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotation_use import AnnotationUse
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
 from cosa.data.split_reading import IN_FULL
-from cosa.errors import DataError, UserError
-from workflows.results.contents import made_as
-from workflows.results.layout import CHECKPOINT_FOLDER
-from workflows.results.manifest import read_manifest
+from cosa.errors import DataError
 from workflows.spec.place import FieldPath
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Basis, Connections, Digests, Found, Missing, MissingMedia, Read
-from workflows.spec.references import is_path
 from workflows.spec.sections import DatasetSection, ExperimentSection
+from workflows.spec.shard_reads import ShardsRead, content_of, has_shards
 
 
 @dataclass(frozen=True)
@@ -47,16 +43,20 @@ class MediaRead(Read):
         if self.of == "clips" and dataset.media != "video":
             message = f"dataset {self.dataset!r} holds images; only clips have frames to extract"
             connections.report(message, "stages", stage, *self.field)
+        if dataset.has_shards and self.of == "clips":
+            connections.report(f"dataset {self.dataset!r} consists of shards, from which nothing is extracted", "stages", stage)
         if dataset.made_by is not None and connections.has_stage(dataset.made_by):
             yield dataset.made_by
-        if self._extracted(dataset):
+        if dataset.has_shards:
+            yield from connections.index_stages(self.dataset)
+        elif self._extracted(dataset):
             yield from connections.frames_stages(self.dataset)
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the clips, images or frames."""
         del stage
         dataset = experiment.datasets[self.dataset]
-        if dataset.made_by is not None or self._extracted(dataset):
+        if dataset.made_by is not None or dataset.has_shards or self._extracted(dataset):
             return  # The identity of the stage that makes them covers them.
         part = self._part(dataset)
         where = f"datasets.{self.dataset}"
@@ -78,7 +78,7 @@ class MediaRead(Read):
     def contents(self, experiment: ExperimentSection, digests: Digests) -> Mapping[str, Mapping[str, str]]:
         """Return the contents of those that annotations name, unless a stage makes them."""
         dataset = experiment.datasets[self.dataset]
-        if dataset.made_by is not None or self._extracted(dataset):
+        if dataset.made_by is not None or dataset.has_shards or self._extracted(dataset):
             return {}
         ids = (media_id for source in self._files(dataset) for media_id in digests.media_ids(source))
         return {self._name(dataset): digests.contents_of(self._media(dataset), ids)[0]}
@@ -94,6 +94,8 @@ class MediaRead(Read):
         """Return the contents, or which stage makes them, and how frames are extracted."""
         dataset = basis.experiment.datasets[self.dataset]
         found: dict[str, Any] = {"media": dataset.media, "field": self.field}
+        if dataset.has_shards:  # Which shards, the split says.
+            return {**found, "indexing": basis.indexing(self.dataset)}
         if self._extracted(dataset) or self._of_clips(dataset):
             found["extraction"] = basis.extraction(self.dataset)
         if dataset.made_by is not None:
@@ -122,6 +124,7 @@ class MediaRead(Read):
         return f"{self.dataset}/{'clips' if self._of_clips(dataset) else self._part(dataset)}"
 
     def _media(self, dataset: DatasetSection) -> Media:
+        assert dataset.root is not None
         linked = tuple(str(Path(folder).expanduser()) for folder in dataset.linked_folders)
         if dataset.media == "image":
             return Images(Path(dataset.root).expanduser(), linked)
@@ -180,6 +183,11 @@ class AnnotationsRead(Read):
         if dataset is not None and self.use.split not in dataset.splits:
             known = did_you_mean(self.use.split, dataset.splits)
             connections.report(f"dataset {self.dataset!r} has no split {self.use.split!r}{known}", *where)
+        elif dataset is not None and self.use.evaluated and dataset.has_shards:
+            advice = "give a dataset of annotation files"
+            connections.report(f"dataset {self.dataset!r} consists of shards, which are only trained on; {advice}", *where)
+        elif dataset is not None and self._in_shards(dataset):
+            pass
         elif dataset is not None and self.use.required and self.file(dataset) is None:
             connections.report(f"split {self.use.split!r} of dataset {self.dataset!r} has no {self.use.kind}: file", *where)
         if dataset is not None and dataset.made_by is not None and connections.has_stage(dataset.made_by):
@@ -187,8 +195,9 @@ class AnnotationsRead(Read):
 
     def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
         """Digest the file's content."""
-        del stage
         dataset = experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            yield from self._shards.digests(experiment, stage, digests)
         file = self.file(dataset)
         if dataset.made_by is not None or file is None:
             return
@@ -206,8 +215,10 @@ class AnnotationsRead(Read):
             yield Missing(field, path, "file", self.dataset, self.use.split)
 
     def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Yield the file."""
+        """Yield the file, or the folders of the shards."""
         dataset = experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            yield from self._shards.paths(experiment)
         file = self.file(dataset)
         if dataset.made_by is None and file is not None:
             yield Path(file)
@@ -215,6 +226,8 @@ class AnnotationsRead(Read):
     def identity(self, basis: Basis) -> Any:
         """Return what the file says, or its name in the dataset that a stage makes; None if it only names clips."""
         dataset = basis.experiment.datasets[self.dataset]
+        if self._in_shards(dataset):
+            return {"field": self.field, "kind": self.use.kind, **content_of(basis, self.dataset, self.use.split)}
         file, source = self.file(dataset), source_of(dataset, self.use)
         if file is None or source is None:
             return None
@@ -229,76 +242,24 @@ class AnnotationsRead(Read):
         del experiment
         yield ("section", *self.field)
 
+    @property
+    def _shards(self) -> ShardsRead:
+        return ShardsRead(self.field, self.dataset, self.use.split)
+
+    def _in_shards(self, dataset: DatasetSection) -> bool:
+        """Return whether it is captions in shards that are read."""
+        return self.use.kind == "captions" and not self.use.only_ids and has_shards(dataset, self.use.split)
+
+    def source(self, dataset: DatasetSection) -> tuple[str | None, str]:
+        """Return the path of the file, or of all shards, as the spec writes it, and what that is."""
+        if self._in_shards(dataset):
+            return ", ".join(dataset.splits[self.use.split].shards), "shards"
+        return self.file(dataset), self.use.kind
+
     def file(self, dataset: DatasetSection) -> str | None:
         """Return the file's path, as the spec writes it."""
         found: str | None = getattr(dataset.splits[self.use.split], self.use.kind)
         return found
-
-
-@dataclass(frozen=True)
-class CheckpointRead(Read):
-    """The checkpoint of a stage, or one of the user's own."""
-
-    field: str
-    reference: str
-
-    def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
-        """Yield the stage, if the reference names one."""
-        where = ("stages", stage, self.field)
-        what = "a stage that trains (pretrain or finetune)"
-        if not is_path(self.reference) and connections.expect_stage(self.reference, where, "checkpoint", what):
-            yield self.reference
-
-    def digests(self, experiment: ExperimentSection, stage: str, digests: Digests) -> Iterator[Found | Missing]:
-        """Digest the content of its weights."""
-        del experiment
-        if not is_path(self.reference):
-            return
-        path = Path(self.reference).expanduser()
-        found = locate(path)
-        if found is None:
-            yield Missing(f"stages.{stage}.{self.field}", path, "checkpoint")
-        else:
-            yield Found(f"checkpoint {self.reference}", " ".join(map(digests.of_file, found.parts)))
-
-    def identity(self, basis: Basis) -> Any:
-        """Return the stage's result, also if a path leads to that of a stage, or else the weights' content."""
-        if not is_path(self.reference):
-            return {"field": self.field, "result": basis.result(self.reference)}
-        found = locate(Path(self.reference).expanduser())
-        result = _result_with(found.parts, basis.digests) if found is not None else None
-        if result is not None:
-            return {"field": self.field, "result": result}
-        return {"field": self.field, "content": None if found is None else list(map(basis.digests.of_file, found.parts))}
-
-    def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
-        """Yield its field."""
-        del experiment
-        yield ("section", self.field)
-
-    def path_fields(self) -> Iterator[FieldPath]:
-        """Yield its field."""
-        if is_path(self.reference):
-            yield (self.field,)
-
-    def paths(self, experiment: ExperimentSection) -> Iterator[Path]:
-        """Yield the folder or file."""
-        del experiment
-        if is_path(self.reference):
-            yield Path(self.reference)
-
-
-def _result_with(parts: Sequence[Path], digests: Digests) -> str | None:
-    """Return the fingerprint of the result whose checkpoint these files are, unchanged; None if they are of none."""
-    folder = parts[0].resolve().parent
-    if folder.name != CHECKPOINT_FOLDER:
-        return None
-    try:
-        made = read_manifest(folder.parent)
-    except UserError:  # A damaged one says nothing of them.
-        return None
-    is_unchanged = made is not None and made_as(folder.parent, made.contents, map(Path.resolve, parts), digests.checksum)
-    return made.fingerprint if made is not None and is_unchanged else None
 
 
 @dataclass(frozen=True)
@@ -406,4 +367,4 @@ class ResultRead(Read):
 
 def datasets_read(reads: Iterable[Read]) -> list[str]:
     """Return names of the datasets of which pictures or annotations are read, each once."""
-    return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead)))
+    return list(dict.fromkeys(read.dataset for read in reads if isinstance(read, MediaRead | AnnotationsRead | ShardsRead)))

@@ -6,17 +6,28 @@ Sections of components (model, optimizer, evaluation, ...) belong to those compo
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from cosa.behaviour import BehaviourName
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.media_limits import MAX_PIXELS
+from cosa.data.shards.paths import expanded, is_remote
 from cosa.data.split_reading import SplitReading
+from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
 from workflows.spec.bucket import checked_bucket
+from workflows.spec.references import split_fields
 from workflows.spec.secrets import mask_passwords
 
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"  # It excludes dots, so that --set a.b.c can name it.
@@ -24,6 +35,11 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 ONLINE = "online"
 SERVERS = ("http:", "https:", "databricks:")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+OneOrSeveral = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | list[str]),
+]
 
 
 AnnotationField = Literal["media", "caption", "question", "answer", "question_id", "question_type"]
@@ -56,6 +72,30 @@ class SplitSection(Section):
         columns = tuple(self.columns.items())
         return SplitReading(columns) if kind == "references" else SplitReading(columns, self.limit, self.fraction)
 
+    shards: OneOrSeveral = added_later(
+        (),
+        description="tar shards that hold media and captions, such as data/cc3m/{00000..00331}.tar, or a list of such paths; "
+        "they take the place of all annotation files and of root",
+    )
+
+    @field_validator("shards")
+    @classmethod
+    def _possible_paths(cls, shards: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for pattern in shards:
+                expanded(checked_bucket(pattern) if is_remote(pattern) else pattern)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return shards
+
+    @model_validator(mode="after")
+    def _shards_alone(self) -> "SplitSection":
+        if self.shards and (self.captions or self.questions or self.references):
+            raise ValueError("shards: they hold the captions; leave out the annotation files, or the shards")
+        if self.shards and (self.columns or self.limit is not None or self.fraction is not None):
+            raise ValueError("shards: columns, limit and fraction are of annotation files; leave them out")
+        return self
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Allow a plain path, too."""
@@ -78,9 +118,12 @@ class DatasetSection(Section):
     """
 
     media: Literal["video", "image"] = Field(description="what root contains")
-    root: str = Field(description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...)")
+    root: str | None = Field(
+        None, description="folder of clips (<video_id>.mp4, ...) or images (<image_id>.jpg, ...); shards need none"
+    )
     splits: dict[Key, SplitSection] = Field(
-        description="annotation files by split; a plain path stands for captions or questions, as the task needs"
+        description="annotation files by split; a plain path stands for captions or questions, as the task needs, and one that "
+        "ends in .tar for shards"
     )
     made_by: str | None = Field(None, description="the prepare stage that makes this dataset")
     frames: str | None = Field(
@@ -102,7 +145,7 @@ class DatasetSection(Section):
     def _plain_path(cls, splits: Any) -> Any:
         if isinstance(splits, dict):
             return {
-                name: {"captions": split, "questions": split} if isinstance(split, str) else split
+                name: dict.fromkeys(split_fields(split), split) if isinstance(split, str) else split
                 for name, split in splits.items()
             }
         return splits
@@ -123,6 +166,25 @@ class DatasetSection(Section):
         if self.decode is not None and self.frames is not None:
             raise ValueError("decode: the dataset has frames already; leave out one of decode and frames")
         return self
+
+    @model_validator(mode="after")
+    def _media_somewhere(self) -> "DatasetSection":
+        if not self.has_shards:
+            if self.root is None:
+                raise ValueError("root: give the folder of its clips or images")
+            return self
+        other = next((name for name, split in self.splits.items() if not split.shards), None)
+        if other is not None:
+            raise ValueError(f"splits.{other}: a dataset has shards in all of its splits or in none; make two of it")
+        for name in ("root", "frames", "linked_folders", "decode"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: shards hold the media themselves; leave it out")
+        return self
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether media and captions are in shards."""
+        return any(split.shards for split in self.splits.values())
 
 
 class ClusterSection(Section):
@@ -152,6 +214,13 @@ class ClusterSection(Section):
         "strict_spread: each on a different one",
     )
     dashboard_port: int | None = Field(None, ge=1024, le=65535, description="left out: 8265 or the next free port")
+    shard_copies: str = added_later(
+        "~/.cache/cosa/shards",
+        description="folder on each machine, best on a disk of its own, for copies of shards that are in a bucket",
+    )
+    shard_copies_gigabytes: PositiveInt = added_later(
+        100, description="how much these copies may take; the least recently used ones are removed"
+    )
     checkpoint_storage: str | None = Field(
         None,
         description="s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=http: where unfinished training saves its "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflows.spec.place import FieldPath, Place
+from workflows.spec.references import split_fields
 
 MOST_VALUES = 10_000  # A spec expands to at most this many; the largest published one has some hundred.
 DEEPEST = 64  # Mappings and lists inside each other.
@@ -129,6 +130,6 @@ def split_mapping(node: YamlNode, path: tuple[str, ...]) -> YamlNode:
     is_split = len(path) == 4 and path[0] == "datasets" and path[2] == "splits"
     if not is_split or not isinstance(node.value, str):
         return node
-    kinds = ("captions", "questions")
+    kinds = split_fields(node.value)
     children = {kind: YamlNode(node.place, value=node.value) for kind in kinds}
     return YamlNode(node.place, children=children, key_places=dict.fromkeys(kinds, node.place))

@@ -19,7 +19,7 @@ from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
 
 S = TypeVar("S", bound=StageSection)
-Product = Literal["dataset", "frames", "checkpoint"]  # what other stages can use of a result
+Product = Literal["dataset", "frames", "index", "checkpoint"]  # what other stages can use of a result
 
 
 class Report(Protocol):
@@ -176,8 +176,18 @@ class StageKind(ABC, Generic[S]):
         del section
         return None
 
+    def index_of(self, section: S) -> str | None:
+        """Return the dataset whose shards it indexes; None if it indexes none."""
+        del section
+        return None
+
     def extraction(self, section: S) -> Mapping[str, Any]:
         """Return everything that decides which frames it extracts of a clip; nothing if it extracts none."""
+        del section
+        return {}
+
+    def indexing(self, section: S) -> Mapping[str, Any]:
+        """Return everything that decides, besides the dataset, which samples it finds in shards; nothing if it finds none."""
         del section
         return {}
 

@@ -61,6 +61,7 @@ STAGE_KINDS = StageKinds(
     {
         "prepare": "workflows.stages.prepare:Prepare",
         "extract": "workflows.stages.extract:Extract",
+        "index": "workflows.stages.index:Index",
         "pretrain": "workflows.stages.pretrain:Pretrain",
         "finetune": "workflows.stages.finetune:Finetune",
         "evaluate": "workflows.stages.evaluate:Evaluate",

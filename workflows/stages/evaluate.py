@@ -15,11 +15,12 @@ from cosa.errors import UserError
 from cosa.section import OneOf, fields_of, no_effect, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, EvaluationSwitches, evaluation_fields, misplaced
 from cosa.tasks.task import TextLength
+from workflows.spec.checkpoint_reads import CheckpointRead
 from workflows.spec.experiment import Experiment
 from workflows.spec.extractions import extraction_of, extraction_trained_on
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
-from workflows.spec.reads import AnnotationsRead, CheckpointRead, MediaRead, naming_clips
+from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
 from workflows.spec.stage_kind import Lineage, Report, StageKind

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from cosa.data.order_settings import OrderSettings
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES
 from cosa.section import OneOf, Section, fields_of, with_fields
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, FinetuningSwitches, misplaced
 from cosa.tasks.task import TextLength
-from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
+from workflows.execution.training_stage import TrainedSplit, TrainingKind, TrainSection, Validation
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 VALIDATION_SPLITS = ("validation", "val", "test")  # Training validates on the first of these that a dataset has.
 
 
-class FinetuneSection(TrainSection, EvaluationSettings, FinetuningSwitches):
+class FinetuneSection(TrainSection, OrderSettings, EvaluationSettings, FinetuningSwitches):
     """Train one task on one dataset and save the checkpoint that is best in validation (paper, section 4)."""
 
     kind: Literal["finetune"]
@@ -123,6 +124,7 @@ class Finetune(TrainingKind[FinetuneSection]):
                 batch_size=section.batch_size,
                 resolution=resolution,
                 behaviour=behaviour,
+                order=section,
             )
         ]
 
@@ -140,6 +142,10 @@ class Finetune(TrainingKind[FinetuneSection]):
         yield AnnotationsRead(("train_split",), section.dataset, trained)
         for use in validated:
             yield AnnotationsRead(("validation_split",), section.dataset, use)
+
+    def trained_splits(self, section: FinetuneSection) -> Iterator[TrainedSplit]:
+        """Yield the training split."""
+        yield TrainedSplit(section.dataset, section.train_split, section.batch_size, section)
 
     def validation(self, section: FinetuneSection) -> Validation | None:
         """Validate the task on the validation split, if there is one."""

@@ -12,12 +12,13 @@ from cosa.data.annotation_use import AnnotationUse
 from cosa.data.clip_settings import MOST_FRAMES
 from cosa.data.concatenation import concatenated_text_limit
 from cosa.data.mixing import MIXINGS
+from cosa.data.order_settings import OrderSettings
 from cosa.evaluation.metric import Metric
 from cosa.objectives.all_objectives import OBJECTIVES, PRETRAINING, settings_of
 from cosa.section import OneOf, Section, added_later, with_fields
 from cosa.tasks.task import TextLength
 from workflows.execution.progress import MEAN_LOSS
-from workflows.execution.training_stage import TrainingKind, TrainSection, Validation
+from workflows.execution.training_stage import TrainedSplit, TrainingKind, TrainSection, Validation
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.stage_kind import GlobalBatch, Lineage
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from workflows.records.outcome import StageOutcome
 
 
-class CorpusSection(Section):
+class CorpusSection(OrderSettings):
     """One corpus of a pretraining run."""
 
     dataset: str = Field(description="name of a dataset")
@@ -152,6 +153,7 @@ class Pretrain(TrainingKind[PretrainSection]):
                 batch_size=corpus.batch_size,
                 resolution=resolution,
                 behaviour=behaviour,
+                order=corpus,
             )
             for corpus in section.corpora
         ]
@@ -175,6 +177,11 @@ class Pretrain(TrainingKind[PretrainSection]):
             use = AnnotationUse(corpus.split, "captions", fewest_samples=corpus.batch_size)
             yield MediaRead((*where, "dataset"), corpus.dataset, named_by=naming_clips(use))
             yield AnnotationsRead((*where, "split"), corpus.dataset, use)
+
+    def trained_splits(self, section: PretrainSection) -> Iterator[TrainedSplit]:
+        """Yield the corpora."""
+        for corpus in section.corpora:
+            yield TrainedSplit(corpus.dataset, corpus.split, corpus.batch_size, corpus)
 
     def validation(self, section: PretrainSection) -> Validation | None:
         """Return None, because losses on other data say little."""

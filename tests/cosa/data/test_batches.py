@@ -126,7 +126,7 @@ def test_concatenated_samples() -> None:
 
 
 def _full_captions(data: TrainingBatches, step: int) -> list[str]:
-    indices = data._global_batch(0, step)
+    indices = data._orders[0].batch(step)
     return [data.corpora[0].samples[i].caption for i in indices]
 
 

@@ -1,0 +1,32 @@
+"""What training asks of the samples of a corpus, whether they are objects in a list or rows of a file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from cosa.data.sample import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SampleTable(Sequence[Sample]):
+    """Samples by number, and what would take long to find out by looking at each of millions."""
+
+    @abstractmethod
+    def text(self, place: int, field: str) -> str:
+        """A text of one sample, by the field of `Sample`; empty if it has none."""
+
+    @abstractmethod
+    def identities_of(self, places: np.ndarray) -> np.ndarray:
+        """Integers that are equal for samples of the same media: (rows,) int64. places: of samples, (rows,)."""
+
+    @abstractmethod
+    def without(self, field: str) -> str | None:
+        """The media of the first sample that has no text in a field of `Sample`; None if all have one."""
+
+    def media_ids(self) -> Iterator[str]:
+        """Yield the media of all samples."""
+        return (sample.media_id for sample in self)

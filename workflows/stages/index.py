@@ -1,0 +1,89 @@
+"""Declares the index stage, which reads tar shards once, so that training can read any sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, field_validator
+
+from cosa.section import no_effect
+from workflows.results.layout import SHARDS_FOLDER
+from workflows.spec.read import Read
+from workflows.spec.sections import DatasetSection, StageSection
+from workflows.spec.shard_reads import ShardsRead
+from workflows.spec.stage_kind import Report, StageKind
+
+if TYPE_CHECKING:
+    from workflows.execution.context import StageContext
+    from workflows.records.outcome import StageOutcome
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class IndexSection(StageSection):
+    """Find the samples of a dataset's tar shards, and decode each picture on trial."""
+
+    kind: Literal["index"]
+    dataset: str = Field(description="a dataset whose splits are shards")
+    caption: str = Field("txt", description="where captions are: txt, the member KEY.txt, or json.FIELD, a field of KEY.json")
+    max_broken: NonNegativeInt | Share = no_effect(
+        default=0,
+        description="how many samples may be unusable, or which share of all (0.01); these are named and left out",
+    )
+
+    @field_validator("caption")
+    @classmethod
+    def _known_place(cls, caption: str) -> str:
+        if caption != "txt" and not (caption.startswith("json.") and caption.removeprefix("json.")):
+            raise ValueError(f"{caption!r} is no place of captions; expected txt or json.FIELD, such as json.caption")
+        return caption
+
+
+class Index(StageKind[IndexSection]):
+    """Indexes the shards of a dataset."""
+
+    name = "index"
+    section = IndexSection
+    version = 1
+    produces = "index"
+    is_seeded = False
+    headline = ("samples",)
+
+    def uses_extensions(self, section: IndexSection) -> bool:
+        """Return False, because extensions cannot change what is in shards."""
+        del section
+        return False
+
+    def index_of(self, section: IndexSection) -> str:
+        """Return its dataset."""
+        return section.dataset
+
+    def indexing(self, section: IndexSection) -> Mapping[str, Any]:
+        """Return where captions are."""
+        return {"version": self.version, "caption": section.caption}
+
+    def reads(self, section: IndexSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
+        """Yield the shards of every split."""
+        splits = datasets[section.dataset].splits if section.dataset in datasets else {"": None}
+        for split in splits:
+            yield ShardsRead(("dataset",), section.dataset, split)
+
+    def check(self, name: str, section: IndexSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
+        """Report a dataset without shards."""
+        if section.dataset in datasets and not datasets[section.dataset].has_shards:
+            message = f"dataset {section.dataset!r} has no shards to index; its splits name none"
+            report(message, "stages", name, "dataset")
+
+    def how_it_resumes(self, section: IndexSection, unfinished: Path) -> str:
+        """Say how many shards are done."""
+        del section
+        done = sum(1 for _ in (unfinished / SHARDS_FOLDER).glob("*/*/*.json"))
+        return f"resumes with the shards that are left; {done} are done"
+
+    def run(self, context: StageContext[IndexSection]) -> StageOutcome:
+        """Index on Ray workers, a shard a task."""
+        from workflows.execution.shard_indexing import index
+
+        return index(context)
