@@ -75,8 +75,8 @@ class NamedStages:
         """Find the stages that extract frames of a dataset's clips; report if there is not exactly one."""
         found = [name for name, stage in self.stages.items() if kind_of(stage).frames_of(stage) == dataset]
         add = (
-            f"add a stage {{kind: extract, dataset: {dataset}}}, or set datasets.{dataset}.frames, or datasets.{dataset}.decode: "
-            "online"
+            f"add a stage {{kind: extract, dataset: {dataset}}}, or set datasets.{dataset}.frames, or "
+            f"datasets.{dataset}.decode: online"
         )
         return self._one(dataset, found, "its clips are extracted by", f"no stage extracts frames of its clips; {add}")
 

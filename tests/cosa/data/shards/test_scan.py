@@ -99,7 +99,7 @@ def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
         ([("a.0.jpg", GOOD), ("a.1.jpg", picture(1, 17)), TXT], VIDEO, "its frames differ in size"),
         ([("a.1.jpg", GOOD), ("a.01.jpg", GOOD), TXT], VIDEO, "it has several frames number 1"),
         ([("a.jpg", picture(1, 33)), TXT], Scanning("image", max_pixels=1000),
-         "its jpg has 33 x 33 pixels, more than the 1000 that max_pixels of the dataset allows"),
+         "its jpg has 33 x 33 pixels, more than the 1000 that max_pixels allows"),
     ],
 )  # fmt: skip
 def test_outcomes(tmp_path: Path, members: Members, scanning: Scanning, problem: str | None) -> None:
