@@ -39,8 +39,8 @@ STAGES = [
     Case(
         "stage without a kind",
         (
-            "error: spec.yaml:10:3: stage 'tests' has no kind; expected one of prepare, extract, pretrain, finetune, evaluate "
-            "(or did you mean stage 'test'?)",
+            "error: spec.yaml:10:3: stage 'tests' has no kind; expected one of prepare, extract, index, pretrain, finetune, "
+            "evaluate (or did you mean stage 'test'?)",
         ),
         spec=SPEC + "  tests: {split: val}\n",
     ),
