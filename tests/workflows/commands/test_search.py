@@ -3,9 +3,13 @@
 import json
 import os
 import re
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -146,9 +150,46 @@ def test_a_damaged_index_is_named(here: Path) -> None:
     for words in (("search", "a.index", "a"), ("index", "clips", "--out", "a.index")):
         done = run(*words)
         assert isinstance(done.exception, UserError)
-        assert re.fullmatch(
-            r"a\.index is damaged, or no index \(.*\); remove it, and make it again with `cosa index`", str(done.exception)
-        )
+        assert re.fullmatch(r"a\.index is damaged \(.*\); remove it, and make it again with `cosa index`", str(done.exception))
+
+
+def test_files_that_are_no_index_stay_as_they_are(here: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), "other.parquet")
+    Path("empty").touch()
+    for name in ("clips/v0.mp4", "other.parquet", "empty", "clips"):
+        file = Path(name)
+        before = sorted(here.rglob("*")), file.read_bytes() if file.is_file() else b""
+        for words in (("index", "clips", "--out", name, "--checkpoint", "checkpoint"), ("search", name, "a")):
+            done = run(*words)
+            assert isinstance(done.exception, UserError)
+            says = str(done.exception)
+            if file.is_dir():
+                assert "is a folder; expected an index that `cosa index` wrote" in says
+            elif words[0] == "index":
+                assert says == f"{name} is no index; give another --out"
+            else:
+                assert says == f"{name} is no index; expected one that `cosa index` wrote"
+            assert (sorted(here.rglob("*")), file.read_bytes() if file.is_file() else b"") == before
+
+
+def test_an_index_for_which_there_is_no_room_is_named(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    before = Path("a.index").read_bytes()
+    make_video(Path("clips/new.mp4"), frames=9)
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, state in (("a.index", "the index stays as it was"), ("b.index", "there is no index yet")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            done = run("index", "clips", "--out", name, "--checkpoint", "checkpoint", *CUT)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert isinstance(done.exception, UserError), done.exception
+        advice = "raise the limit (ulimit -f), and give the same command again"
+        assert str(done.exception) == f"File too large: {name} could not be written; {advice}; {state}"
+    signal.signal(signal.SIGXFSZ, ignored)
+    assert Path("a.index").read_bytes() == before
+    assert not Path("b.index").exists()
+    assert not list(here.glob(".*.part"))
 
 
 def test_an_index_of_other_dimensions_is_refused(here: Path) -> None:
