@@ -172,6 +172,15 @@ def test_files_that_are_no_index_stay_as_they_are(here: Path) -> None:
             assert (sorted(here.rglob("*")), file.read_bytes() if file.is_file() else b"") == before
 
 
+def test_an_index_without_files_says_so(here: Path) -> None:
+    Path("nothing").mkdir()
+    run("index", "nothing", "--out", "a.index", "--checkpoint", "checkpoint")
+    for words, printed in (((), ""), (("--json",), "[]\n"), (("--rerank",), "")):
+        done = run("search", "a.index", "a dog", *words)
+        assert (done.exit_code, done.stdout) == (0, printed), done.exception
+        assert done.stderr == f"note: a.index holds no files; `cosa index` adds those of {here}/nothing\n"
+
+
 def test_an_index_for_which_there_is_no_room_is_named(here: Path) -> None:
     run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
     before = Path("a.index").read_bytes()
@@ -216,7 +225,11 @@ def test_search_by_a_text_and_by_a_file(here: Path) -> None:
     assert found[0]["score"] == pytest.approx(1, abs=1e-3)
     once = run("search", "a.index", "two dogs play", "--once-per-file").stdout.splitlines()
     assert len(once) == len({line.split("\t")[1] for line in once}) == 4
+    assert {one["score_is"] for one in found} == {"cosine"}
     again = run("search", "a.index", "two dogs play", "--rerank", "--json")
+    assert {one["score_is"] for one in json.loads(again.stdout)} == {"probability"}
+    assert "scores are probabilities" in run("search", "a.index", "two dogs play", "--rerank").stderr
+    assert "scores are probabilities" not in done.stderr
     scores = [one["score"] for one in json.loads(again.stdout)]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
