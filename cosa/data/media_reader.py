@@ -66,6 +66,8 @@ class MediaReader:
         if isinstance(media, np.ndarray | Tensor):
             return self.transform(self._picked(_checked(media)))
         if isinstance(media, PartOfVideo):
+            if not isinstance(media.path, str | Path):
+                raise DataError(f"a part of {shown(media.path)}, a {type(media.path).__name__}; expected the path of a video")
             video = self.open_video(Path(media.path))
             return self.read_parts(video, [_within(media, video)])[0]
         if not isinstance(media, str | Path):
@@ -122,6 +124,9 @@ def _within(part: PartOfVideo, video: OpenedVideo) -> tuple[float, float]:
     """
     start = 0.0 if part.start is None else part.start
     end = video.info.duration if part.end is None else part.end
+    for time in (start, end):
+        if not isinstance(time, int | float | np.number) or isinstance(time, bool):
+            raise DataError(f"{shown(part.path)}: {time!r} is no time; expected a number of seconds")
     if not 0 <= start < end < np.inf or start >= video.info.duration:
         raise DataError(
             f"{shown(part.path)}: {part.start} to {part.end} is no part of its {video.info.duration:.2f} s; expected a start "
@@ -154,6 +159,6 @@ def _checked(array: np.ndarray | Tensor) -> Tensor:
         raise DataError(
             f"an array of shape {shape} and type {kind}; expected (frames, height, width, 3) or (height, width, 3), uint8, RGB"
         )
-    # A view that is mirrored, such as BGR turned to RGB, has steps that torch does not know.
-    frames = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    # A mirrored view, such as BGR turned to RGB, has steps that torch does not know, and it warns of what is read-only.
+    frames = array if isinstance(array, Tensor) else torch.from_numpy(np.require(array, requirements=["C", "W"]))
     return frames if frames.ndim == 4 else frames[None]

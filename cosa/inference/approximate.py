@@ -36,7 +36,9 @@ def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.flo
     Raises:
         UserError: faiss is not installed, or as of `SearchIndex.search`.
     """
-    asked = np.atleast_2d(queries)
+    from cosa.inference.search_index import as_queries
+
+    asked = as_queries(queries)
     if len(index) < FEWEST:
         return index.search(asked, top)
     index.check_queries(asked, top)

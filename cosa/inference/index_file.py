@@ -25,6 +25,7 @@ from cosa.replaced_file import replacing
 from cosa.section import Section, checked
 
 VERSION = 2
+_PARQUET = b"PAR1"  # Every parquet file begins so.
 _HEADER = b"cosa.index"
 _VECTOR = "vector"
 _LEADS_OUT = r"^$|^/|(^|/)\.\.(/|$)|\x00"
@@ -98,16 +99,14 @@ def read_index(path: Path) -> tuple[IndexHeader, pa.Table, NDArray[np.float32]]:
     Raises:
         UserError: it is missing, damaged, or no index.
     """
-    if not path.is_file():
-        raise UserError(f"{path.absolute()} {'is a folder' if path.is_dir() else 'does not exist'}; expected an index that "
-                        "`cosa index` wrote")  # fmt: skip
+    check_is_index(path)
     try:
         with pa.memory_map(str(path)) as file:
             # Parquet's own checksums are slow: they are verified of what is small.
             table = pq.read_table(file, columns=COLUMNS.names, page_checksum_verification=True)
             column = pq.read_table(file, columns=[_VECTOR]).column(0)
         about = json.loads((table.schema.metadata or {})[_HEADER])
-        version, digest = about.pop("version"), about.pop("digest", None)
+        version, digest = about.pop("version", None), about.pop("digest", None)
         if version != VERSION:
             raise UserError(
                 f"{path}: version {version} of an index, and this program reads {VERSION}; remove it, and make it again"
@@ -120,7 +119,29 @@ def read_index(path: Path) -> tuple[IndexHeader, pa.Table, NDArray[np.float32]]:
         raise UserError(f"{path} cannot be read ({error.strerror}); expected an index that `cosa index` wrote") from error
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = shown(str(error).partition("\n")[0][:_LONGEST_REASON])
-        raise UserError(f"{path} is damaged, or no index ({reason}); remove it, and make it again with `cosa index`") from error
+        raise UserError(f"{path} is damaged ({reason}); remove it, and make it again with `cosa index`") from error
+
+
+def check_is_index(path: Path, advice: str = "expected one that `cosa index` wrote") -> None:
+    """Raise UserError if a file is something else than an index: nobody should be asked to remove a video of theirs.
+
+    Whether an index is damaged is not looked at. advice: what to do instead.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+        raise UserError(f"{path.absolute()} {what}; expected an index that `cosa index` wrote")
+    try:
+        with path.open("rb") as file:
+            is_index = file.read(len(_PARQUET)) == _PARQUET
+        is_index = is_index and _HEADER in (pq.read_schema(path).metadata or {})
+    except OSError as error:
+        if error.errno is None:  # pyarrow's, of what is damaged
+            return
+        raise UserError(f"{path} cannot be read ({error.strerror}); expected an index that `cosa index` wrote") from error
+    except (pa.ArrowException, ValueError):
+        return
+    if not is_index:
+        raise UserError(f"{path} is no index; {advice}")
 
 
 def _header(about: Mapping[str, Any]) -> IndexHeader:

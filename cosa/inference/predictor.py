@@ -274,8 +274,8 @@ class Predictor:
         found = found[:, 0] if one else found
         return _given(found[0] if isinstance(texts, str) else found, as_tensor)
 
-    def note_of_cut(self, texts: Sequence[str]) -> str | None:
-        """Say that texts are longer than the `max_text_tokens` that the model reads of one; None if none is."""
+    def note_of_cut(self, texts: str | Sequence[str]) -> str | None:
+        """Say that texts, or one alone, are longer than the `max_text_tokens` that the model reads of one; None if none is."""
         return note_of_cut(texts, self.model.tokenizer, self.settings.max_text_tokens)
 
     # -- what searching needs besides ----------------------------------------------------------------------------------
@@ -328,6 +328,6 @@ def _given(values: Any, as_tensor: bool) -> Any:
 def _listed(media: Media | Sequence[Media]) -> tuple[list[Media], bool]:
     """Media as a list, and whether they were one alone."""
     one = isinstance(media, ONE_MEDIUM)
-    if not one and not isinstance(media, Iterable):
+    if not one and (isinstance(media, bytes | bytearray | memoryview) or not isinstance(media, Iterable)):
         raise UserError(f"media of type {type(media).__name__}; expected paths, arrays or parts of videos, or a list of them")
     return ([media] if one else list(media)), one  # type: ignore[list-item, arg-type]

@@ -88,9 +88,9 @@ class SearchIndex:
             once_per_file: only the best part of each file.
 
         Raises:
-            UserError: `top` is below 1, or queries are of another model, or not finite.
+            UserError: `top` is below 1, or queries are no vectors, of another model, or not finite.
         """
-        asked = np.atleast_2d(queries)
+        asked = as_queries(queries)
         self.check_queries(asked, top)
         if not len(self):
             return [[] for _ in asked]
@@ -152,3 +152,21 @@ class SearchIndex:
             Hit(float(score), self.root / one["path"], one["start"], one["end"], int(row))
             for row, score, one in zip(rows, scores, taken, strict=True)
         ]
+
+
+def as_queries(queries: object) -> NDArray[np.float32]:
+    """Queries (queries, dim), also of one vector alone.
+
+    Raises:
+        UserError: they are no vectors.
+    """
+    try:
+        asked = np.atleast_2d(np.asarray(queries))
+    except (TypeError, ValueError, RuntimeError):  # lists of different lengths, or a tensor on a GPU
+        asked = np.empty(0)
+    if asked.ndim != 2 or asked.dtype.kind not in "fiu":
+        raise UserError(
+            f"queries of type {type(queries).__name__}; expected vectors (queries, dim): those of a text by "
+            "model.embed_text(TEXT), of media by model.embed_video(FILES)"
+        )
+    return asked

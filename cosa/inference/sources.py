@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -29,6 +30,8 @@ def local_checkpoint(address: str | Path, storage: Path | None = None) -> Path:
     Raises:
         UserError: there is none, or it cannot be fetched.
     """
+    if not isinstance(address, str | os.PathLike):
+        raise UserError(f"a checkpoint of type {type(address).__name__}; expected a path, or {' or '.join(_addresses())}")
     scheme, colon, name = str(address).partition(":")
     if isinstance(address, str) and colon and scheme in SOURCES:
         fetch: Callable[[str, Path | None], Path] = resolve_name(SOURCES[scheme])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cosa.errors import UserError
 from cosa.message_text import quoted
@@ -17,7 +17,7 @@ def checked_texts(texts: str | Sequence[str], tokenizer: CaptionTokenizer) -> li
     Raises:
         UserError: one is blank, or no text: the model would make something of it all the same.
     """
-    listed = [texts] if isinstance(texts, str) else list(texts)
+    listed = _listed(texts)
     for place, text in enumerate(listed, start=1):
         what = "the text" if len(listed) == 1 else f"text {place} of {len(listed)}"
         if not isinstance(text, str):
@@ -29,9 +29,9 @@ def checked_texts(texts: str | Sequence[str], tokenizer: CaptionTokenizer) -> li
     return listed
 
 
-def note_of_cut(texts: Sequence[str], tokenizer: CaptionTokenizer, max_tokens: int) -> str | None:
-    """Say that texts are longer than the model reads; None if none is."""
-    lengths = {text: len(tokenizer.ids(text)) for text in texts}
+def note_of_cut(texts: str | Sequence[str], tokenizer: CaptionTokenizer, max_tokens: int) -> str | None:
+    """Say that texts, or one alone, are longer than the model reads; None if none is."""
+    lengths = {text: len(tokenizer.ids(text)) for text in _listed(texts)}
     longer = [text for text, length in lengths.items() if length > max_tokens - FRAME]
     if not longer:
         return None
@@ -40,3 +40,14 @@ def note_of_cut(texts: Sequence[str], tokenizer: CaptionTokenizer, max_tokens: i
         f"{quoted(longer[0])} has {lengths[longer[0]]} tokens, and the model reads the first {max_tokens - FRAME} of a "
         f"text{others}"
     )
+
+
+def _listed(texts: str | Sequence[str]) -> list[str]:
+    """Texts as a list, also one alone.
+
+    Raises:
+        UserError: these are no texts.
+    """
+    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
+        raise UserError(f"texts of type {type(texts).__name__}; expected words, or a list of texts")
+    return [texts] if isinstance(texts, str) else list(texts)

@@ -12,6 +12,7 @@ from cosa.errors import UserError
 from cosa.inference.sources import SOURCES, local_checkpoint
 from workflows.commands.naming import DEFAULT_STORAGE, result_named
 from workflows.records.headline import headline
+from workflows.results.inventory import StoredResult
 from workflows.results.layout import CHECKPOINT_FOLDER
 from workflows.results.manifest import Manifest, read_manifest
 from workflows.results.storage import complete
@@ -20,6 +21,7 @@ from workflows.spec.stage_kinds import kind_of, recorded_section
 from workflows.terminal.streams import say
 
 VARIABLE = "COSA_CHECKPOINT"
+CHECKPOINT = "checkpoint"  # what a result that holds one calls it among its outputs
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,29 @@ class Choice:
         scheme, colon, _ = named.partition(":")
         if colon and scheme in SOURCES:
             return str(local_checkpoint(named, self.storage if self.storage != DEFAULT_STORAGE else None))
-        if named.startswith(("/", "./", "../", "~")) or Path(named).exists() or not self.storage.is_dir():
+        if named.startswith(("/", "./", "../", "~")) or Path(named).exists():
             return named
-        return str(result_named(named, self.storage)[0].folder / CHECKPOINT_FOLDER)
+        if not self.storage.is_dir():
+            if self.storage == DEFAULT_STORAGE and not self.storage.exists():  # Nobody has named it: it is a path.
+                return named
+            self._check_storage()
+        result, inventory = result_named(named, self.storage)
+        if result.manifest is not None and CHECKPOINT not in result.manifest.outputs:
+            used = [one.name for found in inventory.inputs_of(result).values() for one in found[:1] if _has_checkpoint(one)]
+            advice = f"it used that of {used[0]}: give --checkpoint {used[0]}" if used else "name a training stage"
+            raise UserError(f"--checkpoint {named}: {result.name} is of kind {result.manifest.kind} and has none; {advice}")
+        return str(result.folder / CHECKPOINT_FOLDER)
+
+    def _check_storage(self) -> None:
+        if not self.storage.is_dir():
+            what = "is no folder" if self.storage.exists() else "does not exist"
+            raise UserError(
+                f"{self.storage.absolute()}, the folder of results, {what}; name another with --storage, or a checkpoint with "
+                f"--checkpoint or the variable {VARIABLE}"
+            )
 
     def _newest(self, task: str) -> str:
+        self._check_storage()
         found = list(_trained(self.storage))
         if self.experiment is not None:
             names = sorted({manifest.experiment for _, manifest, _ in found})
@@ -93,12 +113,16 @@ class Choice:
         return str(result / CHECKPOINT_FOLDER)
 
 
+def _has_checkpoint(result: StoredResult) -> bool:
+    return result.manifest is not None and CHECKPOINT in result.manifest.outputs
+
+
 def _trained(storage: Path) -> Iterator[tuple[Path, Manifest, str | None]]:
     """Yield the results that hold a checkpoint, with the task that each was finetuned for."""
     for folder in complete(sorted(storage.glob("[!.]*/[!.]*/*"))):
         with suppress(UserError):  # `cosa verify` names damaged ones.
             manifest = read_manifest(folder)
-            if manifest is None or "checkpoint" not in manifest.outputs:
+            if manifest is None or CHECKPOINT not in manifest.outputs:
                 continue
             section = recorded_section(manifest.kind, manifest.section)
             lineage = kind_of(section).lineage(section) if section is not None else None

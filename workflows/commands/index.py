@@ -14,7 +14,7 @@ from cosa.tasks.retrieval import Retrieval
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.results.locks import HeldError, exclusive
 from workflows.terminal.reporter import duration
-from workflows.terminal.streams import say
+from workflows.terminal.streams import refusal, say
 
 if TYPE_CHECKING:
     from cosa.inference.indexing import Changes
@@ -50,11 +50,15 @@ def make_index(options: IndexOptions) -> None:
         UserError: some files cannot be read; the index is of another folder, checkpoint or way of reading; or another process
             is writing it.
     """
+    from cosa.inference.index_file import check_is_index
+
     folder, out = options.folder, options.out
     if not folder.is_dir():
         raise UserError(f"{folder.absolute()} is no folder; expected one with videos or pictures")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: {out.absolute().parent} does not exist; make that folder first")
+    if out.exists():
+        check_is_index(out, "give another --out")
     try:
         with exclusive(out.with_name(f".{out.name}.lock"), str(out)):
             _bring_up_to_date(options)
@@ -86,7 +90,7 @@ def _bring_up_to_date(options: IndexOptions) -> None:
     started = time.monotonic()
     made = _read(index, changes, checkpoint, options) if changes.unread else updated(index, changes)
     if made is not before:
-        made.save(out)
+        _save(made, out)
     failed = len(made.header.failed)
     read = f", {len(changes.unread) - failed + len(changes.failed)} read in {duration(time.monotonic() - started)}"
     removed = f", {changes.removed} removed" if changes.removed else ""
@@ -96,6 +100,20 @@ def _bring_up_to_date(options: IndexOptions) -> None:
         raise UserError(
             f"{failed} file{'s' if several else ''} could not be read, and {'are' if several else 'is'} not in the index"
         )
+
+
+def _save(index: SearchIndex, out: Path) -> None:
+    """Write an index.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        index.save(out)
+    except OSError as error:
+        error.filename = str(out)
+        before = "the index stays as it was" if out.exists() else "there is no index yet"
+        raise UserError(f"{refusal(error)}, and give the same command again; {before}") from error
 
 
 def _address(choice: Choice, index: SearchIndex | None) -> str | Path:
@@ -131,12 +149,12 @@ def _read(index: SearchIndex, changes: Changes, checkpoint: Path, options: Index
             for count in indexing.run(predictor):
                 bar.update(count)
                 if time.monotonic() - saved > SAVE_SECONDS:
-                    indexing.result().save(options.out)
+                    _save(indexing.result(), options.out)
                     saved = time.monotonic()
         except BaseException:  # Ctrl-C, no memory left, a defect: hours of work are not lost to any of them.
             so_far = indexing.result()
             if so_far is not index:
-                so_far.save(options.out)
+                _save(so_far, options.out)
                 say(f"{options.out} has {so_far.files} files so far; the same command resumes")
             raise
     return indexing.result()

@@ -84,7 +84,11 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     if query.rerank:
         assert query.text is not None
         hits = index.rerank(predictor, query.text, hits, lambda _, error: say(f"error: {error}"))[: query.top]
-    _print(hits, as_json=as_json)
+    if not len(index):
+        say(f"note: {index_file} holds no files; `cosa index` adds those of {shown(index.root)}")
+    elif query.rerank and not as_json:
+        say("note: scores are probabilities that the text belongs to what is shown, 0 to 1, and no cosines")
+    _print(hits, "probability" if query.rerank else "cosine", as_json=as_json)
     if html is not None or show:
         from workflows.commands.search_page import write_page
 
@@ -95,10 +99,14 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
             webbrowser.open(page.absolute().as_uri())
 
 
-def _print(hits: Sequence[Hit], *, as_json: bool) -> None:
+def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
+    """Print hits. kind: of their scores."""
     if as_json:
-        print(json.dumps([{"score": round(hit.score, 4), "file": str(hit.path), "start": hit.start, "end": hit.end}
-                          for hit in hits], indent=2))  # fmt: skip
+        listed = [
+            {"score": round(hit.score, 4), "score_is": kind, "file": str(hit.path), "start": hit.start, "end": hit.end}
+            for hit in hits
+        ]
+        print(json.dumps(listed, indent=2))
         return
     from cosa.inference.segments import clock
 

@@ -11,6 +11,7 @@ from cosa.errors import DataError
 from cosa.inference.search_index import Hit
 from cosa.inference.segments import clock
 from cosa.message_text import shown as one_line
+from workflows.results.atomic import write_atomically
 
 STYLE = """
 .hits { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); list-style: none; padding: 0; }
@@ -29,11 +30,11 @@ body { margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
 def write_page(path: Path, title: str, hits: Sequence[Hit], root: Path) -> None:
     """Write the page. Files that are gone or damaged are named on it, without a picture. root: folder of the index."""
     heading = html.escape(one_line(title))
-    path.write_text(
+    write_atomically(
+        path,
         "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n"
         f"<title>{heading}</title>\n<style>{_PAGE_STYLE}{STYLE}</style>\n<h1>{heading}</h1>\n"
         f"<ol class=hits>\n{cards(hits, lambda file: file.absolute().as_uri(), root)}\n</ol>\n</html>\n",
-        encoding="utf-8",
     )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import yaml
 
+from cosa.checkpoints.locate import NATIVE_CONFIG
 from cosa.checkpoints.origin import Origin
 from cosa.checkpoints.settings import ORIGIN, SETTINGS, SPEC, read_origin, read_settings
 from cosa.data.extraction_settings import ExtractionSettings
+from cosa.model_config import ModelConfig
 from cosa.tasks.all_tasks import TASKS, label_of
 from workflows.planning.plan import Plan, Step
 from workflows.records.headline import main_metrics
@@ -45,7 +47,7 @@ def describe_checkpoint(folder: Path, step: Step, plan: Plan, manifest: Manifest
     }
     write_atomically(folder / SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
     write_atomically(folder / SPEC, json.dumps(resolved_spec(plan), indent=2) + "\n")
-    write_atomically(folder / CARD, card(settings))
+    write_atomically(folder / CARD, card(settings, ModelConfig.model_validate_json((folder / NATIVE_CONFIG).read_bytes())))
     write_mlmodel(folder, settings)
 
 
@@ -94,10 +96,17 @@ def _shown(step: Step, manifest: Manifest) -> list[str]:
     return [name for name in labelled if name in manifest.metrics] or list(main_metrics(step.kind, manifest.metrics))
 
 
-def card(settings: Mapping[str, Any]) -> str:
-    """Return a model card in Markdown, as model hubs show it, of what is recorded beside a checkpoint."""
+def card(settings: Mapping[str, Any], model: ModelConfig) -> str:
+    """Return a model card in Markdown, as model hubs show it, of what is recorded beside a checkpoint, and of its model."""
     origin = Origin.model_validate(settings[ORIGIN])
-    parts = [_header(origin), _opening(origin), _use(origin), _needs(settings), _figures(origin), _training(origin)]
+    parts = [
+        _header(origin),
+        _opening(origin),
+        _use(origin),
+        _needs(settings, origin, model),
+        _figures(origin),
+        _training(origin),
+    ]
     return "\n".join(filter(None, parts))
 
 
@@ -132,7 +141,16 @@ def _use(origin: Origin) -> str:
     return f"## Use\n\n```python\n{lines}\n```\n" + (f"\n```\n{commands}\n```\n" if commands else "")
 
 
-def _needs(settings: Mapping[str, Any]) -> str:
+def _needs(settings: Mapping[str, Any], origin: Origin, model: ModelConfig) -> str:
+    """Return what using the model takes, without settings of tasks that it was not finetuned for; a pretrained one has all."""
+    known = [TASKS[name].settings.model_fields for name in origin.tasks if name in TASKS]
+    of_tasks = {
+        "beam_size": f"{settings.get('beam_size')} beams, length penalty {settings.get('length_penalty')}, at most "
+        f"{settings.get('max_caption_tokens')} tokens",
+        "max_answer_tokens": f"greedy, at most {settings.get('max_answer_tokens')} tokens",
+        "rerank": settings.get("rerank"),
+    }
+    used = {name: text for name, text in of_tasks.items() if not known or any(name in fields for fields in known)}
     extraction = settings.get("extraction")
     frames = settings.get("eval_frames") or settings.get("train_frames")
     resized = {"none": "resized to a square", "crop_flip": "shorter side resized, centre cropped"}
@@ -141,13 +159,12 @@ def _needs(settings: Mapping[str, Any]) -> str:
         "taken at": ExtractionSettings(**extraction).taken_at
         if extraction
         else "unknown: from frames or images of a person's own",
-        "resolution": f"{settings['resolution']} pixels" if settings.get("resolution") else "see config.json",
+        "resolution": f"{settings.get('resolution') or model.vision.resolution} pixels",
         "pictures": resized.get(str(settings.get("transforms")), settings.get("transforms")),
         "longest text": f"{settings.get('max_text_tokens')} tokens",
-        "captions": f"{settings.get('beam_size')} beams, length penalty {settings.get('length_penalty')}, at most "
-        f"{settings.get('max_caption_tokens')} tokens",
-        "answers": f"greedy, at most {settings.get('max_answer_tokens')} tokens",
-        "re-ranked clips": settings.get("rerank"),
+        "captions": used.get("beam_size"),
+        "answers": used.get("max_answer_tokens"),
+        "re-ranked clips": used.get("rerank"),
     }
     return "## What it needs\n\n" + _table(rows) + "\n`settings.json` has all of it, and `cosa` takes it from there.\n"
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 MANY_FILES = 1000  # From here on one request for all file systems is faster than one for each file.
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that readers see the old or the new content, never a part."""
+    """Write a text file so that readers see the old or the new content, never a part.
+
+    Raises:
+        OSError: of this file: the disk is full, or the folder cannot be written. The older content stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    flush(temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        error.filename, error.filename2 = str(path), None
+        raise
     flush(path.parent)
 
 

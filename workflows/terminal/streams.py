@@ -13,6 +13,8 @@ from typing import TextIO
 from workflows.spec.secrets import Secrets
 from workflows.terminal.plain_text import printable
 
+_MEND = {errno.ENOSPC: "make room", errno.EDQUOT: "make room", errno.EFBIG: "raise the limit (ulimit -f)"}
+
 
 def say(text: str) -> None:
     """Print to standard error, without secrets and control characters. Where nothing can be printed, the exit code remains."""
@@ -46,7 +48,8 @@ def leave_broken(output: TextIO) -> None:
 
 def refusal(error: OSError) -> str:
     """Say what the operating system refused, and for which file."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.strerror}: {error.filename or 'the output, or a file,'} could not be written; make room"
+    if error.errno in _MEND:
+        reason = os.strerror(error.errno)  # Libraries have longer words for it.
+        return f"{reason}: {error.filename or 'the output, or a file,'} could not be written; {_MEND[error.errno]}"
     where = f"{error.filename}: " if error.filename is not None else ""
     return f"{where}{error.strerror or error}"

@@ -159,3 +159,22 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path, says in (("gone.mp4", "missing"), ("text.mp4", "is not a video"), ("empty", "holds no pictures")):
         with pytest.raises(DataError, match=f"{path}.*{says}"):
             reader().read(tmp_path / path)
+
+
+def test_parts_whose_times_are_no_numbers_are_refused(video: Path) -> None:
+    for part, says in (
+        (PartOfVideo(video, "1", "2"), r"v\.mp4: '1' is no time; expected a number of seconds"),  # type: ignore[arg-type]
+        (PartOfVideo(video, 1, True), r"v\.mp4: True is no time"),
+        (PartOfVideo(None), "a part of None, a NoneType; expected the path of a video"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(DataError, match=says):
+            reader().read(part)
+    assert reader().read(PartOfVideo(video, np.int64(1), np.float32(2))).shape == (4, 3, 48, 48)  # type: ignore[arg-type]
+
+
+def test_a_read_only_array_is_read_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+    writable = reader().read(array)
+    array.setflags(write=False)
+    assert torch.equal(reader().read(array), writable)
+    assert not recwarn.list

@@ -162,6 +162,12 @@ def test_what_is_no_medium_and_no_device_is_refused(here: Path, model: Predictor
         model.caption(None)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="is a Image; expected a path, an array or a part of a video"):
         model.caption([Image.new("RGB", (8, 8))])  # type: ignore[list-item]
+    with pytest.raises(UserError, match="media of type bytes; expected paths, arrays or parts of videos"):
+        model.caption(b"clips/v0.mp4")  # type: ignore[arg-type]
+    for texts, kind in ((3, "int"), (b"a dog", "bytes"), (None, "NoneType")):
+        for use in (model.embed_text, model.note_of_cut):
+            with pytest.raises(UserError, match=f"texts of type {kind}; expected words, or a list of texts"):
+                use(texts)  # type: ignore[operator]
     for device in ("gpu", "cuda:99"):
         with pytest.raises(UserError, match=f"device '{device}' cannot be used here"):
             cosa.load(here / "checkpoint", device=device)
@@ -204,3 +210,9 @@ def test_a_checkpoint_that_does_not_say_how_many_frames(tmp_path: Path, clips: l
     with pytest.raises(UserError, match=r"does not say how many frames .* give eval_frames \(--frames\)"):
         silent.caption(clips[0])
     assert cosa.load(tmp_path / "own", device="cpu", eval_frames=2).caption(clips[0]) is not None
+
+
+def test_one_text_alone_may_be_longer_than_the_model_reads(model: Predictor) -> None:
+    assert model.note_of_cut("rain " * 100) == model.note_of_cut(["rain " * 100])
+    assert "has 300 tokens, and the model reads the first 38" in str(model.note_of_cut("rain " * 100))
+    assert model.note_of_cut("rain") is None

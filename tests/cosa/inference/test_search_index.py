@@ -3,10 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -292,9 +294,11 @@ def test_files_that_are_no_index_are_refused(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "other")
     write_index(tmp_path / "cut", HEADER, COLUMNS.empty_table(), np.empty((0, 2), dtype=np.float32))
     (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-20])
-    for name in ("text", "other", "cut"):
-        with pytest.raises(UserError, match=f"{name} is damaged, or no index .*make it again with `cosa index`"):
+    for name in ("text", "other"):
+        with pytest.raises(UserError, match=f"{name} is no index; expected one that `cosa index` wrote"):
             SearchIndex.open(tmp_path / name)
+    with pytest.raises(UserError, match=r"cut is damaged .*make it again with `cosa index`"):
+        SearchIndex.open(tmp_path / "cut")
 
 
 def test_vectors_of_two_models_are_not_mixed(model: Predictor, media: Path, tmp_path: Path) -> None:
@@ -327,3 +331,17 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     index = SearchIndex.empty(header_in(str(tmp_path / "gone")))
     with pytest.raises(DataError, match="gone cannot be read"):
         changes_of(index)
+
+
+@pytest.mark.parametrize("queries", ["a dog", ["a dog"], None, [[1.0], [1.0, 2.0]], np.ones((1, 1, 8)), np.ones((1, 8)) > 0])
+def test_queries_that_are_no_vectors_are_refused(queries: Any) -> None:
+    index = SearchIndex(HEADER, COLUMNS.empty_table(), np.empty((0, 8), dtype=np.float32))
+    with pytest.raises(
+        UserError, match=r"queries of type \w+; expected vectors \(queries, dim\): .* model\.embed_text\(TEXT\)"
+    ):
+        index.search(queries)
+
+
+def test_queries_may_be_tensors_and_lists() -> None:
+    index = SearchIndex(HEADER, COLUMNS.empty_table(), np.empty((0, 8), dtype=np.float32))
+    assert index.search(torch.ones(2, 8)) == index.search([[1.0] * 8] * 2) == [[], []]  # type: ignore[arg-type]

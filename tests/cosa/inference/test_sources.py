@@ -80,3 +80,8 @@ def test_a_source_can_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert local_checkpoint("shelf:any") == folder
     finally:
         del SOURCES["shelf"]
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(UserError, match="a checkpoint of type NoneType; expected a path, or hf:NAME or mlflow:NAME"):
+        local_checkpoint(None)  # type: ignore[arg-type]

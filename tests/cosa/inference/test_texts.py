@@ -37,5 +37,6 @@ def test_one_note_says_that_texts_are_cut() -> None:
     assert note_of_cut([fits, "a"], TOKENIZER, 10) is None
     assert note_of_cut([fits, longer], TOKENIZER, 10) == f"'{longer}' has 9 tokens, and the model reads the first 8 of a text"
     assert str(note_of_cut([longer, longer, longer + " cat"], TOKENIZER, 10)).endswith(", and 1 more are longer, too")
+    assert note_of_cut(longer, TOKENIZER, 10) == note_of_cut([longer], TOKENIZER, 10), "one alone is no list of letters"
     ids = TOKENIZER.batch([fits + " cat", fits + " cow"], 10).tolist()
     assert ids[0] == ids[1], "this is what the model reads"

@@ -98,8 +98,33 @@ def test_a_result_is_named_as_other_commands_name_it(here: Path) -> None:
 
 
 def test_without_one_for_the_task_nothing_is_guessed(here: Path) -> None:
+    Path("storage").mkdir()
     with pytest.raises(UserError, match=f"nothing in {here}/storage was finetuned for captioning; name a checkpoint"):
         choice().checkpoint("captioning")
     trained("2026-11-27T10:00:00+00:00")
     with pytest.raises(UserError, match=r"was finetuned for captioning \(it has retrieval\); name a checkpoint"):
         choice().checkpoint("captioning")
+
+
+def test_a_storage_that_is_none_is_named(here: Path) -> None:
+    Path("file").touch()
+    for storage, what in (("nostore", "does not exist"), ("file", "is no folder")):
+        for address in (None, "demo/retrieval"):
+            with pytest.raises(
+                UserError, match=f"{here}/{storage}, the folder of results, {what}; name another with --storage"
+            ):
+                Choice(address, None, Path(storage)).checkpoint("retrieval")
+    with pytest.raises(UserError, match=f"{here}/storage, the folder of results, does not exist"):
+        choice().checkpoint("retrieval")
+
+
+def test_a_result_without_a_checkpoint_says_which_it_used(here: Path) -> None:
+    trained("2026-11-27T10:00:00+00:00")
+    with pytest.raises(UserError) as raised:
+        choice("demo/test").checkpoint("retrieval")
+    assert str(raised.value) == (
+        "--checkpoint demo/test: demo/test is of kind evaluate and has none; it used that of demo/retrieval: give --checkpoint "
+        "demo/retrieval"
+    )
+    with pytest.raises(UserError, match="demo/corpus is of kind prepare and has none; name a training stage"):
+        choice("demo/corpus").checkpoint("retrieval")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import resource
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from workflows.execution.progress import ProgressWriter
 from workflows.reports import report_page
 from workflows.results.manifest import read_manifest
 from workflows.spec.problems import UsageError
+from workflows.terminal.streams import refusal
 
 
 @pytest.fixture
@@ -49,6 +52,22 @@ def test_everything_is_on_the_page(here: Path) -> None:
     assert "--only test --force test" in page
     assert 'src="http' not in page
     assert "6 of 6 stages have results" in page
+
+
+def test_a_page_for_which_there_is_no_room_is_named_and_the_older_stays(here: Path) -> None:
+    Path("page.html").write_text("older")
+    before = sorted(Path.cwd().iterdir())
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        run = CliRunner().invoke(app, ["report", "demo", "--out", "page.html"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert isinstance(run.exception, OSError)
+    assert refusal(run.exception) == "File too large: page.html could not be written; raise the limit (ulimit -f)"
+    assert Path("page.html").read_text() == "older"
+    assert sorted(Path.cwd().iterdir()) == before
 
 
 def test_a_spec_shows_stages_that_have_not_run(here: Path) -> None:

@@ -3,9 +3,13 @@
 import json
 import os
 import re
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -146,9 +150,55 @@ def test_a_damaged_index_is_named(here: Path) -> None:
     for words in (("search", "a.index", "a"), ("index", "clips", "--out", "a.index")):
         done = run(*words)
         assert isinstance(done.exception, UserError)
-        assert re.fullmatch(
-            r"a\.index is damaged, or no index \(.*\); remove it, and make it again with `cosa index`", str(done.exception)
-        )
+        assert re.fullmatch(r"a\.index is damaged \(.*\); remove it, and make it again with `cosa index`", str(done.exception))
+
+
+def test_files_that_are_no_index_stay_as_they_are(here: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), "other.parquet")
+    Path("empty").touch()
+    for name in ("clips/v0.mp4", "other.parquet", "empty", "clips"):
+        file = Path(name)
+        before = sorted(here.rglob("*")), file.read_bytes() if file.is_file() else b""
+        for words in (("index", "clips", "--out", name, "--checkpoint", "checkpoint"), ("search", name, "a")):
+            done = run(*words)
+            assert isinstance(done.exception, UserError)
+            says = str(done.exception)
+            if file.is_dir():
+                assert "is a folder; expected an index that `cosa index` wrote" in says
+            elif words[0] == "index":
+                assert says == f"{name} is no index; give another --out"
+            else:
+                assert says == f"{name} is no index; expected one that `cosa index` wrote"
+            assert (sorted(here.rglob("*")), file.read_bytes() if file.is_file() else b"") == before
+
+
+def test_an_index_without_files_says_so(here: Path) -> None:
+    Path("nothing").mkdir()
+    run("index", "nothing", "--out", "a.index", "--checkpoint", "checkpoint")
+    for words, printed in (((), ""), (("--json",), "[]\n"), (("--rerank",), "")):
+        done = run("search", "a.index", "a dog", *words)
+        assert (done.exit_code, done.stdout) == (0, printed), done.exception
+        assert done.stderr == f"note: a.index holds no files; `cosa index` adds those of {here}/nothing\n"
+
+
+def test_an_index_for_which_there_is_no_room_is_named(here: Path) -> None:
+    run("index", "clips", "--out", "a.index", "--checkpoint", "checkpoint", *CUT)
+    before = Path("a.index").read_bytes()
+    make_video(Path("clips/new.mp4"), frames=9)
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, state in (("a.index", "the index stays as it was"), ("b.index", "there is no index yet")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            done = run("index", "clips", "--out", name, "--checkpoint", "checkpoint", *CUT)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert isinstance(done.exception, UserError), done.exception
+        advice = "raise the limit (ulimit -f), and give the same command again"
+        assert str(done.exception) == f"File too large: {name} could not be written; {advice}; {state}"
+    signal.signal(signal.SIGXFSZ, ignored)
+    assert Path("a.index").read_bytes() == before
+    assert not Path("b.index").exists()
+    assert not list(here.glob(".*.part"))
 
 
 def test_an_index_of_other_dimensions_is_refused(here: Path) -> None:
@@ -175,7 +225,11 @@ def test_search_by_a_text_and_by_a_file(here: Path) -> None:
     assert found[0]["score"] == pytest.approx(1, abs=1e-3)
     once = run("search", "a.index", "two dogs play", "--once-per-file").stdout.splitlines()
     assert len(once) == len({line.split("\t")[1] for line in once}) == 4
+    assert {one["score_is"] for one in found} == {"cosine"}
     again = run("search", "a.index", "two dogs play", "--rerank", "--json")
+    assert {one["score_is"] for one in json.loads(again.stdout)} == {"probability"}
+    assert "scores are probabilities" in run("search", "a.index", "two dogs play", "--rerank").stderr
+    assert "scores are probabilities" not in done.stderr
     scores = [one["score"] for one in json.loads(again.stdout)]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)

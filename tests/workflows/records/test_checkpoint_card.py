@@ -93,6 +93,21 @@ def test_a_pretrained_model_has_a_card_too(here: Path) -> None:
     assert "| license | not stated" in card
 
 
+def test_the_card_has_what_applies(here: Path) -> None:
+    _, retrieval = described("retrieval", here / "r")
+    assert "| re-ranked clips | 3 |" in retrieval
+    assert "| captions |" not in retrieval
+    assert "| answers |" not in retrieval
+    assert "| resolution | 32 pixels |" in retrieval, "of config.json, since settings.json says none"
+    fields = ("stages.retrieval.task=captioning", "stages.test=", "stages.retrieval.sweep=")
+    _, captioning = described("retrieval", here / "c", *fields)
+    assert "| captions | 2 beams" in captioning
+    assert "| re-ranked clips |" not in captioning
+    _, pretrained = described("pretrain", here / "p")
+    assert "| captions | 2 beams" in pretrained
+    assert "| re-ranked clips | 3 |" in pretrained
+
+
 def test_the_spec_beside_the_weights_makes_it_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "secret-of-mine")
     made = plan("stages.retrieval.epochs=3", "tracking.uri=http://me:secret-of-mine@server", "seed=9")
