@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource
+from cosa.data.column_building import columns_from
 from cosa.data.sample import Sample
 from cosa.data.sample_table import SampleTable
 
@@ -32,8 +33,6 @@ class Samples(SampleTable):
         if isinstance(samples, cls):
             return samples
         import pyarrow as pa
-
-        from cosa.data.column_cache import columns_from
 
         rows = (
             (sample.media_id, number, number, *(getattr(sample, field) or None for field in TEXTS))

@@ -66,7 +66,7 @@ def test_samples_of_a_file_are_those_of_its_entries(
 
 
 def test_entries_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("annotation_columns", "column_cache"):
+    for module in ("annotation_columns", "column_building", "media_numbering"):
         monkeypatch.setattr(f"cosa.data.{module}.BLOCK", 3)
     own = dataset(tmp_path, [{"video_id": f"v{i % 4}", "desc": [f"{i} {k}" for k in range(1 + i % 5)]} for i in range(20)])
     assert caption_entries(own, "train") == load_captions(tmp_path / "a.json")
