@@ -21,7 +21,7 @@ from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
 from cosa.training.training_settings import TrainingSettings
-from tests.support import CAPTIONS, Family, random_clips, tiny_model
+from tests.support import CAPTIONS, Family, RandomClips, random_clips, tiny_model
 
 CPU = torch.device("cpu")
 ALL = ("itc", "itm", "citc", "citm", "cmlm", "ccap")
@@ -344,11 +344,12 @@ def test_batches_from_loader_processes_are_the_same() -> None:
 
 @pytest.mark.parametrize("loader_workers", [0, 1])
 def test_a_mistake_in_the_data_is_reported_as_it_is(loader_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(media_id: str, generator: object) -> torch.Tensor:
-        raise DataError(f"{media_id}.jpg is no image")
+    class BrokenClips(RandomClips):
+        def __call__(self, media_id: str, generator: object) -> torch.Tensor:
+            raise DataError(f"{media_id}.jpg is no image")
 
     trainer = make_trainer(loader_workers=loader_workers)
-    monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=broken) for c in trainer.batches.corpora))
+    monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=BrokenClips()) for c in trainer.batches.corpora))
     with pytest.raises(DataError, match=r"^clip\d\.jpg is no image$"):
         train(trainer)
 

@@ -46,7 +46,7 @@ def test_samples_are_numbered_over_all_shards(tmp_path: Path, paths: list[str]) 
     assert [sample.caption for sample in samples] == [f"picture number {number}" for number in range(15)]
     assert samples[3:6] == [samples[3], samples[4], samples[5]]
     assert samples.text(14, "caption") == "picture number 14"
-    assert (samples.text(14, "question"), samples.without("caption"), samples.without("question")) == (
+    assert (samples.text(14, "question"), samples.first_without("caption"), samples.first_without("question")) == (
         "",
         None,
         samples[0].media_id,
