@@ -17,6 +17,7 @@ from cosa.training import loop
 from cosa.training.building import build_trainer
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
 from cosa.training.loop import Trainer, resolved_precision, seed_step
+from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
@@ -114,6 +115,14 @@ def test_a_step_on_every_corpus_sums_up_what_each_would_do() -> None:
     assert sums == pytest.approx(expected, rel=1e-5)
     for one, *parts in zip(together[0], *apart, strict=True):
         torch.testing.assert_close(one, torch.stack(parts).sum(0), rtol=1e-4, atol=1e-6)
+
+
+def test_of_several_batches_losses_are_sums_and_other_values_means_over_samples() -> None:
+    first = {"itc_loss": torch.tensor(1.0), "accuracy": torch.tensor(0.5), "only_here": torch.tensor(7.0)}
+    second = {"itc_loss": torch.tensor(2.0), "accuracy": torch.tensor(1.0), "cap_loss": torch.tensor(3.0)}
+    found = StepLosses.summed([(first, 6), (second, 2)])
+    assert found == {"itc_loss": 3.0, "accuracy": 0.625, "only_here": 7.0, "cap_loss": 3.0}
+    assert StepLosses.summed([(first, 6)]) == first
 
 
 def gradients_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
