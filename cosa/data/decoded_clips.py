@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.clip_errors import DamagedClipError
+from cosa.data.clip_errors import DamagedClipError, NoMediaError
 from cosa.data.clip_record import ClipRecord
 from cosa.data.decoders import decoder_of
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import decode_frame, encode_frame, resized
 from cosa.data.frame_cache import FrameCache
 from cosa.data.frame_times import FrameTimes, frame_times
-from cosa.data.media_files import NoMediaError
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosa.data.clip_errors import NoMediaError
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, PictureFile, absent
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
