@@ -62,7 +62,7 @@ def test_exact_frames_are_those_of_the_decoder(folder: Path) -> None:
         assert np.array_equal(found, np.stack(expected[2:4]))
 
 
-def test_kept_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = source(folder)
     expected = first.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)])
     assert torch.equal(expected[0], expected[2])
