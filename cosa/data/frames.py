@@ -18,7 +18,7 @@ from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, abse
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
-from cosa.data.shards.bucket import ShardCache
+from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.media import ShardPictures
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError

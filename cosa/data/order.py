@@ -104,7 +104,7 @@ class StreamShuffle(Shuffle):
 class StreamOrder(Order):
     """Shards in a random order, partitioned into streams that are shuffled in windows.
 
-    In each epoch the shards are permuted and their samples laid end to end. This sequence is partitioned into streams, each of which
+    In each epoch the shards are permuted and their samples laid end to end. This sequence is cut into streams, each of which
     fills the same neighbouring rows of every batch. A stream is cut into windows of about as many samples as `window_shards`
     shards have, and each window is permuted. So a worker, whose rows are neighbours, reads the shards of its own streams alone,
     a window of each at a time; and the batch at any place follows without those before it.
