@@ -15,7 +15,8 @@ from cosa.data.decoded_clips import DecodedClips, VideoFrame
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frames import FrameFolders, PictureFiles, pictures_of
+from cosa.data.frames import FrameFolders
+from cosa.data.picture_sources import PictureFiles, pictures_of
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
