@@ -19,7 +19,7 @@ import torch
 
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import pictures_of
+from cosa.data.picture_sources import pictures_of
 from cosa.library import extract
 from cosa.tasks.all_tasks import TASKS
 from cosa.training.building import build_model, build_trainer, finetuning_corpus

@@ -1,6 +1,6 @@
 """What a training step gets: a pure function of (seed, step, worker). Nothing else decides, so any step can be made again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -34,6 +34,10 @@ class ClipSource(Protocol):
         """Raise DataError if some of them are missing."""
         ...
 
+    def look_up(self, media_ids: Iterable[str]) -> None:
+        """Find the pictures of those that are read next, which takes less time together than between readings."""
+        ...
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -47,12 +51,11 @@ class Corpus:
     batch_size: int  # over all workers
     needs: BatchNeeds  # of these objectives
     shuffle: Shuffle = field(default_factory=FullShuffle)
-    look_up: Callable[[Iterable[str]], None] = lambda _: None  # is told which media `clips` will be asked for next
 
     @cached_property
     def table(self) -> SampleTable:
         """The samples, with what is asked of all of them."""
-        return self.samples if isinstance(self.samples, SampleTable) else Samples.of(self.samples)
+        return Samples.of(self.samples)
 
 
 def check_texts(corpus: Corpus) -> None:
@@ -62,7 +65,7 @@ def check_texts(corpus: Corpus) -> None:
         DataError: one has none.
     """
     wanted = "question" if corpus.needs.questions else "caption"
-    without = corpus.table.without(wanted)
+    without = corpus.table.first_without(wanted)
     if without is not None:
         raise DataError(
             f"{corpus.name}: the sample of {without} has no {wanted}, which {', '.join(corpus.objectives)} "
@@ -180,8 +183,7 @@ class TrainingBatches(Dataset[Batch]):
         rows = range(self.rank * per_worker, (self.rank + 1) * per_worker)
         samples, own = corpus.table, everyone[rows.start : rows.stop]
         mine = [samples[int(place)] for place in own]
-        # Between decoded pictures, which fill the caches of a CPU, both would take several times as long.
-        corpus.look_up([sample.media_id for sample in mine])
+        corpus.clips.look_up([sample.media_id for sample in mine])
         generators = [random_stream(self.seed, STREAM_SAMPLE, step, row) for row in rows]
         clips = [corpus.clips(sample.media_id, generator) for sample, generator in zip(mine, generators, strict=True)]
         if corpus.needs.questions:

@@ -1,15 +1,20 @@
-"""What can be the matter with a clip: kinds of errors, which a table of many clips counts."""
+"""What can be the matter with a clip or image: kinds of errors, which a table of many clips counts."""
 
 from typing import ClassVar
 
-from cosa.data.media_files import NoMediaError
 from cosa.errors import DataError
 
 
 class ClipError(DataError):
-    """A clip that cannot be used. kind: why, in a word or two."""
+    """A clip or image that cannot be used. kind: why, in a word or two."""
 
     kind: ClassVar[str] = "unusable"
+
+
+class NoMediaError(ClipError):
+    """An identifier has no file or folder; there may be one of a similar name."""
+
+    kind = "missing"
 
 
 class NoVideoError(ClipError):
@@ -32,4 +37,4 @@ class LargeClipError(ClipError):
 
 def kind_of_error(error: DataError) -> str:
     """The kind of an error about a clip."""
-    return error.kind if isinstance(error, ClipError) else "missing" if isinstance(error, NoMediaError) else ClipError.kind
+    return error.kind if isinstance(error, ClipError) else ClipError.kind

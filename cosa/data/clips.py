@@ -12,7 +12,7 @@ from torch import Tensor
 from cosa.behaviour import DEFAULT, Behaviour
 from cosa.data.clip_settings import ClipSettings
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import Pictures, pictures_of
+from cosa.data.picture_sources import Pictures, pictures_of
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError
@@ -24,8 +24,8 @@ MOST_LISTED = 20_000  # clips of which it is remembered where their frames are
 class ClipReader:
     """Frames of clips, (frames, 3, resolution, resolution) uint8.
 
-    Decoded frames that need no random crop are kept until the cache is full: a small corpus is decoded once, a large one as if
-    there were no cache.
+    Decoded frames that need no random crop are cached until the cache is full: a small corpus is decoded once, a large one
+    as if there were no cache.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class ClipReader:
         return self.transform(self.source.load(chosen), crop)
 
     def look_up(self, media_ids: Iterable[str]) -> None:
-        """Find the pictures of clips that will be read next. Between decoded pictures, which fill the caches of a CPU, it would
-        take several times as long.
+        """Find the pictures of clips that will be read next.
+
+        Decoding a picture fills a CPU's caches, so that a look-up after each would take several times as long.
 
         Raises:
             DataError: as of reading.
@@ -119,6 +120,7 @@ class ClipReader:
             )
 
     def _cached(self, files: list[Any]) -> Tensor:
+        """Frames without a random crop, (frames, 3, resolution, resolution), from the cache as far as they are there."""
         lacking = [file for file in dict.fromkeys(files) if file not in self._cache]
         fresh: dict[Any, Tensor] = {}
         if lacking:

@@ -43,7 +43,13 @@ COMPRESSIONS = (
     Compression("xz", (".xz",), b"\xfd7zXZ\x00", lzma.LZMAFile),
     Compression("zstandard", (".zst",), b"\x28\xb5\x2f\xfd", _zstandard),
 )
+LONGEST_BEGIN = max(len(one.begins) for one in COMPRESSIONS)
 _DAMAGE = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)  # pyarrow's errors are OSError and ValueError
+
+
+def compression_in(start: bytes) -> Compression | None:
+    """What a file of these first bytes is compressed with, if it is. start: `LONGEST_BEGIN` bytes, or all of a smaller file."""
+    return next((one for one in COMPRESSIONS if start.startswith(one.begins)), None)
 
 
 def compression_of(path: Path) -> Compression | None:
@@ -53,8 +59,7 @@ def compression_of(path: Path) -> Compression | None:
         DataError: it cannot be read.
     """
     with open_media(path, EXPECTED) as file:
-        start = file.read(max(len(one.begins) for one in COMPRESSIONS))
-    return next((one for one in COMPRESSIONS if start.startswith(one.begins)), None)
+        return compression_in(file.read(LONGEST_BEGIN))
 
 
 def plain_suffix(path: Path) -> str:

@@ -36,9 +36,9 @@ class DatasetFiles:
     root: folder of clips or images. frames: folder of a person's own frames (video). stored_frames: or the list that says where
     extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
-    reading: by split, how its files are read, if not as usual. kept_columns: a folder where what large annotation files say is
-    kept for other processes.
     decode: or frames are read straight from the clips, in this way: fields of `DecodingSettings`.
+    reading: by split, how its files are read, if not as usual. column_cache: a folder where the columns of large annotation
+    files are stored for other processes.
     shards: where all samples are, if the dataset consists of shards; it has no annotation files then.
     """
 
@@ -52,7 +52,7 @@ class DatasetFiles:
     max_pixels: int = MAX_PIXELS
     stored_frames: str | None = None
     reading: Mapping[str, SplitReading] = field(default_factory=dict)
-    kept_columns: str | None = None
+    column_cache: str | None = None
     decode: Mapping[str, Any] | None = None
     shards: DatasetShards | None = None
 
@@ -86,7 +86,7 @@ class DatasetFiles:
             UserError: the dataset names none.
             DataError: it cannot be used.
         """
-        return columns_of(self._source(split, kind), self._kept)
+        return columns_of(self._source(split, kind), self._cache)
 
     def part_of(self, split: str, kind: AnnotationKind) -> str:
         """Of how many clips those that count are, in words that follow their number; empty if all count."""
@@ -102,7 +102,7 @@ class DatasetFiles:
         named = [(split, kind) for split, files in self.splits.items() for kind in kinds if files.get(kind) is not None]
         sources = sorted((self._source(*one) for one in named), key=lambda source: (str(source.path), source.kind))
         once = {(source.path, source.reading): source for source in reversed(sources)}  # A file may stand for several kinds.
-        return joined_ids(naming_columns(source, self._kept) for source in reversed(once.values()))
+        return joined_ids(naming_columns(source, self._cache) for source in reversed(once.values()))
 
     def _source(self, split: str, kind: AnnotationKind) -> AnnotationSource:
         reading = self.reading.get(split, IN_FULL)
@@ -111,8 +111,8 @@ class DatasetFiles:
         return AnnotationSource(self.file(split, kind), kind, reading)
 
     @property
-    def _kept(self) -> Path | None:
-        return None if self.kept_columns is None else Path(self.kept_columns)
+    def _cache(self) -> Path | None:
+        return None if self.column_cache is None else Path(self.column_cache)
 
 
 def caption_entries(dataset: DatasetFiles, split: str, *, require_captions: bool = True) -> list[CaptionEntry]:

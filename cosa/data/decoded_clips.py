@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.clip_errors import DamagedClipError
+from cosa.data.clip_errors import DamagedClipError, NoMediaError
 from cosa.data.clip_record import ClipRecord
 from cosa.data.decoders import decoder_of
 from cosa.data.decoding_settings import DecodingSettings
-from cosa.data.extraction import decode_frame, encode_frame, resized
 from cosa.data.frame_cache import FrameCache
+from cosa.data.frame_encoding import decode_frame, encode_frame, resized
 from cosa.data.frame_times import FrameTimes, frame_times
-from cosa.data.media_files import NoMediaError
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
@@ -68,7 +67,7 @@ class _Clip(NamedTuple):
 class DecodedClips:
     """A dataset's clips as a source of frames. what and mend: how a message names what is missing, and what to do then.
 
-    root: folder of the clips. settings: which frames are taken, and where decoded ones are kept. linked_folders: where links
+    root: folder of the clips. settings: which frames are taken, and where decoded ones are cached. linked_folders: where links
     out of the folder may lead. max_pixels: of a frame.
     """
 
@@ -109,7 +108,7 @@ class DecodedClips:
         return torch.from_numpy(np.stack([pictures[frame.place] for frame in frames])).permute(0, 3, 1, 2)
 
     def _pictures(self, clip: _Clip, places: Iterable[int]) -> dict[int, np.ndarray]:
-        """Pictures (height, width, 3) by place, kept ones or else decoded."""
+        """Pictures (height, width, 3) by place: from the cache, or else decoded."""
         contents: dict[int, bytes | None] = {place: self.cache.get(self._key(clip, place)) for place in places}
         lacking = [place for place, content in contents.items() if content is None]
         if lacking:
@@ -123,14 +122,14 @@ class DecodedClips:
         return pictures
 
     def _decoded_with(self, clip: _Clip, places: Sequence[int]) -> list[int]:
-        """The frames that are decoded for some: also the others of a short clip, if they can be kept.
+        """The frames that are decoded for some: also the others of a short clip, if they can be cached.
 
         The next epoch draws other frames, and would decode nearly the same pictures for them.
         """
         return list(range(len(clip.times))) if self.cache.limit and len(clip.times) <= SHORT else sorted(places)
 
     def _decoded(self, clip: _Clip, places: Sequence[int]) -> dict[int, bytes]:
-        """Decode frames, and keep them."""
+        """Decode frames, and cache them: contents of the cache by place."""
         video = clip.record.video
         decoded = decoder_of(video).read(video, clip.times, places)
         fresh = {place: self._encoded(picture) for place, picture in zip(places, decoded, strict=True)}
@@ -184,10 +183,10 @@ class DecodedClips:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """What tells that a file was changed, without reading it; nothing of one that is no file."""
+    """What is different after a change of a file, without reading it; nothing of one that is no file."""
     try:
         about = path.stat()
-    except OSError:  # It is said where the file is read.
+    except OSError:  # It is reported where the file is read.
         return ()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 

@@ -18,7 +18,9 @@ class DecodingSettings(ExtractionSettings):
         MAX_FRAMES, description="most frames that may be taken of a clip; one with more is an error"
     )
     cache_gigabytes: float = no_effect(
-        default=4.0, ge=0, description="disk that a machine uses for frames that it has decoded; the longest unused make room"
+        default=4.0,
+        ge=0,
+        description="disk that a machine uses for frames that it has decoded; the least recently used make room",
     )
     cache: str | None = no_effect(
         default=None,

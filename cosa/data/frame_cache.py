@@ -1,4 +1,4 @@
-"""A folder of contents by key, of bounded size, that the processes of a machine share. The longest unused make room."""
+"""A folder of contents by key, of bounded size, that the processes of a machine share. The least recently used make room."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from cosa.message_text import shown
 _LOCK = "used"  # It holds how many bytes there are, and is locked while that changes.
 _UNFINISHED = ".unfinished-"
 _LEFT_OVER_SECONDS = 3600.0
-_KEPT = 0.9  # of the limit, when room is made
+_REDUCED = 0.9  # share of the limit that is left when room is made
 _CHECK = 8  # bytes of the digest that precedes a content
 
 
 class FrameCache:
-    """Keeps contents until the limit is reached.
+    """Stores contents until the limit is reached.
 
     A content appears by one rename. It has a digest, so that what a crash of the machine has damaged counts as absent.
 
-    folder: None is one of this user's in the machine's folder for temporary files. gigabytes: of 10^9 bytes; 0 keeps nothing.
+    folder: None is one of this user's in the machine's folder for temporary files. gigabytes: of 10^9 bytes; 0 stores nothing.
     """
 
     def __init__(self, folder: Path | None, gigabytes: float) -> None:
@@ -55,7 +55,7 @@ class FrameCache:
         return content if check == _digest(key, content) else None
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep a content, unless it is larger than the limit.
+        """Store a content, unless it is larger than the limit.
 
         Raises:
             UserError: the folder cannot be used.
@@ -86,8 +86,8 @@ class FrameCache:
             yield
         except OSError as error:
             raise UserError(
-                f"{shown(self.folder)}: decoded frames cannot be kept there ({error.strerror}); set decode.cache of the "
-                "dataset to another folder, or decode.cache_gigabytes to less, or to 0 to keep none"
+                f"{shown(self.folder)}: decoded frames cannot be stored there ({error.strerror}); set decode.cache of the "
+                "dataset to another folder, or decode.cache_gigabytes to less, or to 0 to store none"
             ) from error
 
     def _path(self, key: str) -> Path:
@@ -100,7 +100,7 @@ class FrameCache:
             text = os.pread(lock, 32, 0)
             used = int(text) if text.isdigit() else self._make_room(self.limit)
             if used + size > self.limit:
-                used = self._make_room(int(self.limit * _KEPT))
+                used = self._make_room(int(self.limit * _REDUCED))
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(used + size).encode(), 0)
 
@@ -114,7 +114,7 @@ class FrameCache:
             os.close(lock)
 
     def _make_room(self, wanted: int) -> int:
-        """Remove the longest unused until at most so many bytes are left, and return how many are."""
+        """Remove the least recently used until at most so many bytes are left, and return how many are."""
         found: list[tuple[float, int, str]] = []
         for folder in self.folder.glob("??"):
             with os.scandir(folder) as entries:

@@ -2,24 +2,18 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.dataset_files import DatasetFiles
-from cosa.data.decoding_settings import DecodingSettings
+from cosa.data.clip_errors import NoMediaError
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, PictureFile, absent
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import read_picture
-from cosa.data.shards.bucket import ShardCache
-from cosa.data.shards.media import ShardPictures
-from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
@@ -89,100 +83,6 @@ class ImageFolder:
     def missing(self, image_ids: Iterable[str]) -> list[str]:
         """The images that have no file, by the names of files alone."""
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
-
-
-class Pictures(Protocol):
-    """Where the frames of a dataset's clips, or its images, come from.
-
-    A picture is named by something that can be a key; only its source knows more.
-    """
-
-    @property
-    def what(self) -> str:
-        """How a message names what is missing."""
-        ...
-
-    @property
-    def mend(self) -> str:
-        """What to do then."""
-        ...
-
-    @property
-    def root(self) -> Path:
-        """The folder that all of them are in."""
-        ...
-
-    def files(self, media_id: str) -> Sequence[Any]:
-        """The pictures of a clip or image in the order of time; nothing is decoded."""
-        ...
-
-    def missing(self, media_ids: Iterable[str]) -> list[str]:
-        """The clips or images that are not there, by the names of files alone."""
-        ...
-
-    def load(self, pictures: Sequence[Any]) -> Tensor:
-        """Decode pictures of one clip or image, as `load_frames`."""
-        ...
-
-
-@dataclass(frozen=True)
-class PictureFiles:
-    """Picture files as the source of frames. finder: knows where they are. max_pixels: that one of them may have."""
-
-    finder: StoredFrames | FrameFolders | ImageFolder
-    max_pixels: int = MAX_PIXELS
-
-    @property
-    def what(self) -> str:
-        """What the finder says."""
-        return self.finder.what
-
-    @property
-    def mend(self) -> str:
-        """What the finder says."""
-        return self.finder.mend
-
-    @property
-    def root(self) -> Path:
-        """The finder's."""
-        return self.finder.root
-
-    def files(self, media_id: str) -> list[PictureFile]:
-        """The files of a clip or image in the order of time; errors as of the finder."""
-        return self.finder.files(media_id)
-
-    def missing(self, media_ids: Iterable[str]) -> list[str]:
-        """The clips or images without files, by the names of files alone."""
-        return self.finder.missing(media_ids)
-
-    def load(self, pictures: Sequence[PictureFile]) -> Tensor:
-        """Decode files of one clip or image, as `load_frames`."""
-        return load_frames(pictures, self.max_pixels)
-
-
-def pictures_of(dataset: DatasetFiles) -> Pictures:
-    """The frames or images of a dataset.
-
-    Raises:
-        DataError: the list of extracted frames, or the index of shards, is damaged.
-    """
-    if dataset.decode is not None:
-        from cosa.data.decoded_clips import DecodedClips  # It needs a decoder, which pictures do not.
-
-        settings = DecodingSettings.model_validate(dataset.decode)
-        return DecodedClips(Path(dataset.root), settings, dataset.linked_folders, max_pixels=dataset.max_pixels)
-    if dataset.shards is not None:
-        cache = ShardCache(dataset.shards.copies, dataset.shards.most_bytes) if dataset.shards.copies else None
-        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache, dataset.max_pixels)
-    return PictureFiles(_finder_of(dataset), dataset.max_pixels)
-
-
-def _finder_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder:
-    if dataset.media == "image":
-        return ImageFolder(Path(dataset.pictures), dataset.linked_folders)
-    if dataset.stored_frames is not None:
-        return StoredFrames.read(Path(dataset.stored_frames))
-    return FrameFolders(Path(dataset.pictures), dataset.linked_folders)
 
 
 def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:

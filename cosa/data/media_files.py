@@ -19,10 +19,6 @@ IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})  # of files that a person names, in lower case
 
 
-class NoMediaError(DataError):
-    """An identifier has no file or folder; there may be one of a similar name."""
-
-
 class PictureFile(NamedTuple):
     """A picture on disk.
 

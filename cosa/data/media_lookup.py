@@ -14,8 +14,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
+from cosa.data.clip_errors import NoMediaError
 from cosa.data.frame_digests import FRAME_NAME
-from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, NoMediaError, check_one_file, names_in
+from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, check_one_file, names_in
 from cosa.data.media_ids import check_media_id
 from cosa.data.video_index import VIDEO_SUFFIXES, VideoIndex
 from cosa.errors import DataError

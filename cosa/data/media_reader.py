@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.extraction import decode_frame, encode_frame
 from cosa.data.extraction_settings import ExtractionSettings
+from cosa.data.frame_encoding import decode_frame, encode_frame
 from cosa.data.frame_times import frame_times
 from cosa.data.frames import load_frames
 from cosa.data.media_files import PICTURE_SUFFIXES, PictureFile
@@ -38,7 +38,6 @@ class PartOfVideo:
 
 
 Media = str | Path | np.ndarray | Tensor | PartOfVideo
-ONE_MEDIUM = (str, Path, np.ndarray, Tensor, PartOfVideo)  # Anything else is several.
 
 
 @dataclass(frozen=True)

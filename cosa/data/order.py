@@ -75,7 +75,7 @@ class StreamShuffle(Shuffle):
     """Shuffles so that few shards are needed at a time.
 
     sizes: samples of each shard, in the order in which samples are numbered. streams: None chooses. window_shards: see
-    `StreamOrder`. name and field: of the corpus, and where a spec sets `streams` for it, for messages.
+    `StreamOrder`. name: of the corpus, for messages.
     """
 
     sizes: Sequence[int]
@@ -102,7 +102,7 @@ class StreamShuffle(Shuffle):
 
 
 class StreamOrder(Order):
-    """Shards in a random order, divided into streams that are shuffled in windows.
+    """Shards in a random order, partitioned into streams that are shuffled in windows.
 
     In each epoch the shards are permuted and their samples laid end to end. This sequence is cut into streams, each of which
     fills the same neighbouring rows of every batch. A stream is cut into windows of about as many samples as `window_shards`

@@ -16,8 +16,9 @@ class OrderSettings(Section):
 
     shuffle: Literal["full", "streams"] | None = added_later(
         None,
-        description="full: a permutation of all samples in each epoch; streams: shards in random order, divided into streams "
-        "that are shuffled in windows, so that a worker needs few shards at a time; left out: streams for shards, else full",
+        description="full: a permutation of all samples in each epoch; streams: shards in random order, partitioned into "
+        "streams that are shuffled in windows, so that a worker needs few shards at a time; left out: streams for shards, "
+        "else full",
     )
     streams: PositiveInt | None = added_later(
         None,

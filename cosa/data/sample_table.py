@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from cosa.data.sample import Sample
 
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 class SampleTable(Sequence[Sample]):
     """Samples by number, and what would take long to find out by looking at each of millions."""
 
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Sample]: ...
+    def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
+        found = range(len(self))[place]
+        return [self.sample(one) for one in found] if isinstance(found, range) else self.sample(found)
+
+    @abstractmethod
+    def sample(self, place: int) -> Sample:
+        """One sample. place: from 0 to before their number."""
+
     @abstractmethod
     def text(self, place: int, field: str) -> str:
         """A text of one sample, by the field of `Sample`; empty if it has none."""
@@ -24,7 +36,7 @@ class SampleTable(Sequence[Sample]):
         """Integers that are equal for samples of the same media: (rows,) int64. places: of samples, (rows,)."""
 
     @abstractmethod
-    def without(self, field: str) -> str | None:
+    def first_without(self, field: str) -> str | None:
         """The media of the first sample that has no text in a field of `Sample`; None if all have one."""
 
     def media_ids(self) -> Iterator[str]:

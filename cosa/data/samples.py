@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource
+from cosa.data.column_building import columns_from
 from cosa.data.sample import Sample
 from cosa.data.sample_table import SampleTable
 
@@ -27,13 +28,11 @@ class Samples(SampleTable):
         self._of_field = {field: columns.texts.column(name) for field, name in texts.items()}
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Samples:
-        """The same samples over columns in memory, unless they have columns."""
-        if isinstance(samples, cls):
+    def of(cls, samples: Sequence[Sample]) -> SampleTable:
+        """The same samples over columns in memory; a table is itself."""
+        if isinstance(samples, SampleTable):
             return samples
         import pyarrow as pa
-
-        from cosa.data.column_cache import columns_from
 
         rows = (
             (sample.media_id, number, number, *(getattr(sample, field) or None for field in TEXTS))
@@ -45,14 +44,8 @@ class Samples(SampleTable):
     def __len__(self) -> int:
         return len(self.columns)
 
-    @overload
-    def __getitem__(self, place: int) -> Sample: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Sample]: ...
-    def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def sample(self, place: int) -> Sample:
+        """One sample, with the texts that its file has."""
         return Sample(self.media_id(place), **{field: self.text(place, field) for field in self._of_field})
 
     def __iter__(self) -> Iterator[Sample]:
@@ -77,13 +70,8 @@ class Samples(SampleTable):
             return ""
         return _first(self._of_field[field][self.columns.row(int(place))].as_py())
 
-    @property
-    def identities(self) -> np.ndarray:
-        """(samples,) int32, equal for the same clip or image."""
-        return self.columns.media
-
     def identities_of(self, places: np.ndarray) -> np.ndarray:
-        """Those of some samples: (rows,) int64. places: (rows,)."""
+        """Numbers of their clips or images: (rows,) int64. places: of samples, (rows,)."""
         import numpy as np
 
         return self.columns.media[places].astype(np.int64)
@@ -92,7 +80,7 @@ class Samples(SampleTable):
         """Yield the clips or images, each once, in order of appearance."""
         return self.columns.media_ids()
 
-    def without(self, field: str) -> str | None:
+    def first_without(self, field: str) -> str | None:
         """The clip or image of the first sample that has no text in a field of `Sample`; None if all have one."""
         import numpy as np
         import pyarrow.compute as pc

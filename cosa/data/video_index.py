@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cosa.data.media_files import MediaFolder, NoMediaError, check_one_file, only
+from cosa.data.clip_errors import NoMediaError
+from cosa.data.media_files import MediaFolder, check_one_file, only
 from cosa.data.media_ids import canonical, check_media_id, path_of
 from cosa.message_text import quoted, shown
 

@@ -14,7 +14,7 @@ from cosa.data.videos import SAME_TIME, OpenedVideo, opened_stream, sample_video
 from cosa.errors import DataError
 
 
-class _OtherwiseError(Exception):
+class _UnexpectedError(Exception):
     """A frame did not come as its packets promise."""
 
 
@@ -28,8 +28,8 @@ def sample_by_seeking(video: OpenedVideo, times: FrameTimes, places: Sequence[in
         stamps = _stamps_at(video, times.seconds[np.asarray(places, dtype=int)])
         pictures = _decoded(video, dict.fromkeys(stamps))
         if len({picture.shape for picture in pictures.values()}) > 1:
-            raise _OtherwiseError
-    except (DataError, _OtherwiseError):
+            raise _UnexpectedError
+    except (DataError, _UnexpectedError):
         yield from sample_video(video, times, places)
         return
     yield from (pictures[stamp] for stamp in stamps)
@@ -39,8 +39,8 @@ def _stamps_at(video: OpenedVideo, seconds: np.ndarray) -> list[int]:
     """Timestamps of the frames that are shown at some times."""
     points = _points(video)
     order = np.sort(points.stamps)
-    if len(order) != len(video.timeline.times):  # Some are shown never.
-        raise _OtherwiseError
+    if len(order) != len(video.timeline.times):  # Some are never shown.
+        raise _UnexpectedError
     places = np.searchsorted(video.timeline.times, seconds + SAME_TIME, side="right") - 1
     found: list[int] = order[np.maximum(places, 0)].tolist()
     return found
@@ -48,7 +48,7 @@ def _stamps_at(video: OpenedVideo, seconds: np.ndarray) -> list[int]:
 
 def _points(video: OpenedVideo) -> EntryPoints:
     if video.points is None:
-        raise _OtherwiseError
+        raise _UnexpectedError
     return video.points
 
 
@@ -66,14 +66,14 @@ def _decoded(video: OpenedVideo, stamps: Iterable[int]) -> dict[int, np.ndarray]
             for packet in _packets_from(container, stream, points, position_of, entry):
                 position = position_of.get(packet.pts, -1)
                 if position < entry or packet.is_corrupt:
-                    raise _OtherwiseError
+                    raise _UnexpectedError
                 if packet.pts in asked or not is_unreferenced(bytes(packet)):
                     found |= _wanted_of(packet.decode(), asked)
                 if position == last:
                     break
             found |= _wanted_of(stream.codec_context.decode(None), asked)
             if not found.keys() >= asked.keys():
-                raise _OtherwiseError
+                raise _UnexpectedError
     return found
 
 
@@ -86,7 +86,7 @@ def _packets_from(container: Any, stream: Any, points: EntryPoints, position_of:
             continue
         position = position_of.get(packet.pts, -1)
         if not has_begun and position > entry:
-            raise _OtherwiseError
+            raise _UnexpectedError
         has_begun = has_begun or position == entry
         if has_begun:
             yield packet
@@ -96,7 +96,7 @@ def _wanted_of(frames: Iterable[Any], asked: dict[int, int]) -> dict[int, np.nda
     found = {}
     for frame in frames:
         if frame.is_corrupt:
-            raise _OtherwiseError
+            raise _UnexpectedError
         if frame.pts in asked:
             found[frame.pts] = upright(frame)
     return found

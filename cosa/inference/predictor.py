@@ -16,7 +16,7 @@ from cosa.behaviour import BEHAVIOURS
 from cosa.checkpoints.loading import load_model
 from cosa.checkpoints.settings import read_settings
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
-from cosa.data.media_reader import ONE_MEDIUM, Media, MediaReader
+from cosa.data.media_reader import Media, MediaReader
 from cosa.data.transforms import FrameTransform
 from cosa.errors import DataError, UserError
 from cosa.evaluation.feature_store import FeatureStore
@@ -327,7 +327,7 @@ def _given(values: Any, as_tensor: bool) -> Any:
 
 def _listed(media: Media | Sequence[Media]) -> tuple[list[Media], bool]:
     """Media as a list, and whether they were one alone."""
-    one = isinstance(media, ONE_MEDIUM)
+    one = isinstance(media, Media)
     if not one and (isinstance(media, bytes | bytearray | memoryview) or not isinstance(media, Iterable)):
         raise UserError(f"media of type {type(media).__name__}; expected paths, arrays or parts of videos, or a list of them")
     return ([media] if one else list(media)), one  # type: ignore[list-item, arg-type]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosa.data.dataset_files import DatasetFiles
-from cosa.data.frames import Pictures, pictures_of
+from cosa.data.picture_sources import Pictures, pictures_of
 
 mpl.use("Agg")
 

@@ -70,7 +70,7 @@ def corpus_of(
     name = f"{dataset.name}/{split}"
     sizes = [shard.samples for shard in read_shards(Path(dataset.shards.index), split)] if dataset.shards is not None else None
     shuffle = shuffle_of(order or OrderSettings(), sizes, name)
-    return Corpus(name, samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives), shuffle, clips.look_up)
+    return Corpus(name, samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives), shuffle)
 
 
 def finetuning_corpus(

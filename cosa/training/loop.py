@@ -196,10 +196,7 @@ class Trainer:
         """One update by the summed losses of batches; losses and what else is recorded, as scalars on the device."""
         share = set_learning_rate(self.optimizer, self.step, self.total_steps, self.settings, self.losses.behaviour)
         draws = self.draws(*seed_step(self.seed, self.step, self.device))
-        values: dict[str, Tensor] = {}
-        for batch in batches:
-            for name, value in self._checked_backward(batch, draws).items():
-                values[name] = values[name] + value if name in values else value
+        values = StepLosses.summed([(self._checked_backward(batch, draws), len(batch.media_ids)) for batch in batches])
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = full(nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip))

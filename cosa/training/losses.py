@@ -1,6 +1,7 @@
 """The losses of one step, as one module: this is what distributed data parallelism wraps."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -52,6 +53,22 @@ class StepLosses(nn.Module):
     def total(values: Mapping[str, Tensor]) -> Tensor:
         """The training loss: the plain sum of all losses among the values. Scalar."""
         return torch.stack(list(StepLosses.only_losses(values).values())).sum()
+
+    @staticmethod
+    def summed(of_batches: Sequence[tuple[Mapping[str, Tensor], int]]) -> dict[str, Tensor]:
+        """Values of several batches by name: the sums of losses, and of other values the means over samples.
+
+        of_batches: the values of each, scalars, and its number of samples.
+        """
+        samples: Counter[str] = Counter()
+        for values, count in of_batches:
+            samples.update(dict.fromkeys(values, count))
+        summed: dict[str, Tensor] = {}
+        for values, count in of_batches:
+            for name, value in values.items():
+                part = value if name.endswith(_LOSS) or count == samples[name] else value * (count / samples[name])
+                summed[name] = summed[name] + part if name in summed else part
+        return summed
 
     def forward(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Scalars by name: a loss of every objective of the batch (see `total`), and what else they record."""

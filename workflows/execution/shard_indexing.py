@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cosa.data.shards.bucket import ShardCache
+from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.index import IndexedShard, index_file, write_rows, write_shards
 from cosa.data.shards.paths import shard_paths, short_names
 from cosa.data.shards.scan import Broken, ScannedShard, Scanning, scan_shard

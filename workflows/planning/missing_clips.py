@@ -9,7 +9,7 @@ from itertools import islice
 
 from cosa.data.annotation_formats import place_in
 from cosa.data.annotations import lines_of
-from cosa.data.media_files import NoMediaError
+from cosa.data.clip_errors import NoMediaError
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 from workflows.spec.read import MissingMedia

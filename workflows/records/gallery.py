@@ -131,7 +131,7 @@ class _Thumbnails:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        from cosa.data.frames import pictures_of
+        from cosa.data.picture_sources import pictures_of
 
         self._pictures = pictures_of(self.dataset)
         self._room = MOST_BYTES

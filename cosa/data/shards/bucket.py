@@ -1,33 +1,19 @@
-"""Shards in a bucket (s3://BUCKET/...): which there are, and copies of them on this machine's disk.
-
-Samples are read one by one, and a request for each would take far longer than decoding it; so a shard is fetched as one file.
-All processes of a machine share the copies, of which the least recently used are removed when there is no more room.
-"""
+"""A bucket (s3://BUCKET/...): which files there are, and their content."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import xxhash
-
-from cosa.data.shards.paths import is_remote, without_options
-from cosa.errors import DataError, UserError
+from cosa.data.shards.paths import without_options
+from cosa.errors import UserError
 from cosa.message_text import shown
-from cosa.regular_files import open_regular
 
-CHUNK = 2**22  # bytes
-LEFT_OVER_SECONDS = 86400.0
-_LOCKS = 64  # files that are locked while a shard is fetched
-_TRIES = 5  # A copy may be removed again before it is opened.
+CHUNK = 2**22  # bytes that are fetched at once
 
 
 def listed(address: str) -> dict[str, tuple[int, str]]:
@@ -43,7 +29,7 @@ def listed(address: str) -> dict[str, tuple[int, str]]:
     try:
         found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
     except OSError as error:
-        raise UserError(f"{shown(without_options(address))}: its bucket cannot be read ({_reason(error)})") from error
+        raise UserError(f"{shown(without_options(address))}: its bucket cannot be read ({reason(error)})") from error
     return {one.base_name: (one.size, str(one.mtime_ns)) for one in found if one.type == FileType.File}
 
 
@@ -67,94 +53,21 @@ def states(addresses: Sequence[str]) -> list[tuple[int, str] | None]:
     return found
 
 
-@dataclass(frozen=True)
-class ShardCache:
-    """Copies of shards in a folder. most_bytes: of all copies together."""
+def fetch(address: str, target: Path) -> None:
+    """Write the content of a file to a local one.
 
-    folder: str
-    most_bytes: int
-
-    def open(self, address: str, size: int, version: str) -> BinaryIO:
-        """Open a copy of a shard, and make it if there is none.
-
-        Args:
-            address: of the shard.
-            size: bytes that it has.
-            version: of its content, as of `states`.
-
-        Raises:
-            DataError: it cannot be fetched, is not of this size and version, or is larger than all copies may be.
-        """
-        name = xxhash.xxh3_128_hexdigest(f"{address} {size} {version}".encode())
-        copy = Path(self.folder, f"{name}.tar")
-        for _ in range(_TRIES):
-            with suppress(FileNotFoundError):
-                file = open_regular(copy)
-                os.utime(copy)  # It was used now.
-                return file
-            with self._locked(f"lock-{int(name, 16) % _LOCKS}"):
-                if not copy.is_file():
-                    self._fetch(address, copy, size, version)
-        raise DataError(f"copies in {shown(self.folder)} are removed before they can be read; give shards more room")
-
-    def _fetch(self, address: str, copy: Path, size: int, version: str) -> None:
-        name = shown(without_options(address))
-        if size > self.most_bytes:
-            raise DataError(f"{name} has {size} bytes, and copies of shards may have {self.most_bytes} together; allow more")
-        if states([address])[0] != (size, version):
-            raise DataError(
-                f"{name} was changed since it was indexed; run the same command again, which indexes what is there now"
-            )
-        with self._locked("lock-room"):
-            self._make_room(size)
-        partial = copy.with_name(f".{copy.name}.{os.getpid()}")
-        try:
-            filesystem, path = _opened(address)
-            with filesystem.open_input_stream(path) as source, partial.open("wb") as target:
-                while chunk := source.read(CHUNK):
-                    target.write(chunk)
-            if partial.stat().st_size != size:
-                raise DataError(f"{name} could not be fetched in full; try again")
-            partial.replace(copy)
-        except OSError as error:
-            raise DataError(f"{name} could not be fetched into {shown(self.folder)} ({_reason(error)})") from error
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def _make_room(self, size: int) -> None:
-        """Remove the copies that were not used for longest, and what killed processes left."""
-        found = []
-        for path in Path(self.folder).iterdir():
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                if path.suffix == ".tar" and not path.name.startswith("."):
-                    found.append((status.st_mtime, status.st_size, path))
-                elif path.name.startswith(".") and status.st_mtime < time.time() - LEFT_OVER_SECONDS:
-                    path.unlink()
-        used = sum(bytes_ for _, bytes_, _ in found)
-        for _, bytes_, path in sorted(found):
-            if used + size <= self.most_bytes:
-                break
-            path.unlink(missing_ok=True)  # Who has it open reads on.
-            used -= bytes_
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        with Path(self.folder, name).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    Raises:
+        OSError: the bucket, or the disk, fails.
+    """
+    filesystem, path = _opened(address)
+    with filesystem.open_input_stream(path) as source, target.open("wb") as file:
+        while chunk := source.read(CHUNK):
+            file.write(chunk)
 
 
-def open_shard(path: str, size: int, version: str, cache: ShardCache | None) -> BinaryIO:
-    """Open a shard on this machine, or a copy of one in a bucket; arguments and errors as of `ShardCache.open`."""
-    from cosa.data.media_files import open_media
-
-    if not is_remote(path):
-        return open_media(Path(path), "a shard")
-    if cache is None:
-        raise DataError(f"{shown(without_options(path))} is in a bucket, and there is no folder for copies")
-    return cache.open(path, size, version)
+def reason(error: Exception) -> str:
+    """What is wrong, in the words of the bucket's server or of the system."""
+    return str(error).strip().splitlines()[-1].rpartition("Details: ")[2][:200]
 
 
 def _opened(address: str) -> tuple[Any, str]:
@@ -173,8 +86,4 @@ def _filesystem(process: int, bucket: str, options: str) -> Any:
     try:
         return FileSystem.from_uri(f"s3://{bucket}" + (f"?{options}" if options else ""))[0]
     except (OSError, ValueError) as error:
-        raise UserError(f"s3://{bucket} cannot be opened ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].rpartition("Details: ")[2][:200]
+        raise UserError(f"s3://{bucket} cannot be opened ({reason(error)})") from error

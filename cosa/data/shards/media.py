@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +15,13 @@ from torch import Tensor
 
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture
-from cosa.data.shards.bucket import ShardCache, open_shard
-from cosa.data.shards.index import AGAIN, IndexedShard, ShardIndex
+from cosa.data.shards.cache import ShardCache
+from cosa.data.shards.index import AGAIN, ShardIndex
+from cosa.data.shards.open_files import OpenShards
 from cosa.data.shards.paths import SUFFIX, is_remote
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
-OPEN_SHARDS, OPEN_COPIES = 128, 16  # files that a process keeps open
 _TAR = f"{SUFFIX}/"  # what is between the name of a shard and a key
 
 
@@ -62,53 +61,6 @@ class ShardPicture:
         return content
 
 
-class OpenShards:
-    """Shards as open files, of which the least recently read is closed when there are too many. A copy that is sent to another
-    process opens its own; a forked one shares them, which does no harm, because reads name their place."""
-
-    def __init__(self, paths: Sequence[str], shards: Sequence[IndexedShard], cache: ShardCache | None):
-        """shards: what the index says of them. cache: where copies of those in buckets are."""
-        self.paths, self._shards, self._cache = paths, shards, cache
-        self._open: OrderedDict[int, int] = OrderedDict()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
-
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-
-    def read(self, shard: int, offset: int, size: int) -> bytes:
-        """Bytes at a place of a shard, fewer if the file ends there.
-
-        Raises:
-            DataError: the file is missing, or of another size than when it was indexed.
-        """
-        descriptor = self._open.get(shard)
-        if descriptor is None:
-            descriptor = self._open[shard] = self._opened(shard)
-            # A copy that is removed while it is open still takes room on the disk.
-            if len(self._open) > (OPEN_COPIES if is_remote(self.paths[shard]) else OPEN_SHARDS):
-                os.close(self._open.popitem(last=False)[1])
-        else:
-            self._open.move_to_end(shard)
-        try:
-            return os.pread(descriptor, size, offset)
-        except OSError as error:
-            raise DataError(f"{shown(self.paths[shard])} cannot be read at byte {offset} ({error.strerror})") from error
-
-    def _opened(self, shard: int) -> int:
-        path, indexed = self.paths[shard], self._shards[shard]
-        with open_shard(path, indexed.size, indexed.version, self._cache) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != indexed.size:
-                raise DataError(
-                    f"{shown(path)} was changed since it was indexed: it has {size} bytes, and had {indexed.size}; run the "
-                    "same command again, which indexes what is there now"
-                )
-            return os.dup(file.fileno())
-
-
 class ShardPictures:
     """The pictures of the samples of a dataset. what and mend: how a message names what is missing, and what to do then."""
 
@@ -136,11 +88,12 @@ class ShardPictures:
         self.root, self.max_pixels = index, max_pixels
         self._shards: dict[str, _Shard] = {}
         for split in paths:
-            rows = ShardIndex(index, split)
-            if len(paths[split]) != len(rows.shards):
-                raise DataError(f"{shown(index)} is an index of {len(rows.shards)} shards, not of {len(paths[split])}; {AGAIN}")
-            files = OpenShards(paths[split], rows.shards, cache)
-            self._shards |= {shard.name: _Shard(rows, number, files) for number, shard in enumerate(rows.shards)}
+            of_split = ShardIndex(index, split)
+            shards = of_split.shards
+            if len(paths[split]) != len(shards):
+                raise DataError(f"{shown(index)} is an index of {len(shards)} shards, not of {len(paths[split])}; {AGAIN}")
+            files = OpenShards(paths[split], shards, cache)
+            self._shards |= {shard.name: _Shard(of_split, number, files) for number, shard in enumerate(shards)}
 
     def files(self, media_id: str) -> list[ShardPicture]:
         """The picture of a sample, or its frames in the order of time.
@@ -177,9 +130,9 @@ class ShardPictures:
 
 
 class _Shard(NamedTuple):
-    """A shard among those of its split. number: of the shard in the index."""
+    """A shard among those of its split. of_split: their index. number: of the shard in it. files: of the split."""
 
-    rows: ShardIndex
+    of_split: ShardIndex
     number: int
     files: OpenShards
 
@@ -189,8 +142,8 @@ class _Shard(NamedTuple):
 
     def pictures(self, key: str) -> list[ShardPicture] | None:
         """The pictures of a sample; None if there is none of this key."""
-        row = self.rows.row_of(self.number, key)
+        row = self.of_split.row_of(self.number, key)
         if row is None:
             return None
-        pictures = self.rows.rows(self.number).column("pictures")[row].as_py()
+        pictures = self.of_split.rows(self.number).column("pictures")[row].as_py()
         return [ShardPicture(self.files, self.number, key, **picture) for picture in pictures]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -24,20 +23,14 @@ class ShardSamples(SampleTable):
     def __len__(self) -> int:
         return len(self.shard_index)
 
-    @overload
-    def __getitem__(self, place: int) -> Sample: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Sample]: ...
-    def __getitem__(self, place: int | slice) -> Sample | Sequence[Sample]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def sample(self, place: int) -> Sample:
+        """One sample, with its caption."""
         shard, row = self.shard_index.place(place)
         key = self.shard_index.rows(shard).column("key")[row].as_py()
         return Sample(f"{self.shard_index.shards[shard].name}/{key}", caption=self.text(place, "caption"))
 
     def __iter__(self) -> Iterator[Sample]:
-        return (self[place] for place in range(len(self)))
+        return map(self.sample, range(len(self)))
 
     def text(self, place: int, field: str) -> str:
         """The caption of one sample; shards have no other texts."""
@@ -48,9 +41,9 @@ class ShardSamples(SampleTable):
         return found
 
     def identities_of(self, places: np.ndarray) -> np.ndarray:
-        """Their own numbers: a sample is the only one of its media."""
+        """Their own numbers, (rows,) int64: a sample is the only one of its media. places: of samples, (rows,)."""
         return np.asarray(places, np.int64)
 
-    def without(self, field: str) -> str | None:
+    def first_without(self, field: str) -> str | None:
         """None for captions, since only samples with a caption are in an index; the first sample for anything else."""
-        return None if field == "caption" or not len(self) else self[0].media_id
+        return None if field == "caption" or not len(self) else self.sample(0).media_id

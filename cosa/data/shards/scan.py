@@ -15,7 +15,8 @@ import xxhash
 from cosa.data.media_files import PICTURE_SUFFIXES
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture, most_bytes
-from cosa.data.shards.bucket import ShardCache, open_shard, states
+from cosa.data.shards.bucket import states
+from cosa.data.shards.cache import ShardCache, open_shard
 from cosa.data.shards.index import INDEX_SCHEMA, hash_of
 from cosa.data.shards.paths import is_remote, without_options
 from cosa.data.shards.tar import Member, ShardDamage, TarSample, samples_in

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from cosa.data.compressed import LONGEST_BEGIN, compression_in
+
 BLOCK = tarfile.BLOCKSIZE
 _META = re.compile(r"__[^/]*__(/|$)")  # notes of webdataset about a shard
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard"}
 
 
 class ShardDamage(Exception):  # noqa: N818  it is caught where it is counted, and never seen by a person
@@ -90,18 +91,25 @@ def _add(sample: TarSample, info: tarfile.TarInfo, suffix: str) -> None:
         sample.members.append(Member(suffix, info.offset_data, info.size))
 
 
+def _problem(error: Exception, start: bytes, offset: int) -> str:
+    """What is wrong where tarfile fails. start: first bytes of the file. offset: of what cannot be read."""
+    if not start:
+        return "it is empty (0 bytes)"
+    compression = compression_in(start) if offset == 0 else None  # A tar file, too, may begin so: with the name of a member.
+    if compression is not None:
+        return f"it is compressed ({compression.name}), so that no sample can be read alone; decompress it"
+    return f"it is damaged, or no tar file ({error})"
+
+
 def _members(file: BinaryIO, size: int) -> Iterator[tarfile.TarInfo]:
     """Yield all members. tarfile takes any header that it cannot read for the end, unless it is the first: what stands there
     is looked at."""
-    start = file.read(2)
+    start, offset = file.read(LONGEST_BEGIN), 0
     file.seek(0)
-    if start in _COMPRESSED:
-        raise ShardDamage(f"it is compressed ({_COMPRESSED[start]}), so that no sample can be read alone; decompress it", 0)
     try:
         with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
-            offset = 0
             while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # It would keep all of them.
+                archive.members.clear()  # type: ignore[attr-defined]  # It would hold all of them.
                 offset = archive.offset
                 if offset > size:
                     raise ShardDamage("it ends in the middle of a member", info.offset)
@@ -110,9 +118,7 @@ def _members(file: BinaryIO, size: int) -> Iterator[tarfile.TarInfo]:
                 yield info
             offset = archive.offset
     except (tarfile.TarError, EOFError, OverflowError, ValueError, UnicodeError) as error:
-        if size == 0:
-            raise ShardDamage("it is empty (0 bytes)", 0) from error
-        raise ShardDamage(f"it is damaged, or no tar file ({error})", archive.offset if "archive" in locals() else 0) from error
+        raise ShardDamage(_problem(error, start, offset), offset) from error
     file.seek(offset)
     end = file.read(2 * BLOCK)
     if end.strip(b"\0"):

@@ -14,16 +14,19 @@ from cosa.data.batches import Batch, Corpus, TrainingBatches, random_stream
 from cosa.data.sample import Sample
 from cosa.errors import DataError
 from cosa.tokenizer import CaptionTokenizer
+from tests.support import RandomClips
 
 TOKENIZER = CaptionTokenizer()
 CAPTIONS = ("a dog", "two cats play on the grass", "rain", "a man opens the door of the old house by the sea")
 
 
-def clips(media_id: str, generator: np.random.Generator | None) -> Tensor:
+class NumberedClips(RandomClips):
     """One pixel that holds the media's number and one that holds the draw."""
-    assert generator is not None
-    number = int(media_id.removeprefix("clip"))
-    return torch.tensor([number, int(generator.integers(256))], dtype=torch.uint8).view(1, 2, 1, 1)
+
+    def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:
+        assert generator is not None
+        number = int(media_id.removeprefix("clip"))
+        return torch.tensor([number, int(generator.integers(256))], dtype=torch.uint8).view(1, 2, 1, 1)
 
 
 CONCATENATED = BatchNeeds(concatenated=True)
@@ -36,7 +39,7 @@ def corpus(
     items = [
         Sample(f"clip{i // 2}", caption=f"{CAPTIONS[i % 4]} {i}", question=f"who {i}", answer=f"{i}") for i in range(samples)
     ]
-    return Corpus(name, items, clips, ("any", "labels"), steps, batch_size, needs)
+    return Corpus(name, items, NumberedClips(), ("any", "labels"), steps, batch_size, needs)
 
 
 def batches(corpora: Sequence[Corpus], *, seed: int = 3, rank: int = 0, workers: int = 1, **rest: int) -> TrainingBatches:

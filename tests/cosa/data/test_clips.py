@@ -7,8 +7,9 @@ from PIL import Image
 
 from cosa.data import frames
 from cosa.data.clips import ClipReader
-from cosa.data.frames import FrameFolders, ImageFolder, PictureFiles, load_frames
+from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.media_files import PictureFile
+from cosa.data.picture_sources import PictureFiles
 from cosa.data.sampling import sample_frame_indices
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.errors import DataError

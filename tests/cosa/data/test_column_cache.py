@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosa.data import column_cache
+from cosa.data import column_building, column_cache
 from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.column_cache import columns_of, naming_columns
 from cosa.data.split_reading import SplitReading
@@ -20,7 +20,7 @@ ENTRIES: list[dict[str, Any]] = [{"video_id": f"v{i % 70}", "desc": [f"caption {
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AnnotationSource:
-    monkeypatch.setattr(column_cache, "KEPT_FROM", 0)
+    monkeypatch.setattr(column_cache, "CACHED_FROM", 0)
     (tmp_path / "storage").mkdir()
     (tmp_path / "a.json").write_text(json.dumps(ENTRIES))
     return AnnotationSource(tmp_path / "a.json", "captions")
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "storage" / "annotations"
 
 
-def kept(folder: Path) -> list[str]:
+def entries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -39,7 +39,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object) -> None:
         raise AssertionError("it was read again")
 
-    monkeypatch.setattr(column_cache, "_made", read)
+    monkeypatch.setattr(column_cache, "build_columns", read)
 
 
 def test_a_file_is_read_once_by_its_content(
@@ -57,12 +57,12 @@ def test_a_file_is_read_once_by_its_content(
             assert list(columns_of(one, folder).captions()) == [
                 e for e in expected if e.video_id in columns_of(one, folder).media_ids()
             ]
-    assert len(kept(folder)) == 1
+    assert len(entries(folder)) == 1
     columns_of(AnnotationSource(source.path, "references"), folder)
     columns_of(AnnotationSource(source.path, "captions", SplitReading({"caption": "desc"})), folder)
     monkeypatch.setattr(column_cache, "code_of_reading", lambda: "newer")
     columns_of(source, folder)
-    assert len(kept(folder)) == 4
+    assert len(entries(folder)) == 4
     source.path.write_text(json.dumps(ENTRIES[:-1]))
     assert len(columns_of(source, folder)) == 448
 
@@ -76,9 +76,12 @@ def test_small_files_and_folders_that_cannot_be_are_no_matter(
     folder.write_text("a file where the folder should be")
     assert list(columns_of(source, folder).captions()) == expected
     folder.unlink()
-    monkeypatch.setattr(column_cache, "KEPT_FROM", 2**20)
+    monkeypatch.setattr(column_cache, "CACHED_FROM", 2**20)
     assert list(columns_of(source, folder).captions()) == expected
     assert not folder.exists()
+    with pytest.raises(DataError, match="is missing or not a file"):
+        columns_of(AnnotationSource(tmp_path / "gone.json", "captions"), folder)
+    monkeypatch.setattr(column_cache, "_size", lambda _: 2**21)  # It is removed, or loses its permissions, after a look at it.
     with pytest.raises(DataError, match="is missing or not a file"):
         columns_of(AnnotationSource(tmp_path / "gone.json", "captions"), folder)
 
@@ -92,7 +95,7 @@ def test_damaged_columns_are_made_again(source: AnnotationSource, folder: Path, 
     if content is not None:
         path.write_bytes(content)
     assert list(columns_of(source, folder).captions()) == expected
-    assert path.stat().st_size > 100 and len(kept(folder)) == 1
+    assert path.stat().st_size > 100 and len(entries(folder)) == 1
 
 
 def test_a_mistake_leaves_nothing(source: AnnotationSource, folder: Path) -> None:
@@ -100,19 +103,19 @@ def test_a_mistake_leaves_nothing(source: AnnotationSource, folder: Path) -> Non
     for _ in range(2):
         with pytest.raises(DataError, match=r'entry 301\): field "desc" is empty'):
             columns_of(source, folder)
-    assert kept(folder) == []
+    assert entries(folder) == []
     assert len(naming_columns(source, folder).ids) == 71
 
 
 def _reads(source: AnnotationSource, folder: Path, made: Any, sums: Any) -> None:
-    column_cache.KEPT_FROM = 0
-    make = column_cache._made
+    column_cache.CACHED_FROM = 0
+    make = column_cache.build_columns
 
-    def counted(one: AnnotationSource, where: Path | None) -> Any:
+    def counted(one: AnnotationSource, where: Path | None = None) -> Any:
         made.put(os.getpid())
         return make(one, where)
 
-    column_cache._made = counted  # type: ignore[assignment]
+    column_cache.build_columns = counted
     sums.put(int(columns_of(source, folder).media.sum()))
 
 
@@ -126,26 +129,26 @@ def test_of_several_processes_one_reads(source: AnnotationSource, folder: Path) 
     for process in processes:
         process.join()
     assert len(set(found)) == 1 and made.get() and made.empty()
-    assert len(kept(folder)) == 1
+    assert len(entries(folder)) == 1
 
 
 def test_without_locks_the_same_is_made_twice(source: AnnotationSource, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep, expected = column_cache._keep, list(columns_of(source).captions())
+    stored, expected = column_cache._stored, list(columns_of(source).captions())
 
     def beaten(one: AnnotationSource, where: Path) -> Any:
-        assert keep(one, where) is not None
-        return keep(one, where)
+        assert stored(one, where) is not None
+        return stored(one, where)
 
-    monkeypatch.setattr(column_cache, "_keep", beaten)
+    monkeypatch.setattr(column_cache, "_stored", beaten)
     assert list(columns_of(source, folder).captions()) == expected
-    assert len(kept(folder)) == 1
+    assert len(entries(folder)) == 1
 
 
-def test_equal_hashes_of_different_identifiers_are_told_apart(
+def test_different_identifiers_of_equal_hashes_get_different_numbers(
     source: AnnotationSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = columns_of(source)
-    monkeypatch.setattr(column_cache.xxhash, "xxh3_64_intdigest", len)
+    monkeypatch.setattr(column_building.xxhash, "xxh3_64_intdigest", len)
     found = columns_of(source)
     assert (found.all_media == expected.all_media).all() and found.ids == expected.ids
     numbers = {text: number for number, text in enumerate(dict.fromkeys(entry["video_id"] for entry in ENTRIES))}

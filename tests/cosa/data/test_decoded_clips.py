@@ -15,7 +15,8 @@ from cosa.data.decoded_clips import DecodedClips, VideoFrame
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frames import FrameFolders, PictureFiles, pictures_of
+from cosa.data.frames import FrameFolders
+from cosa.data.picture_sources import PictureFiles, pictures_of
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -62,7 +63,7 @@ def test_exact_frames_are_those_of_the_decoder(folder: Path) -> None:
         assert np.array_equal(found, np.stack(expected[2:4]))
 
 
-def test_kept_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = source(folder)
     expected = first.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)])
     assert torch.equal(expected[0], expected[2])

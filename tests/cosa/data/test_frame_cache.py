@@ -29,7 +29,7 @@ def test_contents_are_found_again_and_damaged_ones_are_absent(tmp_path: Path) ->
     assert cache.get("b") is None
 
 
-def test_the_longest_unused_make_room(tmp_path: Path) -> None:
+def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     cache = FrameCache(tmp_path, 10e-6)  # 10,000 bytes
     for number in range(9):
         cache.put(str(number), bytes(1000))
@@ -45,7 +45,7 @@ def test_the_longest_unused_make_room(tmp_path: Path) -> None:
     assert cache.get("large") is None
 
 
-def test_nothing_is_kept_without_room(tmp_path: Path) -> None:
+def test_nothing_is_stored_without_room(tmp_path: Path) -> None:
     cache = FrameCache(tmp_path / "cache", 0)
     cache.put("a", b"")
     assert cache.get("a") is None

@@ -13,7 +13,8 @@ from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE
-from cosa.data.frames import PictureFiles, load_frames
+from cosa.data.frames import load_frames
+from cosa.data.picture_sources import PictureFiles
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video

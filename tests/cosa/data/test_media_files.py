@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from cosa.data.clips import ClipReader
-from cosa.data.frames import FrameFolders, ImageFolder, PictureFiles
+from cosa.data.frames import FrameFolders, ImageFolder
 from cosa.data.media_files import open_media
+from cosa.data.picture_sources import PictureFiles
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cosa.data.clip_errors import NoMediaError
 from cosa.data.frames import FrameFolders, ImageFolder
-from cosa.data.media_files import NoMediaError
 from cosa.data.media_lookup import Clips, FrameSets, Images, Media
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError

@@ -13,9 +13,10 @@ from PIL import Image
 from cosa.data.clips import ClipReader
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frames import FrameFolders, PictureFiles
+from cosa.data.frames import FrameFolders
 from cosa.data.media_reader import MediaReader, PartOfVideo, _span
 from cosa.data.picture_files import is_picture
+from cosa.data.picture_sources import PictureFiles
 from cosa.data.transforms import CropKind, FrameTransform
 from cosa.data.videos import open_video
 from cosa.errors import DataError

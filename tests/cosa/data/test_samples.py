@@ -36,9 +36,9 @@ def test_samples_of_a_list() -> None:
     with pytest.raises(IndexError):
         samples[7]
     assert list(samples.media_ids()) == ["v0", "v1", "v2"]
-    assert samples.identities.tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert (samples.without("caption"), samples.without("question"), samples.without("answer")) == (None, "v0", None)
-    assert list(Samples.of([])) == [] and Samples.of([]).without("caption") is None
+    assert samples.identities_of(np.arange(len(samples))).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert [samples.first_without(field) for field in ("caption", "question", "answer")] == [None, "v0", None]
+    assert list(Samples.of([])) == [] and Samples.of([]).first_without("caption") is None
     assert pickle.loads(pickle.dumps(samples)) == SAMPLES
 
 
@@ -60,13 +60,13 @@ def test_samples_of_a_file_are_those_of_its_entries(
     assert samples == [Sample(one.video_id, text) for one in left for text in one.captions]
     assert [samples[i] for i in range(len(samples))] == list(samples)
     assert list(samples.media_ids()) == list(dict.fromkeys(one.video_id for one in left))
-    numbers = dict(zip((one.media_id for one in samples), samples.identities.tolist(), strict=True))
+    numbers = dict(zip((one.media_id for one in samples), samples.identities_of(np.arange(len(samples))).tolist(), strict=True))
     assert len(set(numbers.values())) == len(numbers)
-    assert samples.identities.tolist() == [numbers[one.media_id] for one in samples]
+    assert samples.identities_of(np.arange(len(samples))).tolist() == [numbers[one.media_id] for one in samples]
 
 
 def test_entries_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("annotation_columns", "column_cache"):
+    for module in ("annotation_columns", "column_building", "media_numbering"):
         monkeypatch.setattr(f"cosa.data.{module}.BLOCK", 3)
     own = dataset(tmp_path, [{"video_id": f"v{i % 4}", "desc": [f"{i} {k}" for k in range(1 + i % 5)]} for i in range(20)])
     assert caption_entries(own, "train") == load_captions(tmp_path / "a.json")

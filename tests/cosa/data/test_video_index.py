@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cosa.data.media_files import NoMediaError
+from cosa.data.clip_errors import NoMediaError
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 

@@ -17,11 +17,12 @@ from cosa.training import loop
 from cosa.training.building import build_trainer
 from cosa.training.finite_guard import FiniteGuard, NonFiniteLossError
 from cosa.training.loop import Trainer, resolved_precision, seed_step
+from cosa.training.losses import StepLosses
 from cosa.training.meter import LogRecord
 from cosa.training.optimizer import build_optimizer, schedule
 from cosa.training.state import restore_state, save_state
 from cosa.training.training_settings import TrainingSettings
-from tests.support import CAPTIONS, Family, random_clips, tiny_model
+from tests.support import CAPTIONS, Family, RandomClips, random_clips, tiny_model
 
 CPU = torch.device("cpu")
 ALL = ("itc", "itm", "citc", "citm", "cmlm", "ccap")
@@ -114,6 +115,14 @@ def test_a_step_on_every_corpus_sums_up_what_each_would_do() -> None:
     assert sums == pytest.approx(expected, rel=1e-5)
     for one, *parts in zip(together[0], *apart, strict=True):
         torch.testing.assert_close(one, torch.stack(parts).sum(0), rtol=1e-4, atol=1e-6)
+
+
+def test_of_several_batches_losses_are_sums_and_other_values_means_over_samples() -> None:
+    first = {"itc_loss": torch.tensor(1.0), "accuracy": torch.tensor(0.5), "only_here": torch.tensor(7.0)}
+    second = {"itc_loss": torch.tensor(2.0), "accuracy": torch.tensor(1.0), "cap_loss": torch.tensor(3.0)}
+    found = StepLosses.summed([(first, 6), (second, 2)])
+    assert found == {"itc_loss": 3.0, "accuracy": 0.625, "only_here": 7.0, "cap_loss": 3.0}
+    assert StepLosses.summed([(first, 6)]) == first
 
 
 def gradients_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -344,11 +353,12 @@ def test_batches_from_loader_processes_are_the_same() -> None:
 
 @pytest.mark.parametrize("loader_workers", [0, 1])
 def test_a_mistake_in_the_data_is_reported_as_it_is(loader_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(media_id: str, generator: object) -> torch.Tensor:
-        raise DataError(f"{media_id}.jpg is no image")
+    class BrokenClips(RandomClips):
+        def __call__(self, media_id: str, generator: object) -> torch.Tensor:
+            raise DataError(f"{media_id}.jpg is no image")
 
     trainer = make_trainer(loader_workers=loader_workers)
-    monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=broken) for c in trainer.batches.corpora))
+    monkeypatch.setattr(trainer.batches, "corpora", tuple(replace(c, clips=BrokenClips()) for c in trainer.batches.corpora))
     with pytest.raises(DataError, match=r"^clip\d\.jpg is no image$"):
         train(trainer)
 

@@ -9,7 +9,7 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosa.data import annotation_columns, column_cache
+from cosa.data import annotation_columns, column_building, media_numbering
 from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotations import load_captions, load_questions, load_references
 from cosa.data.column_cache import columns_of
@@ -86,7 +86,7 @@ def test_captions_are_no_questions(tmp_path: Path) -> None:
 
 
 def test_entries_without_texts_and_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (annotation_digests, annotation_columns, column_cache):
+    for module in (annotation_digests, annotation_columns, column_building, media_numbering):
         monkeypatch.setattr(module, "BLOCK", 3)
     entries: list[dict[str, Any]] = [{"video_id": f"v{i % 5}", "desc": [f"a{i}", "ä"][: 1 + i % 2]} for i in range(11)]
     path = written(tmp_path / "a.json", entries, "lines")
@@ -98,7 +98,7 @@ def test_entries_without_texts_and_over_several_blocks(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("kind", ["captions", "references", "questions"])
 def test_a_part_has_the_digest_of_a_file_with_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
-    for module in (annotation_digests, annotation_columns, column_cache):
+    for module in (annotation_digests, annotation_columns, column_building, media_numbering):
         monkeypatch.setattr(module, "BLOCK", 3)
     entries: list[dict[str, Any]] = [
         {"video_id": f"v{i % 7}", "desc": [f"a{i}", "b"], "question": f"{i}?", "answer": "x"} for i in range(30)

@@ -113,15 +113,15 @@ def test_what_is_submitted_reads_the_same(here: Path) -> None:
     assert sent == {"captions": str(here / "own/val.json"), "limit": 2, "columns": {"caption": "desc"}}
 
 
-def test_large_files_are_kept_in_the_cache_of_the_storage(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(column_cache, "KEPT_FROM", 10)
+def test_columns_of_large_files_are_in_the_cache_of_the_storage(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_cache, "CACHED_FROM", 10)
     plan()
     assert not Path("storage").exists()
     Path("storage").mkdir()
     first = plan()
     kept = list(Path("storage/.cache/annotations").iterdir())
     assert len(kept) == 1  # The three files have the same content.
-    monkeypatch.setattr(column_cache, "_made", None)
+    monkeypatch.setattr(column_cache, "build_columns", None)
     check_annotations(plan())
     assert fingerprints(plan()) == fingerprints(first)
     Path("own/val.json").write_text(json.dumps(CAPTIONS[:2]))

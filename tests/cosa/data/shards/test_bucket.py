@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cosa.data.shards.bucket import ShardCache, states
+from cosa.data.shards.bucket import states
+from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.index import IndexedShard, ShardIndex, index_file, write_rows, write_shards
 from cosa.data.shards.media import ShardPictures
 from cosa.data.shards.paths import expanded, shard_paths, short_names

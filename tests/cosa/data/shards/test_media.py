@@ -9,7 +9,7 @@ import pytest
 from cosa.data.pictures import read_picture
 from cosa.data.sample import Sample
 from cosa.data.shards import index as index_module
-from cosa.data.shards import media as media_module
+from cosa.data.shards import open_files
 from cosa.data.shards.index import IndexedShard, ShardIndex, index_file, write_rows, write_shards
 from cosa.data.shards.media import ShardPictures
 from cosa.data.shards.paths import short_names
@@ -46,7 +46,7 @@ def test_samples_are_numbered_over_all_shards(tmp_path: Path, paths: list[str]) 
     assert [sample.caption for sample in samples] == [f"picture number {number}" for number in range(15)]
     assert samples[3:6] == [samples[3], samples[4], samples[5]]
     assert samples.text(14, "caption") == "picture number 14"
-    assert (samples.text(14, "question"), samples.without("caption"), samples.without("question")) == (
+    assert (samples.text(14, "question"), samples.first_without("caption"), samples.first_without("question")) == (
         "",
         None,
         samples[0].media_id,
@@ -57,7 +57,7 @@ def test_samples_are_numbered_over_all_shards(tmp_path: Path, paths: list[str]) 
 
 
 def test_each_sample_has_its_own_picture(tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_module, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(open_files, "OPEN_SHARDS", 2)
     monkeypatch.setattr(index_module, "MAPPED_SHARDS", 1)
     folder = indexed(tmp_path, {"train": paths})
     pictures, samples = ShardPictures(folder, {"train": paths}), ShardSamples(ShardIndex(folder, "train"))

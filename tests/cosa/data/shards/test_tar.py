@@ -1,7 +1,11 @@
 """Walking through tar files: what is grouped to samples, and what is said of damaged ones."""
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,8 +28,8 @@ def walked(path: Path) -> tuple[list[TarSample], ShardDamage | None]:
 
 
 def contents(path: Path, sample: TarSample) -> dict[str, bytes]:
-    whole = path.read_bytes()
-    return {member.suffix: whole[member.offset : member.offset + member.size] for member in sample.members}
+    content = path.read_bytes()
+    return {member.suffix: content[member.offset : member.offset + member.size] for member in sample.members}
 
 
 @pytest.mark.parametrize(
@@ -104,14 +108,27 @@ def test_a_damaged_header_in_the_middle_does_not_end_a_shard_silently(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "content, what", [(b"\x1f\x8b" + bytes(2000), "gzip"), (b"\x28\xb5\x2f\xfd" + bytes(2000), "zstandard")]
+    "compress, what",
+    [
+        (gzip.compress, "gzip"),
+        (bz2.compress, "bzip2"),
+        (lzma.compress, "xz"),
+        (lambda content: b"\x28\xb5\x2f\xfd" + content, "zstandard"),
+    ],
 )
-def test_compressed_shards_are_refused(tmp_path: Path, content: bytes, what: str) -> None:
-    (tmp_path / "a.tar").write_bytes(content)
+def test_compressed_shards_are_refused(tmp_path: Path, compress: Callable[[bytes], bytes], what: str) -> None:
+    path = write_tar(tmp_path / "a.tar", MEMBERS)
+    path.write_bytes(compress(path.read_bytes()))
     samples, damage = walked(tmp_path / "a.tar")
     assert samples == []
     assert damage is not None
     assert damage.problem == f"it is compressed ({what}), so that no sample can be read alone; decompress it"
+
+
+def test_a_member_may_be_called_like_the_beginning_of_a_compressed_file(tmp_path: Path) -> None:
+    samples, damage = walked(write_tar(tmp_path / "a.tar", [("BZh91AY.txt", b"a caption")]))
+    assert damage is None
+    assert [sample.key for sample in samples] == ["BZh91AY"]
 
 
 def test_anything_else_is_no_tar_file(tmp_path: Path) -> None:
