@@ -32,7 +32,7 @@ class Need:
 class Converter:
     """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. version: raise it when
     the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads.
-    smallest: options that make a dataset of seconds, for trials."""
+    smallest: options that make a dataset in seconds, for smoke tests."""
 
     description: str
     options: type[BaseModel]
@@ -47,8 +47,8 @@ class Converter:
             if isinstance(path := options.get(name), str):
                 yield Need(name, path, wanted)
 
-    def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        """Return options for a trial. folder: where a stand-in for files of the user's own may be written."""
+    def smoke_options(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return options for a smoke test. folder: where a stand-in for files of the user's own may be written."""
         del folder
         return {**options, **self.smallest}
 

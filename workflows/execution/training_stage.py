@@ -32,9 +32,9 @@ from workflows.spec.read import Read
 from workflows.spec.reads import PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
+from workflows.spec.smoke import entries_of, small_samples
 from workflows.spec.stage_kind import Report, StageKind
 from workflows.spec.sweep import Draw, SweepSection, check_sweep
-from workflows.spec.trial import trial_of_clips
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -158,11 +158,11 @@ class TrainingKind(StageKind[T]):
         """Yield the settings of what it trains. Trials of a sweep may train other objectives than the stage."""
         yield from settings_of(OBJECTIVES if section.sweep is not None else self.objectives(section))
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Return fields for a training on few and small samples, from new weights if it starts from a file."""
         del folder
-        start = {} if data.get("init_from") in stages else {"init_from": None}
-        return {**start, **trial_of_clips(data), "precision": "auto", "accumulate": 1, "evaluations_per_run": 1, "workers": 1}
+        start = {} if data.get("init_from") in entries_of(spec, "stages") else {"init_from": None}
+        return {**start, **small_samples(data), "precision": "auto", "accumulate": 1, "evaluations_per_run": 1, "workers": 1}
 
     # -- as a kind of stage --------------------------------------------------------------------------------------------
 

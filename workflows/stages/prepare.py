@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,11 +56,13 @@ class Prepare(StageKind[PrepareSection]):
             field = ("options", need.option)
             yield SourceRead(field, need.path, tuple(need.files)) if need.files else FileRead(field, need.path, need.wanted)
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
-        """Return the converter's options for a trial."""
-        del stages
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return the converter's options for a smoke test."""
+        del spec
         converter, options = CONVERTERS.get(str(data.get("converter"))), data.get("options", {})
-        return {"options": converter.trial(options, folder)} if converter is not None and isinstance(options, dict) else {}
+        return (
+            {"options": converter.smoke_options(options, folder)} if converter is not None and isinstance(options, dict) else {}
+        )
 
     def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report an unknown converter, and options that it does not have."""

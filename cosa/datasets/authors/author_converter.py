@@ -47,7 +47,7 @@ class AuthorConverter(Converter):
             yield Need("source", path, "folder", variant.files)
         yield from super().needs(options)
 
-    def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    def smoke_options(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Write a small generated corpus in the authors' layout, unless it is there; return options that name it."""
         from cosa.datasets.stand_in import FOLDERS, Layout, write_stand_in
 
