@@ -121,6 +121,10 @@ class TrainingKind(StageKind[T]):
         """Return the frames of a clip in the samples that have most of them."""
         return section.train_frames
 
+    def with_default_frames(self, section: T) -> list[str]:
+        """Return the datasets for whose clips the spec does not say how many frames are trained on."""
+        return [] if "train_frames" in section.model_fields_set else datasets_read(self.data_reads(section))
+
     @abstractmethod
     def data_reads(self, section: T) -> Iterable[Read]:
         """Yield what it reads from datasets."""
@@ -243,8 +247,8 @@ class TrainingKind(StageKind[T]):
     def notes(self, name: str, section: T, experiment: Experiment) -> Iterator[str]:
         """Warn of clips of which only one frame is used because the spec does not say how many."""
         known = experiment.section.datasets
-        clips = [one for one in datasets_read(self.data_reads(section)) if one in known and known[one].media == "video"]
-        if clips and "train_frames" not in section.model_fields_set:
+        clips = [one for one in self.with_default_frames(section) if one in known and known[one].media == "video"]
+        if clips:
             yield f"{name} trains on one frame of each clip of {clips[0]}, because train_frames is left out"
 
     def text_lengths(self, section: T) -> Iterator[TextLength]:

@@ -170,6 +170,11 @@ class Pretrain(TrainingKind[PretrainSection]):
         """Return the largest number that a corpus or the stage names."""
         return max(section.train_frames, *(corpus.train_frames or 1 for corpus in section.corpora))
 
+    def with_default_frames(self, section: PretrainSection) -> list[str]:
+        """Return those of corpora that do not say it themselves, if the stage does not."""
+        silent = {corpus.dataset for corpus in section.corpora if corpus.train_frames is None}
+        return [name for name in super().with_default_frames(section) if name in silent]
+
     def data_reads(self, section: PretrainSection) -> Iterable[Read]:
         """Yield pictures and captions of every corpus."""
         for index, corpus in enumerate(section.corpora):
