@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -58,7 +58,15 @@ class Converter:
         convert: Callable[[Path, BaseModel], dict[str, int]] = getattr(import_module(module), name)
         return convert(folder, self.options.model_validate(options))
 
-    def remarks(self, folder: Path) -> Iterable[str]:
-        """Return what a person should know of a dataset that it has written into a folder."""
+    def report(self, folder: Path, counts: Mapping[str, int]) -> dict[str, Any]:
+        """Return what is known of a dataset that it has written, as data that JSON can hold.
+
+        Args:
+            folder: of the dataset.
+            counts: what `run` returned.
+
+        Returns:
+            `counts`, or `files`, a mapping for each file; and `remarks`, lines that a person should know, if there are any.
+        """
         del folder
-        return ()
+        return {"counts": dict(counts)}

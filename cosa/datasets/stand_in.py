@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from PIL import Image
 
 from cosa.data.frame_digests import frame_name
 from cosa.datasets import own_layout
-from cosa.datasets.authors.corpus import SampleClip, SampleSplit
+from cosa.datasets.authors.corpus import SampleClip, SampleSplit, WriteSample
 from cosa.datasets.demo_captions import clip_captions, clip_questions
 from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
 from cosa.datasets.demo_options import DemoOptions
@@ -35,14 +35,13 @@ _NOTE = "stand-in.json"
 class Layout:
     """How a dataset lies on disk.
 
-    name: of its folder. media: video or image. write_sample: writes annotations of clips into a folder, and returns their
-    identifiers; an empty one for a clip of a split that the dataset lacks. version: of what it writes. pack: writes what else
-    belongs to it, when the rest of the folder is complete.
+    name: of its folder. media: video or image. write_sample: writes annotations. version: of what it
+    writes. pack: writes what else belongs to it, when the rest of the folder is complete.
     """
 
     name: str
     media: Literal["video", "image"]
-    write_sample: Callable[[Path, Sequence[SampleClip]], Sequence[str]]
+    write_sample: WriteSample
     version: int = 1
     pack: Callable[[Path], None] | None = None
 
