@@ -24,7 +24,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class IndexSection(StageSection):
-    """Find the samples of a dataset's tar shards, and decode each picture on trial."""
+    """Find the samples of a dataset's tar shards, and decode each picture to see whether that is possible."""
 
     kind: Literal["index"]
     dataset: str = Field(description="a dataset whose splits are shards")
