@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +32,7 @@ class Need:
 class Converter:
     """function: 'module:name' of a function (folder, options) -> counts, imported only when it runs. version: raise it when
     the converter would write something else for the same options. inputs: options that name a 'file' or 'folder' it reads.
-    smallest: options that make a dataset of seconds, for trials."""
+    smallest: options that make a dataset in seconds, for smoke tests."""
 
     description: str
     options: type[BaseModel]
@@ -47,8 +47,8 @@ class Converter:
             if isinstance(path := options.get(name), str):
                 yield Need(name, path, wanted)
 
-    def trial(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        """Return options for a trial. folder: where a stand-in for files of the user's own may be written."""
+    def smoke_options(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return options for a smoke test. folder: where a stand-in for files of the user's own may be written."""
         del folder
         return {**options, **self.smallest}
 
@@ -58,7 +58,15 @@ class Converter:
         convert: Callable[[Path, BaseModel], dict[str, int]] = getattr(import_module(module), name)
         return convert(folder, self.options.model_validate(options))
 
-    def remarks(self, folder: Path) -> Iterable[str]:
-        """Return what a person should know of a dataset that it has written into a folder."""
+    def report(self, folder: Path, counts: Mapping[str, int]) -> dict[str, Any]:
+        """Return what is known of a dataset that it has written, as data that JSON can hold.
+
+        Args:
+            folder: of the dataset.
+            counts: what `run` returned.
+
+        Returns:
+            `counts`, or `files`, a mapping for each file; and `remarks`, lines that a person should know, if there are any.
+        """
         del folder
-        return ()
+        return {"counts": dict(counts)}

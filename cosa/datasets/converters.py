@@ -55,6 +55,6 @@ CONVERTERS: Table[Converter] = Table(
             "cosa.datasets.real_clips:generate_real_clips",
             2,
         ),
-        **{name: AuthorConverter.of(name, module.CORPUS) for name, module in CORPORA.items()},
+        **{name: AuthorConverter.of(name, module.CORPUS, module.write_sample) for name, module in CORPORA.items()},
     },
 )

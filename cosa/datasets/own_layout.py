@@ -1,14 +1,18 @@
-"""Annotations of a stand-in corpus in the form that this program reads itself: for datasets that no converter makes."""
+"""A stand-in corpus in the forms that this program reads itself: for datasets that no converter makes."""
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cosa.data.annotation_use import KINDS
 from cosa.datasets.authors.corpus import SampleClip
 
-KINDS = ("captions", "questions", "references")
+SHARDS = "shards"  # as specs and folders call them
+_SHARDS_OF_SPLIT = 2
 _SPLITS = ("train", "validation", "test")
 
 
@@ -24,12 +28,48 @@ def write_sample(folder: Path, clips: Sequence[SampleClip]) -> list[str]:
             for name, clip in chosen
             for number, (question, answer) in enumerate(clip.questions)
         ]
-        for kind, entries in zip(KINDS, (captions, questions, {"annotations": references}), strict=True):
+        written = {"captions": captions, "questions": questions, "references": {"annotations": references}}
+        for kind, entries in written.items():
             (folder / f"{kind}_{split}.json").write_text(json.dumps(entries), encoding="utf-8")
     return names
 
 
-def files_of(folder: Path, split: str, kinds: Sequence[str] = KINDS) -> dict[str, str]:
-    """The files of a split by kind. split: as a spec names it; one of another name than those written is for testing."""
+def write_shards(folder: Path) -> None:
+    """Pack a corpus into tar shards, in which KEY.txt is a caption, and KEY.jpg an image or KEY.0001.jpg and so on frames.
+
+    folder: holds what `write_sample` wrote as `source`, and `media` with the images or `frames` with those of the clips.
+    """
+    (folder / SHARDS).mkdir()
+    for split in _SPLITS:
+        entries = json.loads((folder / "source" / f"captions_{split}.json").read_text(encoding="utf-8"))
+        for number, path in enumerate(_shards_of(folder, split)):
+            with tarfile.open(path, "w") as shard:
+                for entry in entries[number::_SHARDS_OF_SPLIT]:
+                    _add_sample(shard, folder, entry["video_id"], entry["desc"][0].encode())
+
+
+def _add_sample(shard: tarfile.TarFile, folder: Path, key: str, caption: bytes) -> None:
+    frames = sorted((folder / "frames" / key).glob("*"))
+    names = {f"{key}.{number:04d}.jpg": path for number, path in enumerate(frames, start=1)}
+    for name, path in (names or {f"{key}.jpg": folder / "media" / f"{key}.jpg"}).items():
+        shard.add(path, name)
+    text = tarfile.TarInfo(f"{key}.txt")
+    text.size = len(caption)
+    shard.addfile(text, io.BytesIO(caption))
+
+
+def _shards_of(folder: Path, split: str) -> list[Path]:
+    return [folder / SHARDS / f"{split}-{number}.tar" for number in range(_SHARDS_OF_SPLIT)]
+
+
+def files_of(folder: Path, split: str, kinds: Sequence[str] = KINDS) -> dict[str, str | list[str]]:
+    """The files of a split by kind, as a spec names them.
+
+    Args:
+        folder: of the corpus.
+        split: as a spec names it; one of another name than those written is for testing.
+        kinds: of annotation files, or `SHARDS`.
+    """
     nearest = next((known for known in _SPLITS if split.startswith(known[:3])), "test")
-    return {kind: str(folder / f"{kind}_{nearest}.json") for kind in kinds}
+    shards = list(map(str, _shards_of(folder, nearest)))
+    return {kind: shards if kind == SHARDS else str(folder / "source" / f"{kind}_{nearest}.json") for kind in kinds}

@@ -1,6 +1,7 @@
 """Writes a small generated corpus in the layout of a dataset: its annotations, and the clips or images that these name.
 
-A trial of an experiment reads it in the place of the real one; that of a dataset's authors, through the same converter.
+A smoke test of an experiment reads it in place of the real one: one in the layout of a dataset's authors through the same
+converter.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from PIL import Image
 
 from cosa.data.frame_digests import frame_name
 from cosa.datasets import own_layout
-from cosa.datasets.authors.corpus import SampleClip, SampleSplit
+from cosa.datasets.authors.corpus import SampleClip, SampleSplit, WriteSample
 from cosa.datasets.demo_captions import clip_captions, clip_questions
 from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
 from cosa.datasets.demo_options import DemoOptions
@@ -34,14 +35,15 @@ _NOTE = "stand-in.json"
 class Layout:
     """How a dataset lies on disk.
 
-    name: of its folder. media: video or image. write_sample: writes annotations of clips into a folder, and returns their
-    identifiers; an empty one for a clip of a split that the dataset lacks. version: of what it writes.
+    name: of its folder. media: video or image. write_sample: writes annotations. version: of what it
+    writes. pack: writes what else belongs to it, when the rest of the folder is complete.
     """
 
     name: str
     media: Literal["video", "image"]
-    write_sample: Callable[[Path, Sequence[SampleClip]], Sequence[str]]
+    write_sample: WriteSample
     version: int = 1
+    pack: Callable[[Path], None] | None = None
 
 
 def write_stand_in(layout: Layout, parent: Path, *, frames: bool = False) -> Path:
@@ -71,8 +73,11 @@ def write_stand_in(layout: Layout, parent: Path, *, frames: bool = False) -> Pat
     return folder
 
 
-def write_own(media: Literal["video", "image"], parent: Path, *, frames: bool) -> Path:
-    """Write a corpus in the form that this program reads itself; arguments as of `write_stand_in`."""
+def write_own(media: Literal["video", "image"], parent: Path, *, frames: bool, shards: bool = False) -> Path:
+    """Write a corpus in the form that this program reads itself, or as tar shards; otherwise as `write_stand_in`."""
+    if shards:
+        layout = Layout(f"{media}-shards", media, own_layout.write_sample, pack=own_layout.write_shards)
+        return write_stand_in(layout, parent, frames=media == "video")
     return write_stand_in(Layout(media, media, own_layout.write_sample), parent, frames=frames)
 
 
@@ -93,6 +98,8 @@ def _write(layout: Layout, folder: Path, *, frames: bool) -> None:
         save_clip(pictures, clip, _OPTIONS.frames_per_second, _OPTIONS.frames_per_scene)
         if frames:
             _save_frames(pictures, folder / "frames" / media_id)
+    if layout.pack is not None:
+        layout.pack(folder)
 
 
 def _drawn() -> Iterator[tuple[SampleClip, Scenes, Split, int]]:

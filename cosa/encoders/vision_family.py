@@ -45,7 +45,7 @@ class VisionFamily(ABC):
 
     A family is an object in `VISION_FAMILIES`. Whatever is abstract it has to say; class attributes do for properties.
 
-    smallest: fields of VisionConfig that make an encoder of it as small as can be, for trials; none: the named one.
+    smallest: fields of VisionConfig that make an encoder of it as small as can be, for smoke tests; none: the named one.
     """
 
     smallest: Mapping[str, Any] = MappingProxyType({})

@@ -106,13 +106,16 @@ def travelling_spec(experiment: Experiment) -> dict[str, Any]:
             "folder that all machines of the cluster see, such as --storage /shared/results"
         )
     spec["storage"] = str(storage)
+    spec.pop("profile", None)  # Its changes are made, and would be made to the values of --set, too.
     here = ("cpus", "dashboard_port")  # These describe a Ray that is started for the run.
     spec["cluster"] = {key: value for key, value in (spec.get("cluster") or {}).items() if key not in here}
     spec["cluster"]["address"] = "auto"
     for name, dataset in experiment.section.datasets.items():
         if dataset.made_by is None:
-            written = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames"))
-            written["splits"] = {split: _absolute(files, KINDS) for split, files in written["splits"].items()}
+            written = _absolute(dataset.model_dump(mode="json", exclude_none=True), ("root", "frames", "linked_folders"))
+            written["splits"] = {split: _absolute(files, (*KINDS, "shards")) for split, files in written["splits"].items()}
+            if "decode" in written:
+                written["decode"] = _absolute(written["decode"], ("cache",))
             spec["datasets"][name] = written
     for name, stage in experiment.stages.items():
         for read in kind_of(stage).reads(stage, experiment.section.datasets):

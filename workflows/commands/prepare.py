@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.padding import Padding
 
-from cosa.datasets.authors.author_converter import COVERAGE_FILE, AuthorConverter
+from cosa.datasets.authors.author_converter import AuthorConverter
 from cosa.datasets.authors.source_file import SourceFile
 from cosa.datasets.converters import CONVERTERS
 from cosa.errors import UserError
 from cosa.message_text import shown
+from workflows.spec.converter_options import option_problems
 from workflows.spec.problems import UsageError, did_you_mean
 from workflows.terminal.console import PlainConsole, print_fields, table
 
@@ -32,7 +32,9 @@ def prepare(name: str, out: Path, options: Mapping[str, Any], *, as_json: bool =
     if name not in CONVERTERS:
         raise UsageError(f"prepare {name}: no such converter{did_you_mean(name, CONVERTERS)}; `cosa prepare --list` shows all")
     converter = CONVERTERS[name]
-    _check(name, options)
+    problems = [f"{'.'.join(map(str, field))}: {message}" for field, message in option_problems(converter, options)]
+    if problems:
+        raise UsageError(f"prepare {name}: {'; '.join(problems)}")
     is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -43,9 +45,7 @@ def prepare(name: str, out: Path, options: Mapping[str, Any], *, as_json: bool =
         if isinstance(error, OSError):
             raise UserError(f"{shown(error.filename or out)}: {error.strerror or error}") from error
         raise
-    report_file = out / COVERAGE_FILE
-    is_of_authors = isinstance(converter, AuthorConverter)
-    report: dict[str, Any] = json.loads(report_file.read_text("utf-8")) if is_of_authors else {"counts": counts}
+    report = converter.report(out, counts)
     if as_json:
         print(json.dumps(report, indent=2))
         return
@@ -69,26 +69,12 @@ def show_sources(*, as_json: bool = False) -> None:
         print_fields(_lines(known))
     else:
         for name, one in known.items():
-            assert one.corpus is not None
             console.print(f"[bold]{escape(name)}[/]  {escape(one.corpus.title)}")
             console.print(Padding.indent(f"[dim]{escape(one.corpus.home)}[/]  {escape(one.corpus.terms)}", 4))
             for variant, what in one.corpus.variants.items():
                 console.print(Padding.indent(f"{escape(variant)}: {escape(what.about)}", 4))
                 console.print(Padding.indent(escape(_words(what.files)), 8))
         console.print("\n`cosa prepare NAME --source FOLDER --out FOLDER` converts; docs/datasets.md says more of each.")
-
-
-def _check(name: str, options: Mapping[str, Any]) -> None:
-    try:
-        CONVERTERS[name].options.model_validate(options)
-    except ValidationError as error:
-        known = CONVERTERS[name].options.model_fields
-        problems = []
-        for item in error.errors():
-            option = ".".join(map(str, item["loc"]))
-            unknown = item["type"] == "extra_forbidden"
-            problems.append(f"{option}: {'unknown option' + did_you_mean(option, known) if unknown else item['msg']}")
-        raise UsageError(f"prepare {name}: {'; '.join(problems)}") from None
 
 
 def _show_files(console: PlainConsole, files: Sequence[Mapping[str, Any]]) -> None:
@@ -101,7 +87,6 @@ def _show_files(console: PlainConsole, files: Sequence[Mapping[str, Any]]) -> No
 
 
 def _as_json(name: str, one: AuthorConverter) -> dict[str, Any]:
-    assert one.corpus is not None
     variants = [
         {
             "variant": variant,
@@ -117,7 +102,6 @@ def _as_json(name: str, one: AuthorConverter) -> dict[str, Any]:
 
 def _lines(known: Mapping[str, AuthorConverter]) -> Iterator[tuple[str, ...]]:
     for name, one in known.items():
-        assert one.corpus is not None
         for variant, what in one.corpus.variants.items():
             yield name, variant, what.about, _words(what.files), one.corpus.home
 

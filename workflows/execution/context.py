@@ -94,12 +94,12 @@ class StageContext(Generic[S]):
         if name not in self.plan.datasets_of(self.step.name):
             raise UserError(self._not_listed(f"dataset {name}"))
         section = self.plan.experiment.section.datasets[name]
-        base = self.result_of(section.made_by) if section.made_by is not None else Path.cwd()
+        base = self._base(name)
         frames: str | None = None
         stored: str | None = None
         decode: dict[str, Any] | None = None
         unreadable: frozenset[str] = frozenset()
-        shards = self._shards(name, base) if section.has_shards else None
+        shards = self._shards(name) if section.has_shards else None
         if section.media == "video" and with_frames and shards is None:
             if section.decode is not None:
                 decode = section.decode.model_dump()
@@ -120,18 +120,26 @@ class StageContext(Generic[S]):
         root = str(base / Path(section.root).expanduser()) if section.root is not None else ""
         linked = tuple(str(base / Path(folder).expanduser()) for folder in section.linked_folders)
         reading = {split: files.reading_of("captions") for split, files in section.splits.items()}
-        kept = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
+        columns = str((self.plan.storage.root / CACHE_FOLDER / COLUMNS_FOLDER).absolute())
         return DatasetFiles(
-            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, kept, decode,
+            name, section.media, root, frames, splits, unreadable, linked, section.max_pixels, stored, reading, columns, decode,
             shards,
         )  # fmt: skip
 
-    def _shards(self, name: str, base: Path) -> DatasetShards:
+    def _base(self, dataset: str) -> Path:
+        """Return the folder from which relative paths of a dataset start."""
+        made_by = self.plan.experiment.section.datasets[dataset].made_by
+        return self.result_of(made_by) if made_by is not None else Path.cwd()
+
+    def _shards(self, dataset: str) -> DatasetShards:
         """Return where the shards of a dataset are, and their index."""
-        splits = self.plan.experiment.section.datasets[name].splits
-        paths = {split: shard_paths(files.shards, str(base)) for split, files in splits.items()}
-        index = self.result_of(self.plan.experiment.index_stage(name)) / SHARDS_FOLDER
-        return DatasetShards(str(index), paths, *self.shard_copies)
+        index = self.result_of(self.plan.experiment.index_stage(dataset)) / SHARDS_FOLDER
+        return DatasetShards(str(index), self.shards_of(dataset), *self.shard_copies)
+
+    def shards_of(self, dataset: str) -> dict[str, list[str]]:
+        """Return the absolute paths of a dataset's shards, or their addresses, by split."""
+        splits, base = self.plan.experiment.section.datasets[dataset].splits, str(self._base(dataset))
+        return {split: shard_paths(files.shards, base) for split, files in splits.items()}
 
     @property
     def shard_copies(self) -> tuple[str, int]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.index import IndexedShard, index_file, write_rows, write_shards
-from cosa.data.shards.paths import shard_paths, short_names
+from cosa.data.shards.paths import short_names
 from cosa.data.shards.scan import Broken, ScannedShard, Scanning, scan_shard
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -63,8 +63,7 @@ def index(context: Context) -> StageOutcome:
         DataError: more samples are broken than `max_broken` allows, none is usable, or a shard ends its process.
     """
     dataset = context.plan.experiment.section.datasets[context.section.dataset]
-    base = str(context.result_of(dataset.made_by)) if dataset.made_by is not None else str(Path.cwd())
-    paths = {split: shard_paths(files.shards, base) for split, files in dataset.splits.items()}
+    paths = context.shards_of(context.section.dataset)
     parts = context.folder / SHARDS_FOLDER / PARTS
     scanning = Scanning(dataset.media, context.section.caption, dataset.max_pixels)
     keys = [(split, number) for split in paths for number in range(len(paths[split]))]

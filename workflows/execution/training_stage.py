@@ -32,9 +32,9 @@ from workflows.spec.read import Read
 from workflows.spec.reads import PretrainedRead, datasets_read
 from workflows.spec.scaling import batch_problem
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, Name, StageSection, WorkersMixin
+from workflows.spec.smoke import entries_of, small_samples
 from workflows.spec.stage_kind import Report, StageKind
 from workflows.spec.sweep import Draw, SweepSection, check_sweep
-from workflows.spec.trial import trial_of_clips
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -121,6 +121,10 @@ class TrainingKind(StageKind[T]):
         """Return the frames of a clip in the samples that have most of them."""
         return section.train_frames
 
+    def with_default_frames(self, section: T) -> list[str]:
+        """Return the datasets for whose clips the spec does not say how many frames are trained on."""
+        return [] if "train_frames" in section.model_fields_set else datasets_read(self.data_reads(section))
+
     @abstractmethod
     def data_reads(self, section: T) -> Iterable[Read]:
         """Yield what it reads from datasets."""
@@ -158,11 +162,11 @@ class TrainingKind(StageKind[T]):
         """Yield the settings of what it trains. Trials of a sweep may train other objectives than the stage."""
         yield from settings_of(OBJECTIVES if section.sweep is not None else self.objectives(section))
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Return fields for a training on few and small samples, from new weights if it starts from a file."""
         del folder
-        start = {} if data.get("init_from") in stages else {"init_from": None}
-        return {**start, **trial_of_clips(data), "precision": "auto", "accumulate": 1, "evaluations_per_run": 1, "workers": 1}
+        start = {} if data.get("init_from") in entries_of(spec, "stages") else {"init_from": None}
+        return {**start, **small_samples(data), "precision": "auto", "accumulate": 1, "evaluations_per_run": 1, "workers": 1}
 
     # -- as a kind of stage --------------------------------------------------------------------------------------------
 
@@ -243,8 +247,8 @@ class TrainingKind(StageKind[T]):
     def notes(self, name: str, section: T, experiment: Experiment) -> Iterator[str]:
         """Warn of clips of which only one frame is used because the spec does not say how many."""
         known = experiment.section.datasets
-        clips = [one for one in datasets_read(self.data_reads(section)) if one in known and known[one].media == "video"]
-        if clips and "train_frames" not in section.model_fields_set:
+        clips = [one for one in self.with_default_frames(section) if one in known and known[one].media == "video"]
+        if clips:
             yield f"{name} trains on one frame of each clip of {clips[0]}, because train_frames is left out"
 
     def text_lengths(self, section: T) -> Iterator[TextLength]:

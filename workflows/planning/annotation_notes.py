@@ -147,7 +147,7 @@ class _Splits:
     def __init__(self, plan: Plan):
         self.digests = plan.digests
         self.datasets = plan.experiment.section.datasets
-        self._paths = _files_of_splits(plan.experiment)
+        self._sources = _files_of_splits(plan.experiment)
         self.vocabulary_size = plan.experiment.section.model.text.vocabulary_size
         self._unreadable = _unreadable_clips(plan)
         self._clips: dict[Split, frozenset[tuple[Path, str]]] = {}
@@ -184,7 +184,7 @@ class _Splits:
 
     def parts(self, split: Split) -> list[tuple[str, int, int]]:
         """Return for each file of which not all clips count: what the spec says, how many count, and how many it names."""
-        sources = [source for source in self._paths.get(split, ()) if source.reading.is_part and source.path.is_file()]
+        sources = [source for source in self._sources.get(split, ()) if source.reading.is_part and source.path.is_file()]
         return [(source.reading.said, *self.digests.clips_of(source)) for source in sources]
 
     def unknown_share(self, split: Split) -> float:
@@ -205,7 +205,7 @@ class _Splits:
 
     def _files(self, split: Split) -> list[AnnotationSource]:
         """Return the files that stages read of a split and that can be read now."""
-        sources = self._paths.get(split, ())
+        sources = self._sources.get(split, ())
         return [source for source in sources if source.path.is_file() and source.path.stat().st_size <= MOST_BYTES]
 
 

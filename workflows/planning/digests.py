@@ -25,14 +25,12 @@ from cosa.message_text import shown
 from cosa.regular_files import kind_of
 from workflows.planning.annotation_digests import code_of_reading, digest_of_annotations
 from workflows.planning.digest_cache import DigestCache, Entry, IdList
-from workflows.planning.many_checksums import checksums_of
+from workflows.planning.many_checksums import READERS, OnRead, checksums_of
 from workflows.results.layout import COLUMNS_FOLDER
 from workflows.spec.read import MissingMedia
 
-READERS = 8  # Many small files are read at once; a disk far away answers several in the time of one.
 BATCH = 1000  # files whose reading is asked for at once
 LISTED_IDS = 2**18  # Those of larger files are read from their columns.
-OnRead = Callable[[Path, int, int], None]
 
 
 class FileDigests:
@@ -43,11 +41,11 @@ class FileDigests:
     """
 
     def __init__(self, cache: Path, on_read: OnRead | None = None):
-        """cache: a folder. on_read: called with a folder, the bytes of it that have been read, and all that are to be read."""
+        """cache: a folder. on_read: called while files are read."""
         self.cache, self.on_read = cache, on_read
         self._files = DigestCache(cache / "files.json")
         self._folders: dict[Path, _Folder] = {}
-        self._of_files: dict[AnnotationSource, IdList] = {}
+        self._id_lists: dict[AnnotationSource, IdList] = {}
         self._columns: dict[tuple[AnnotationSource, str, Any], AnnotationColumns] = {}
 
     def of_file(self, path: Path) -> str:
@@ -76,7 +74,7 @@ class FileDigests:
             return self._folder(folder).digest
 
     def columns(self, source: AnnotationSource) -> AnnotationColumns:
-        """Return what an annotation file says, from the columns that are kept in the cache, if it is large.
+        """Return what an annotation file says, from the columns that the cache holds, if it is large.
 
         Raises:
             DataError: the file cannot be used.
@@ -161,9 +159,9 @@ class FileDigests:
         return f"{source.kind} of {source.path.absolute()}{reading}"
 
     def _ids(self, source: AnnotationSource) -> IdList:
-        if source not in self._of_files:
-            self._of_files[source] = IdList(self.cache / f"ids-{_digest_of({'of': self._what(source)})[:16]}.json")
-        return self._of_files[source]
+        if source not in self._id_lists:
+            self._id_lists[source] = IdList(self.cache / f"ids-{_digest_of({'of': self._what(source)})[:16]}.json")
+        return self._id_lists[source]
 
     def of_media(self, media: Media, named_by: Sequence[AnnotationSource]) -> str | MissingMedia:
         """Digest the contents of the clips or images that some files name, by their identifiers.
@@ -239,7 +237,7 @@ class FileDigests:
         return self._files.get(f"about {what}", _state_of(of))
 
     def remember(self, what: str, of: Sequence[str], value: str) -> None:
-        """Keep what was computed from some contents, instead of what was computed from others."""
+        """Store what was computed from some contents, instead of what was computed from others."""
         self._files.put(f"about {what}", _state_of(of), value)
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""Digests many large files, several at once, and says how far it is."""
+"""Digests many large files, several at once, and reports progress."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-READERS = 8
+READERS = 8  # Many files are read at once; a disk far away answers several in the time of one.
+OnRead = Callable[[Path, int, int], None]  # gets a folder, the bytes of it that have been read, and all that are to be read
 
 
-def checksums_of(
-    paths: Sequence[Path], checksum: Callable[[Path], str], on_read: Callable[[Path, int, int], None] | None
-) -> list[str]:
-    """Return the digest of each file. on_read: called with a folder, the bytes that are done, and all."""
+def checksums_of(paths: Sequence[Path], checksum: Callable[[Path], str], on_read: OnRead | None) -> list[str]:
+    """Return the digest of each file, as `checksum` computes it."""
     if not paths:
         return []
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]

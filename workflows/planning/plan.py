@@ -12,8 +12,9 @@ from workflows.planning.annotation_files import WrongKindError, annotation_files
 from workflows.planning.changes import nearest_changes
 from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
-from workflows.planning.digests import FileDigests, OnRead
+from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import Basis, fingerprint_of
+from workflows.planning.many_checksums import OnRead
 from workflows.planning.missing import missing_lines
 from workflows.planning.room import lacking_room, sections_of
 from workflows.planning.selection import EVERYTHING, Selection, check_names

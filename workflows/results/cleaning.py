@@ -179,7 +179,7 @@ def _frames(
 def _columns(root: Path, used: Mapping[str, str]) -> Iterator[Removable]:
     """Yield what large annotation files say, if nobody has used it for a month: it is read again when it is needed.
 
-    It stays as long as runs go on, which may have used it when they began.
+    It stays as long as runs are open, which may have used it when they began.
     """
     for path in sorted((root / CACHE_FOLDER / COLUMNS_FOLDER).glob("*")):
         idle = time.time() - path.stat().st_mtime

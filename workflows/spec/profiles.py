@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from cosa.datasets.own_layout import KINDS, files_of
+from cosa.data.annotation_use import KINDS
+from cosa.datasets.own_layout import SHARDS, files_of
 from cosa.encoders.vision_families import family_of
 from cosa.errors import UserError
 from cosa.table import Table
 from workflows.spec.overrides import ON_COMMAND_LINE, put
 from workflows.spec.place import FieldPath, Place
 from workflows.spec.problems import Problem, SpecError, did_you_mean
+from workflows.spec.references import split_fields
+from workflows.spec.smoke import entries_of
 from workflows.spec.source import YamlNode
 from workflows.spec.stage_kinds import STAGE_KINDS
 
@@ -22,12 +24,8 @@ STAND_INS = ".smoke"  # the folder of generated data in the storage
 _WRITER = "cosa.datasets.stand_in:write_own"  # imported when it is used, because it draws and encodes
 
 
-@dataclass(frozen=True)
-class Profile:
-    """about: a line for people. changes: yields fields of a spec, given as plain values, and their new values."""
-
-    about: str
-    changes: Callable[[Mapping[str, Any]], Iterator[tuple[FieldPath, Any]]]
+# Yields fields of a spec, which it gets as plain values, and their new values.
+Changes = Callable[[Mapping[str, Any]], Iterator[tuple[FieldPath, Any]]]
 
 
 def apply_profile(root: YamlNode) -> None:
@@ -43,7 +41,7 @@ def apply_profile(root: YamlNode) -> None:
         raise SpecError([Problem(f"no profile {node.value!r}{did_you_mean(str(node.value), PROFILES)}", node.place)])
     place = Place(f"--profile {node.value}")
     try:
-        for path, value in PROFILES[node.value].changes(root.plain()):
+        for path, value in PROFILES[node.value](root.plain()):
             if not root.find(path).file.startswith(ON_COMMAND_LINE):
                 put(root, path, value, place)
     except UserError as error:
@@ -56,18 +54,13 @@ def _smoke(spec: Mapping[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
     yield ("model",), _small_model(spec)
     yield ("cluster", "workers"), 1
     folder = Path(str(spec.get("storage", "storage"))) / STAND_INS
-    for name, data in _mappings(spec, "datasets"):
+    for name, data in entries_of(spec, "datasets").items():
         if "made_by" not in data:
             yield from ((("datasets", name, field), value) for field, value in _generated(data, folder).items())
-    for name, data in _mappings(spec, "stages"):
+    for name, data in entries_of(spec, "stages").items():
         if (kind := STAGE_KINDS.get(str(data.get("kind")))) is not None:
-            for field, value in kind.trial(data, spec["stages"], folder).items():
+            for field, value in kind.smoke_fields(data, spec, folder).items():
                 yield ("stages", name, field), value
-
-
-def _mappings(spec: Mapping[str, Any], section: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    entries = spec.get(section)
-    yield from ((name, one) for name, one in (entries.items() if isinstance(entries, dict) else ()) if isinstance(one, dict))
 
 
 def _generated(dataset: Mapping[str, Any], parent: Path) -> dict[str, Any]:
@@ -75,14 +68,21 @@ def _generated(dataset: Mapping[str, Any], parent: Path) -> dict[str, Any]:
     media, splits = dataset.get("media"), dataset.get("splits")
     if media not in ("video", "image") or not isinstance(splits, dict):
         return {}  # The section is checked afterwards.
-    folder: Path = resolve_name(_WRITER)(media, parent, frames="frames" in dataset)
-    fields: dict[str, Any] = {"root": str(folder / "media"), "linked_folders": []}
+    kinds = {str(name): _kinds_of(split) for name, split in splits.items()}
+    in_shards = any(SHARDS in named for named in kinds.values())
+    folder: Path = resolve_name(_WRITER)(media, parent, frames="frames" in dataset, shards=in_shards)
+    fields: dict[str, Any] = {"splits": {name: files_of(folder, name, named) for name, named in kinds.items()}}
+    if not in_shards:
+        fields |= {"root": str(folder / "media"), "linked_folders": []}
     if "frames" in dataset:
         fields["frames"] = str(folder / "frames")
-    for name, split in splits.items():
-        kinds = [kind for kind in KINDS if isinstance(split, dict) and kind in split] or ["captions", "questions"]
-        fields["splits"] = {**fields.get("splits", {}), name: files_of(folder / "source", str(name), kinds)}
     return fields
+
+
+def _kinds_of(split: Any) -> list[str]:
+    """Return which kinds of files a split has: those that a plain path stands for where it names none."""
+    named = [kind for kind in (*KINDS, SHARDS) if isinstance(split, dict) and kind in split]
+    return named or list(split_fields(str(split)))
 
 
 def _small_model(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +99,4 @@ def _small_model(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"vision": {"encoder": encoder, **smallest}, "text": text, "contrastive_dim": 32}
 
 
-PROFILES: Table[Profile] = Table(
-    "profile", {"smoke": Profile("a trial of about a minute on generated data, to see that everything runs", _smoke)}
-)
+PROFILES: Table[Changes] = Table("profile", {"smoke": _smoke})

@@ -3,6 +3,8 @@ of a file of annotations or of shards."""
 
 from __future__ import annotations
 
+from cosa.data.shards.paths import SUFFIX, without_options
+
 
 def is_path(reference: str) -> bool:
     """Return whether `init_from` or `checkpoint` names a folder or file instead of a stage."""
@@ -11,4 +13,4 @@ def is_path(reference: str) -> bool:
 
 def split_fields(path: str) -> tuple[str, ...]:
     """Return the fields of a split that a plain path stands for."""
-    return ("shards",) if path.endswith(".tar") else ("captions", "questions")
+    return ("shards",) if without_options(path).endswith(SUFFIX) else ("captions", "questions")

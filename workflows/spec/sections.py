@@ -327,7 +327,8 @@ class ExperimentSection(Section):
         None, description="licence of the models that it trains, such as cc-by-4.0, for their model cards"
     )
     profile: str | None = added_later(
-        None, description="smoke: a trial of about a minute on generated data, to see that everything runs; `--profile smoke`"
+        None,
+        description="smoke: a run of about a minute on generated data, to see that everything fits together; `--profile smoke`",
     )
     seed: int = Field(50, ge=0, lt=2**31, description="seed of all randomness")
     behaviour: BehaviourName = Field(

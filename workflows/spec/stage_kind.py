@@ -121,15 +121,15 @@ class StageKind(ABC, Generic[S]):
         del section
         return self.version
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
-        """Return fields that make a stage a matter of seconds, by name, for trials that only show that all runs.
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return fields that make a stage a matter of seconds, by name, for smoke tests (`profiles.py`).
 
         Args:
-            data: its fields, which nobody has checked yet.
-            stages: names of all stages.
+            data: its fields, as plain values that are not yet checked.
+            spec: all of the spec.
             folder: where a stand-in for files of the user's own may be written.
         """
-        del data, stages, folder
+        del data, spec, folder
         return {}
 
     # -- checks, before anything runs --------------------------------------------------------------------------------------

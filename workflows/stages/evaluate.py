@@ -23,9 +23,9 @@ from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.references import is_path
 from workflows.spec.sections import BehaviourMixin, DatasetSection, ExperimentSection, StageSection, WorkersMixin
+from workflows.spec.smoke import small_samples
 from workflows.spec.stage_kind import Lineage, Report, StageKind
 from workflows.spec.stage_kinds import kind_of
-from workflows.spec.trial import trial_of_clips
 
 if TYPE_CHECKING:
     from workflows.execution.context import StageContext
@@ -80,10 +80,10 @@ class Evaluate(StageKind[EvaluateSection]):
         made: type[EvaluateSection] = with_fields(self.section, *settings)
         return made
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
-        """Return fields for an evaluation on few frames. Published figures are not to be compared with a trial's."""
-        del stages, folder
-        return {**trial_of_clips(data), "workers": 1, **({"published": None} if "published" in data else {})}
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return fields for an evaluation on few frames, whose figures are not to be compared with published ones."""
+        del spec, folder
+        return {**small_samples(data), "workers": 1, **({"published": None} if "published" in data else {})}
 
     def inherited(
         self, section: EvaluateSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]

@@ -18,8 +18,8 @@ from workflows.execution.training_stage import TrainedSplit, TrainingKind, Train
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
 from workflows.spec.sections import DatasetSection, ExperimentSection, StageSection
+from workflows.spec.smoke import SMOKE_BATCH
 from workflows.spec.stage_kind import GlobalBatch, Lineage, Report
-from workflows.spec.trial import TRIAL_BATCH
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -62,9 +62,9 @@ class Finetune(TrainingKind[FinetuneSection]):
         task = TASKS.get(str(data.get("task")))
         return self.section if task is None else with_fields(self.section, task.settings, task.training_settings)
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Return fields for a training of few steps."""
-        return {**super().trial(data, stages, folder), "epochs": 0.1, "batch_size": TRIAL_BATCH}
+        return {**super().smoke_fields(data, spec, folder), "epochs": 0.1, "batch_size": SMOKE_BATCH}
 
     def inherited(
         self, section: FinetuneSection, experiment: ExperimentSection, stages: Mapping[str, StageSection]

@@ -13,6 +13,7 @@ from workflows.results.layout import SHARDS_FOLDER
 from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.shard_reads import ShardsRead
+from workflows.spec.smoke import entries_of
 from workflows.spec.stage_kind import Report, StageKind
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class IndexSection(StageSection):
-    """Find the samples of a dataset's tar shards, and decode each picture on trial."""
+    """Find the samples of a dataset's tar shards, and decode each picture to see whether that is possible."""
 
     kind: Literal["index"]
     dataset: str = Field(description="a dataset whose splits are shards")
@@ -75,6 +76,12 @@ class Index(StageKind[IndexSection]):
         if section.dataset in datasets and not datasets[section.dataset].has_shards:
             message = f"dataset {section.dataset!r} has no shards to index; its splits name none"
             report(message, "stages", name, "dataset")
+
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return where captions are in generated shards, which take the place of those that no stage makes."""
+        del folder
+        dataset = entries_of(spec, "datasets").get(str(data.get("dataset")), {})
+        return {} if "made_by" in dataset else {"caption": "txt"}
 
     def how_it_resumes(self, section: IndexSection, unfinished: Path) -> str:
         """Say how many shards are done."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from cosa.datasets.converters import CONVERTERS
 from cosa.extensions import MODULE_PREFIX
+from workflows.spec.converter_options import option_problems
 from workflows.spec.problems import did_you_mean
 from workflows.spec.read import Read
 from workflows.spec.reads import FileRead
@@ -56,11 +57,13 @@ class Prepare(StageKind[PrepareSection]):
             field = ("options", need.option)
             yield SourceRead(field, need.path, tuple(need.files)) if need.files else FileRead(field, need.path, need.wanted)
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
-        """Return the converter's options for a trial."""
-        del stages
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Return the converter's options for a smoke test."""
+        del spec
         converter, options = CONVERTERS.get(str(data.get("converter"))), data.get("options", {})
-        return {"options": converter.trial(options, folder)} if converter is not None and isinstance(options, dict) else {}
+        return (
+            {"options": converter.smoke_options(options, folder)} if converter is not None and isinstance(options, dict) else {}
+        )
 
     def check(self, name: str, section: PrepareSection, datasets: Mapping[str, DatasetSection], report: Report) -> None:
         """Report an unknown converter, and options that it does not have."""
@@ -70,14 +73,8 @@ class Prepare(StageKind[PrepareSection]):
         if converter is None:
             report(f"no converter {section.converter!r}{did_you_mean(section.converter, CONVERTERS)}", *where, "converter")
             return
-        try:
-            converter.options.model_validate(section.options)
-        except ValidationError as error:
-            for item in error.errors():
-                option, message = ".".join(map(str, item["loc"])), item["msg"]
-                if item["type"] == "extra_forbidden":
-                    message = f"unknown option{did_you_mean(option, converter.options.model_fields)}"
-                report(message, *where, "options", *item["loc"])
+        for field, message in option_problems(converter, section.options):
+            report(message, *where, "options", *field)
 
     def run(self, context: StageContext[PrepareSection]) -> StageOutcome:
         """Run the converter in the stage's folder. An interrupted conversion starts again, because it is quick."""
@@ -91,7 +88,7 @@ class Prepare(StageKind[PrepareSection]):
         context.line.update(f"{context.section.converter}: {converter.description}")
         counts = converter.run(folder, context.section.options)
         summary = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
-        if remarks := list(converter.remarks(folder)):
+        if remarks := converter.report(folder, counts).get("remarks"):
             context.run.tracker.reporter.warn(f"{context.section.converter}:\n  " + "\n  ".join(remarks))
         made = [path for path in sorted(folder.glob("*.json")) if path.name != RUN_NOTE]  # The runner removes its note.
         return StageOutcome(summary, details={"counts": counts}, artifacts=made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,8 +21,8 @@ from workflows.execution.progress import MEAN_LOSS
 from workflows.execution.training_stage import TrainedSplit, TrainingKind, TrainSection, Validation
 from workflows.spec.read import Read
 from workflows.spec.reads import AnnotationsRead, MediaRead, naming_clips
+from workflows.spec.smoke import SMOKE_BATCH, SMOKE_STEPS, small_samples
 from workflows.spec.stage_kind import GlobalBatch, Lineage
-from workflows.spec.trial import TRIAL_BATCH, TRIAL_STEPS
 
 if TYPE_CHECKING:
     from cosa.behaviour import Behaviour
@@ -124,12 +124,12 @@ class Pretrain(TrainingKind[PretrainSection]):
         known = [name for names in listed for name in names if isinstance(name, str) and name in OBJECTIVES]
         return with_fields(self.section, *settings_of(known))
 
-    def trial(self, data: Mapping[str, Any], stages: Collection[str], folder: Path) -> dict[str, Any]:
+    def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Return fields for a training of few steps on each corpus."""
         listed = data.get("corpora")
         corpora = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        small = [{**corpus, "steps": TRIAL_STEPS, "batch_size": TRIAL_BATCH} for corpus in corpora]
-        return {**super().trial(data, stages, folder), **({"corpora": small} if small else {})}
+        small = [{**one, **small_samples(one), "steps": SMOKE_STEPS, "batch_size": SMOKE_BATCH} for one in corpora]
+        return {**super().smoke_fields(data, spec, folder), **({"corpora": small} if small else {})}
 
     def objectives(self, section: PretrainSection) -> set[str]:
         """Return those of all corpora."""
@@ -169,6 +169,11 @@ class Pretrain(TrainingKind[PretrainSection]):
     def most_frames(self, section: PretrainSection) -> int:
         """Return the largest number that a corpus or the stage names."""
         return max(section.train_frames, *(corpus.train_frames or 1 for corpus in section.corpora))
+
+    def with_default_frames(self, section: PretrainSection) -> list[str]:
+        """Return those of corpora that do not say it themselves, if the stage does not."""
+        silent = {corpus.dataset for corpus in section.corpora if corpus.train_frames is None}
+        return [name for name in super().with_default_frames(section) if name in silent]
 
     def data_reads(self, section: PretrainSection) -> Iterable[Read]:
         """Yield pictures and captions of every corpus."""

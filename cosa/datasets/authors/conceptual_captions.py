@@ -9,13 +9,15 @@ in a line: its reader treats quotes otherwise, so that images after an odd one c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from cosa.datasets.authors.corpus import AuthorOptions, Entry, SampleClip
+from cosa.datasets.authors.corpus import AuthorOptions, Corpus, Entry, SampleClip, Split, Variant
 from cosa.datasets.authors.source import Source
+from cosa.datasets.authors.source_file import SourceFile
 
 _SHARD_DIGITS = 5
 
@@ -29,31 +31,54 @@ class FetchedOptions(AuthorOptions):
     samples_per_shard: int = Field(10_000, ge=2, description="img2dataset's number_sample_per_shard")
 
 
-def captioned(source: Source, name: str, columns: tuple[str, str], options: FetchedOptions) -> Iterator[Entry]:
-    """Yield a caption for each row. columns: `url` and `caption` in their order; a first row of such names is no sample."""
-    place, digits = columns.index("caption"), len(str(options.samples_per_shard - 1))
-    number = 0
-    for row in source.rows(name, "\t", quotes=False):
-        if len(row) != len(columns):
-            raise ValueError(f"found {len(row)} fields, expected {len(columns)} that tabs separate ({', '.join(columns)})")
-        if number == 0 and set(row) <= {"url", "caption", "image_url"}:  # Some add names of columns for img2dataset.
-            continue
-        shard, sample = divmod(number, options.samples_per_shard)
-        key = f"{shard:0{_SHARD_DIGITS}d}{sample:0{digits}d}"
-        yield {"video_id": key if options.layout == "shards" else f"{key[:_SHARD_DIGITS]}/{key}", "desc": row[place]}
-        number += 1
+@dataclass(frozen=True)
+class CaptionTable:
+    """A table of addresses and captions. columns: `url` and `caption`, in their order."""
 
+    file: SourceFile
+    columns: tuple[str, str]
 
-def write_table(path: Path, columns: tuple[str, str], clips: Sequence[SampleClip]) -> list[str]:
-    """Write the training images of a stand-in corpus as such a table; return identifiers of all images by their numbers.
+    def corpus(self, title: str, home: str) -> Corpus:
+        """Return the corpus whose images and captions the table lists. title: its name. home: its page."""
+        return Corpus(
+            title=title,
+            home=home,
+            terms="Google: free to use, with acknowledgement; the images belong to their owners",
+            media="image",
+            variants={"pretraining": Variant("pretraining", (self.file,), self._splits)},
+            own_options=FetchedOptions,
+            exact_paths=True,
+        )
 
-    Images that are not trained on have none, which an empty identifier says.
-    """
-    chosen = [clip for clip in clips if clip.split == "train"]
-    rows = []
-    for clip in chosen:
-        fields = {"caption": " ".join(clip.captions[0].split()), "url": f"https://example.org/{clip.number}.jpg"}
-        rows.append("\t".join(fields[column] for column in columns) + "\n")
-    path.write_text("".join(rows), encoding="utf-8")
-    places = {clip.number: place for place, clip in enumerate(chosen)}
-    return [f"00000/{places[clip.number]:09d}" if clip.number in places else "" for clip in clips]
+    def _splits(self, source: Source, options: FetchedOptions) -> Iterator[Split]:
+        yield Split("train_desc.json", "captions", self._captions(source, options), "train")
+
+    def _captions(self, source: Source, options: FetchedOptions) -> Iterator[Entry]:
+        """Yield a caption for each row. A first row that names the columns is no sample: some add it for img2dataset."""
+        place, digits = self.columns.index("caption"), len(str(options.samples_per_shard - 1))
+        number = 0
+        for row in source.rows(self.file.name, "\t", quotes=False):
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"found {len(row)} fields, expected {len(self.columns)} that tabs separate ({', '.join(self.columns)})"
+                )
+            if number == 0 and set(row) <= {"url", "caption", "image_url"}:
+                continue
+            shard, sample = divmod(number, options.samples_per_shard)
+            key = f"{shard:0{_SHARD_DIGITS}d}{sample:0{digits}d}"
+            yield {"video_id": key if options.layout == "shards" else f"{key[:_SHARD_DIGITS]}/{key}", "desc": row[place]}
+            number += 1
+
+    def write_sample(self, folder: Path, clips: Sequence[SampleClip]) -> list[str]:
+        """Write the training images of a stand-in corpus as such a table; return identifiers of all images by their numbers.
+
+        Images that are not trained on have none, which an empty identifier says.
+        """
+        chosen = [clip for clip in clips if clip.split == "train"]
+        rows = []
+        for clip in chosen:
+            fields = {"caption": " ".join(clip.captions[0].split()), "url": f"https://example.org/{clip.number}.jpg"}
+            rows.append("\t".join(fields[column] for column in self.columns) + "\n")
+        (folder / self.file.name).write_text("".join(rows), encoding="utf-8")
+        places = {clip.number: place for place, clip in enumerate(chosen)}
+        return [f"00000/{places[clip.number]:09d}" if clip.number in places else "" for clip in clips]

@@ -5,8 +5,9 @@ Only the standard library and pydantic are imported, because specs are checked w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -92,4 +93,8 @@ class SampleClip:
     number: int
     split: SampleSplit
     captions: tuple[str, ...]
-    questions: tuple[tuple[str, str], ...] = field(default=())
+    questions: tuple[tuple[str, str], ...] = ()
+
+
+# Writes annotations of clips into a folder, and returns the clips' identifiers: an empty one where the dataset lacks the split.
+WriteSample = Callable[[Path, Sequence[SampleClip]], Sequence[str]]

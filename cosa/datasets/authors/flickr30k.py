@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosa.datasets.authors.corpus import Corpus, SampleClip, Variant
-from cosa.datasets.authors.karpathy import captions_by_split, karpathy_file, splits, write_karpathy_sample
+from cosa.datasets.authors.corpus import Corpus, SampleClip
+from cosa.datasets.authors.karpathy import karpathy_file, karpathy_variant, write_karpathy_sample
 
 _FILE = karpathy_file("flickr30k")
 
@@ -16,10 +16,8 @@ CORPUS = Corpus(
     terms="non-commercial research and education, on request; the images are Flickr's, under its terms",
     media="image",
     variants={
-        "karpathy": Variant(
-            "retrieval, Karpathy's splits, trained on training and validation together",
-            (_FILE,),
-            lambda source, _: splits(captions_by_split(source, _FILE), "trainval"),
+        "karpathy": karpathy_variant(
+            "retrieval, Karpathy's splits, trained on training and validation together", _FILE, "trainval"
         )
     },
 )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from cosa.datasets.authors.corpus import SampleClip, Split
+from cosa.datasets.authors.corpus import SampleClip, Split, Variant
 from cosa.datasets.authors.entries import each_by_itself, references, together
 from cosa.datasets.authors.source import Source
 from cosa.datasets.authors.source_file import SourceFile
@@ -21,11 +22,16 @@ _TRAINED = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 def karpathy_file(name: str) -> SourceFile:
     """Return the file of one dataset: coco or flickr30k."""
     return SourceFile(
-        f"dataset_{name}.json", folders=("caption_datasets", "karpathy", f"{name}"), archives=("caption_datasets.zip",)
+        f"dataset_{name}.json", folders=("caption_datasets", "karpathy", name), archives=("caption_datasets.zip",)
     )
 
 
-def captions_by_split(source: Source, file: SourceFile) -> dict[str, dict[str, list[str]]]:
+def karpathy_variant(about: str, file: SourceFile, trained_on: Literal["train", "trainval"]) -> Variant:
+    """Return the one way to use such a dataset. trained_on: `trainval` for training and validation together."""
+    return Variant(about, (file,), lambda source, _: _splits(_captions_by_split(source, file), trained_on))
+
+
+def _captions_by_split(source: Source, file: SourceFile) -> dict[str, dict[str, list[str]]]:
     """Return the captions of each image, in the splits train, val and test."""
     found: dict[str, dict[str, list[str]]] = {"train": {}, "val": {}, "test": {}}
     for image in source.records(file.name, "images"):
@@ -34,8 +40,7 @@ def captions_by_split(source: Source, file: SourceFile) -> dict[str, dict[str, l
     return found
 
 
-def splits(captions: dict[str, dict[str, list[str]]], trained_on: str) -> Iterator[Split]:
-    """Yield annotation files. trained_on: `train`, or `trainval` for both."""
+def _splits(captions: dict[str, dict[str, list[str]]], trained_on: str) -> Iterator[Split]:
     train = captions["train"] | (captions["val"] if trained_on == "trainval" else {})
     yield Split(f"{trained_on}_desc.json", "captions", each_by_itself(train), "train")
     yield Split("val_desc.json", "captions", together(captions["val"]), "evaluate" if trained_on == "train" else "other")

@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import xxhash
@@ -101,7 +102,7 @@ def _without_suffix(root: Path, suffixes: frozenset[str]) -> Iterator[str]:
                 yield f"{folder}/{stem}"[start:].lstrip("/")
 
 
-def _cannot_list(error: OSError) -> None:
+def _cannot_list(error: OSError) -> NoReturn:
     raise DataError(f"{shown(error.filename)} cannot be listed: {error.strerror or error}") from error
 
 
@@ -110,4 +111,3 @@ def _listed(folder: Path) -> list[str]:
         return [path.name for path in folder.iterdir()]
     except OSError as error:
         _cannot_list(error)
-        raise

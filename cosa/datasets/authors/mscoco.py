@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosa.datasets.authors.corpus import Corpus, SampleClip, Variant
-from cosa.datasets.authors.karpathy import captions_by_split, karpathy_file, splits, write_karpathy_sample
+from cosa.datasets.authors.corpus import Corpus, SampleClip
+from cosa.datasets.authors.karpathy import karpathy_file, karpathy_variant, write_karpathy_sample
 
 _FILE = karpathy_file("coco")
 
@@ -15,13 +15,7 @@ CORPUS = Corpus(
     home="https://cocodataset.org/",
     terms="annotations: CC BY 4.0; the images are Flickr's, under its terms",
     media="image",
-    variants={
-        "karpathy": Variant(
-            "captioning and retrieval, Karpathy's splits",
-            (_FILE,),
-            lambda source, _: splits(captions_by_split(source, _FILE), "train"),
-        )
-    },
+    variants={"karpathy": karpathy_variant("captioning and retrieval, Karpathy's splits", _FILE, "train")},
 )
 
 

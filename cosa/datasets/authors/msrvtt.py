@@ -2,22 +2,24 @@
 
 Formats: README of the 2016 challenge (`info`, `videos`, `sentences`), which also `MSRVTT_data.json` of CLIP4Clip has;
 `MSR_VTT.json` in the archive of Frozen in Time, in COCO's form, as its loader reads it; the 1k-A test captions of JSFusion as
-CLIP4Clip publishes them (columns key, vid_key, video_id, sentence); MSRVTT-QA's lists of {answer, category_id, id, question,
-video_id} as just-ask reads them. The clip lists of collaborative-experts, which were seen, confirm that 1k-A trains on exactly
-the 9,000 other clips, that the 7k training set is the 7,010 of the official training and validation splits, and where they end.
+CLIP4Clip publishes them (columns key, vid_key, video_id, sentence); MSRVTT-QA: `xu_questions.py`. The clip lists of
+collaborative-experts, which were seen, confirm that 1k-A trains on exactly the 9,000 other clips, that the 7k training set is
+the 7,010 of the official training and validation splits, and where they end.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cosa.datasets.authors.corpus import AuthorOptions, Corpus, Entry, SampleClip, Split, Variant
+from cosa.datasets.authors.corpus import AuthorOptions, Corpus, SampleClip, Split, Variant
+from cosa.datasets.authors.entries import each_by_itself, only, references, together
 from cosa.datasets.authors.source import Source
 from cosa.datasets.authors.source_file import SourceFile
+from cosa.datasets.authors.xu_questions import question_files, question_splits, write_question_sample
 
 _FOLDERS = ("annotation", "annotations", "msrvtt_data", "train_val_annotation", "test_videodatainfo")
 _ALL, _FROZEN = "MSRVTT_data.json", "MSR_VTT.json"
@@ -32,10 +34,7 @@ _TOGETHER = (
     SourceFile(_FROZEN, folders=(*_FOLDERS, "MSRVTT/annotation"), archives=("MSRVTT.zip",), optional=True),
 )
 _TEST_1K = SourceFile("MSRVTT_JSFUSION_test.csv", folders=_FOLDERS, archives=("msrvtt_data.zip",))
-_QUESTIONS = tuple(
-    SourceFile(f"{split}_qa.json", folders=("MSRVTT-QA", "qa"), archives=("MSRVTT-QA.zip",))
-    for split in ("train", "val", "test")
-)
+_QUESTIONS = question_files("MSRVTT-QA")
 _OFFICIAL = {"train": "train", "validate": "val", "test": "test"}
 _FIRST_VALIDATED, _FIRST_TESTED = 6513, 7010  # The numbers of clips follow the official splits.
 
@@ -69,10 +68,6 @@ def _captions(source: Source) -> dict[str, list[str]]:
     return found
 
 
-def _one_each(captions: Mapping[str, Sequence[str]], clips: Iterator[str]) -> Iterator[Entry]:
-    return ({"video_id": clip, "desc": text} for clip in clips for text in captions[clip])
-
-
 def _retrieval(source: Source, *, official_training: bool = False) -> Iterator[Split]:
     """1k-A has one caption for each of 1,000 clips. official_training: train on the official splits, not on all others."""
     captions, splits = _captions(source), _split_of_clips(source)
@@ -81,7 +76,7 @@ def _retrieval(source: Source, *, official_training: bool = False) -> Iterator[S
     if unknown := tested - captions.keys():
         raise ValueError(f"{len(unknown)} clips are not among those with captions, such as {min(unknown)}")
     trained = (clip for clip in captions if clip not in tested and not (official_training and splits[clip] == "test"))
-    yield Split("train_descs_ret.json", "captions", _one_each(captions, trained), "train")
+    yield Split("train_descs_ret.json", "captions", each_by_itself(only(captions, trained)), "train")
     yield Split("test_descs_ret.json", "captions", test)
 
 
@@ -89,30 +84,11 @@ def _captioning(source: Source, options: AuthorOptions) -> Iterator[Split]:
     """The official splits; every caption of a clip is a reference."""
     del options
     captions, splits = _captions(source), _split_of_clips(source)
-    clips = {split: [clip for clip in captions if splits[clip] == split] for split in ("train", "val", "test")}
-    yield Split("train_descs_cap.json", "captions", _one_each(captions, iter(clips["train"])), "train")
-    for split in ("val", "test"):
-        entries = [{"video_id": clip, "desc": captions[clip]} for clip in clips[split]]
-        yield Split(f"{split}_descs_cap.json", "captions", entries)
-    tested = ({"video_id": clip, "caption": text} for clip in clips["test"] for text in captions[clip])
-    yield Split("cap_anno.json", "references", tested)
-
-
-def _questions(source: Source, options: AuthorOptions) -> Iterator[Split]:
-    """Train on the questions of the training and validation splits together, as the published recipe does."""
-    del options
-    for split, names in (("trainval", ("train", "val")), ("test", ("test",))):
-        entries = (
-            {
-                "video_id": f"video{one['video_id']}",
-                "question": one["question"],
-                "answer": one["answer"],
-                "question_id": one["id"],
-            }
-            for name in names
-            for one in source.records(f"{name}_qa.json")
-        )
-        yield Split(f"{split}_descs_qa.json", "questions", entries, "train" if split == "trainval" else "evaluate")
+    train, val, test = (only(captions, (clip for clip in captions if splits[clip] == split)) for split in _OFFICIAL.values())
+    yield Split("train_descs_cap.json", "captions", each_by_itself(train), "train")
+    yield Split("val_descs_cap.json", "captions", together(val))
+    yield Split("test_descs_cap.json", "captions", together(test))
+    yield references(test)
 
 
 CORPUS = Corpus(
@@ -132,7 +108,9 @@ CORPUS = Corpus(
             lambda source, _: _retrieval(source, official_training=True),
         ),
         "captioning": Variant("captioning, official splits", (_TRAIN, _TEST, *_TOGETHER), _captioning),
-        "qa": Variant("MSRVTT-QA", _QUESTIONS, _questions),
+        "qa": Variant(
+            "MSRVTT-QA", _QUESTIONS, lambda source, _: question_splits(source, lambda number: f"video{number}", "descs_qa.json")
+        ),
     },
 )
 
@@ -162,18 +140,5 @@ def write_sample(folder: Path, clips: Sequence[SampleClip]) -> list[str]:
         rows = csv.writer(file_1k)
         rows.writerow(["key", "vid_key", "video_id", "sentence"])
         rows.writerows([f"ret{i}", f"msr{clip.number}", name, clip.captions[0]] for i, (name, clip) in enumerate(tested))
-    for split, wanted_split in (("train", "train"), ("val", "validation"), ("test", "test")):
-        questions = [
-            {
-                "answer": answer,
-                "category_id": 0,
-                "id": 100 * clip.number + number,
-                "question": question,
-                "video_id": clip.number,
-            }
-            for clip in clips
-            if clip.split == wanted_split
-            for number, (question, answer) in enumerate(clip.questions)
-        ]
-        (folder / f"{split}_qa.json").write_text(json.dumps(questions), encoding="utf-8")
+    write_question_sample(folder, {clip.number: clip for clip in clips})
     return names

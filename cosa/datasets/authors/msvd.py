@@ -8,7 +8,6 @@ readers of both take them: the files themselves were not seen. The lists of clip
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cosa.datasets.authors.corpus import AuthorOptions, Corpus, SampleClip, Spli
 from cosa.datasets.authors.entries import each_by_itself, only, references, together
 from cosa.datasets.authors.source import Source
 from cosa.datasets.authors.source_file import SourceFile
+from cosa.datasets.authors.xu_questions import question_files, question_splits, write_question_sample
 
 _TEXT, _TABLE = "AllVideoDescriptions.txt", "MSR Video Description Corpus.csv"
 _ARCHIVES = ("msvd_data.zip",)
@@ -23,9 +23,7 @@ _CAPTIONS = SourceFile(_TEXT, unless=(_TABLE, "video_corpus.csv"))
 _CORPUS = SourceFile(_TABLE, also=("video_corpus.csv",), optional=True)
 _MAPPING = SourceFile("youtube_mapping.txt", folders=("MSVD-QA",), archives=("MSVD-QA.zip",))
 _LISTS = tuple(SourceFile(f"{split}_list.txt", archives=_ARCHIVES) for split in ("train", "val", "test"))
-_QUESTIONS = tuple(
-    SourceFile(f"{split}_qa.json", folders=("MSVD-QA", "qa"), archives=("MSVD-QA.zip",)) for split in ("train", "val", "test")
-)
+_QUESTIONS = question_files("MSVD-QA")
 
 
 def _all_captions(source: Source) -> dict[str, list[str]]:
@@ -55,20 +53,9 @@ def _captioning(source: Source, options: AuthorOptions) -> Iterator[Split]:
 
 
 def _questions(source: Source, options: AuthorOptions) -> Iterator[Split]:
-    """Train on the questions of the training and validation splits together, as the published recipe does."""
     del options
     names = {number: name for name, number in map(str.split, source.lines(_MAPPING.name))}
-    for split, files in (("trainval", ("train", "val")), ("test", ("test",))):
-        entries = (
-            {
-                "video_id": names[f"vid{one['video_id']}"],
-                **{key: one[key] for key in ("question", "answer")},
-                "question_id": one["id"],
-            }
-            for name in files
-            for one in source.records(f"{name}_qa.json")
-        )
-        yield Split(f"{split}_desc_qa.json", "questions", entries, "train" if split == "trainval" else "evaluate")
+    yield from question_splits(source, lambda number: names[f"vid{number}"], "desc_qa.json")
 
 
 CORPUS = Corpus(
@@ -91,16 +78,7 @@ def write_sample(folder: Path, clips: Sequence[SampleClip]) -> list[str]:
     mapping = "".join(f"{name} vid{number}\n" for number, name in enumerate(names, start=1))
     (folder / _MAPPING.name).write_text(mapping, encoding="utf-8")
     for split, wanted in (("train", "train"), ("val", "validation"), ("test", "test")):
-        chosen = [
-            (number, name, clip)
-            for number, (name, clip) in enumerate(zip(names, clips, strict=True), 1)
-            if clip.split == wanted
-        ]
-        (folder / f"{split}_list.txt").write_text("".join(f"{name}\n" for _, name, _ in chosen), encoding="utf-8")
-        questions = [
-            {"answer": answer, "id": 100 * number + place, "question": question, "video_id": number}
-            for number, _, clip in chosen
-            for place, (question, answer) in enumerate(clip.questions)
-        ]
-        (folder / f"{split}_qa.json").write_text(json.dumps(questions), encoding="utf-8")
+        chosen = [name for name, clip in zip(names, clips, strict=True) if clip.split == wanted]
+        (folder / f"{split}_list.txt").write_text("".join(f"{name}\n" for name in chosen), encoding="utf-8")
+    write_question_sample(folder, dict(enumerate(clips, start=1)))
     return names

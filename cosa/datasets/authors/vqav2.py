@@ -55,7 +55,7 @@ def _splits(source: Source, options: AuthorOptions, *, trained_on: Sequence[str]
     del options
     accepted = candidates(source)
     yield Split("answers.csv", "table", ({"answer": answer, "questions": count} for answer, count in accepted.items()), "other")
-    trained = (entry for split in trained_on for entry in _asked(source, split) if _keep(entry, accepted))
+    trained = (entry for split in trained_on for entry in _with_candidates(_asked(source, split), accepted))
     yield Split("train_desc_qa_3129.json", "questions", trained, "train")
     yield Split("val_desc_qa.json", "questions", _asked(source, "val"))
     yield Split("test_desc_qa.json", "questions", _unanswered(source, "test"))
@@ -75,11 +75,12 @@ def _asked(source: Source, split: str) -> Iterator[Entry]:
         }
 
 
-def _keep(entry: Entry, accepted: Collection[str]) -> bool:
-    """Reduce the answers of a question to the candidates among them, most common first; return whether any is left."""
-    counts = Counter(answer for answer in entry["answer"] if answer in accepted)
-    entry["answer"] = [answer for answer, _ in counts.most_common()]
-    return bool(counts)
+def _with_candidates(questions: Iterator[Entry], accepted: Collection[str]) -> Iterator[Entry]:
+    """Yield the questions that have a candidate among their answers, with the candidates alone, most common first."""
+    for entry in questions:
+        counts = Counter(answer for answer in entry["answer"] if answer in accepted)
+        if counts:
+            yield {**entry, "answer": [answer for answer, _ in counts.most_common()]}
 
 
 def _unanswered(source: Source, split: str) -> Iterator[Entry]:

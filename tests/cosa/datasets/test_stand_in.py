@@ -1,14 +1,16 @@
 """Generated corpora in their authors' layout."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from cosa.data.annotations import load_captions, load_questions, load_references
+from cosa.data.shards.scan import Scanning, scan_shard
 from cosa.data.videos import read_video
 from cosa.datasets.converters import CONVERTERS, CORPORA
 from cosa.datasets.own_layout import files_of, write_sample
-from cosa.datasets.stand_in import Layout, write_stand_in
+from cosa.datasets.stand_in import Layout, write_own, write_stand_in
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -34,10 +36,24 @@ def test_frames_are_those_of_the_clips(tmp_path: Path) -> None:
 def test_annotations_of_our_own_form(tmp_path: Path) -> None:
     folder = write_stand_in(Layout("own", "image", write_sample), tmp_path)
     for split, clips in (("train", 40), ("val", 8), ("validation", 8), ("held-out", 8)):
-        files = files_of(folder / "source", split)
+        files = {kind: str(path) for kind, path in files_of(folder, split).items()}
         named = {entry.video_id for entry in load_captions(files["captions"])}
         assert len(named) == clips
         assert (
             set(load_references(files["references"])) == named == {one.video_id for one in load_questions(files["questions"])}
         )
         assert all((folder / "media" / f"{name}.jpg").is_file() for name in named)
+
+
+@pytest.mark.parametrize("media", ["image", "video"])
+def test_shards_hold_every_sample(media: Literal["image", "video"], tmp_path: Path) -> None:
+    folder = write_own(media, tmp_path, frames=False, shards=True)
+    for split, samples in (("train", 40), ("test", 8)):
+        scanned = [scan_shard(path, Scanning(media)) for path in files_of(folder, split, ["shards"])["shards"]]
+        assert not any(one.broken for one in scanned)
+        rows = [row for one in scanned for row in one.samples.to_pylist()]
+        assert len({row["key"] for row in rows}) == samples
+        for row in rows:
+            frames = len(list((folder / "frames" / row["key"]).glob("*")))
+            assert len(row["pictures"]) == (frames if media == "video" else 1)
+        assert all(row["caption"] for row in rows)

@@ -60,6 +60,34 @@ def test_paths_become_absolute_and_results_are_found_again(tmp_path: Path, monke
     assert None not in fingerprints
 
 
+def test_paths_of_shards_and_of_decoding_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(
+        """
+        name: web
+        storage: /shared/results
+        datasets:
+          web: {media: image, splits: {train: {shards: ["web/{0..9}.tar", "s3://bucket/web/0.tar?region=eu"]}}}
+          clips: {media: video, root: clips, linked_folders: [disk2], decode: {cache: frames}, splits: {train: train.json}}
+        stages: {samples: {kind: index, dataset: web}}
+        """,
+        encoding="utf-8",
+    )
+    sent = travelling_spec(load_spec(Path("spec.yaml"), environment={}))["datasets"]
+    assert sent["web"]["splits"]["train"]["shards"] == [f"{tmp_path}/web/{{0..9}}.tar", "s3://bucket/web/0.tar?region=eu"]
+    assert sent["clips"]["linked_folders"] == [f"{tmp_path}/disk2"]
+    assert sent["clips"]["decode"]["cache"] == f"{tmp_path}/frames"
+
+
+def test_a_profile_is_applied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, monkeypatch)
+    storage = f"storage={tmp_path / 'results'}"
+    here = load_spec(Path("spec.yaml"), [storage, "profile=smoke", "cluster.workers=2"], environment={})
+    Path("sent.yaml").write_text(text_of(travelling_spec(here)), encoding="utf-8")
+    there = load_spec(Path("sent.yaml"), environment={}).section
+    assert (there.name, there.cluster.workers) == (here.name, 2)
+
+
 def test_a_relative_storage_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"storage: 'storage' is relative, .* --storage /shared/results"):

@@ -68,10 +68,10 @@ def test_a_part_is_other_data_and_is_noted(here: Path, part: str) -> None:
 
 def test_clips_outside_of_a_part_may_be_missing(here: Path) -> None:
     parts = [f"{SPLITS}.{split}={{captions: own/{split}.json, limit: 2}}" for split in ("train", "val", "spare")]
-    whole = plan()
+    full = plan()
     cut = plan(*parts)
     assert cut.missing == ()
-    assert fingerprints(cut)["own-frames"] != fingerprints(whole)["own-frames"]
+    assert fingerprints(cut)["own-frames"] != fingerprints(full)["own-frames"]
     from workflows.spec.reads import MediaRead
     from workflows.spec.stage_kinds import kind_of
 
@@ -88,9 +88,9 @@ def test_clips_outside_of_a_part_may_be_missing(here: Path) -> None:
 
 
 def test_parts_of_what_a_stage_makes_count(here: Path) -> None:
-    whole = fingerprints(plan())
+    full = fingerprints(plan())
     cut = fingerprints(plan("datasets.made.splits.test.limit=5"))
-    assert {name for name in whole if whole[name] != cut[name]} == {"made-frames", "captions"}
+    assert {name for name in full if full[name] != cut[name]} == {"made-frames", "captions"}
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_columns_of_large_files_are_in_the_cache_of_the_storage(here: Path, monk
     assert not Path("storage").exists()
     Path("storage").mkdir()
     first = plan()
-    kept = list(Path("storage/.cache/annotations").iterdir())
-    assert len(kept) == 1  # The three files have the same content.
+    stored = list(Path("storage/.cache/annotations").iterdir())
+    assert len(stored) == 1  # The three files have the same content.
     monkeypatch.setattr(column_cache, "build_columns", None)
     check_annotations(plan())
     assert fingerprints(plan()) == fingerprints(first)

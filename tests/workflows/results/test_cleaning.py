@@ -158,12 +158,12 @@ def test_frames_that_are_being_written_stay_for_a_day(tmp_path: Path) -> None:
 
 
 def test_annotations_that_nobody_has_used_for_a_month_go(tmp_path: Path) -> None:
-    kept = tmp_path / ".cache/annotations"
+    cached = tmp_path / ".cache/annotations"
     for name, days in (("new", 0.0), ("used", 20.0), ("old", 40.0), (".begun", 0.0), (".left", 2.0)):
-        (kept / name).mkdir(parents=True)
-        (kept / name / "rows.arrow").touch()
-        os.utime(kept / name, (time.time() - days * DAY,) * 2)
-    (kept / ".old.lock").touch()
+        (cached / name).mkdir(parents=True)
+        (cached / name / "rows.arrow").touch()
+        os.utime(cached / name, (time.time() - days * DAY,) * 2)
+    (cached / ".old.lock").touch()
     assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [".cache/annotations/.left", ".cache/annotations/old"]
     assert names(what_to_remove(tmp_path, {}, Choice(written_before=time.time() - 30 * DAY)), tmp_path) == [
         ".cache/annotations/old"
@@ -172,7 +172,7 @@ def test_annotations_that_nobody_has_used_for_a_month_go(tmp_path: Path) -> None
     assert names(what_to_remove(tmp_path, {"any": "process 7 on vm"}, ANY), tmp_path) == []
     with cleaning(tmp_path):
         assert remove(tmp_path, what_to_remove(tmp_path, {}, ANY).removable, lambda _: None) == []
-    assert sorted(path.name for path in kept.iterdir()) == [".begun", ".old.lock", "new", "used"]
+    assert sorted(path.name for path in cached.iterdir()) == [".begun", ".old.lock", "new", "used"]
 
 
 def test_removing_leaves_the_rest_intact(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`--profile smoke` makes any spec a trial."""
+"""`--profile smoke` makes any spec small."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from workflows.spec.experiment import Experiment
 from workflows.spec.load import load_spec
 from workflows.stages.evaluate import EvaluateSection
 from workflows.stages.finetune import FinetuneSection
+from workflows.stages.index import IndexSection
 from workflows.stages.pretrain import PretrainSection
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
@@ -30,6 +31,23 @@ stages:
   retrieval: {kind: finetune, task: retrieval, init_from: pretrain, dataset: images, epochs: 5, batch_size: 64,
               resolution: 384, eval_batch_size: 64, train_frames: 8, precision: float16}
   captions: {kind: finetune, task: captioning, init_from: weights/cosa, dataset: images, epochs: 5}
+"""
+
+
+SHARDS = """
+name: web
+profile: smoke
+datasets:
+  web: {media: image, splits: {train: "s3://bucket/web/{00000..00331}.tar?region=eu"}}
+  clips: {media: video, splits: {train: {shards: ["clips/{00..10}.tar"]}, more: clips/more.tar}}
+stages:
+  web-index: {kind: index, dataset: web, caption: json.title}
+  clips-index: {kind: index, dataset: clips}
+  pretrain:
+    kind: pretrain
+    corpora:
+      - {dataset: web, objectives: [itc], steps: 500, batch_size: 2048, streams: 64}
+      - {dataset: clips, objectives: [itc], steps: 500, batch_size: 1024, train_frames: 8}
 """
 
 
@@ -61,6 +79,21 @@ def test_data_of_ones_own_are_generated(tmp_path: Path) -> None:
     images = experiment.section.datasets["images"]
     assert images.root == str(tmp_path / "storage/.smoke/image/media")
     assert not make_plan(experiment).missing
+
+
+def test_shards_are_generated(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(SHARDS, encoding="utf-8")
+    experiment = load_spec(tmp_path / "web.yaml", [f"storage={tmp_path / 'storage'}"])
+    assert not make_plan(experiment).missing
+    web, clips = (experiment.section.datasets[name] for name in ("web", "clips"))
+    folder = tmp_path / "storage/.smoke/image-shards/shards"
+    assert web.splits["train"].shards == (f"{folder}/train-0.tar", f"{folder}/train-1.tar")
+    assert clips.has_shards
+    index, pretrain = experiment.stages["web-index"], experiment.stages["pretrain"]
+    assert isinstance(index, IndexSection)
+    assert index.caption == "txt"
+    assert isinstance(pretrain, PretrainSection)
+    assert [(one.streams, one.train_frames) for one in pretrain.corpora] == [(None, None), (None, 2)]
 
 
 def test_what_set_gives_stays(tmp_path: Path) -> None:

@@ -82,6 +82,15 @@ def test_frames_of_a_corpus() -> None:
     assert Pretrain().most_frames(mixed("proportional", {"steps": 1, "train_frames": 8}, {"steps": 1, "train_frames": 1})) == 8
 
 
+def test_corpora_that_leave_frames_to_the_default() -> None:
+    corpora = [{"dataset": "silent", "steps": 1}, {"dataset": "clips", "steps": 1, "train_frames": 8}]
+    section = mixed("proportional", *corpora)
+    assert Pretrain().with_default_frames(section) == []  # The stage says it for all.
+    data = {**section.model_dump(), "corpora": section.corpora}
+    del data["train_frames"]
+    assert Pretrain().with_default_frames(PretrainSection.model_validate(data)) == ["silent"]
+
+
 def test_fields_left_out_are_not_in_fingerprints() -> None:
     dumped = mixed("proportional", {"steps": 1}).model_dump()
     assert "mixing" not in dumped

@@ -39,7 +39,7 @@ def test_the_report_compares_with_published_sizes(source: Path, tmp_path: Path) 
     assert (trained["file"], trained["captions"], trained["media"]) == ("train_descs_ret.json", 6, 3)
     assert (trained["published"]["captions"], trained["published"]["media"]) == (180000, 9000)
     assert "train_descs_ret.json: 3 media, published 9,000" in report["remarks"]
-    assert CONVERTERS["msrvtt"].remarks(tmp_path / "out") == report["remarks"]
+    assert CONVERTERS["msrvtt"].report(tmp_path / "out", {}) == report
 
 
 def test_blank_and_repeated_texts_are_counted(source: Path, tmp_path: Path) -> None:
