@@ -20,6 +20,7 @@ from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests
 from cosa.data.video_index import VideoIndex
+from cosa.device import usable_device
 from cosa.errors import DataError, UserError
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.inference.predictor import Predictor, load
@@ -105,12 +106,12 @@ def train(
         the trained model.
 
     Raises:
-        UserError: a setting, the dataset or the checkpoint is wrong.
+        UserError: a setting, the dataset, the checkpoint or the device is wrong.
     """
     folder = Path(out)
     if folder.exists():
         raise UserError(f"{folder.absolute()} exists; choose another folder for the checkpoint, or remove it")
-    chosen = _task(task)
+    chosen, where = _task(task), usable_device(device)
     section = _training_settings(chosen, settings)
     behaviour = BEHAVIOURS[settings["behaviour"]] if "behaviour" in settings else DEFAULT
     start = local_checkpoint(init_from) if init_from is not None else None
@@ -120,7 +121,6 @@ def train(
         chosen, dataset, split, section, epochs=epochs, batch_size=batch_size,
         resolution=built.config.vision.resolution, behaviour=behaviour,
     )  # fmt: skip
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = build_trainer(built, [corpus], section, device=where, seed=seed, behaviour=behaviour)
     trainer.run(on_log=on_log or (lambda *_: None))
     with trainer.model_to_validate() as trained:
