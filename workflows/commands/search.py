@@ -108,8 +108,6 @@ def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
         ]
         print(json.dumps(listed, indent=2))
         return
-    from cosa.inference.segments import clock
-
     if not sys.stdout.isatty():
         print_fields(
             [f"{hit.score:.4f}", str(hit.path), *("" if time is None else f"{time:g}" for time in (hit.start, hit.end))]
@@ -119,5 +117,5 @@ def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
     here = Path.cwd()
     for hit in hits:
         file = shown(hit.path.relative_to(here) if hit.path.is_relative_to(here) else hit.path)
-        when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
+        when = f"  {hit.times}" if hit.times is not None else ""
         print(f"{hit.score:6.3f}  {file}{when}")
