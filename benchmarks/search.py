@@ -27,7 +27,7 @@ def recall(index_file: Path, annotations: Path) -> None:
     from cosa.data.annotations import load_captions
 
     index = cosa.SearchIndex.open(index_file)
-    model = cosa.load(index.header.checkpoint, **index.header.settings.of_model)
+    model = cosa.load(index.header.checkpoint, **index.header.settings.load_arguments)
     index.check_model(model)
     asked = [(entry.video_id, text) for entry in load_captions(annotations) for text in entry.captions]
     started = time.perf_counter()
