@@ -112,7 +112,7 @@ def train(
     if folder.exists():
         raise UserError(f"{folder.absolute()} exists; choose another folder for the checkpoint, or remove it")
     chosen, where = _task(task), usable_device(device)
-    section = _training_settings(chosen, settings)
+    section = task_training_settings(chosen, settings)
     behaviour = BEHAVIOURS[settings["behaviour"]] if "behaviour" in settings else DEFAULT
     start = local_checkpoint(init_from) if init_from is not None else None
     config = ModelConfig.model_validate(model or {}) if start is None else None
@@ -173,8 +173,14 @@ def _task(name: str) -> Task[Any]:
     return TASKS[name]
 
 
-def _training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
-    """The settings of training for a task, its objectives included."""
+def task_training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
+    """The settings of training for a task, its objectives included.
+
+    given: by name; those that are left out have their defaults.
+
+    Raises:
+        UserError: a value is wrong, or there is no such field.
+    """
     base = with_fields(TrainingSettings, EvaluationSettings, task.settings, task.training_settings)
     objectives = task.objectives(checked(base, {name: value for name, value in given.items() if name in base.model_fields}))
     values = {name: value for name, value in given.items() if name != "behaviour"}
