@@ -1,4 +1,4 @@
-"""Approximate search by faiss, for indexes of many millions: a query is compared with a part of the vectors only."""
+"""Approximate search by faiss, for indexes of millions of vectors: a query is compared with a part of them only."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def search(
         bool, typer.Option("--rerank", help="Compare the text with the best again, by the matching head.")
     ] = False,
     once: Annotated[bool, typer.Option("--once-per-file", help="Only the best part of each video.")] = False,
-    approximate: Annotated[bool, typer.Option("--approximate", help="By faiss; for many millions of vectors.")] = False,
+    approximate: Annotated[bool, typer.Option("--approximate", help="By faiss; for millions of vectors.")] = False,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures, too.")] = None,
