@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cosa.checkpoints.locate import weights_of
+from cosa.checkpoints.locate import digest_of_weights
 from cosa.errors import DataError, UserError
 from cosa.evaluation.scores import best_columns
 from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
@@ -74,7 +74,7 @@ class SearchIndex:
 
     def check_model(self, predictor: Predictor) -> None:
         """Raise UserError unless a model has the weights that made the vectors: those of two models cannot be compared."""
-        if predictor.checkpoint is None or weights_of(predictor.checkpoint) != self.header.weights:
+        if predictor.checkpoint is None or digest_of_weights(predictor.checkpoint) != self.header.weights:
             raise UserError(
                 f"the index has vectors of {self.header.checkpoint}, and {predictor.checkpoint or 'the model'} has other "
                 "weights; index again"

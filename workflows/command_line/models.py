@@ -111,7 +111,7 @@ def demo(
     port: Annotated[int, typer.Option(help="First port on 127.0.0.1 to try.", min=1024, max=65535)] = 7860,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Open a page to search, caption and ask."""
+    """Serve a page to search, caption and ask."""
     from workflows.commands.chosen_checkpoint import Choice
     from workflows.commands.demo import serve_demo
 
