@@ -22,6 +22,7 @@ from typing import TypeVar
 
 DRAWN = 20  # clips that are drawn; the others are copies with another title, so that no two files are equal
 SECONDS, RATE, FPS = 4, 25, 4
+ENCODING = "-c:v libx264 -preset veryfast -crf 27 -pix_fmt yuv420p"
 PROCESSES = 2
 TASK = 8  # clips of one of our tasks
 T = TypeVar("T")
@@ -38,20 +39,7 @@ def draw(ffmpeg: str, folder: Path, count: int) -> list[Path]:
         if number < DRAWN:
             grain = f"noise=alls=6:allf=t:all_seed={number}"
             picture = f"testsrc2=size=1280x720:rate={RATE}:duration={SECONDS},hue=h={18 * number},{grain}"
-            source = [
-                "-f",
-                "lavfi",
-                "-i",
-                picture,
-                "-c:v",
-                "libx264",
-                "-preset",
-                "veryfast",
-                "-crf",
-                "27",
-                "-pix_fmt",
-                "yuv420p",
-            ]
+            source = ["-f", "lavfi", "-i", picture, *ENCODING.split()]
         else:
             source = ["-i", str(paths[number % DRAWN]), "-c", "copy", "-metadata", f"title={number}"]
         run([ffmpeg, "-v", "error", "-y", *source, str(unfinished)])
@@ -97,9 +85,8 @@ def cpu_seconds() -> float:
 def measured(name: str, extract: Callable[[T], int], work: Sequence[T], clips: int, *, in_processes: bool) -> None:
     """Print what extracting all clips took. Ours runs in processes that have started, as Ray's have: that does not count."""
     cpu = cpu_seconds()
-    pool = ProcessPoolExecutor(PROCESSES, initializer=_start) if in_processes else ThreadPoolExecutor(PROCESSES)
-    with pool:
-        started = sum(pool.map(_wait, range(PROCESSES)))
+    with (ProcessPoolExecutor if in_processes else ThreadPoolExecutor)(PROCESSES) as pool:
+        started = sum(pool.map(_start_process, range(PROCESSES))) if in_processes else 0.0
         begun = time.perf_counter()
         frames = sum(pool.map(extract, work))
         seconds = time.perf_counter() - begun
@@ -108,20 +95,12 @@ def measured(name: str, extract: Callable[[T], int], work: Sequence[T], clips: i
     print(f"{name:24} {rate:6.2f} clips/s  {each:6.3f} CPU s a clip  {frames} frames", flush=True)
 
 
-_started = 0.0  # CPU seconds that the start of this process took
-
-
-def _start() -> None:
+def _start_process(_: int) -> float:
+    """Let each process take one of these, and return the CPU seconds of its start."""
     import workflows.execution.frame_extraction  # noqa: F401
 
-    global _started  # noqa: PLW0603  an initializer has no other way to tell
-    _started = time.process_time()
-
-
-def _wait(_: int) -> float:
-    """Let each process take one of these, and return what its start took; of threads nothing."""
     time.sleep(1)
-    return _started
+    return time.process_time()
 
 
 def main() -> None:

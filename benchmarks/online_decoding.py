@@ -20,12 +20,14 @@ import torch
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.picture_sources import pictures_of
-from cosa.library import extract
+from cosa.library import extract, task_training_settings
+from cosa.model_config import ModelConfig
 from cosa.tasks.all_tasks import TASKS
 from cosa.training.building import build_model, build_trainer, finetuning_corpus
-from cosa.training.loop import Trainer
+from cosa.training.loop import Trainer, seed_step
 
 RESOLUTION = 224
+BASE = ModelConfig.model_validate({"vision": {"encoder": "swin_base_patch4_window7_224", "resolution": RESOLUTION}})
 
 
 def samples_a_second(name: str, dataset: DatasetFiles, clips: list[str], frames: int, rounds: int) -> None:
@@ -45,11 +47,10 @@ def samples_a_second(name: str, dataset: DatasetFiles, clips: list[str], frames:
 def waiting(name: str, dataset: DatasetFiles, frames: int, batch: int, steps: int) -> None:
     """Print the share of time in which steps of the base model wait for two loader processes."""
     task = TASKS["retrieval"]
-    fields: dict[str, Any] = {"train_frames": frames, "loader_workers": 2, "log_every": 1, "learning_rate": 1e-5}
-    from cosa.library import _training_settings
-
-    settings = _training_settings(task, {**fields, "transforms": "crop_flip"})
-    model = build_model(settings, config=_base())
+    settings = task_training_settings(
+        task, {"train_frames": frames, "loader_workers": 2, "log_every": 1, "learning_rate": 1e-5, "transforms": "crop_flip"}
+    )
+    model = build_model(settings, config=BASE)
     corpus = replace(
         finetuning_corpus(task, dataset, "train", settings, epochs=1, batch_size=batch, resolution=RESOLUTION), steps=steps
     )
@@ -62,15 +63,7 @@ def waiting(name: str, dataset: DatasetFiles, frames: int, batch: int, steps: in
     print(f"{name:22} step {np.median(seconds):.1f} s, waits {100 * np.mean(shares):.2f} % of it", flush=True)
 
 
-def _base() -> Any:
-    from cosa.model_config import ModelConfig
-
-    return ModelConfig.model_validate({"vision": {"encoder": "swin_base_patch4_window7_224", "resolution": RESOLUTION}})
-
-
 def _forward(trainer: Trainer, batch: Any) -> dict[str, torch.Tensor]:
-    from cosa.training.loop import seed_step
-
     generators = seed_step(trainer.seed, trainer.step, trainer.device)
     with torch.no_grad():
         losses = trainer.losses(batch, trainer.draws(*generators))

@@ -27,7 +27,7 @@ def recall(index_file: Path, annotations: Path) -> None:
     from cosa.data.annotations import load_captions
 
     index = cosa.SearchIndex.open(index_file)
-    model = cosa.load(index.header.checkpoint, **index.header.settings.of_model)
+    model = cosa.load(index.header.checkpoint, **index.header.settings.load_arguments)
     index.check_model(model)
     asked = [(entry.video_id, text) for entry in load_captions(annotations) for text in entry.captions]
     started = time.perf_counter()
@@ -44,7 +44,7 @@ def recall(index_file: Path, annotations: Path) -> None:
 
 def million(count: int) -> None:
     """Write, read and search an index of random vectors."""
-    from cosa.inference.index_file import COLUMNS, IndexHeader
+    from cosa.inference.index_file import IndexHeader
     from cosa.inference.index_settings import IndexSettings
     from cosa.inference.search_index import SearchIndex
     from cosa.inference.segments import Segmentation
@@ -53,17 +53,7 @@ def million(count: int) -> None:
     drawn = np.random.default_rng(0)
     vectors = drawn.standard_normal((count, DIM), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    places = np.arange(count)
-    rows = pa.table(
-        {
-            "path": [f"folder{place % 1000}/clip_{place:07d}.mp4" for place in range(count)],
-            "start": pa.nulls(count, pa.float64()),
-            "end": pa.nulls(count, pa.float64()),
-            "bytes": places,
-            "modified": places * 1_000_000_007,
-            "head": [f"{place * 2654435761 % 2**64:016x}" for place in range(count)],
-        }
-    ).cast(COLUMNS)
+    rows = _rows(count)
     settings = IndexSettings.of(InferenceSettings(), Segmentation())
     header = IndexHeader(root="/media", checkpoint="/checkpoint", weights="", settings=settings)
     with tempfile.TemporaryDirectory(prefix="cosa-search-") as folder:
@@ -86,6 +76,23 @@ def million(count: int) -> None:
     own_ms, plain_ms = 1e3 * statistics.median(own), 1e3 * statistics.median(plain)
     print(f"the {TOP} best of a query: {own_ms:.0f} ms (median), plain numpy {plain_ms:.0f} ms")
     print(f"{QUERIES} queries at once: {1e3 * together / QUERIES:.0f} ms each")
+
+
+def _rows(count: int) -> pa.Table:
+    """Rows of videos that do not exist."""
+    from cosa.inference.index_file import COLUMNS
+
+    places = np.arange(count)
+    return pa.table(
+        {
+            "path": [f"folder{place % 1000}/clip_{place:07d}.mp4" for place in range(count)],
+            "start": pa.nulls(count, pa.float64()),
+            "end": pa.nulls(count, pa.float64()),
+            "bytes": places,
+            "modified": places * 1_000_000_007,
+            "head": [f"{place * 2654435761 % 2**64:016x}" for place in range(count)],
+        }
+    ).cast(COLUMNS)
 
 
 def again(index_file: Path) -> None:

@@ -134,14 +134,8 @@ def _cpu() -> float:
 
 
 def speed(shards: int, each: int, side: int, rounds: int) -> None:
-    """Time both readers in turns, so that other work on the machine disturbs both alike."""
+    """Time indexing, the order, and both readers in turns, so that other work on the machine disturbs both alike."""
     torch.set_num_threads(1)
-    webdataset: Any
-    try:
-        webdataset = import_module("webdataset")
-    except ImportError:
-        webdataset = None
-        print("webdataset is not installed, and not timed (pip install webdataset)")
     with tempfile.TemporaryDirectory(prefix="cosa-shards-") as name:
         folder = Path(name)
         paths = make_shards(folder, shards, each, side)
@@ -156,22 +150,35 @@ def speed(shards: int, each: int, side: int, rounds: int) -> None:
         for turn in range(1000):
             reader.order.batch(turn)
         print(f"order: {1e3 * (_cpu() - begin) / 1000:.3f} ms a batch of {BATCH}, {reader.order.streams} streams")
-        ways: dict[str, tuple[Iterator[Any], int]] = {
-            "cosa, decoded and cropped": (reader.pictures(), 200),
-            "cosa, as stored": (reader.contents(), 2000),
-        }
-        if webdataset is not None:
-            decoded, stored = (webdataset_pictures(webdataset, paths, decode=decode) for decode in (True, False))
-            ways |= {"webdataset, decoded and cropped": (decoded, 200), "webdataset, as stored": (stored, 2000)}
-        for pictures, _ in ways.values():
-            rate(pictures, FILLING)
-        found: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way, (pictures, count) in ways.items():
-                found[way].append(rate(pictures, count))
-        for way, rates in found.items():
-            low, middle, high = np.quantile(rates, (0.25, 0.5, 0.75))
-            print(f"{way:32} {middle:8.0f} pictures a second and core (quartiles {low:.0f}, {high:.0f})")
+        read_in_turns(ways_of_reading(reader, paths), rounds)
+
+
+def ways_of_reading(reader: Reader, paths: list[str]) -> dict[str, tuple[Iterator[Any], int]]:
+    """Pictures by each way, and how many of them are a round."""
+    ways: dict[str, tuple[Iterator[Any], int]] = {
+        "cosa, decoded and cropped": (reader.pictures(), 200),
+        "cosa, as stored": (reader.contents(), 2000),
+    }
+    try:
+        webdataset = import_module("webdataset")
+    except ImportError:
+        print("webdataset is not installed, and not timed (pip install webdataset)")
+        return ways
+    decoded, stored = (webdataset_pictures(webdataset, paths, decode=decode) for decode in (True, False))
+    return ways | {"webdataset, decoded and cropped": (decoded, 200), "webdataset, as stored": (stored, 2000)}
+
+
+def read_in_turns(ways: dict[str, tuple[Iterator[Any], int]], rounds: int) -> None:
+    """Print quartiles of the rate of each way."""
+    for pictures, _ in ways.values():
+        rate(pictures, FILLING)
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, (pictures, count) in ways.items():
+            found[way].append(rate(pictures, count))
+    for way, rates in found.items():
+        low, middle, high = np.quantile(rates, (0.25, 0.5, 0.75))
+        print(f"{way:32} {middle:8.0f} pictures a second and core (quartiles {low:.0f}, {high:.0f})")
 
 
 def memory(samples: int) -> None:

@@ -20,6 +20,7 @@ from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import FrameDigests
 from cosa.data.video_index import VideoIndex
+from cosa.device import usable_device
 from cosa.errors import DataError, UserError
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.inference.predictor import Predictor, load
@@ -105,13 +106,13 @@ def train(
         the trained model.
 
     Raises:
-        UserError: a setting, the dataset or the checkpoint is wrong.
+        UserError: a setting, the dataset, the checkpoint or the device is wrong.
     """
     folder = Path(out)
     if folder.exists():
         raise UserError(f"{folder.absolute()} exists; choose another folder for the checkpoint, or remove it")
-    chosen = _task(task)
-    section = _training_settings(chosen, settings)
+    chosen, where = _task(task), usable_device(device)
+    section = task_training_settings(chosen, settings)
     behaviour = BEHAVIOURS[settings["behaviour"]] if "behaviour" in settings else DEFAULT
     start = local_checkpoint(init_from) if init_from is not None else None
     config = ModelConfig.model_validate(model or {}) if start is None else None
@@ -120,7 +121,6 @@ def train(
         chosen, dataset, split, section, epochs=epochs, batch_size=batch_size,
         resolution=built.config.vision.resolution, behaviour=behaviour,
     )  # fmt: skip
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = build_trainer(built, [corpus], section, device=where, seed=seed, behaviour=behaviour)
     trainer.run(on_log=on_log or (lambda *_: None))
     with trainer.model_to_validate() as trained:
@@ -173,8 +173,14 @@ def _task(name: str) -> Task[Any]:
     return TASKS[name]
 
 
-def _training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
-    """The settings of training for a task, its objectives included."""
+def task_training_settings(task: Task[Any], given: Mapping[str, Any]) -> Any:
+    """The settings of training for a task, its objectives included.
+
+    given: by name; those that are left out have their defaults.
+
+    Raises:
+        UserError: a value is wrong, or there is no such field.
+    """
     base = with_fields(TrainingSettings, EvaluationSettings, task.settings, task.training_settings)
     objectives = task.objectives(checked(base, {name: value for name, value in given.items() if name in base.model_fields}))
     values = {name: value for name, value in given.items() if name != "behaviour"}

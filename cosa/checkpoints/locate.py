@@ -48,7 +48,7 @@ class NativeFolder:
         return (self.weights, *(path for path in others if path.is_file()))
 
 
-def weights_of(checkpoint: Path) -> str:
+def digest_of_weights(checkpoint: Path) -> str:
     """A digest of everything that decides which model a checkpoint holds. 1 GB takes half a second."""
     found = locate(checkpoint)
     assert found is not None, checkpoint

@@ -1,4 +1,4 @@
-"""Approximate search by faiss, for indexes of many millions: a query is compared with a part of the vectors only."""
+"""Approximate search by faiss, for indexes of millions of vectors: a query is compared with a part of them only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROBED = 32  # lists that a query is compared with
 def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.float32], top: int) -> list[list[Hit]]:
     """The nearest vectors in the lists that are nearest to each query, the best first; scores are exact.
 
-    The lists are made once and kept beside the index. An index of fewer than `FEWEST` vectors is searched exactly.
+    The lists are made once and stored beside the index. An index of fewer than `FEWEST` vectors is searched exactly.
 
     Args:
         index: what is searched.
@@ -36,12 +36,9 @@ def search_approximately(index: SearchIndex, file: Path, queries: NDArray[np.flo
     Raises:
         UserError: faiss is not installed, or as of `SearchIndex.search`.
     """
-    from cosa.inference.search_index import as_queries
-
-    asked = as_queries(queries)
     if len(index) < FEWEST:
-        return index.search(asked, top)
-    index.check_queries(asked, top)
+        return index.search(queries, top)
+    asked = index.checked_queries(queries, top)
     lists = _lists(index, file)
     lists.nprobe = PROBED
     scores, rows = lists.search(np.ascontiguousarray(asked, dtype=np.float32), min(top, len(index)))
@@ -60,12 +57,12 @@ def _lists(index: SearchIndex, file: Path) -> Any:
         raise UserError(
             "approximate search needs faiss; install it with `pip install 'cosa-experiments[faiss]'`, or search exactly"
         ) from error
-    kept = file.with_name(file.name + SUFFIX)
+    stored = file.with_name(file.name + SUFFIX)
     vectors = xxh3_128_digest(index.vectors.data)
-    if kept.is_file() and _is_intact(kept, vectors):
-        return faiss.read_index(str(kept))
+    if stored.is_file() and _is_intact(stored, vectors):
+        return faiss.read_index(str(stored))
     made = _made(faiss, index.vectors)
-    with replacing(kept) as beside:
+    with replacing(stored) as beside:
         faiss.write_index(made, str(beside))
         signature = vectors + xxh3_128_digest(np.memmap(beside, mode="r").data)
         with beside.open("ab") as written:
@@ -73,14 +70,14 @@ def _lists(index: SearchIndex, file: Path) -> Any:
     return made
 
 
-def _is_intact(kept: Path, vectors: bytes) -> bool:
-    """Whether kept lists are of vectors with some digest, and as they were written: faiss would believe anything.
+def _is_intact(stored: Path, vectors: bytes) -> bool:
+    """Whether stored lists are of vectors with a digest, and as they were written: faiss would believe anything.
 
     Behind what faiss wrote are the digests of the vectors and of that, which faiss does not read.
     """
-    if kept.stat().st_size < 2 * len(vectors):
+    if stored.stat().st_size < 2 * len(vectors):
         return False
-    content = np.memmap(kept, mode="r")
+    content = np.memmap(stored, mode="r")
     lists, signature = content[: -2 * len(vectors)], content[-2 * len(vectors) :]
     return signature.tobytes() == vectors + xxh3_128_digest(lists.data)
 

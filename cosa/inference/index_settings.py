@@ -33,7 +33,7 @@ class IndexSettings(Section):
         return cls(frames=frames, segmentation=segmentation, frame_folders=frame_folders, **same)
 
     @property
-    def of_model(self) -> dict[str, Any]:
-        """How a model has to be loaded so that its vectors can be compared with these: arguments of `cosa.load`."""
+    def load_arguments(self) -> dict[str, Any]:
+        """Arguments of `cosa.load` with which a model makes vectors that can be compared with these."""
         same = self.model_dump(include={"extraction", "resolution", "transforms", "behaviour"})
         return {**same, "eval_frames": self.frames}

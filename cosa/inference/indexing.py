@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cosa.checkpoints.locate import weights_of
+from cosa.checkpoints.locate import digest_of_weights
 from cosa.errors import DataError, UserError
 from cosa.inference.index_file import COLUMNS, IndexHeader, of_unit_length
 from cosa.inference.index_settings import IndexSettings
@@ -177,7 +177,7 @@ def header_of(checkpoint: Path, root: Path, settings: IndexSettings) -> IndexHea
     Raises:
         UserError: a name is no UTF-8.
     """
-    found = {"root": str(root.resolve()), "checkpoint": str(checkpoint.absolute()), "weights": weights_of(checkpoint)}
+    found = {"root": str(root.resolve()), "checkpoint": str(checkpoint.absolute()), "weights": digest_of_weights(checkpoint)}
     return checked(IndexHeader, {**found, "settings": settings})
 
 

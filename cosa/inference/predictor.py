@@ -18,6 +18,7 @@ from cosa.checkpoints.settings import read_settings
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.media_reader import Media, MediaReader
 from cosa.data.transforms import FrameTransform
+from cosa.device import usable_device
 from cosa.errors import DataError, UserError
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.video_ranking import encode_texts, match_probabilities
@@ -78,7 +79,7 @@ class Predictor:
         limits: MediaLimits = DEFAULT_LIMITS,
         checkpoint: Path | None = None,
     ):
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.model = model.to(self.device).eval()
         self.settings, self.limits, self.checkpoint = settings, limits, checkpoint
         self._behaviour = BEHAVIOURS[settings.behaviour]
@@ -304,20 +305,6 @@ class Predictor:
                 places = [place for place, _ in batch]
                 yield places, self.encode([shown for _, shown in batch])
                 bar.update(len(batch))
-
-
-def _device(wanted: str | torch.device | None) -> torch.device:
-    """A device that computes.
-
-    Raises:
-        UserError: this machine has no such device.
-    """
-    try:
-        device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise UserError(f"device {wanted!r} cannot be used here ({str(error).splitlines()[0]}); leave it out") from error
-    return device
 
 
 def _given(values: Any, as_tensor: bool) -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cosa.checkpoints.locate import weights_of
+from cosa.checkpoints.locate import digest_of_weights
 from cosa.errors import DataError, UserError
 from cosa.evaluation.scores import best_columns
 from cosa.inference.index_file import COLUMNS, IndexHeader, read_index, write_index
+from cosa.inference.segments import clock
 
 if TYPE_CHECKING:
     from cosa.data.media_reader import Media
@@ -29,6 +30,11 @@ class Hit(NamedTuple):
     start: float | None
     end: float | None
     row: int
+
+    @property
+    def times(self) -> str | None:
+        """Start and end as people write them, such as '0:07.0 to 0:10.0'; None for a full file."""
+        return f"{clock(self.start)} to {clock(self.end)}" if self.start is not None and self.end is not None else None
 
 
 class SearchIndex:
@@ -68,7 +74,7 @@ class SearchIndex:
 
     def check_model(self, predictor: Predictor) -> None:
         """Raise UserError unless a model has the weights that made the vectors: those of two models cannot be compared."""
-        if predictor.checkpoint is None or weights_of(predictor.checkpoint) != self.header.weights:
+        if predictor.checkpoint is None or digest_of_weights(predictor.checkpoint) != self.header.weights:
             raise UserError(
                 f"the index has vectors of {self.header.checkpoint}, and {predictor.checkpoint or 'the model'} has other "
                 "weights; index again"
@@ -90,8 +96,7 @@ class SearchIndex:
         Raises:
             UserError: `top` is below 1, or queries are no vectors, of another model, or not finite.
         """
-        asked = as_queries(queries)
-        self.check_queries(asked, top)
+        asked = self.checked_queries(queries, top)
         if not len(self):
             return [[] for _ in asked]
         found: list[list[Hit]] = []
@@ -107,17 +112,23 @@ class SearchIndex:
             found.append(hits[:top])
         return found
 
-    def check_queries(self, queries: NDArray[np.float32], top: int) -> None:
-        """Raise UserError unless (queries, dim) can be compared with the vectors, and at least one is wanted."""
+    def checked_queries(self, queries: object, top: int) -> NDArray[np.float32]:
+        """Queries (queries, dim), also of one vector alone, that can be compared with the vectors.
+
+        Raises:
+            UserError: as of `search`.
+        """
+        asked = _as_vectors(queries)
         if top < 1:
             raise UserError(f"top is {top}; expected at least 1")
-        if not np.isfinite(queries).all():
+        if not np.isfinite(asked).all():
             raise UserError("queries are not finite; those of files that could not be read are NaN: leave them out")
-        if len(self) and queries.shape[1] != self.vectors.shape[1]:
+        if len(self) and asked.shape[1] != self.vectors.shape[1]:
             raise UserError(
-                f"queries have {queries.shape[1]} dimensions and the index {self.vectors.shape[1]}; embed them with its "
+                f"queries have {asked.shape[1]} dimensions and the index {self.vectors.shape[1]}; embed them with its "
                 "checkpoint"
             )
+        return asked
 
     def rerank(
         self,
@@ -154,7 +165,7 @@ class SearchIndex:
         ]
 
 
-def as_queries(queries: object) -> NDArray[np.float32]:
+def _as_vectors(queries: object) -> NDArray[np.float32]:
     """Queries (queries, dim), also of one vector alone.
 
     Raises:

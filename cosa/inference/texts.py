@@ -8,7 +8,7 @@ from cosa.errors import UserError
 from cosa.message_text import quoted
 from cosa.tokenizer import CaptionTokenizer
 
-FRAME = 2  # tokens: [CLS] before a text, and [SEP] behind it
+SPECIAL_TOKENS = 2  # [CLS] before a text, and [SEP] behind it
 
 
 def checked_texts(texts: str | Sequence[str], tokenizer: CaptionTokenizer) -> list[str]:
@@ -31,15 +31,12 @@ def checked_texts(texts: str | Sequence[str], tokenizer: CaptionTokenizer) -> li
 
 def note_of_cut(texts: str | Sequence[str], tokenizer: CaptionTokenizer, max_tokens: int) -> str | None:
     """Say that texts, or one alone, are longer than the model reads; None if none is."""
-    lengths = {text: len(tokenizer.ids(text)) for text in _listed(texts)}
-    longer = [text for text, length in lengths.items() if length > max_tokens - FRAME]
+    lengths, most = {text: len(tokenizer.ids(text)) for text in _listed(texts)}, max_tokens - SPECIAL_TOKENS
+    longer = [text for text, length in lengths.items() if length > most]
     if not longer:
         return None
     others = f", and {len(longer) - 1} more are longer, too" if len(longer) > 1 else ""
-    return (
-        f"{quoted(longer[0])} has {lengths[longer[0]]} tokens, and the model reads the first {max_tokens - FRAME} of a "
-        f"text{others}"
-    )
+    return f"{quoted(longer[0])} has {lengths[longer[0]]} tokens, and the model reads the first {most} of a text{others}"
 
 
 def _listed(texts: str | Sequence[str]) -> list[str]:

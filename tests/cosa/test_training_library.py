@@ -75,13 +75,14 @@ def test_the_same_seed_gives_the_same_weights(extracted: DatasetFiles, tmp_path:
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_mistakes_are_told_before_anything_is_trained(extracted: DatasetFiles, dataset: DatasetFiles, tmp_path: Path) -> None:
+def test_mistakes_are_reported_before_training(extracted: DatasetFiles, dataset: DatasetFiles, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for task, data, out, options, says in (
         ("retrival", extracted, "out", {}, "no task 'retrival'; expected one of retrieval, captioning, question_answering"),
         ("retrieval", extracted, "there", {}, "there exists; choose another folder"),
         ("retrieval", extracted, "out", {"learning_rat": 1}, "learning_rat: Extra inputs are not permitted"),
         ("retrieval", extracted, "out", {"init_from": tmp_path / "gone"}, "gone does not exist"),
+        ("retrieval", extracted, "out", {"device": "gpu"}, "device 'gpu' cannot be used here"),
         ("retrieval", dataset, "out", {}, "has no folder of extracted frames; extract them"),
     ):
         with pytest.raises(UserError, match=says):

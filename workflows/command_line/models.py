@@ -88,7 +88,7 @@ def search(
         bool, typer.Option("--rerank", help="Compare the text with the best again, by the matching head.")
     ] = False,
     once: Annotated[bool, typer.Option("--once-per-file", help="Only the best part of each video.")] = False,
-    approximate: Annotated[bool, typer.Option("--approximate", help="By faiss; for many millions of vectors.")] = False,
+    approximate: Annotated[bool, typer.Option("--approximate", help="By faiss; for millions of vectors.")] = False,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures, too.")] = None,
@@ -111,7 +111,7 @@ def demo(
     port: Annotated[int, typer.Option(help="First port on 127.0.0.1 to try.", min=1024, max=65535)] = 7860,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Open a page to search, caption and ask."""
+    """Serve a page to search, caption and ask."""
     from workflows.commands.chosen_checkpoint import Choice
     from workflows.commands.demo import serve_demo
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosa.errors import UserError
 from cosa.inference.sources import SOURCES, local_checkpoint
+from cosa.tasks.retrieval import Retrieval
 from workflows.commands.naming import DEFAULT_STORAGE, result_named
 from workflows.records.headline import headline
 from workflows.results.inventory import StoredResult
@@ -19,6 +21,9 @@ from workflows.results.storage import complete
 from workflows.spec.problems import did_you_mean
 from workflows.spec.stage_kinds import kind_of, recorded_section
 from workflows.terminal.streams import say
+
+if TYPE_CHECKING:
+    from cosa.inference.search_index import SearchIndex
 
 VARIABLE = "COSA_CHECKPOINT"
 CHECKPOINT = "checkpoint"  # what a result that holds one calls it among its outputs
@@ -53,6 +58,17 @@ class Choice:
             return str(local_checkpoint(self.found(by_variable)))
         except UserError as error:
             raise UserError(f"the variable {VARIABLE} names the checkpoint: {error}") from error
+
+    def checkpoint_for(self, index: SearchIndex | None) -> str:
+        """Return the address of the checkpoint whose vectors are compared with an index's: the one that is named, or else the
+        one that made the index. Without an index, as `checkpoint` of retrieval.
+
+        Raises:
+            UserError: as of `checkpoint`.
+        """
+        if index is not None and self.address is None and self.experiment is None:
+            return index.header.checkpoint
+        return self.checkpoint(Retrieval.name)
 
     def found(self, named: str) -> str:
         """Return the path that is named, where it is fetched to, or a result's: EXPERIMENT/STAGE, a fingerprint, a run's id.

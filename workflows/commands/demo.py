@@ -151,9 +151,9 @@ def blocks(page: Page) -> Any:
                     answers = _ask_about(page, file)
             if page.index is not None:
                 find, alike = gr.Button("Find what looks alike", elem_id="find"), gr.HTML(elem_id="alike")
-                find.click(_told(page.alike), file, alike)
+                find.click(_with_warnings(page.alike), file, alike)
                 answers.append(alike)
-            file.change(_told(_preview), file, shown)
+            file.change(_with_warnings(_preview), file, shown)
             file.change(lambda: [None] * len(answers), None, answers)  # They were of another file.
     return made
 
@@ -170,7 +170,7 @@ def _search(page: Page, index: SearchIndex) -> None:
         once = gr.Checkbox(label="Only the best moment of each file", elem_id="once", visible=bool(parts))
         rerank = gr.Checkbox(label="Compare the text with each of them once more (slower)", elem_id="rerank")
     search = gr.Button("Search", variant="primary", elem_id="search")
-    gr.on([search.click, text.submit], _told(page.search), [text, top, once, rerank], gr.HTML(elem_id="found"))
+    gr.on([search.click, text.submit], _with_warnings(page.search), [text, top, once, rerank], gr.HTML(elem_id="found"))
 
 
 def _ask_about(page: Page, file: Any) -> list[Any]:
@@ -180,23 +180,23 @@ def _ask_about(page: Page, file: Any) -> list[Any]:
     answers: list[Any] = []
     if CAPTIONING in page.models:
         caption = gr.Textbox(label="Caption", interactive=False, elem_id="caption")
-        gr.Button("Caption", variant="primary", elem_id="describe").click(_told(page.describe), file, caption)
+        gr.Button("Caption", variant="primary", elem_id="describe").click(_with_warnings(page.describe), file, caption)
         answers.append(caption)
     if ANSWERING in page.models:
         question = gr.Textbox(label="Question", placeholder="what is the man doing?", elem_id="question")
         answer = gr.Textbox(label="Answer", interactive=False, elem_id="answer")
         ask = gr.Button("Ask", elem_id="ask")
-        gr.on([ask.click, question.submit], _told(page.answer), [file, question], answer)
+        gr.on([ask.click, question.submit], _with_warnings(page.answer), [file, question], answer)
         answers.append(answer)
     if SEARCHING in page.models:
         texts = gr.Textbox(label="Which of these texts fits? One a line", lines=3, elem_id="texts")
         fits = gr.Label(label="How well each fits", num_top_classes=10, show_heading=False, elem_id="fits")
-        gr.Button("Compare", elem_id="compare").click(_told(page.match), [file, texts], fits)
+        gr.Button("Compare", elem_id="compare").click(_with_warnings(page.match), [file, texts], fits)
         answers.append(fits)
     return answers
 
 
-def _told(answer: Callable[..., Any]) -> Callable[..., Any]:
+def _with_warnings(answer: Callable[..., Any]) -> Callable[..., Any]:
     """Show a mistake of the user's as a message on the page, and no answer."""
 
     def asked(*given: Any) -> Any:
@@ -221,27 +221,26 @@ def load_page(choice: Choice, index_file: Path | None) -> Page:
     from cosa.inference.search_index import SearchIndex
 
     index = SearchIndex.open(index_file) if index_file is not None else None
-    addresses: dict[str, str | Path] = {}
+    addresses: dict[str, str] = {}
     refusals: list[UserError] = []
     for task in (SEARCHING, CAPTIONING, ANSWERING):
         try:
-            of_index = index is not None and task == SEARCHING and choice.address is None and choice.experiment is None
-            addresses[task] = Path(index.header.checkpoint) if of_index and index is not None else choice.checkpoint(task)
+            addresses[task] = choice.checkpoint_for(index) if task == SEARCHING else choice.checkpoint(task)
         except UserError as error:
             refusals.append(error)
     if not addresses:
         raise refusals[0]
-    models = {address: load(address, **_settings(address, addresses, index)) for address in dict.fromkeys(addresses.values())}
+    as_index = index.header.settings.load_arguments if index is not None else {}
+    models = {
+        address: load(address, **(as_index if address == addresses.get(SEARCHING) else {}))
+        for address in dict.fromkeys(addresses.values())
+    }
     page = Page({task: models[address] for task, address in addresses.items()}, index)
     if index is not None:
         if SEARCHING not in page.models:
             raise refusals[0]
         index.check_model(page.models[SEARCHING])
     return page
-
-
-def _settings(address: str | Path, addresses: Mapping[str, str | Path], index: SearchIndex | None) -> dict[str, Any]:
-    return index.header.settings.of_model if index is not None and addresses.get(SEARCHING) == address else {}
 
 
 def serve_demo(choice: Choice, index_file: Path | None, port: int, *, open_browser: bool = False) -> None:

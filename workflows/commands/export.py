@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -13,10 +13,11 @@ from cosa.checkpoints.settings import SETTINGS, SPEC
 from cosa.errors import UserError
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.commands.naming import DEFAULT_STORAGE
+from workflows.records.checkpoint_card import CARD
 from workflows.records.served_model import MLMODEL
 from workflows.terminal.streams import say
 
-BESIDE_WEIGHTS = (SETTINGS, "README.md", SPEC, MLMODEL)  # Whatever else lies there is not published.
+BESIDE_WEIGHTS = (SETTINGS, CARD, SPEC, MLMODEL)  # Whatever else lies there is not published.
 
 
 def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storage: Path = DEFAULT_STORAGE) -> None:
@@ -32,11 +33,6 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storag
     Raises:
         UserError: there is no such checkpoint, the folder exists, or the hub refuses.
     """
-    from huggingface_hub import ModelCard
-
-    from cosa.checkpoints.loading import load_model
-    from cosa.checkpoints.locate import NativeFolder, locate
-    from cosa.checkpoints.native import save_checkpoint
     from cosa.inference.hub import check_name, upload
     from cosa.inference.sources import local_checkpoint
 
@@ -47,26 +43,11 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storag
     if out.exists():
         raise UserError(f"{out.absolute()} exists; choose another folder, or remove it")
     path = local_checkpoint(Choice(None, None, storage).found(checkpoint))
-    found = locate(path)
-    working = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        if isinstance(found, NativeFolder):
-            working.mkdir()
-            for file in (*found.parts, *(found.folder / name for name in BESIDE_WEIGHTS)):
-                if file.is_file():
-                    shutil.copy2(file, working)
-        else:
-            save_checkpoint(load_model(path), working)
-        card = working / "README.md"
-        if not card.is_file():
-            card.write_text(_plain_card(out.name, path), encoding="utf-8")
-        try:
-            ModelCard.load(card).save(card)
-        except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"{path}/{card.name}: hubs cannot read its header ({error}); correct it between the ---") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        working = Path(folder) / out.name
+        _write(path, working)
         working.rename(out)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"{out}: {', '.join(sorted(file.name for file in out.iterdir()))} ({size / 1e6:.1f} MB)")
     if push is not None:
@@ -77,6 +58,37 @@ def export(checkpoint: str, out: Path, *, push: str | None, public: bool, storag
             raise UserError(
                 f"{error}. {out} is complete: `hf upload {push} {shlex.quote(str(out))}` puts it there later"
             ) from error
+
+
+def _write(checkpoint: Path, folder: Path) -> None:
+    """Write what is published of a checkpoint into a new folder.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or its card is none for a hub.
+    """
+    from huggingface_hub import ModelCard
+
+    from cosa.checkpoints.loading import load_model
+    from cosa.checkpoints.locate import NativeFolder, locate
+    from cosa.checkpoints.native import save_checkpoint
+
+    found = locate(checkpoint)
+    if isinstance(found, NativeFolder):
+        folder.mkdir()
+        for file in (*found.parts, *(found.folder / name for name in BESIDE_WEIGHTS)):
+            if file.is_file():
+                shutil.copy2(file, folder)
+    else:
+        save_checkpoint(load_model(checkpoint), folder)
+    card = folder / CARD
+    if not card.is_file():
+        card.write_text(_plain_card(folder.name, checkpoint), encoding="utf-8")
+    try:
+        ModelCard.load(card).save(card)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(
+            f"{checkpoint}/{card.name}: hubs cannot read its header ({error}); correct it between the ---"
+        ) from error
 
 
 def _plain_card(name: str, source: Path) -> str:

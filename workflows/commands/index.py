@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosa.errors import UserError
-from cosa.tasks.retrieval import Retrieval
 from workflows.commands.chosen_checkpoint import Choice
 from workflows.results.locks import HeldError, exclusive
 from workflows.terminal.reporter import duration
@@ -76,7 +75,7 @@ def _bring_up_to_date(options: IndexOptions) -> None:
 
     out = options.out
     known = SearchIndex.open(out) if out.exists() else None
-    checkpoint = local_checkpoint(_address(options.choice, known))
+    checkpoint = local_checkpoint(options.choice.checkpoint_for(known))
     before = None if options.rebuild else known
     chosen, segmentation = settings_of(checkpoint, **options.settings), Segmentation(**options.segmentation)
     settings = IndexSettings.of(chosen, segmentation, frame_folders=options.frame_folders)
@@ -114,13 +113,6 @@ def _save(index: SearchIndex, out: Path) -> None:
         error.filename = str(out)
         before = "the index stays as it was" if out.exists() else "there is no index yet"
         raise UserError(f"{refusal(error)}, and give the same command again; {before}") from error
-
-
-def _address(choice: Choice, index: SearchIndex | None) -> str | Path:
-    """Return the checkpoint that is named, or that an index was made with, or the newest one for retrieval."""
-    if index is not None and choice.address is None and choice.experiment is None:
-        return Path(index.header.checkpoint)
-    return choice.checkpoint(Retrieval.name)
 
 
 def _read(index: SearchIndex, changes: Changes, checkpoint: Path, options: IndexOptions) -> SearchIndex:

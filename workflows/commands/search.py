@@ -20,7 +20,8 @@ from workflows.terminal.console import print_fields
 from workflows.terminal.streams import say
 
 if TYPE_CHECKING:
-    from cosa.inference.search_index import Hit
+    from cosa.inference.predictor import Predictor
+    from cosa.inference.search_index import Hit, SearchIndex
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class Query:
     def __str__(self) -> str:
         return self.text if self.text is not None else f"like {self.like}"
 
+    def check(self) -> None:
+        """Raise UserError if it says too little, or things that exclude each other."""
+        if self.text is None and self.like is None:
+            raise UserError("give a TEXT, or a picture or video with --like")
+        if self.text is not None and self.like is not None:
+            raise UserError("TEXT and --like both say what is searched for; give one of them")
+        if self.rerank and self.text is None:
+            raise UserError("--rerank compares a text with what was found; with --like there is none")
+        if self.approximate and self.once_per_file:
+            raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
+
 
 def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: bool, html: Path | None, show: bool) -> None:
     """Print what is found, the best first. In a pipe: score, file, start and end in seconds, with tabs between.
@@ -56,34 +68,15 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
     Raises:
         UserError: the index or the checkpoint cannot be used, or they do not belong together.
     """
-    from cosa.inference.approximate import FEWEST, search_approximately
     from cosa.inference.predictor import load
     from cosa.inference.search_index import SearchIndex
 
-    if query.text is None and query.like is None:
-        raise UserError("give a TEXT, or a picture or video with --like")
-    if query.text is not None and query.like is not None:
-        raise UserError("TEXT and --like both say what is searched for; give one of them")
-    if query.rerank and query.text is None:
-        raise UserError("--rerank compares a text with what was found; with --like there is none")
-    if query.approximate and query.once_per_file:
-        raise UserError("--once-per-file looks at all vectors, and --approximate does not; leave one of them out")
+    query.check()
     index = SearchIndex.open(index_file)
-    named = Choice(None, None, DEFAULT_STORAGE).found(checkpoint) if checkpoint is not None else Path(index.header.checkpoint)
-    predictor = load(named, **index.header.settings.of_model)
+    address = Choice(checkpoint, None, DEFAULT_STORAGE).checkpoint_for(index)
+    predictor = load(address, **index.header.settings.load_arguments)
     index.check_model(predictor)
-    note_cut(predictor, [query.text] if query.text is not None else [])
-    vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
-    wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
-    if query.approximate and len(index) < FEWEST:
-        say(f"note: {index_file} has {len(index)} vectors and was searched exactly; --approximate pays from {FEWEST} on")
-    if query.approximate:
-        (hits,) = search_approximately(index, index_file, vector, wanted)
-    else:
-        (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
-    if query.rerank:
-        assert query.text is not None
-        hits = index.rerank(predictor, query.text, hits, lambda _, error: say(f"error: {error}"))[: query.top]
+    hits = _hits(index, index_file, query, predictor)
     if not len(index):
         say(f"note: {index_file} holds no files; `cosa index` adds those of {shown(index.root)}")
     elif query.rerank and not as_json:
@@ -99,6 +92,25 @@ def search(index_file: Path, query: Query, checkpoint: str | None, *, as_json: b
             webbrowser.open(page.absolute().as_uri())
 
 
+def _hits(index: SearchIndex, index_file: Path, query: Query, predictor: Predictor) -> list[Hit]:
+    """Return what is found, the best first."""
+    from cosa.inference.approximate import FEWEST, search_approximately
+
+    if query.text is not None:
+        note_cut(predictor, [query.text])
+    vector = predictor.embed_text(query.text) if query.text is not None else predictor.embed_video(query.like or "")
+    wanted = max(query.top, predictor.settings.rerank) if query.rerank else query.top  # as many as in its evaluation
+    if query.approximate and len(index) < FEWEST:
+        say(f"note: {index_file} has {len(index)} vectors and was searched exactly; --approximate pays from {FEWEST} on")
+    if query.approximate:
+        (hits,) = search_approximately(index, index_file, vector, wanted)
+    else:
+        (hits,) = index.search(vector, wanted, once_per_file=query.once_per_file)
+    if query.rerank and query.text is not None:
+        hits = index.rerank(predictor, query.text, hits, lambda _, error: say(f"error: {error}"))[: query.top]
+    return hits
+
+
 def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
     """Print hits. kind: of their scores."""
     if as_json:
@@ -108,8 +120,6 @@ def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
         ]
         print(json.dumps(listed, indent=2))
         return
-    from cosa.inference.segments import clock
-
     if not sys.stdout.isatty():
         print_fields(
             [f"{hit.score:.4f}", str(hit.path), *("" if time is None else f"{time:g}" for time in (hit.start, hit.end))]
@@ -119,5 +129,5 @@ def _print(hits: Sequence[Hit], kind: str, *, as_json: bool) -> None:
     here = Path.cwd()
     for hit in hits:
         file = shown(hit.path.relative_to(here) if hit.path.is_relative_to(here) else hit.path)
-        when = f"  {clock(hit.start)} to {clock(hit.end)}" if hit.start is not None and hit.end is not None else ""
+        when = f"  {hit.times}" if hit.times is not None else ""
         print(f"{hit.score:6.3f}  {file}{when}")

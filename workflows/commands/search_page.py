@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cosa.errors import DataError
 from cosa.inference.search_index import Hit
-from cosa.inference.segments import clock
 from cosa.message_text import shown as one_line
 from workflows.results.atomic import write_atomically
 
@@ -44,10 +43,9 @@ def cards(hits: Sequence[Hit], address_of: Callable[[Path], str], root: Path) ->
 
 
 def _card(place: int, hit: Hit, address_of: Callable[[Path], str], root: Path) -> str:
-    is_part = hit.start is not None and hit.end is not None
-    when = f"{clock(hit.start or 0.0)} to {clock(hit.end or 0.0)}, " if is_part else ""
+    when = f"{hit.times}, " if hit.times is not None else ""
     try:
-        shown = _picture(hit, address_of, f"#t={hit.start:g},{hit.end:g}" if is_part else "")
+        shown = _picture(hit, address_of)
     except (DataError, OSError) as error:
         shown = f'<div class="about">{html.escape(str(error))}</div>'
     file = html.escape(str(hit.path.relative_to(root)))
@@ -55,7 +53,7 @@ def _card(place: int, hit: Hit, address_of: Callable[[Path], str], root: Path) -
     return f'<li>{shown}<div class="about">{about}</div></li>'
 
 
-def _picture(hit: Hit, address_of: Callable[[Path], str], times: str) -> str:
+def _picture(hit: Hit, address_of: Callable[[Path], str]) -> str:
     """A picture that leads to its file, or a video that plays. Of a folder of frames, the middle one is shown.
 
     Raises:
@@ -69,4 +67,5 @@ def _picture(hit: Hit, address_of: Callable[[Path], str], times: str) -> str:
     address = html.escape(address_of(file))
     if is_picture(file):
         return f'<a href="{address}"><img alt="" src="{source}"></a>'
+    times = f"#t={hit.start:g},{hit.end:g}" if hit.times is not None else ""
     return f'<video controls preload="none" poster="{source}" src="{address}{times}"></video>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,13 +110,12 @@ def _copy(client: Any, run_id: str, cache: Path) -> Path:
     """Download a checkpoint from among artifacts, unless it was downloaded before: a run's checkpoint never changes."""
     copy = cache / run_id
     if not (copy / CHECKPOINT_FOLDER).is_dir() and client.list_artifacts(run_id, CHECKPOINT_FOLDER):
-        working = copy.with_name(f"{run_id}.{os.getpid()}")
-        working.mkdir(parents=True)
-        try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{run_id}.", dir=cache) as folder:
+            working = Path(folder) / run_id
+            working.mkdir()
             client.download_artifacts(run_id, CHECKPOINT_FOLDER, str(working))
             working.rename(copy)
-        finally:
-            shutil.rmtree(working, ignore_errors=True)
     return copy / CHECKPOINT_FOLDER
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from pathlib import Path
+
+from cosa.replaced_file import replacing
 
 MANY_FILES = 1000  # From here on one request for all file systems is faster than one for each file.
 
@@ -16,14 +17,10 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         OSError: of this file: the disk is full, or the folder cannot be written. The older content stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        flush(temporary)
-        temporary.replace(path)
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         error.filename, error.filename2 = str(path), None
         raise
     flush(path.parent)

@@ -59,10 +59,10 @@ def test_many_clips_are_drawn_in_pools_that_change_little(monkeypatch: pytest.Mo
 
 def test_blocks_of_draws_change_nothing_but_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.random.default_rng(7).normal(size=(30, 2))
-    whole = resampled_sums(table, resamples=50)
+    at_once = resampled_sums(table, resamples=50)
     monkeypatch.setattr(intervals, "CELLS_AT_ONCE", 7 * 30)
-    assert resampled_sums(table, resamples=50) == pytest.approx(whole)
-    assert whole.shape == (50, 2)
+    assert resampled_sums(table, resamples=50) == pytest.approx(at_once)
+    assert at_once.shape == (50, 2)
 
 
 @pytest.mark.parametrize(("values", "groups"), [([], None), ([np.nan], None), ([[1.0]], None), ([1.0, 2.0], ["a"])])

@@ -110,20 +110,20 @@ def test_media_of_all_forms_together(model: Predictor, clips: list[Path], tmp_pa
     assert captions[1] == captions[3]
 
 
-def test_what_cannot_be_read_is_left_out_if_somebody_is_told(model: Predictor, clips: list[Path], tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_left_out_if_it_is_reported(model: Predictor, clips: list[Path], tmp_path: Path) -> None:
     media = [clips[0], tmp_path / "gone.mp4", clips[1]]
     with pytest.raises(DataError, match=r"gone\.mp4 is missing"):
         model.caption(media)
-    told: list[tuple[object, str]] = []
+    reported: list[tuple[object, str]] = []
 
     def tell(one: object, error: DataError) -> None:
-        told.append((one, str(error)))
+        reported.append((one, str(error)))
 
     assert model.caption(media, on_error=tell) == [*model.caption(clips[:1]), None, *model.caption(clips[1:2])]
     assert model.answer(media, ["what?"] * 3, on_error=tell)[1] is None
     assert np.isnan(model.embed_video(media, on_error=tell)).any(axis=1).tolist() == [False, True, False]
     assert np.isnan(model.match(["rain"], media, on_error=tell)).tolist() == [[False, True, False]]
-    assert [one for one, _ in told] == [media[1]] * 4
+    assert [one for one, _ in reported] == [media[1]] * 4
 
 
 def test_nothing_gives_nothing(model: Predictor) -> None:
@@ -150,11 +150,11 @@ def test_one_question_for_several_media_is_refused(model: Predictor, clips: list
 
 def test_a_file_that_the_system_refuses_is_left_out_too(model: Predictor, clips: list[Path], tmp_path: Path) -> None:
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
-    told: list[str] = []
+    reported: list[str] = []
     media = [tmp_path / "loop.mp4", clips[0], tmp_path / f"{'x' * 300}.mp4"]
-    captions = model.caption(media, on_error=lambda one, error: told.append(str(error)))
+    captions = model.caption(media, on_error=lambda one, error: reported.append(str(error)))
     assert captions == [None, model.caption(clips[0]), None]
-    assert len(told) == 2
+    assert len(reported) == 2
 
 
 def test_what_is_no_medium_and_no_device_is_refused(here: Path, model: Predictor) -> None:

@@ -55,11 +55,11 @@ def indexed(model: Predictor, root: Path, before: SearchIndex | None = None) -> 
     fresh = SearchIndex.empty(header_of(model.checkpoint, root, IndexSettings.of(model.settings, CUT)))
     index = fresh if before is None else before
     changes = changes_of(index)
-    told: list[str] = []
-    indexing = Indexing(index, changes, lambda path, error: told.append(path))
+    refused: list[str] = []
+    indexing = Indexing(index, changes, lambda path, error: refused.append(path))
     for _ in indexing.run(model):
         pass
-    return indexing.result(), changes, told
+    return indexing.result(), changes, refused
 
 
 def of_vectors(vectors: np.ndarray, paths: list[str] | None = None) -> SearchIndex:
@@ -100,11 +100,11 @@ def test_only_what_changed_is_read_again(model: Predictor, media: Path) -> None:
 
 def test_files_that_cannot_be_read_are_named_each_time_and_read_once(model: Predictor, media: Path) -> None:
     (media / "bad.mp4").write_text("no video")
-    index, _, told = indexed(model, media)
-    assert told == ["bad.mp4"]
-    again, changes, told = indexed(model, media, index)
+    index, _, refused = indexed(model, media)
+    assert refused == ["bad.mp4"]
+    again, changes, refused = indexed(model, media, index)
     assert again is index
-    assert told == []
+    assert refused == []
     assert changes.failed["bad.mp4"][-1].endswith(
         "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
     )
@@ -150,9 +150,9 @@ def test_what_is_done_stays_done_when_it_is_interrupted(model: Predictor, media:
     running.close()
     part = indexing.result()
     assert part.rows.column("path").to_pylist() == ["v0.mp4", "v1.mp4", "v2.mp4"]
-    whole, changes, _ = indexed(model, media, part)
+    full, changes, _ = indexed(model, media, part)
     assert set(changes.unread) == {"deep/long.mp4"}
-    assert whole.files == 4
+    assert full.files == 4
 
 
 @settings(max_examples=100, deadline=None)
@@ -183,8 +183,8 @@ def test_files_that_a_model_makes_no_direction_of_are_named(
     real = Predictor.vectors_of
     factors = np.array([[1], [1], [1], [1], [bad], [1], [1]], dtype=np.float32)
     monkeypatch.setattr(Predictor, "vectors_of", lambda self, features: real(self, features) * factors)
-    index, _, told = indexed(model, media)
-    assert told == ["deep/long.mp4"], "one of its parts has no direction"
+    index, _, refused = indexed(model, media)
+    assert refused == ["deep/long.mp4"], "one of its parts has no direction"
     assert index.header.failed["deep/long.mp4"][-1] == (
         f"{media}/deep/long.mp4: the model's vector of it is NaN, or zero; try another model"
     )

@@ -109,11 +109,11 @@ def test_files_that_are_gone_are_left_out_with_a_note(here: Path, monkeypatch: p
 def test_messages_are_shown_as_they_are_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import gradio
 
-    from workflows.commands.demo import _told
+    from workflows.commands.demo import _with_warnings
 
     messages: list[str] = []
     monkeypatch.setattr(gradio, "Warning", messages.append)
-    assert _told(page(here).describe)("<img src=x onerror=alert(1)>.mp4") is None
+    assert _with_warnings(page(here).describe)("<img src=x onerror=alert(1)>.mp4") is None
     assert messages[0].startswith("&lt;img src=x")
 
 

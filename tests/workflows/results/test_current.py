@@ -1,11 +1,13 @@
 """What the newest complete run of an experiment uses."""
 
+import errno
 import os
 import time
 from pathlib import Path
 
+import pytest
+
 from workflows.results.current import Current, note_current
-from workflows.results.layout import CURRENT_FILE
 
 
 def test_a_run_replaces_what_the_one_before_used_but_for_stages_that_it_leaves_out(tmp_path: Path) -> None:
@@ -43,8 +45,11 @@ def test_the_same_run_again_is_noted_as_later(tmp_path: Path) -> None:
     assert Current.read(tmp_path).noted > before.noted
 
 
-def test_an_experiment_that_cannot_be_written_is_only_read(tmp_path: Path) -> None:
+def test_an_experiment_that_cannot_be_written_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
     note_current(tmp_path, {"train": "a"}, "", "s.yaml")
-    (tmp_path / f".{CURRENT_FILE}.{os.getpid()}").mkdir()  # It is in the way of the file that would be written.
+    monkeypatch.setattr(os, "fsync", refuse)
     note_current(tmp_path, {"train": "b"}, "", "s.yaml")
     assert Current.read(tmp_path).results == {"train": ("a",)}

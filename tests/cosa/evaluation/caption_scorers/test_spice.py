@@ -60,7 +60,7 @@ def test_a_clip_without_a_score_is_named(with_parser: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("script", ["echo no memory >&2; exit 3", "echo no memory >&2; echo nonsense > scores.json; exit 3"])
-def test_what_java_says_is_told(with_parser: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def test_what_java_says_is_reported(with_parser: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     use(monkeypatch, with_parser, script)
     with started_scorers(["spice"]) as scorers, pytest.raises(UserError, match=r"exit code 3 .*Java said: no memory"):
         score_tokenized(PREDICTIONS, REFERENCES, ["spice"], scorers)
