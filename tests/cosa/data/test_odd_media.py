@@ -17,7 +17,10 @@ from cosa.data.video_index import VideoIndex
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import number_of
-from tests.cosa.data.odd_media import PICTURES, TAKEN, VIDEOS, Odd, table
+from tests.cosa.data.odd_files import Odd
+from tests.cosa.data.odd_media import table
+from tests.cosa.data.odd_pictures import PICTURES
+from tests.cosa.data.odd_videos import TAKEN, VIDEOS
 
 SECONDS = 60  # after which a file counts as one that hangs its reader
 DOCS = Path(__file__).parents[3] / "docs" / "media.md"

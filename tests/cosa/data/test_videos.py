@@ -13,6 +13,7 @@ from cosa.data.media_limits import MediaLimits
 from cosa.data.videos import probe_video, read_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video, number_of, numbered_picture
+from tests.cosa.data.odd_videos import cut
 from tests.cosa.data.test_pictures import gif_bomb
 
 
@@ -85,17 +86,10 @@ def test_short_and_sparse_sampling(tmp_path: Path) -> None:
 
 def test_cut_by_edit_list_begins_at_the_cut(tmp_path: Path) -> None:
     """A stream copy keeps the frames before the cut but hides them."""
-    complete, cut = make_video(tmp_path / "complete.mp4", options={"bf": "3"}), tmp_path / "cut.mp4"
-    with av.open(str(complete)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        offset = int(Fraction(7, 10) / (stream.time_base or 1))
-        for packet in source.demux(stream):
-            if packet.dts is not None and packet.pts is not None:
-                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
-                target.mux(packet)
-    assert probe_video(cut).duration == pytest.approx(3.3, abs=1e-3)
-    assert numbers(cut, 10) == list(range(7, 40))
+    path = tmp_path / "cut.mp4"
+    cut(path)
+    assert probe_video(path).duration == pytest.approx(3.3, abs=1e-3)
+    assert numbers(path, 10) == list(range(7, 40))
 
 
 MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
