@@ -1,9 +1,6 @@
 """Frames straight from videos beside extracted ones: samples a second, and how long a training step waits for them.
 
 python -m benchmarks.online_decoding CLIPS [--frames 8]      CLIPS is a folder of mp4 files, such as benchmarks.extraction draws
-
-The step is the forward pass of the base model's retrieval losses, without gradients: a true step takes about three times as
-long, so that its share of waiting is smaller.
 """
 
 import argparse
@@ -12,7 +9,6 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +20,6 @@ from cosa.library import extract, task_training_settings
 from cosa.model_config import ModelConfig
 from cosa.tasks.all_tasks import TASKS
 from cosa.training.building import build_model, build_trainer, finetuning_corpus
-from cosa.training.loop import Trainer, seed_step
 
 RESOLUTION = 224
 BASE = ModelConfig.model_validate({"vision": {"encoder": "swin_base_patch4_window7_224", "resolution": RESOLUTION}})
@@ -55,19 +50,11 @@ def waiting(name: str, dataset: DatasetFiles, frames: int, batch: int, steps: in
         finetuning_corpus(task, dataset, "train", settings, epochs=1, batch_size=batch, resolution=RESOLUTION), steps=steps
     )
     trainer = build_trainer(model, [corpus], settings, device=torch.device("cpu"))
-    Trainer.train_step = _forward  # type: ignore[method-assign,assignment]
     records: list[dict[str, float]] = []
     trainer.run(on_log=lambda _, record: records.append(dict(record)))
     shares = [record["data_wait_share"] for record in records[1:]]  # The loaders start with the first.
     seconds = [batch / record["samples_per_second"] for record in records[1:]]
     print(f"{name:22} step {np.median(seconds):.1f} s, waits {100 * np.mean(shares):.2f} % of it", flush=True)
-
-
-def _forward(trainer: Trainer, batch: Any) -> dict[str, torch.Tensor]:
-    generators = seed_step(trainer.seed, trainer.step, trainer.device)
-    with torch.no_grad():
-        losses = trainer.losses(batch, trainer.draws(*generators))
-    return {"loss": sum(losses.values()), **losses}
 
 
 def main() -> None:
