@@ -45,8 +45,8 @@ def test_a_published_experiment_runs(spec: Path, storage: Path) -> None:
     for folder in converted:
         files = json.loads((folder / COVERAGE_FILE).read_text(encoding="utf-8"))["files"]
         assert all(file[kind] > 0 for file in files for kind in ("captions", "questions", "references") if kind in file)
-    learned = [manifest for manifest in made.values() if manifest.kind in ("pretrain", "finetune", "evaluate")]
+    learned = {name: manifest for name, manifest in made.items() if manifest.kind in ("pretrain", "finetune", "evaluate")}
     assert learned
-    for manifest in learned:
-        assert manifest.metrics, manifest.stage
+    for name, manifest in learned.items():
+        assert manifest.metrics or (results[name] / "submission.json").is_file(), name  # A server scores what is submitted.
         assert all(map(math.isfinite, manifest.metrics.values())), manifest.metrics
