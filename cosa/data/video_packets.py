@@ -21,6 +21,7 @@ _GAP = 0.5  # seconds without a frame, where frames come steadily
 _JUMP = 10.0  # seconds; ffmpeg, too, takes more in a broadcast for a break
 _MICROSECONDS = 1e6
 _MOST_A_SECOND = 1000  # packets
+SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 
 
 class Packet(NamedTuple):
@@ -49,6 +50,10 @@ class Timeline:
     starts: tuple[tuple[int, float], ...]
     second: float
     duration: float
+
+    def shown_at(self, seconds: np.ndarray) -> np.ndarray:
+        """The numbers of the frames, from 0, that are shown at some times, in seconds."""
+        return np.maximum(np.searchsorted(self.times, seconds + SAME_TIME, side="right") - 1, 0)
 
 
 class Clock:

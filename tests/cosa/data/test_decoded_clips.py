@@ -12,6 +12,7 @@ from cosa.data import decoded_clips
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.decoded_clips import DecodedClips, VideoFrame
+from cosa.data.decoder_process import DecoderProcess
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
@@ -67,8 +68,7 @@ def test_cached_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.M
     first = source(folder)
     expected = first.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)])
     assert torch.equal(expected[0], expected[2])
-    monkeypatch.setattr(decoded_clips, "decoder_of", None)
-    monkeypatch.setattr("cosa.data.clip_record.open_video", None)
+    monkeypatch.setattr(DecoderProcess, "ask", None)
     again = source(folder)
     assert torch.equal(again.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)]), expected)
     assert len(again.files("a")) == 12
@@ -83,12 +83,19 @@ def test_of_long_clips_or_without_room_only_wanted_frames_are_decoded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, short: int, gigabytes: float
 ) -> None:
     monkeypatch.setattr(decoded_clips, "SHORT", short)
-    encoded: list[tuple[int, ...]] = []
-    real = decoded_clips.encode_frame
-    monkeypatch.setattr(decoded_clips, "encode_frame", lambda picture, way: encoded.append(picture.shape) or real(picture, way))
     clips = source(folder, cache_gigabytes=gigabytes)
-    clips.load(clips.files("a")[2:5])
-    assert len(encoded) == 3
+    frames = clips.files("a")[2:5]
+    answers: list[int] = []
+    real = DecoderProcess.ask
+
+    def ask(process: DecoderProcess, *request: Any) -> list[Any]:
+        found: list[Any] = real(process, *request)
+        answers.append(len(found))
+        return found
+
+    monkeypatch.setattr(DecoderProcess, "ask", ask)
+    clips.load(frames)
+    assert answers == [3]
 
 
 def test_a_clip_that_changes_is_noticed(folder: Path) -> None:
