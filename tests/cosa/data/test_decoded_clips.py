@@ -20,6 +20,7 @@ from cosa.data.frames import FrameFolders
 from cosa.data.picture_sources import PictureFiles, pictures_of
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
+from tests.cosa.data.broken_decoders import CRASHES, HANGS, broken_decord
 from tests.cosa.data.drawn_videos import make_video
 
 CLIPS = {"a": "a.mp4", "b/c": "b/c.mkv", "d": "d.avi"}
@@ -121,6 +122,20 @@ def test_messages_name_clip_and_file(folder: Path) -> None:
         clips.files("pipe")
     with pytest.raises(DataError, match=r"clip 'a': .*max_frames"):
         source(folder, max_frames=5).files("a")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [(HANGS, "decoding took longer than 3 s; .*seconds_per_clip"), (CRASHES, r"crashed, .*\(SIGABRT\)")]
+)
+def test_a_decoder_that_hangs_or_crashes_costs_a_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str
+) -> None:
+    monkeypatch.syspath_prepend(broken_decord(folder / "broken", "a.", what))
+    clips = source(folder, decoder="decord", seconds_per_clip=3)
+    frames = clips.files("a")
+    with pytest.raises(DataError, match=rf"clip 'a': .*a\.mp4: .*{message}"):
+        clips.load(frames)
+    assert clips.load(clips.files("b/c")[:1]).shape == (1, 3, 48, 64)
 
 
 def test_a_dataset_may_be_decoded_online(folder: Path) -> None:

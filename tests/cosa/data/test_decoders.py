@@ -16,6 +16,7 @@ from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_times import FrameTimes, frame_times
 from cosa.data.videos import OpenedVideo, open_video, sample_video
 from cosa.errors import DataError, UserError
+from tests.cosa.data.broken_decoders import without
 from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.data.odd_media import VIDEOS, Odd
 from tests.cosa.data.test_video_seeking import KINDS, made
@@ -112,8 +113,7 @@ def test_what_a_decoder_cannot_read_is_reported(tmp_path: Path, other: tuple[str
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_one_that_is_not_installed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{name!r}] = None\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(without(tmp_path / "without", name))
     process = DecoderProcess(60.0)
     with pytest.raises(UserError, match=rf"{name} is not installed; .*pip install 'cosa-experiments\[{name}\]'.*decoder: auto"):
         process.ask(loaded, name)
@@ -126,6 +126,6 @@ def test_torchcodec_without_ffmpeg_says_what_to_install(tmp_path: Path, monkeypa
     (tmp_path / "torchcodec" / "decoders.py").write_text("VideoDecoder = None\n")
     monkeypatch.syspath_prepend(tmp_path)
     process = DecoderProcess(60.0)
-    with pytest.raises(UserError, match="torchcodec finds no FFmpeg .*apt-get install ffmpeg.*decoder: auto"):
+    with pytest.raises(UserError, match=r"torchcodec finds no FFmpeg .*apt-get install ffmpeg.*decoder: auto"):
         process.ask(loaded, "torchcodec")
     process.close()
