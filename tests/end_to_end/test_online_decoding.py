@@ -62,7 +62,10 @@ def test_a_decoder_that_is_missing_or_broken_is_reported(tmp_path: Path) -> None
     assert hidden.code == 1
     assert "datasets.clips.decode.decoder: decord is not installed; install it with `pip install" in hidden.output
     assert not (tmp_path / "storage" / "online").exists()
-    for what, message in ((HANGS, "decoding took longer than 4 s"), (CRASHES, "its decoder crashed, or was killed (SIGABRT)")):
+    for what, message in (
+        (HANGS, "decoding took longer than 4 s"),
+        (CRASHES, "its decoder crashed, or its process was killed (SIGABRT)"),
+    ):
         broken = broken_decord(tmp_path / f"broken {len(what)}", "v5.", what)
         ended = run(*arguments, cwd=tmp_path, timeout=300, PYTHONPATH=str(broken))
         assert ended.code == 1, ended.output
