@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -24,14 +25,6 @@ Item = TypeVar("Item")
 TRIES = 3  # of a clip whose decoder crashes: a machine may have been short of memory for a moment
 _ALONE_SECONDS = 60  # after which a process ends that hangs, and whose owner was killed
 _START = "import sys; from cosa.data.decoder_process import serve; serve(int(sys.argv[1]))"
-
-
-class _DiedError(Exception):
-    """The process is gone. how: it ended."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
 
 
 class DecoderProcess:
@@ -60,9 +53,16 @@ class DecoderProcess:
         how = ""
         for _ in range(TRIES):
             try:
-                return self._answer(self._started(), (function, arguments, self.seconds))
-            except _DiedError as error:
-                how = error.how
+                found, error = self._answer((function, arguments, self.seconds))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                how = self._how_it_ended()
+                continue
+            except BaseException:  # The rest of the answer would be taken for that of the next request.
+                self.close()
+                raise
+            if error is not None:
+                raise error
+            return found
         raise CrashedError(
             f"its decoder crashed, or its process was killed ({how}); convert the clip, or remove its annotations"
         )
@@ -86,40 +86,34 @@ class DecoderProcess:
             if connection is not None:
                 connection.close()
         if self._connection is None:
-            self._owner = os.getpid()
-            self._connection, theirs = Pipe()
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-c", _START, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
-            )
-            theirs.close()
+            ours, theirs = Pipe()
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-P", "-c", _START, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+                )
+            self._owner, self._connection = os.getpid(), ours
         return self._connection
 
-    def _answer(self, connection: Connection, request: Any) -> list[Any]:
+    def _answer(self, request: Any) -> tuple[list[Any], Exception | None]:
+        """What was yielded, and what was raised then."""
+        connection, left = self._started(), self.seconds
         found: list[Any] = []
-        left = self.seconds
-        try:
-            connection.send(request)
-            while True:
-                begun = time.monotonic()
-                if not connection.poll(max(0.0, left)):
-                    self.close()
-                    raise HungError(
-                        f"decoding took longer than {self.seconds:g} s; allow more with decode.seconds_per_clip of the "
-                        "dataset, or convert the clip, or remove its annotations"
-                    )
-                left -= time.monotonic() - begun
-                state, value = connection.recv()
-                if state == "item":
-                    found.append(value)
-                elif state == "error":
-                    raise value
-                else:
-                    return found
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise _DiedError(self._how_it_ended()) from error
+        connection.send(request)
+        while True:
+            begun = time.monotonic()
+            if not connection.poll(max(0.0, left)):
+                raise HungError(
+                    f"decoding took longer than {self.seconds:g} s; allow more with decode.seconds_per_clip of the dataset, or "
+                    "convert the clip, or remove its annotations"
+                )
+            left -= time.monotonic() - begun
+            is_item, value = connection.recv()
+            if not is_item:
+                return found, value
+            found.append(value)
 
     def _how_it_ended(self) -> str:
         process = self._process
@@ -153,18 +147,21 @@ def serve(descriptor: int) -> None:
 def _reply(connection: Connection, function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
     try:
         for item in function(*arguments):
-            connection.send(("item", item))
+            connection.send((True, item))
     except (BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:
-        connection.send(("error", _sendable(error)))
+        connection.send((False, _sendable(error)))
     else:
-        connection.send(("end", None))
+        connection.send((False, None))
 
 
 def _sendable(error: Exception) -> Exception:
+    """The error, or another in place of one that cannot be sent. A defect has its traceback as a note."""
+    if not isinstance(error, UserError):
+        error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  its own bytes
     except Exception:
-        return UserError(f"{type(error).__name__}: {error}")
+        return RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
     return error

@@ -124,6 +124,8 @@ def _described(video: OpenedVideo) -> str:
     said = [info.codec, info.pixel_format, f"{info.width} x {info.height}", f"in {info.container}"]
     if not info.is_progressive:
         said.append("may be interlaced")
+    if info.streams > 1:
+        said.append(f"{info.streams} video streams")
     if points is None or not points.are_all_keys:
         said.append("has key frames that do not begin anew, or hidden frames")
     return ", ".join(filter(None, said))

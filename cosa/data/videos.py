@@ -44,6 +44,7 @@ class VideoInfo:
     `duration` is in seconds, from the first shown frame to the end of the last one. `width` and `height` are the
     stored ones, before the rotation flag. `container` is the demuxer's name, `codec` the decoder's, and `pixel_format` that of
     its pictures, as FFmpeg calls them. `is_progressive`: whether the headers prove that no picture is interlaced.
+    `streams`: of video, covers included.
     """
 
     duration: float
@@ -54,6 +55,7 @@ class VideoInfo:
     container: str
     pixel_format: str = ""
     is_progressive: bool = False
+    streams: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class OpenedVideo:
     def is_plain(self) -> bool:
         """Whether headers and packets prove that nothing is in it about which decoders differ.
 
-        8 bits, 4:2:0, even sides, nothing interlaced, nothing that an edit list hides, and every key frame begins anew.
+        8 bits, 4:2:0, even sides, nothing interlaced, nothing that an edit list hides, one video stream, and every key frame
+        begins anew.
         """
         info, points = self.info, self.points
         is_even = info.width % 2 == 0 and info.height % 2 == 0
         is_closed = points is not None and points.are_all_keys and len(points.stamps) == len(self.timeline.times)
-        return is_closed and is_even and info.is_progressive and info.pixel_format in _PLAIN_FORMATS
+        is_usual = info.is_progressive and info.pixel_format in _PLAIN_FORMATS and info.streams == 1
+        return is_closed and is_even and is_usual
 
 
 def probe_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoInfo:
@@ -135,6 +139,7 @@ def _info(container: Any, stream: Any, duration: float, rate: float) -> VideoInf
         container.format.name.split(",")[0],
         context.pix_fmt or "",
         is_progressive(context.codec.canonical_name, bytes(context.extradata or b"")),
+        len(container.streams.video),
     )
 
 

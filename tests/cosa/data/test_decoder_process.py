@@ -12,7 +12,6 @@ import pytest
 
 from cosa.data.clip_errors import CrashedError, DamagedClipError, HungError
 from cosa.data.decoder_process import DecoderProcess
-from cosa.errors import UserError
 
 
 @pytest.fixture
@@ -47,6 +46,10 @@ def unsendable() -> Iterator[int]:
     raise TwoPartsError("one", "two")
 
 
+def defective() -> Iterator[float]:
+    yield 1 / 0
+
+
 def hanging() -> Iterator[int]:
     yield 1
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as native code that never returns
@@ -77,9 +80,28 @@ def test_it_gives_what_the_function_yields_and_raises_its_errors(process: Decode
     assert other != os.getpid()
     with pytest.raises(DamagedClipError, match=r"^a\.mp4 is damaged$"):
         process.ask(damaged)
-    with pytest.raises(UserError, match="TwoPartsError: onetwo"):
+    with pytest.raises(RuntimeError, match="TwoPartsError: onetwo"):
         process.ask(unsendable)
+    with pytest.raises(ZeroDivisionError) as defect:
+        process.ask(defective)
+    assert "in defective" in "".join(defect.value.__notes__)
     assert process.ask(own_id) == [other]
+
+
+def test_after_an_interruption_no_old_answer_is_taken(process: DecoderProcess) -> None:
+    process.ask(own_id)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            process.ask(hanging)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert process.ask(doubled, 5) == [10]
 
 
 def test_one_that_hangs_is_ended_and_another_takes_its_place(process: DecoderProcess) -> None:

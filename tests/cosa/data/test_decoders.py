@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import av
@@ -90,6 +91,22 @@ def test_odd_media_are_equal_or_refused(tmp_path: Path, other: tuple[str, Decode
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_kinds_are_equal_or_refused(tmp_path: Path, other: tuple[str, DecoderProcess], kind: str) -> None:
     check_equal_or_refused(other, made(tmp_path, kind), claimed=kind in CLAIMED)
+
+
+def test_of_several_video_streams_none_is_guessed(tmp_path: Path) -> None:
+    made = {name: make_video(tmp_path / name, frames=20) for name in ("a.mp4", "b.mp4")}
+    with av.open(str(tmp_path / "both.mp4"), "w") as target, ExitStack() as opened:
+        sources = [opened.enter_context(av.open(str(path))) for path in made.values()]
+        copies = [target.add_stream_from_template(source.streams.video[0]) for source in sources]
+        for source, copy in zip(sources, copies, strict=True):
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    target.mux(packet)
+    video = open_video(tmp_path / "both.mp4")
+    assert decoder_of(video).name == "pyav"
+    with pytest.raises(DecoderError, match="2 video streams"):
+        decoder_of(video, "decord")
 
 
 def test_auto_takes_pyav_and_a_name_takes_that_decoder(tmp_path: Path) -> None:
