@@ -29,7 +29,7 @@ def sample_by_decord(video: OpenedVideo, times: FrameTimes, places: Sequence[int
             check_count("decord", video, len(reader))
             pictures: np.ndarray = reader.get_batch(numbers).asnumpy()
         except (decord.DECORDError, RuntimeError) as error:
-            raise DamagedClipError(f"{shown(video.path)}: decord cannot read it; set decoder: auto to learn why") from error
+            raise DamagedClipError(f"{shown(video.path)}: decord cannot read it; set decode.decoder to auto") from error
         return pictures
 
     return picked(video, times, places, read)

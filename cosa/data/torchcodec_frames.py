@@ -36,7 +36,7 @@ def sample_by_torchcodec(video: OpenedVideo, times: FrameTimes, places: Sequence
             check_count("torchcodec", video, len(decoder))
             pictures: np.ndarray = decoder.get_frames_at(numbers).data.numpy()
         except (RuntimeError, ValueError, IndexError) as error:
-            raise DamagedClipError(f"{shown(video.path)}: torchcodec cannot read it; set decoder: auto to learn why") from error
+            raise DamagedClipError(f"{shown(video.path)}: torchcodec cannot read it; set decode.decoder to auto") from error
         return pictures
 
     return picked(video, times, places, read)

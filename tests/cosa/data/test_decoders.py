@@ -1,9 +1,11 @@
 """The decoders of `DECODERS`: they give what PyAV gives in order, to the byte, for all that they claim, and refuse the rest."""
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,7 +17,7 @@ from cosa.data.decoder_process import DecoderProcess
 from cosa.data.decoders import DECODER_NAMES, DECODERS, decoder_of, loaded, needs_more
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_times import FrameTimes, frame_times
-from cosa.data.videos import OpenedVideo, open_video, sample_video
+from cosa.data.videos import OpenedVideo, open_video, read_video, sample_video
 from cosa.errors import DataError, UserError
 from tests.cosa.data.broken_decoders import without
 from tests.cosa.data.drawn_videos import make_video
@@ -29,6 +31,8 @@ ODD = {
     "short.mp4", "sound.mp4", "turned.mp4", "variable.mp4", "vp8.webm", "vp9.webm", "wide.mp4",
 }  # fmt: skip
 CLAIMED = {"closed groups", "matroska", "fast start", "fragments", "no key frames", "variable rate", "vp8", "vp9"}
+ONE, ALL = 1 << 16, 1 << 30  # of numbers with 16, and with 30 bits behind the point
+TURNED_BY = {0: (ONE, 0, 0, 0, ONE, 0, 0, 0, ALL), 90: (0, ONE, 0, -ONE, 0, 0, 0, 0, ALL)}  # matrices of mp4
 NOT_OPENED = {("decord", "live.webm")}  # It has no duration.
 
 
@@ -93,6 +97,33 @@ def test_other_kinds_are_equal_or_refused(tmp_path: Path, other: tuple[str, Deco
     check_equal_or_refused(other, made(tmp_path, kind), claimed=kind in CLAIMED)
 
 
+BT_709 = "colormatrix=bt709:colorprim=bt709:transfer=bt709"
+LOOKS: dict[str, dict[str, Any]] = {
+    "BT.709": {"options": {"bf": "2", "x264-params": BT_709}},
+    "BT.2020": {"options": {"x264-params": "colormatrix=bt2020nc:colorprim=bt2020:transfer=bt2020-10"}},
+    "PAL": {"options": {"x264-params": "colormatrix=bt470bg:colorprim=bt470bg:transfer=bt470bg"}},
+    "full range": {"options": {"x264-params": BT_709}, "pixel_format": "yuvj420p"},
+    "chroma": {"options": {"x264-params": "chromaloc=2"}},
+    "426 x 242": {"size": (426, 242)},
+    "322 x 182": {"size": (322, 182), "codec": "libvpx", "name": "a.webm"},
+    "turned": {"size": (320, 240), "quarter": True},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_colours_sizes_and_rotations_are_equal(tmp_path: Path, other: tuple[str, DecoderProcess], look: str) -> None:
+    arguments = {"name": "a.mp4", "quarter": False, **LOOKS[look]}
+    path = tmp_path / arguments.pop("name")
+    is_turned = arguments.pop("quarter")
+    make_video(path, frames=20, noise=True, **arguments)
+    if is_turned:
+        before, mark, header = path.read_bytes().partition(b"tkhd")
+        as_is, quarter = (struct.pack(">9i", *values) for values in (TURNED_BY[0], TURNED_BY[90]))
+        path.write_bytes(before + mark + header.replace(as_is, quarter, 1))
+        assert next(read_video(path, 1)).shape == (320, 240, 3)
+    check_equal_or_refused(other, open_video(path), claimed=True)
+
+
 def test_of_several_video_streams_none_is_guessed(tmp_path: Path) -> None:
     made = {name: make_video(tmp_path / name, frames=20) for name in ("a.mp4", "b.mp4")}
     with av.open(str(tmp_path / "both.mp4"), "w") as target, ExitStack() as opened:
@@ -124,7 +155,7 @@ def test_what_a_decoder_cannot_read_is_reported(tmp_path: Path, other: tuple[str
     with pytest.raises(DataError, match=rf"a\.mp4: {other[0]} counts 20 frames, but its packets hold 30"):
         read(other, video, frame_times(video, DecodingSettings()), [0])
     path.write_bytes(b"no video")
-    with pytest.raises(DataError, match=rf"a\.mp4: {other[0]} cannot read it; .*auto"):
+    with pytest.raises(DataError, match=rf"a\.mp4: {other[0]} cannot read it; set decode.decoder to auto"):
         read(other, video, frame_times(video, DecodingSettings()), [0])
 
 
