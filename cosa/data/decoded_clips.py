@@ -23,7 +23,7 @@ from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
-RECORD_VERSION = "packets 2"  # Raise it when a record of a clip would be another.
+RECORD_VERSION = "packets 3"  # Raise it when a record of a clip would be another.
 SHORT = 64  # frames that are taken of a clip whose frames are all decoded together
 OPENED = 1024  # clips of which a process remembers the packets
 
