@@ -35,6 +35,24 @@ class LargeClipError(ClipError):
     kind = "too large"
 
 
+class DecoderError(ClipError):
+    """The decoder that was asked for is not exact for it, or does not give its frames."""
+
+    kind = "other decoder"
+
+
+class HungError(ClipError):
+    """Its decoder does not return."""
+
+    kind = "too slow"
+
+
+class CrashedError(ClipError):
+    """Its decoder ends the process."""
+
+    kind = "crashed"
+
+
 def kind_of_error(error: DataError) -> str:
     """The kind of an error about a clip."""
     return error.kind if isinstance(error, ClipError) else ClipError.kind

@@ -40,6 +40,7 @@ class ClipRecord:
             "starts": timeline.starts,
             "second": timeline.second,
             "duration": timeline.duration,
+            "are_all_keys": points.are_all_keys,
         }
         np.savez(
             buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), times=timeline.times, stamps=points.stamps,
@@ -55,5 +56,5 @@ class ClipRecord:
             starts = tuple((int(stamp), float(time)) for stamp, time in about["starts"])
             timeline = Timeline(arrays["times"], starts, about["second"], about["duration"])
             stamps, entries = arrays["stamps"], arrays["entries"]
-        points = EntryPoints(stamps, entries) if len(stamps) else None
+        points = EntryPoints(stamps, entries, about["are_all_keys"]) if len(stamps) else None
         return cls(OpenedVideo(path, VideoInfo(**about["info"]), timeline, limits, points), about["content"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -13,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosa.data.clip_errors import DamagedClipError, NoMediaError
+from cosa.data.clip_decoding import frame_contents, packed_record, picture_of
+from cosa.data.clip_errors import CrashedError, DamagedClipError, HungError, NoMediaError
 from cosa.data.clip_record import ClipRecord
-from cosa.data.decoders import decoder_of
+from cosa.data.decoder_process import DecoderProcess
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_cache import FrameCache
-from cosa.data.frame_encoding import decode_frame, encode_frame, resized
 from cosa.data.frame_times import FrameTimes, frame_times
 from cosa.data.video_index import VideoIndex
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
-RECORD_VERSION = "packets 1"  # Raise it when a record of a clip would be another.
+RECORD_VERSION = "packets 3"  # Raise it when a record of a clip would be another.
 SHORT = 64  # frames that are taken of a clip whose frames are all decoded together
 OPENED = 1024  # clips of which a process remembers the packets
 
@@ -80,6 +79,7 @@ class DecodedClips:
         self.root, self.settings, self.limits = root, settings, settings.limits(max_pixels)
         self.cache = FrameCache(Path(settings.cache) if settings.cache is not None else None, settings.cache_gigabytes)
         self._way = settings.name(max_pixels)
+        self._decoder = DecoderProcess(settings.seconds_per_clip)
         self._index = VideoIndex(root, linked_folders)
         self._opened: OrderedDict[str, _Clip] = OrderedDict()
 
@@ -114,7 +114,7 @@ class DecodedClips:
         if lacking:
             fresh = self._decoded(clip, self._decoded_with(clip, lacking))
             contents |= {place: fresh[place] for place in lacking}
-        pictures = {place: self._read(content) for place, content in contents.items() if content is not None}
+        pictures = {place: picture_of(content, self.settings) for place, content in contents.items() if content is not None}
         if len({picture.shape for picture in pictures.values()}) > 1:
             raise DamagedClipError(
                 f"{shown(clip.record.video.path)}: the picture size changes on the way; convert it to one size"
@@ -131,8 +131,9 @@ class DecodedClips:
     def _decoded(self, clip: _Clip, places: Sequence[int]) -> dict[int, bytes]:
         """Decode frames, and cache them: contents of the cache by place."""
         video = clip.record.video
-        decoded = decoder_of(video).read(video, clip.times, places)
-        fresh = {place: self._encoded(picture) for place, picture in zip(places, decoded, strict=True)}
+        with _of_file(video.path):
+            decoded = self._decoder.ask(frame_contents, video, clip.times, places, self.settings)
+        fresh = dict(zip(places, decoded, strict=True))
         if _state(video.path) != clip.state:
             raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
         for place, content in fresh.items():
@@ -141,17 +142,6 @@ class DecodedClips:
 
     def _key(self, clip: _Clip, place: int) -> str:
         return f"{clip.record.content}-{self._way}-{place}"
-
-    def _encoded(self, picture: np.ndarray) -> bytes:
-        """The content of the file that extraction would write, or the picture itself."""
-        if not self.settings.exact:
-            return encode_frame(picture, self.settings)[0]
-        buffer = BytesIO()
-        np.save(buffer, np.asarray(resized(picture, self.settings.short_side)))
-        return buffer.getvalue()
-
-    def _read(self, content: bytes) -> np.ndarray:
-        return np.load(BytesIO(content), allow_pickle=False) if self.settings.exact else decode_frame(content)
 
     def _open(self, video_id: str) -> _Clip:
         """Read the packets of a clip, unless a process of this machine has read them, or this one has not forgotten them."""
@@ -170,9 +160,10 @@ class DecodedClips:
         packed = self.cache.get(key)
         if packed is not None:
             return ClipRecord.unpacked(packed, path, self.limits)
-        record = ClipRecord.of(path, self.limits)
-        self.cache.put(key, record.packed())
-        return record
+        with _of_file(path):
+            [packed] = self._decoder.ask(packed_record, path, self.limits)
+        self.cache.put(key, packed)
+        return ClipRecord.unpacked(packed, path, self.limits)
 
     def _has(self, video_id: str) -> bool:
         try:
@@ -189,6 +180,15 @@ def _state(path: Path) -> tuple[int, ...]:
     except OSError:  # It is reported where the file is read.
         return ()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+@contextmanager
+def _of_file(path: Path) -> Iterator[None]:
+    """Name the file in messages that know nothing of it."""
+    try:
+        yield
+    except (HungError, CrashedError) as error:
+        raise type(error)(f"{shown(path)}: {error}") from error
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """How frames are read straight from videos, without an extract stage. No torch here: specs are checked with it."""
 
+from typing import Annotated
+
 from pydantic import PositiveInt
 
+from cosa.data.decoders import AUTO, DECODER_NAMES
 from cosa.data.extraction_settings import EXTRACTION_VERSION, ExtractionSettings, way_of_extraction
 from cosa.data.media_limits import MAX_FRAMES, MAX_SECONDS, MediaLimits
-from cosa.section import added_later, no_effect
+from cosa.section import OneOf, added_later, no_effect
 
 
 class DecodingSettings(ExtractionSettings):
@@ -16,6 +19,17 @@ class DecodingSettings(ExtractionSettings):
     max_seconds: float = added_later(MAX_SECONDS, gt=0, le=86400, description="longest clip, seconds; a longer one is an error")
     max_frames: PositiveInt = added_later(
         MAX_FRAMES, description="most frames that may be taken of a clip; one with more is an error"
+    )
+    decoder: Annotated[str, OneOf(DECODER_NAMES)] = no_effect(
+        default=AUTO,
+        description="what decodes; auto: the fastest that is exact for a clip. All give the same frames; a clip for which one "
+        "is not exact is an error",
+    )
+    seconds_per_clip: float = no_effect(
+        default=600.0,
+        gt=0,
+        le=86400,
+        description="the stage fails, and names the clip, if decoding for a sample takes longer: a decoder may never return",
     )
     cache_gigabytes: float = no_effect(
         default=4.0,

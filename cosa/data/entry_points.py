@@ -25,10 +25,12 @@ class EntryPoints:
     """The packets of a video whose frames can be found by their timestamps.
 
     stamps: (packets,) of presentation, in the order of decoding, each once. entries: positions there where decoding may begin.
+    are_all_keys: whether all key frames of the container are among them.
     """
 
     stamps: np.ndarray
     entries: np.ndarray
+    are_all_keys: bool = False
 
     def before(self, stamp: int, position: int) -> int:
         """The last entry from which a frame can be decoded: it comes before the frame in both orders."""
@@ -42,7 +44,8 @@ def entry_points(packets: Sequence[Packet]) -> EntryPoints | None:
     if not packets or len(set(stamps)) < len(packets) or stamps[0] != min(stamps):
         return None
     entries = [position for position, packet in enumerate(packets) if packet.entry or position == 0]
-    return EntryPoints(np.asarray(stamps, np.int64), np.asarray(entries, np.int64))
+    are_all_keys = all(packet.entry for packet in packets if packet.key)
+    return EntryPoints(np.asarray(stamps, np.int64), np.asarray(entries, np.int64), are_all_keys)
 
 
 def entry_test(stream: Any) -> PictureTest:

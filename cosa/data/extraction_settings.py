@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 from cosa.data.media_limits import MAX_FRAMES
 from cosa.section import Section, added_later
 
-EXTRACTION_VERSION = 1  # Raise it when other frames are taken, or stored, with the same settings.
+EXTRACTION_VERSION = 2  # Raise it when other frames are taken, or stored, with the same settings.
 
 
 class ExtractionSettings(Section):

@@ -21,6 +21,8 @@ _GAP = 0.5  # seconds without a frame, where frames come steadily
 _JUMP = 10.0  # seconds; ffmpeg, too, takes more in a broadcast for a break
 _MICROSECONDS = 1e6
 _MOST_A_SECOND = 1000  # packets
+_ALIKE = 1.5  # between the lengths of packets that a steady rate has, rounded to timestamps
+SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 
 
 class Packet(NamedTuple):
@@ -49,6 +51,10 @@ class Timeline:
     starts: tuple[tuple[int, float], ...]
     second: float
     duration: float
+
+    def shown_at(self, seconds: np.ndarray) -> np.ndarray:
+        """The numbers of the frames, from 0, that are shown at some times, in seconds."""
+        return np.maximum(np.searchsorted(self.times, seconds + SAME_TIME, side="right") - 1, 0)
 
 
 class Clock:
@@ -140,7 +146,7 @@ def timeline_of(packets: Sequence[Packet], container: Any, stream: Any, path: Pa
         return Timeline(np.arange(count) * interval, (), seconds, count * interval)
     times, starts, ends = [], [], 0.0
     for part in parts:
-        own, start, duration = _times_of(part, stream, by_order=by_order)
+        own, start, duration = _times_of(part, stream, by_order=by_order, lengths_of_decoding=name == "mov")
         starts.append((start, ends))
         times.append(own + ends)
         ends += duration
@@ -173,8 +179,13 @@ def _visible(packets: Sequence[Packet]) -> list[Packet]:
     ]
 
 
-def _times_of(packets: Sequence[Packet], stream: Any, *, by_order: bool) -> tuple[np.ndarray, int, float]:
-    """Times of the frames of one part in seconds since its first one, its first timestamp, and its duration."""
+def _times_of(
+    packets: Sequence[Packet], stream: Any, *, by_order: bool, lengths_of_decoding: bool
+) -> tuple[np.ndarray, int, float]:
+    """Times of the frames of one part in seconds since its first one, its first timestamp, and its duration.
+
+    lengths_of_decoding: whether the length of a packet says when the next one is decoded, instead of shown.
+    """
     seconds = float(stream.time_base)
     stamped = [
         (stamp, packet) for packet in packets if (stamp := packet.decode_stamp if by_order else packet.stamp) is not None
@@ -184,12 +195,23 @@ def _times_of(packets: Sequence[Packet], stream: Any, *, by_order: bool) -> tupl
     own = [stamp for stamp, packet in stamped if not packet.repeats]
     times = (np.sort(np.asarray(own or [start], dtype=np.int64)) - start) * seconds
     end = max(stamp + packet.length for stamp, packet in stamped)
+    if lengths_of_decoding and not _are_steady(stamped):
+        end = last + stamped[-1][1].length  # of the one that is decoded last: it has no next
     if end > last:
         return times, start, (end - start) * seconds
     # The last packet does not say how long it is shown.
     spanned = (last - start) * seconds
     interval = spanned / (len(stamped) - 1) if len(stamped) > 1 else 1 / float(stream.average_rate or 1)
     return times, start, spanned + interval
+
+
+def _are_steady(stamped: Sequence[tuple[int, Packet]]) -> bool:
+    """Whether packets come in the order in which they are shown, or have about the same lengths, so that either order will do.
+
+    The length of the last one is none that a file measures.
+    """
+    stamps, lengths = [stamp for stamp, _ in stamped], [packet.length for _, packet in stamped[:-1]]
+    return stamps == sorted(stamps) or max(lengths) <= _ALIKE * min(lengths)
 
 
 def _check_gaps(timeline: Timeline, container: str, codec: str, path: Path) -> None:

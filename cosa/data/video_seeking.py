@@ -10,7 +10,7 @@ import numpy as np
 
 from cosa.data.entry_points import EntryPoints, unreferenced_test
 from cosa.data.frame_times import FrameTimes
-from cosa.data.videos import SAME_TIME, OpenedVideo, opened_stream, sample_video, upright
+from cosa.data.videos import OpenedVideo, opened_stream, sample_video, upright
 from cosa.errors import DataError
 
 
@@ -41,8 +41,7 @@ def _stamps_at(video: OpenedVideo, seconds: np.ndarray) -> list[int]:
     order = np.sort(points.stamps)
     if len(order) != len(video.timeline.times):  # Some are never shown.
         raise _UnexpectedError
-    places = np.searchsorted(video.timeline.times, seconds + SAME_TIME, side="right") - 1
-    found: list[int] = order[np.maximum(places, 0)].tolist()
+    found: list[int] = order[video.timeline.shown_at(seconds)].tolist()
     return found
 
 

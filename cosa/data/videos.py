@@ -22,7 +22,8 @@ from cosa.data.entry_points import EntryPoints, entry_points
 from cosa.data.frame_times import FrameTimes, at_rate
 from cosa.data.media_files import open_media
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
-from cosa.data.video_packets import Clock, Timeline, read_packets, timeline_of
+from cosa.data.scanning import is_progressive
+from cosa.data.video_packets import SAME_TIME, Clock, Timeline, read_packets, timeline_of
 from cosa.message_text import shown
 
 # Demuxers that may be chosen. Playlists (HLS, concat) are not among them: they open other files and addresses.
@@ -30,9 +31,9 @@ _CONTAINERS = "mov,matroska,avi,flv,gif,mpegts,mpeg,asf,ogg,rm"
 # Their streams hold pictures that are never shown, or places for pictures that were left out.
 _WITH_HIDDEN_PICTURES = frozenset({"vp8", "vp9", "av1", "libdav1d", "mpeg4"})
 _LOST = 2  # pictures that a decoder may leave out in one place: two fields can make one picture
-SAME_TIME = 1e-6  # seconds; timestamps closer than this are one
 _NO_VIDEO = "is not a video, or incomplete or damaged; fetch it again, or convert it to H.264 in mp4"
 _DAMAGED = "is damaged; fetch it again"
+_PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 _PictureSource = Callable[[], np.ndarray]
 
 
@@ -41,7 +42,9 @@ class VideoInfo:
     """What the packets of a file say; nothing is decoded for it.
 
     `duration` is in seconds, from the first shown frame to the end of the last one. `width` and `height` are the
-    stored ones, before the rotation flag. `container` is the demuxer's name, and `codec` the decoder's.
+    stored ones, before the rotation flag. `container` is the demuxer's name, `codec` the decoder's, and `pixel_format` that of
+    its pictures, as FFmpeg calls them. `is_progressive`: whether the headers prove that no picture is interlaced.
+    `streams`: of video, covers included.
     """
 
     duration: float
@@ -50,6 +53,9 @@ class VideoInfo:
     height: int
     codec: str
     container: str
+    pixel_format: str = ""
+    is_progressive: bool = False
+    streams: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,19 @@ class OpenedVideo:
     timeline: Timeline
     limits: MediaLimits
     points: EntryPoints | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether headers and packets prove that nothing is in it about which decoders differ.
+
+        8 bits, 4:2:0, even sides, nothing interlaced, nothing that an edit list hides, one video stream, and every key frame
+        begins anew.
+        """
+        info, points = self.info, self.points
+        is_even = info.width % 2 == 0 and info.height % 2 == 0
+        is_closed = points is not None and points.are_all_keys and len(points.stamps) == len(self.timeline.times)
+        is_usual = info.is_progressive and info.pixel_format in _PLAIN_FORMATS and info.streams == 1
+        return is_closed and is_even and is_usual
 
 
 def probe_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoInfo:
@@ -104,10 +123,24 @@ def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
                 "allows; if it is not damaged, raise that, or cut it"
             )
         rate = count / duration if duration > 0 else float(stream.average_rate or 0)
-        context = stream.codec_context
-        info = VideoInfo(duration, rate, context.width, context.height, context.name, container.format.name.split(",")[0])
+        info = _info(container, stream, duration, rate)
     points = entry_points(packets) if len(timeline.starts) == 1 else None
     return OpenedVideo(path, info, timeline, limits, points)
+
+
+def _info(container: Any, stream: Any, duration: float, rate: float) -> VideoInfo:
+    context = stream.codec_context
+    return VideoInfo(
+        duration,
+        rate,
+        context.width,
+        context.height,
+        context.name,
+        container.format.name.split(",")[0],
+        context.pix_fmt or "",
+        is_progressive(context.codec.canonical_name, bytes(context.extradata or b"")),
+        len(container.streams.video),
+    )
 
 
 def sample_video(clip: OpenedVideo, times: FrameTimes, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cosa.data.broken_decoders import CRASHES, HANGS, broken_decord, without
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import run, sets
 
@@ -29,13 +30,7 @@ ONLINE = ("stages.frames=", "datasets.clips.decode=online")
 
 @pytest.mark.slow
 def test_training_from_videos_is_that_on_extracted_frames(tmp_path: Path) -> None:
-    (tmp_path / "clips").mkdir()
-    for number in range(8):
-        make_video(tmp_path / "clips" / f"v{number}.mp4", frames=20 + number, noise=number % 2 == 0, options={"bf": "2"})
-    captions = [{"video_id": f"v{number}", "desc": f"clip number {number} of eight"} for number in range(8)]
-    (tmp_path / "train.json").write_text(json.dumps(captions))
-    (tmp_path / "val.json").write_text(json.dumps(captions[:4]))
-    (tmp_path / "spec.yaml").write_text(SPEC)
+    laid_out(tmp_path)
     decode = f'datasets.clips.decode={{"cache": "{tmp_path / "cache"}"}}'
     online = run("run-experiment", "spec.yaml", *sets("stages.frames=", decode, "storage=online"), cwd=tmp_path, timeout=300)
     assert online.code == 0, online.output
@@ -56,6 +51,36 @@ def test_training_from_videos_is_that_on_extracted_frames(tmp_path: Path) -> Non
     assert "clip 'v1': " in damaged.output
     assert "v1.mp4" in damaged.output
     assert "Traceback" not in damaged.output
+
+
+@pytest.mark.slow
+def test_a_decoder_that_is_missing_or_broken_is_reported(tmp_path: Path) -> None:
+    laid_out(tmp_path)
+    decode = "datasets.clips.decode={decoder: decord, seconds_per_clip: 4, cache_gigabytes: 0}"
+    arguments = ("run-experiment", "spec.yaml", *sets("stages.frames=", decode))
+    hidden = run(*arguments, cwd=tmp_path, timeout=300, PYTHONPATH=str(without(tmp_path / "without", "decord")))
+    assert hidden.code == 1
+    assert "datasets.clips.decode.decoder: decord is not installed; install it with `pip install" in hidden.output
+    assert not (tmp_path / "storage" / "online").exists()
+    for what, message in (
+        (HANGS, "decoding took longer than 4 s"),
+        (CRASHES, "its decoder crashed, or its process was killed (SIGABRT)"),
+    ):
+        broken = broken_decord(tmp_path / f"broken {len(what)}", "v5.", what)
+        ended = run(*arguments, cwd=tmp_path, timeout=300, PYTHONPATH=str(broken))
+        assert ended.code == 1, ended.output
+        assert f"clip 'v5': {tmp_path / 'clips' / 'v5.mp4'}: {message}" in " ".join(ended.output.split())
+        assert "Traceback" not in ended.output
+
+
+def laid_out(folder: Path) -> None:
+    (folder / "clips").mkdir()
+    for number in range(8):
+        make_video(folder / "clips" / f"v{number}.mp4", frames=20 + number, noise=number % 2 == 0, options={"bf": "2"})
+    captions = [{"video_id": f"v{number}", "desc": f"clip number {number} of eight"} for number in range(8)]
+    (folder / "train.json").write_text(json.dumps(captions))
+    (folder / "val.json").write_text(json.dumps(captions[:4]))
+    (folder / "spec.yaml").write_text(SPEC)
 
 
 def results(storage: Path) -> dict[str, bytes]:

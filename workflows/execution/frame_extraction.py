@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cosa.data.annotation_use import AnnotationKind
-from cosa.data.clip_errors import ClipError, kind_of_error
+from cosa.data.clip_errors import ClipError, CrashedError, HungError, kind_of_error
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.extraction import ExtractionRecord
 from cosa.data.extraction_settings import ExtractionSettings
@@ -34,7 +34,7 @@ from workflows.results.layout import CLIPS_LIST, CLIPS_TABLE, FRAME_STORE, FRAME
 
 CLIPS_PER_TASK = 16  # at most
 TASKS_PER_CORE = 2  # in flight: one that runs, and one that follows
-HUNG, CRASHED = "too slow", "crashed"  # kinds of errors, besides those of `clip_errors`
+HUNG, CRASHED = HungError.kind, CrashedError.kind  # kinds of errors
 READERS = 8  # threads that look for frames in the store
 LISTED = 10  # unreadable clips that are named
 SLOWEST = 3  # clips whose decoding took the longest, in the manifest

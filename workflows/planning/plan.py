@@ -12,6 +12,7 @@ from workflows.planning.annotation_files import WrongKindError, annotation_files
 from workflows.planning.changes import nearest_changes
 from workflows.planning.clip_changes import clip_changes
 from workflows.planning.data import data_of
+from workflows.planning.decoder_checks import unusable_decoders
 from workflows.planning.digests import FileDigests
 from workflows.planning.fingerprint import Basis, fingerprint_of
 from workflows.planning.many_checksums import OnRead
@@ -295,7 +296,19 @@ def mistakes_of(plan: Plan) -> list[Mistake]:
         for name, section in running.items()
         for problem in batch_problems(plan.experiment, {name: section})
     ]
-    return batches or annotation_mistakes(plan)
+    return batches or [*_decoder_mistakes(plan), *annotation_mistakes(plan)]
+
+
+def _decoder_mistakes(plan: Plan) -> list[Mistake]:
+    """Return the decoders that stages which will run cannot use on this machine."""
+    read = {step.name: plan.datasets_of(step.name) for step in plan.to_run}
+    problems = unusable_decoders(plan.experiment.section.datasets, (name for names in read.values() for name in names))
+    return [
+        Mistake(stage, problems[name], f"datasets.{name}.decode.decoder")
+        for stage, names in read.items()
+        for name in names
+        if name in problems
+    ]
 
 
 def annotation_mistakes(plan: Plan) -> list[Mistake]:

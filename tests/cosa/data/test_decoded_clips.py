@@ -12,6 +12,7 @@ from cosa.data import decoded_clips
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles
 from cosa.data.decoded_clips import DecodedClips, VideoFrame
+from cosa.data.decoder_process import DecoderProcess
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
@@ -19,6 +20,7 @@ from cosa.data.frames import FrameFolders
 from cosa.data.picture_sources import PictureFiles, pictures_of
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
+from tests.cosa.data.broken_decoders import CRASHES, HANGS, broken_decord
 from tests.cosa.data.drawn_videos import make_video
 
 CLIPS = {"a": "a.mp4", "b/c": "b/c.mkv", "d": "d.avi"}
@@ -67,8 +69,7 @@ def test_cached_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.M
     first = source(folder)
     expected = first.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)])
     assert torch.equal(expected[0], expected[2])
-    monkeypatch.setattr(decoded_clips, "decoder_of", None)
-    monkeypatch.setattr("cosa.data.clip_record.open_video", None)
+    monkeypatch.setattr(DecoderProcess, "ask", None)
     again = source(folder)
     assert torch.equal(again.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)]), expected)
     assert len(again.files("a")) == 12
@@ -83,12 +84,19 @@ def test_of_long_clips_or_without_room_only_wanted_frames_are_decoded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, short: int, gigabytes: float
 ) -> None:
     monkeypatch.setattr(decoded_clips, "SHORT", short)
-    encoded: list[tuple[int, ...]] = []
-    real = decoded_clips.encode_frame
-    monkeypatch.setattr(decoded_clips, "encode_frame", lambda picture, way: encoded.append(picture.shape) or real(picture, way))
     clips = source(folder, cache_gigabytes=gigabytes)
-    clips.load(clips.files("a")[2:5])
-    assert len(encoded) == 3
+    frames = clips.files("a")[2:5]
+    answers: list[int] = []
+    real = DecoderProcess.ask
+
+    def ask(process: DecoderProcess, *request: Any) -> list[Any]:
+        found: list[Any] = real(process, *request)
+        answers.append(len(found))
+        return found
+
+    monkeypatch.setattr(DecoderProcess, "ask", ask)
+    clips.load(frames)
+    assert answers == [3]
 
 
 def test_a_clip_that_changes_is_noticed(folder: Path) -> None:
@@ -114,6 +122,20 @@ def test_messages_name_clip_and_file(folder: Path) -> None:
         clips.files("pipe")
     with pytest.raises(DataError, match=r"clip 'a': .*max_frames"):
         source(folder, max_frames=5).files("a")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [(HANGS, "decoding took longer than 3 s; .*seconds_per_clip"), (CRASHES, r"crashed, .*\(SIGABRT\)")]
+)
+def test_a_decoder_that_hangs_or_crashes_costs_a_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str
+) -> None:
+    monkeypatch.syspath_prepend(broken_decord(folder / "broken", "a.", what))
+    clips = source(folder, decoder="decord", seconds_per_clip=3)
+    frames = clips.files("a")
+    with pytest.raises(DataError, match=rf"clip 'a': .*a\.mp4: .*{message}"):
+        clips.load(frames)
+    assert clips.load(clips.files("b/c")[:1]).shape == (1, 3, 48, 64)
 
 
 def test_a_dataset_may_be_decoded_online(folder: Path) -> None:

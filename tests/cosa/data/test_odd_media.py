@@ -32,7 +32,7 @@ def frames_of_video(path: Path) -> list[np.ndarray]:
     times = at_rate(video, TAKEN)
     frames = list(sample_video(video, times))
     for place in range(0, len(frames), 3):
-        [single] = decoder_of(video).read(video, times, [place])
+        [single] = decoder_of(video).function()(video, times, [place])
         assert np.array_equal(single, frames[place])
     return frames
 

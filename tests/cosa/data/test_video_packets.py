@@ -1,10 +1,13 @@
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from cosa.data.video_packets import Packet, timeline_of
 from cosa.data.videos import probe_video, read_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video, number_of
@@ -112,3 +115,40 @@ def test_broadcast_clocks_that_jump_are_an_error(tmp_path: Path) -> None:
         output.mux(stream.encode(None))
     with pytest.raises(DataError, match=r"no frames from 0\.90 s to 301\.00 s; data are missing there, or files were joined"):
         list(read_video(tmp_path / "a.ts", 4))
+
+
+RNG = np.random.default_rng(3)
+SHOWN_AT = {  # milliseconds
+    "a gap near the end": [0, 100, 1000, 2000, 2100],
+    "a gap in the middle": [0, 40, 80, 120, 3000, 3040, 3080, 3120],
+    "slower at the end": [*range(0, 800, 40), *range(800, 4800, 500)],
+    "random": (np.cumsum(RNG.integers(20, 300, 30)) - 20).tolist(),
+    "steady": list(range(0, 1200, 40)),
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN_AT)
+def test_a_clip_ends_where_its_last_frame_does(tmp_path: Path, kind: str) -> None:
+    """In mp4, the length of a packet says when the next is decoded: with B-frames, that is another than is shown next."""
+    times = SHOWN_AT[kind]
+    arguments: dict[str, Any] = {"frames": len(times), "milliseconds": times, "options": {"bf": "3"}}
+    own = probe_video(make_video(tmp_path / "a.mkv", **arguments)).duration
+    assert own == pytest.approx((times[-1] - times[0]) / 1000 + 0.1)  # The coder gives the last frame a tenth of a second.
+    mp4 = make_video(tmp_path / "a.mp4", **arguments)
+    assert probe_video(mp4).duration == pytest.approx(own)
+    found = [number_of(picture) for picture in read_video(mp4, 10)]
+    assert found == [number_of(picture) for picture in read_video(tmp_path / "a.mkv", 10)]
+    assert found.count(found[-1]) <= 2
+
+
+def test_a_steady_rate_is_not_doubted_for_the_length_of_its_last_packet(tmp_path: Path) -> None:
+    order = (0, 3, 1, 2, 6, 4, 5)
+    packets = [Packet(40 * place - 40, 40 * shown, 40, place == 0, False, False) for place, shown in enumerate(order)]
+    codec = SimpleNamespace(name="h264")
+    stream = SimpleNamespace(time_base=Fraction(1, 1000), average_rate=25, codec_context=codec)
+    container = SimpleNamespace(format=SimpleNamespace(name="mov,mp4"))
+    packets[-1] = packets[-1]._replace(length=1)
+    assert timeline_of(packets, container, stream, tmp_path).duration == pytest.approx(0.28)
+    packets[2] = packets[2]._replace(length=400)  # Its length is no longer that of the others,
+    packets[4] = packets[4]._replace(length=400)  # and neither is that of the one that is shown last.
+    assert timeline_of(packets, container, stream, tmp_path).duration == pytest.approx(0.241)

@@ -55,7 +55,7 @@ def made(folder: Path, kind: str) -> OpenedVideo:
 
 
 def read(video: OpenedVideo, places: list[int], times: FrameTimes) -> list[np.ndarray]:
-    return list(decoder_of(video).read(video, times, places))
+    return list(decoder_of(video).function()(video, times, places))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cosa.data.broken_decoders import without
 from tests.workflows.planning.planned import fingerprints, lay_out, load, plan
+from workflows.planning.plan import mistakes_of
 from workflows.spec.problems import SpecError
 
 ONLINE = ("datasets.own.decode=online", "stages.own-frames=")
@@ -29,6 +31,8 @@ def test_the_result_is_that_of_extracted_frames() -> None:
         ("{fps: 8, short_side: 100}", ("fps=8", "short_side=100")),
         ("{frames_per_clip: all, max_seconds: 5000}", ("frames_per_clip=all", "max_seconds=5000")),
         ("{cache: elsewhere, cache_gigabytes: 0, max_frames: 5}", ()),
+        ("{decoder: decord, seconds_per_clip: 5}", ()),
+        ("{decoder: pyav}", ()),
     ):
         online = of_own(f"datasets.own.decode={decode}", "stages.own-frames=")
         assert online == of_own(*(f"stages.own-frames.{field}" for field in extract))
@@ -50,6 +54,18 @@ def test_other_ways_of_output_and_the_default_change_nothing() -> None:
     assert several["own-frames"] != before["own-frames"]
     # A spec that a run has written down has the default of fps, too.
     assert fingerprints(plan("stages.own-frames.frames_per_clip=8", "stages.own-frames.fps=4")) == several
+
+
+def test_a_decoder_that_is_not_installed_is_reported_before_anything_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(without(here / "without", "decord"))
+    wanted = ("datasets.own.decode={decoder: decord}", "stages.own-frames=")
+    found = [mistake for mistake in mistakes_of(plan(*wanted)) if mistake.about == "datasets.own.decode.decoder"]
+    assert {mistake.stage for mistake in found} == set(OWN)
+    [text] = {mistake.text for mistake in found}
+    assert text.startswith("datasets.own.decode.decoder: decord is not installed; install it with `pip install")
+    assert not any("decoder" in mistake.about for mistake in mistakes_of(plan(*ONLINE)))
+    with pytest.raises(SpecError, match="known: auto, decord, pyav, torchcodec"):
+        load("datasets.own.decode={decoder: ffmpeg}")
 
 
 def test_a_clip_that_is_changed_or_missing_counts(here: Path) -> None:
