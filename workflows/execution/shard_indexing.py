@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cosa.data.shards.cache import ShardCache
+from cosa.data.shards.clip_trial import ClipTrial
 from cosa.data.shards.index import IndexedShard, index_file, write_rows, write_shards
 from cosa.data.shards.paths import short_names
 from cosa.data.shards.scan import Broken, ScannedShard, Scanning, scan_shard
@@ -24,6 +25,7 @@ from workflows.execution.fit import user_error_in
 from workflows.records.outcome import StageOutcome
 from workflows.results.atomic import flush, write_atomically
 from workflows.results.layout import BROKEN_TABLE, SHARDS_FOLDER
+from workflows.spec.sections import DatasetSection
 
 LISTED = 10  # broken samples that are named
 PARTS = "parts"  # folder of what is known of each shard while others are still read
@@ -44,7 +46,7 @@ class _Part:
 
     def write(self, scanned: ScannedShard) -> None:
         self.rows.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(self.rows, [scanned.samples])
+        write_rows(self.rows, [scanned.samples], scanned.samples.schema)
         flush(self.rows)
         broken = [asdict(one) for one in scanned.broken]
         write_atomically(self.record, json.dumps({"size": scanned.size, "version": scanned.version, "broken": broken}))
@@ -65,12 +67,20 @@ def index(context: Context) -> StageOutcome:
     dataset = context.plan.experiment.section.datasets[context.section.dataset]
     paths = context.shards_of(context.section.dataset)
     parts = context.folder / SHARDS_FOLDER / PARTS
-    scanning = Scanning(dataset.media, context.section.caption, dataset.max_pixels)
+    scanning = _scanning(context.section, dataset)
     keys = [(split, number) for split in paths for number in range(len(paths[split]))]
     left = [key for key in keys if not _Part.of(parts, *key).record.is_file()]
     if left:
         _scan_all(context, {key: paths[key[0]][key[1]] for key in left}, scanning, parts, len(keys))
-    return _gathered(context, paths, parts)
+    return _gathered(context, paths, parts, scanning)
+
+
+def _scanning(section: Any, dataset: DatasetSection) -> Scanning:
+    """Return how samples are read."""
+    decode, clips = dataset.decode, None
+    if decode is not None:
+        clips = ClipTrial(dataset.max_pixels, decode.max_seconds, section.seconds_per_clip)
+    return Scanning(dataset.media, section.caption, dataset.max_pixels, clips)
 
 
 def _scan_all(context: Context, paths: dict[Key, str], scanning: Scanning, parts: Path, count: int) -> None:
@@ -108,7 +118,7 @@ def scan_part(path: str, scanning: Scanning, cache: ShardCache, parts: Path, spl
     _Part.of(parts, split, number).write(scan_shard(path, scanning, cache))
 
 
-def _gathered(context: Context, paths: dict[str, list[str]], parts: Path) -> StageOutcome:
+def _gathered(context: Context, paths: dict[str, list[str]], parts: Path, scanning: Scanning) -> StageOutcome:
     """Put the parts together to the index."""
     context.line.update("putting the index together")
     folder = context.folder / SHARDS_FOLDER
@@ -124,7 +134,7 @@ def _gathered(context: Context, paths: dict[str, list[str]], parts: Path) -> Sta
             yield part.samples
 
     for split in paths:
-        write_rows(index_file(folder, split), rows(split))
+        write_rows(index_file(folder, split), rows(split), scanning.schema)
     write_shards(folder, shards)
     schema = pa.schema([(name, pa.string()) for name in ("split", "shard", "key")])
     schema = schema.append(pa.field("offset", pa.int64())).append(pa.field("problem", pa.string()))

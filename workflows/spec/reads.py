@@ -95,7 +95,8 @@ class MediaRead(Read):
         dataset = basis.experiment.datasets[self.dataset]
         found: dict[str, Any] = {"media": dataset.media, "field": self.field}
         if dataset.has_shards:  # Which shards, the split says.
-            return {**found, "indexing": basis.indexing(self.dataset)}
+            extraction = {} if dataset.decode is None else {"extraction": basis.extraction(self.dataset)}
+            return {**found, "indexing": basis.indexing(self.dataset), **extraction}
         if self._extracted(dataset) or self._of_clips(dataset):
             found["extraction"] = basis.extraction(self.dataset)
         if dataset.made_by is not None:

@@ -54,9 +54,9 @@ class ShardsRead(Read):
             yield Found(f"{self.dataset}/{self.split}/shards", digest, ", ".join(map(without_options, split.shards)), amount)
 
     def identity(self, basis: Basis) -> Any:
-        """Return the contents in their order, or which stage makes them, and what decides which pictures can be used."""
+        """Return the contents in their order, or which stage makes them, and what decides which samples can be used."""
         dataset = basis.experiment.datasets[self.dataset]
-        bounds = {"media": dataset.media, "max_pixels": dataset.max_pixels}
+        bounds = {"media": dataset.media, **dataset.media_bounds}
         return {"field": self.field, "split": self.split, **bounds, **content_of(basis, self.dataset, self.split)}
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:

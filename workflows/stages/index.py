@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
 
-from cosa.section import no_effect
+from cosa.section import added_later, no_effect
 from workflows.results.layout import SHARDS_FOLDER
 from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, StageSection
@@ -24,7 +24,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class IndexSection(StageSection):
-    """Find the samples of a dataset's tar shards, and decode each picture to see whether that is possible."""
+    """Find the samples of a dataset's tar shards, and decode each picture or clip to see whether that is possible."""
 
     kind: Literal["index"]
     dataset: str = Field(description="a dataset whose splits are shards")
@@ -32,6 +32,9 @@ class IndexSection(StageSection):
     max_broken: NonNegativeInt | Share = no_effect(
         default=0,
         description="how many samples may be unusable, or which share of all (0.01); these are named and left out",
+    )
+    seconds_per_clip: PositiveFloat = added_later(
+        600.0, description="a clip whose decoding takes longer is unusable: its decoder may never return"
     )
 
     @field_validator("caption")
@@ -62,8 +65,8 @@ class Index(StageKind[IndexSection]):
         return section.dataset
 
     def indexing(self, section: IndexSection) -> Mapping[str, Any]:
-        """Return where captions are."""
-        return {"version": self.version, "caption": section.caption}
+        """Return where captions are, and how long decoding a clip may take."""
+        return {"version": self.version, **section.model_dump(include={"caption", "seconds_per_clip"})}
 
     def reads(self, section: IndexSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield the shards of every split."""

@@ -17,6 +17,7 @@ from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frames import FrameFolders
 from cosa.data.picture_sources import PictureFiles, pictures_of
+from cosa.data.video_sources import VideoFolder
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def source(folder: Path, **settings: Any) -> DecodedClips:
     chosen = DecodingSettings.model_validate({"cache": str(folder / "cache"), **settings})
-    return DecodedClips(folder / "clips", chosen, max_pixels=10**6)
+    return DecodedClips(VideoFolder(folder / "clips"), chosen, max_pixels=10**6)
 
 
 @pytest.mark.parametrize("fields", [{}, {"fps": 7, "jpeg_quality": 60}, {"frames_per_clip": 5, "short_side": 30}])
@@ -68,7 +69,7 @@ def test_cached_frames_are_not_decoded_again(folder: Path, monkeypatch: pytest.M
     expected = first.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)])
     assert torch.equal(expected[0], expected[2])
     monkeypatch.setattr(decoded_clips, "decoder_of", None)
-    monkeypatch.setattr("cosa.data.clip_record.open_video", None)
+    monkeypatch.setattr("cosa.data.clip_record.open_source", None)
     again = source(folder)
     assert torch.equal(again.load([VideoFrame("a", 3), VideoFrame("a", 1), VideoFrame("a", 3)]), expected)
     assert len(again.files("a")) == 12

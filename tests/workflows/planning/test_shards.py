@@ -86,6 +86,21 @@ def test_what_cannot_be_combined(here: Path, overrides: list[str], message: str)
     assert message in problems(*overrides)
 
 
+CLIPS = ("datasets.web.media=video", "datasets.web.decode=online")
+
+
+def test_videos_in_shards_are_decoded_online(here: Path) -> None:
+    finish(plan(*CLIPS))
+    assert reasons(plan(*CLIPS)) == {}
+    assert reasons(plan(*CLIPS, "datasets.web.decode={cache_gigabytes: 1}", "stages.samples.max_broken=3")) == {}
+    # How many frames are taken does not decide which clips can be used.
+    assert list(reasons(plan(*CLIPS, "datasets.web.decode={fps: 8}"))) == ["pretrain"]
+    assert list(reasons(plan(*CLIPS, "datasets.web.decode={max_seconds: 30}"))) == ["samples", "pretrain"]
+    assert list(reasons(plan(*CLIPS, "stages.samples.seconds_per_clip=9"))) == ["samples", "pretrain"]
+    assert list(reasons(plan("datasets.web.media=video"))) == ["samples", "pretrain"]
+    assert "decode: only videos are decoded" in problems("datasets.web.decode=online")
+
+
 def test_an_index_of_other_data_is_refused(here: Path) -> None:
     other = "datasets.files={media: image, root: images, splits: {train: a.json}}"
     assert "dataset 'files' has no shards to index" in problems(other, "stages.more={kind: index, dataset: files}")
