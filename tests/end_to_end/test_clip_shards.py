@@ -78,6 +78,46 @@ def test_clips_in_shards_train_as_the_same_clips_in_files(tmp_path: Path) -> Non
     assert losses(result_of(tmp_path / "of-shards", "pretrain")) == expected
 
 
+def metrics(storage: Path, stage: str) -> dict[str, float]:
+    """What was measured of the model, and not of the machine."""
+    found: dict[str, float] = json.loads((result_of(storage, stage) / "manifest.json").read_text())["metrics"]
+    return {name: value for name, value in found.items() if name not in ("data_wait_share", "samples_per_second")}
+
+
+def test_shards_are_validated_and_evaluated_on_like_files(tmp_path: Path) -> None:
+    made = clip_spec(tmp_path, steps=4, shuffle="full")
+    shards = str(tmp_path / "shards" / "0000{2,3}.tar")
+    made["datasets"]["web"]["splits"] |= {"val": shards, "few": {"shards": shards, "limit": 3}}
+    entries = json.loads((tmp_path / "captions.json").read_text())
+    (tmp_path / "val.json").write_text(json.dumps(entries[2 * EACH :]))
+    made["datasets"]["files"]["splits"] |= {"val": str(tmp_path / "val.json")}
+    tasks = {
+        "kind": "evaluate",
+        "checkpoint": "pretrain",
+        "dataset": "web",
+        "tasks": ["retrieval", "captioning"],
+        "eval_frames": 2,
+    }
+    finetune = {
+        "kind": "finetune", "task": "retrieval", "dataset": "web", "init_from": "pretrain", "epochs": 2, "batch_size": 4,
+        "train_frames": 2, "eval_frames": 2, "shuffle": "full", "validation_split": "val", "evaluations_per_run": 2,
+    }  # fmt: skip
+    made["stages"] |= {"tuned": finetune, "test": {**tasks, "split": "val"}, "few": {**tasks, "split": "few"}}
+    in_shards = run("run-experiment", written(tmp_path, made), *sets(f"storage={tmp_path}/of-shards"))
+    assert in_shards.code == 0, in_shards.output
+    assert "3 clips of 8 (limit 3)" in in_shards.output
+    del made["stages"]["samples"], made["stages"]["few"], made["datasets"]["web"]
+    made["stages"]["pretrain"]["corpora"][0]["dataset"] = "files"
+    for stage in ("tuned", "test"):
+        made["stages"][stage]["dataset"] = "files"
+    in_files = run("run-experiment", written(tmp_path, made), *sets(f"storage={tmp_path}/of-files"))
+    assert in_files.code == 0, in_files.output
+    for stage in ("tuned", "test"):
+        expected = metrics(tmp_path / "of-files", stage)
+        assert len(expected) > 5
+        assert metrics(tmp_path / "of-shards", stage) == expected
+
+
 def test_broken_clips_are_named_against_the_ceiling(tmp_path: Path) -> None:
     made = clip_spec(tmp_path)
     good = (tmp_path / "clips" / "0-0.mp4").read_bytes()

@@ -92,8 +92,8 @@ class SplitSection(Section):
     def _shards_alone(self) -> "SplitSection":
         if self.shards and (self.captions or self.questions or self.references):
             raise ValueError("shards: they hold the captions; leave out the annotation files, or the shards")
-        if self.shards and (self.columns or self.limit is not None or self.fraction is not None):
-            raise ValueError("shards: columns, limit and fraction are of annotation files; leave them out")
+        if self.shards and self.columns:
+            raise ValueError("columns: only annotation files have them; leave them out, since shards hold the captions")
         return self
 
     @classmethod

@@ -1,5 +1,6 @@
 """Batches of samples in shards: the same for any number of workers, and at any step."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cosa.data.order_settings import OrderSettings
 from cosa.data.pictures import read_picture
 from cosa.data.shards.clip_trial import ClipTrial
 from cosa.data.shards.scan import Scanning
+from cosa.data.split_reading import SplitReading
 from cosa.errors import DataError, UserError
 from cosa.tokenizer import CaptionTokenizer
 from cosa.training.building import corpus_of
@@ -110,6 +112,20 @@ def test_each_epoch_takes_each_sample_once_and_pictures_fit_captions(dataset: Da
         assert len(set(ids)) == len(ids) == 72
         texts = [TOKENIZER.decode(row) for step in steps for row in step.ids.tolist()]
         assert texts == [captions[media_id] for media_id in ids]
+
+
+@pytest.mark.parametrize("shuffle", ["streams", "full"])
+def test_batches_of_a_part_take_its_samples_alone(dataset: DatasetFiles, shuffle: str) -> None:
+    part = replace(dataset, reading={"train": SplitReading(limit=30)})
+    table = caption_samples(part, "train")
+    assert len(table) == 30
+    assert sum(table.shard_sizes or ()) == 30
+    one, two = batches(part, shuffle=shuffle), [batches(part, rank, 2, shuffle=shuffle) for rank in range(2)]
+    for step in (3, 0, 1):  # Epochs have 2 batches.
+        assert torch.equal(joined([one[step]])[2], joined([made[step] for made in two])[2])
+    drawn = [media_id for step in range(2) for media_id in one[step].media_ids]
+    assert len(set(drawn)) == 24
+    assert set(drawn) <= {sample.media_id for sample in table}
 
 
 def test_too_large_a_batch_or_too_many_streams_are_refused(dataset: DatasetFiles) -> None:
