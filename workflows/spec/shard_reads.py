@@ -43,7 +43,7 @@ class ShardsRead(Read):
             return
         split = dataset.splits[self.split]
         paths = shard_paths(split.shards)
-        contents = _contents(paths, digests)
+        contents = contents_of(paths, digests)
         absent = [path for path, content in zip(paths, contents, strict=True) if content is None]
         if absent:
             field = f"datasets.{self.dataset}.splits.{self.split}.shards"
@@ -83,10 +83,10 @@ def content_of(basis: Basis, dataset: str, split: str) -> dict[str, Any]:
 
 def digest_of_shards(paths: list[str], digests: Digests) -> str:
     """Return the digest of the contents of shards, in their order."""
-    return xxhash.xxh3_128_hexdigest(" ".join(map(str, _contents(paths, digests))).encode())
+    return xxhash.xxh3_128_hexdigest(" ".join(map(str, contents_of(paths, digests))).encode())
 
 
-def _contents(paths: list[str], digests: Digests) -> list[str | None]:
+def contents_of(paths: list[str], digests: Digests) -> list[str | None]:
     """Return what is known of the contents of shards; None for one that does not exist.
 
     It is the digest of a file, and size and time of one in a bucket, which would have to be fetched to be read.

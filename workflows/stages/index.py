@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
 
 from cosa.section import added_later, no_effect
-from workflows.results.layout import SHARDS_FOLDER
 from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.shard_reads import ShardsRead
@@ -87,10 +86,9 @@ class Index(StageKind[IndexSection]):
         return {} if "made_by" in dataset else {"caption": "txt"}
 
     def how_it_resumes(self, section: IndexSection, unfinished: Path) -> str:
-        """Say how many shards are done."""
-        del section
-        done = sum(1 for _ in (unfinished / SHARDS_FOLDER).glob("*/*/*.json"))
-        return f"resumes with the shards that are left; {done} are done"
+        """Say that no shard is read twice."""
+        del section, unfinished
+        return "resumes with the shards that are left"
 
     def run(self, context: StageContext[IndexSection]) -> StageOutcome:
         """Index on Ray workers, a shard a task."""

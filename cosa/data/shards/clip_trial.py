@@ -65,8 +65,11 @@ class ClipTrials:
                 if found["problem"] is not None:
                     raise TrialError(found["problem"])
                 return found["width"], found["height"]
-            if self._ended() == -signal.SIGALRM:
+            code = self._ended()
+            if code == -signal.SIGALRM:
                 raise TrialError(f"decoding its {suffix} took longer than {self.trial.seconds:g} s")
+            if code >= 0:  # No signal has ended it, but an error of this program, which it has printed.
+                raise RuntimeError(f"the process that decodes clips on trial ended with code {code}")
         raise TrialError(f"its {suffix} crashed the decoder, or the process was killed, {_TRIES} times")
 
     def _asked(self, request: bytes) -> bytes:

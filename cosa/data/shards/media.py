@@ -66,7 +66,10 @@ class ShardMember:
 
 
 class ShardPictures:
-    """The pictures of the samples of a dataset. what and mend: how a message names what is missing, and what to do then."""
+    """The pictures, or the videos, of the samples of a dataset.
+
+    what and mend: how a message names what is missing, and what to do then.
+    """
 
     what = "shards"
     mend = "restore them, or take them out of the dataset"

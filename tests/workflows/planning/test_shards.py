@@ -121,8 +121,8 @@ def test_shards_that_are_trained_and_tested_on_are_noted(here: Path) -> None:
     for folder in (str(here / "shards"), "shards"):
         notes = annotation_notes(plan(stage, split, f"datasets.web.splits.train={folder}/{{00000..00006}}.tar"))
         assert notes == (
-            f"test: 1 of 2 shards of web/test are also in web/train, on which pretrain trained, such as {here}/shards/00006.tar: "
-            "its scores are optimistic",
+            "test: 1 of 2 shards of web/test are also in web/train, on which pretrain trained, such as "
+            f"{here}/shards/00006.tar: its scores are optimistic",
         )
     assert annotation_notes(plan(stage, split, "datasets.web.splits.train=shards/{00000..00005}.tar")) == ()
 

@@ -178,6 +178,8 @@ real = videos.open_source
 def opened(source, limits):
     if source.content.endswith(b"crashes"):
         os.abort()
+    if source.content.endswith(b"is no clip's fault"):
+        raise ZeroDivisionError
     while source.content.endswith(b"never returns"):
         time.sleep(0.01)
     return real(source, limits)
@@ -200,6 +202,8 @@ def test_a_decoder_that_crashes_or_never_returns_costs_one_sample(tmp_path: Path
         "b": "its mp4 crashed the decoder, or the process was killed, 2 times",
         "d": "decoding its mp4 took longer than 1.5 s",
     }
+    with pytest.raises(RuntimeError, match="ended with code 1"):
+        scanned(tmp_path, [("a.mp4", good + b"is no clip's fault"), ("a.txt", b"a man sings")])
 
 
 def test_a_video_without_decode_says_what_to_do(tmp_path: Path) -> None:
