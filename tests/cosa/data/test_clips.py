@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cosa.data import frames
+from cosa.data import picture_sources
 from cosa.data.clips import ClipReader
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.media_files import PictureFile
@@ -69,7 +69,7 @@ def test_a_picture_is_decoded_once_while_there_is_room(folder: Path, monkeypatch
         decoded.extend(files)
         return load_frames(files, max_pixels)
 
-    monkeypatch.setattr(frames, "load_frames", counted)
+    monkeypatch.setattr(picture_sources, "load_frames", counted)
     read = reader(folder, training=True)
     for seed in range(40):
         read("a", np.random.default_rng(seed))
