@@ -79,7 +79,7 @@ def _overlap(step: Step, split: Split, other: Split, stages: list[str], files: _
 
 
 def _common_shards(step: Step, split: Split, other: Split, stages: list[str], files: _Splits) -> Iterator[str]:
-    own, trained = files.shards(split), files.shards(other)
+    own, trained = files.shards(split), set(files.shards(other))
     both = [path for path in own if path in trained]
     if both:
         yield (

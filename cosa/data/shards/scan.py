@@ -133,7 +133,7 @@ def _reader(file: BinaryIO, scanning: Scanning) -> Iterator[_Reader]:
         yield _Reader(file, scanning)
     else:
         with ClipTrials(scanning.clips) as trials:
-            yield _ClipReader(file, scanning, trials)
+            yield _VideoReader(file, scanning, trials)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _ClipReader(_Reader):
+class _VideoReader(_Reader):
     """Reads samples that have a video."""
 
     trials: ClipTrials
