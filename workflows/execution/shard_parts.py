@@ -63,6 +63,7 @@ class ShardParts:
     def write(self, name: str, scanned: ScannedShard) -> None:
         """Store a part, in the place of an older one; it appears by one rename when it is on the disk."""
         entry, unfinished = self.folder / name, self.folder / f".{name}.{uuid.uuid4().hex}"
+        replaced = unfinished.with_name(f"{unfinished.name}.replaced")
         unfinished.mkdir(parents=True)
         try:
             write_rows(unfinished / ROWS, [scanned.samples], scanned.samples.schema)
@@ -75,11 +76,13 @@ class ShardParts:
             (unfinished / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             for path in (unfinished / ROWS, unfinished / ABOUT, unfinished):
                 flush(path)
-            shutil.rmtree(entry, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                entry.rename(replaced)  # Another index may be reading it, which its deletion would disturb for longer.
             with suppress(OSError):  # Another index has stored the same meanwhile.
                 rename_durably(unfinished, entry)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            for folder in (unfinished, replaced):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def read(self, name: str) -> ScannedShard:
         """Return what `write` has stored."""
