@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 
@@ -14,12 +13,13 @@ from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_encoding import decode_frame, encode_frame, resized
 from cosa.data.frame_times import FrameTimes
 from cosa.data.media_limits import MediaLimits
+from cosa.data.video_sources import VideoSource
 from cosa.data.videos import OpenedVideo
 
 
-def packed_record(path: Path, limits: MediaLimits) -> Iterator[bytes]:
-    """Yield the packed record of a clip; errors as of `open_video`."""
-    yield ClipRecord.of(path, limits).packed()
+def packed_record(source: VideoSource, limits: MediaLimits) -> Iterator[bytes]:
+    """Yield the packed record of a clip; errors as of `open_source`."""
+    yield ClipRecord.of(source, limits).packed()
 
 
 def frame_contents(video: OpenedVideo, times: FrameTimes, places: Sequence[int], settings: DecodingSettings) -> Iterator[bytes]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 
-from cosa.checksums import digest_of
 from cosa.data.entry_points import EntryPoints
 from cosa.data.media_limits import MediaLimits
 from cosa.data.video_packets import Timeline
-from cosa.data.videos import OpenedVideo, VideoInfo, open_video
+from cosa.data.video_sources import VideoSource
+from cosa.data.videos import OpenedVideo, VideoInfo, open_source
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -26,12 +25,12 @@ class ClipRecord:
     content: str
 
     @classmethod
-    def of(cls, path: Path, limits: MediaLimits) -> ClipRecord:
-        """Read a clip through; errors as of `open_video`."""
-        return cls(open_video(path, limits), digest_of(path))
+    def of(cls, source: VideoSource, limits: MediaLimits) -> ClipRecord:
+        """Read a clip through; errors as of `open_source`."""
+        return cls(open_source(source, limits), source.digest())
 
     def packed(self) -> bytes:
-        """All but the path and the limits, which the reader knows."""
+        """All but where the clip is and the limits, which the reader knows."""
         video, buffer = self.video, BytesIO()
         timeline, points = video.timeline, video.points or EntryPoints(_NOTHING, _NOTHING)
         about = {
@@ -49,7 +48,7 @@ class ClipRecord:
         return buffer.getvalue()
 
     @classmethod
-    def unpacked(cls, packed: bytes, path: Path, limits: MediaLimits) -> ClipRecord:
+    def unpacked(cls, packed: bytes, source: VideoSource, limits: MediaLimits) -> ClipRecord:
         """What `packed` returned."""
         with np.load(BytesIO(packed), allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
@@ -57,4 +56,4 @@ class ClipRecord:
             timeline = Timeline(arrays["times"], starts, about["second"], about["duration"])
             stamps, entries = arrays["stamps"], arrays["entries"]
         points = EntryPoints(stamps, entries, about["are_all_keys"]) if len(stamps) else None
-        return cls(OpenedVideo(path, VideoInfo(**about["info"]), timeline, limits, points), about["content"])
+        return cls(OpenedVideo(source, VideoInfo(**about["info"]), timeline, limits, points), about["content"])

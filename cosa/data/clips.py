@@ -69,8 +69,8 @@ class ClipReader:
             transforms=settings.transforms,
             training=training,
             antialias=behaviour.antialias,
-            # Of millions of samples hardly any comes again before the cache is full of others.
-            cache_megabytes=CACHE_MEGABYTES if dataset.shards is None else 0,
+            # Of millions of samples that are trained on, hardly any comes again before the cache is full of others.
+            cache_megabytes=0 if training and dataset.shards is not None else CACHE_MEGABYTES,
         )
 
     def __call__(self, media_id: str, generator: np.random.Generator | None) -> Tensor:

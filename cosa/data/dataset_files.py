@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosa.data.annotation_columns import AnnotationColumns, AnnotationSource, joined_ids
 from cosa.data.annotation_use import AnnotationKind
@@ -16,6 +16,9 @@ from cosa.data.sample_table import SampleTable
 from cosa.data.samples import Samples
 from cosa.data.split_reading import IN_FULL, SplitReading
 from cosa.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from cosa.data.shards.index import ShardIndex
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class DatasetFiles:
     extracted frames are. splits: annotation files by split and kind. unreadable: ids of clips that extraction could not read;
     they are left out. linked_folders: where links out of the media folder may lead. max_pixels: of a picture or a frame.
     decode: or frames are read straight from the clips, in this way: fields of `DecodingSettings`.
-    reading: by split, how its files are read, if not as usual. column_cache: a folder where the columns of large annotation
-    files are stored for other processes.
+    reading: by split, how its files or shards are read, if not as usual. column_cache: a folder where the columns of large
+    annotation files are stored for other processes.
     shards: where all samples are, if the dataset consists of shards; it has no annotation files then.
     """
 
@@ -80,13 +83,35 @@ class DatasetFiles:
         return Path(path)
 
     def columns(self, split: str, kind: AnnotationKind) -> AnnotationColumns:
-        """What an annotation file says of the clips that count, also of unreadable ones.
+        """What an annotation file, or an index of shards, says of the clips that count, also of unreadable ones.
 
         Raises:
             UserError: the dataset names none.
             DataError: it cannot be used.
         """
+        if self.shards is not None and kind == "captions":
+            from cosa.data.shards.columns import shard_columns
+
+            return shard_columns(self._shard_index(self.shards, split), self.reading.get(split, IN_FULL))
         return columns_of(self._source(split, kind), self._cache)
+
+    def samples_in_shards(self, split: str) -> SampleTable | None:
+        """The samples of a split that count, one for each caption; None if they are in no shards.
+
+        Raises:
+            DataError: the index is missing or damaged.
+        """
+        if self.shards is None:
+            return None
+        from cosa.data.shards.samples import ShardSamples
+
+        return ShardSamples(self._shard_index(self.shards, split), self.reading.get(split, IN_FULL))
+
+    @staticmethod
+    def _shard_index(shards: DatasetShards, split: str) -> ShardIndex:
+        from cosa.data.shards.index import ShardIndex  # It needs Arrow.
+
+        return ShardIndex(Path(shards.index), split)
 
     def part_of(self, split: str, kind: AnnotationKind) -> str:
         """Of how many clips those that count are, in words that follow their number; empty if all count."""
@@ -153,11 +178,9 @@ def caption_references(dataset: DatasetFiles, split: str, *, require_captions: b
 
 def caption_samples(dataset: DatasetFiles, split: str) -> SampleTable:
     """One training sample a caption of a split."""
-    if dataset.shards is not None:
-        from cosa.data.shards.index import ShardIndex
-        from cosa.data.shards.samples import ShardSamples
-
-        return ShardSamples(ShardIndex(Path(dataset.shards.index), split))
+    in_shards = dataset.samples_in_shards(split)
+    if in_shards is not None:
+        return in_shards
     return Samples(_readable(dataset, split, "captions", require_texts=True), {"caption": "text"})
 
 

@@ -19,7 +19,7 @@ from cosa.data.decoder_process import DecoderProcess
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frame_cache import FrameCache
 from cosa.data.frame_times import FrameTimes, frame_times
-from cosa.data.video_index import VideoIndex
+from cosa.data.video_sources import Videos, VideoSource
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
@@ -56,32 +56,40 @@ class VideoFrames(Sequence[VideoFrame]):
 
 
 class _Clip(NamedTuple):
-    """A clip that was opened. state: of its file then."""
+    """A clip that was opened. state: of its source then."""
 
     record: ClipRecord
     times: FrameTimes
-    state: tuple[int, ...]
+    state: tuple[object, ...]
 
 
 class DecodedClips:
-    """A dataset's clips as a source of frames. what and mend: how a message names what is missing, and what to do then.
+    """A dataset's clips as a source of frames.
 
-    root: folder of the clips. settings: which frames are taken, and where decoded ones are cached. linked_folders: where links
-    out of the folder may lead. max_pixels: of a frame.
+    videos: where the clips are. settings: which frames are taken, and where decoded ones are cached. max_pixels: of a frame.
     """
 
-    what = "clips"
-    mend = "provide them, or remove their annotations"
-
-    def __init__(
-        self, root: Path, settings: DecodingSettings, linked_folders: Sequence[Path | str] = (), *, max_pixels: int
-    ) -> None:
-        self.root, self.settings, self.limits = root, settings, settings.limits(max_pixels)
+    def __init__(self, videos: Videos, settings: DecodingSettings, *, max_pixels: int) -> None:
+        self.videos, self.settings, self.limits = videos, settings, settings.limits(max_pixels)
         self.cache = FrameCache(Path(settings.cache) if settings.cache is not None else None, settings.cache_gigabytes)
         self._way = settings.name(max_pixels)
         self._decoder = DecoderProcess(settings.seconds_per_clip)
-        self._index = VideoIndex(root, linked_folders)
         self._opened: OrderedDict[str, _Clip] = OrderedDict()
+
+    @property
+    def what(self) -> str:
+        """What the videos say."""
+        return self.videos.what
+
+    @property
+    def mend(self) -> str:
+        """What the videos say."""
+        return self.videos.mend
+
+    @property
+    def root(self) -> Path:
+        """The videos'."""
+        return self.videos.root
 
     def files(self, video_id: str) -> VideoFrames:
         """Frames of a clip in the order of time; its packets are read, and nothing is decoded.
@@ -93,8 +101,8 @@ class DecodedClips:
             return VideoFrames(video_id, len(self._open(video_id).times))
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
-        """The clips that have no file, by the names of files alone."""
-        return [video_id for video_id in dict.fromkeys(video_ids) if not self._has(video_id)]
+        """What has no file, by the names of files alone."""
+        return self.videos.missing(video_ids)
 
     def load(self, frames: Sequence[VideoFrame]) -> Tensor:
         """Decode frames of one clip, at least one: (frames, 3, height, width), uint8, channels last in memory.
@@ -134,7 +142,7 @@ class DecodedClips:
         with _of_file(video.path):
             decoded = self._decoder.ask(frame_contents, video, clip.times, places, self.settings)
         fresh = dict(zip(places, decoded, strict=True))
-        if _state(video.path) != clip.state:
+        if video.source.state() != clip.state:
             raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
         for place, content in fresh.items():
             self.cache.put(self._key(clip, place), content)
@@ -146,40 +154,24 @@ class DecodedClips:
     def _open(self, video_id: str) -> _Clip:
         """Read the packets of a clip, unless a process of this machine has read them, or this one has not forgotten them."""
         if video_id not in self._opened:
-            path = self._index.find(video_id)
-            state = _state(path)
-            record = self._record(path, state)
+            source = self.videos.find(video_id)
+            state = source.state()
+            record = self._record(source, state)
             self._opened[video_id] = _Clip(record, frame_times(record.video, self.settings), state)
         self._opened.move_to_end(video_id)
         if len(self._opened) > OPENED:
             self._opened.popitem(last=False)
         return self._opened[video_id]
 
-    def _record(self, path: Path, state: tuple[int, ...]) -> ClipRecord:
-        key = f"{RECORD_VERSION} {path.absolute()} {state} {self.limits}"
+    def _record(self, source: VideoSource, state: tuple[object, ...]) -> ClipRecord:
+        key = f"{RECORD_VERSION} {state} {self.limits}"
         packed = self.cache.get(key)
         if packed is not None:
-            return ClipRecord.unpacked(packed, path, self.limits)
-        with _of_file(path):
-            [packed] = self._decoder.ask(packed_record, path, self.limits)
+            return ClipRecord.unpacked(packed, source, self.limits)
+        with _of_file(source.path):
+            [packed] = self._decoder.ask(packed_record, source, self.limits)
         self.cache.put(key, packed)
-        return ClipRecord.unpacked(packed, path, self.limits)
-
-    def _has(self, video_id: str) -> bool:
-        try:
-            self._index.find(video_id)
-        except NoMediaError:
-            return False
-        return True
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What is different after a change of a file, without reading it; nothing of one that is no file."""
-    try:
-        about = path.stat()
-    except OSError:  # It is reported where the file is read.
-        return ()
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+        return ClipRecord.unpacked(packed, source, self.limits)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ It imports no torch, and ends with the process that it works for.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import pickle
@@ -23,6 +24,7 @@ from cosa.errors import UserError
 
 Item = TypeVar("Item")
 TRIES = 3  # of a clip whose decoder crashes: a machine may have been short of memory for a moment
+_START_SECONDS = 300  # for the process to start, which does not count as a clip's
 _ALONE_SECONDS = 60  # after which a process ends that hangs, and whose owner was killed
 _START = "import sys; from cosa.data.decoder_process import serve; serve(int(sys.argv[1]))"
 
@@ -95,6 +97,9 @@ class DecoderProcess:
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
                 )
             self._owner, self._connection = os.getpid(), ours
+            if not ours.poll(_START_SECONDS):
+                raise HungError(f"the process that decodes did not start within {_START_SECONDS} s; run the same command again")
+            ours.recv()
         return self._connection
 
     def _answer(self, request: Any) -> tuple[list[Any], Exception | None]:
@@ -133,8 +138,10 @@ def serve(descriptor: int) -> None:
     """Answer requests until the other end is closed. descriptor: of the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the owner, and so this process.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    importlib.import_module("cosa.data.clip_decoding")  # No request waits for that.
     connection = Connection(descriptor)
     try:
+        connection.send("ready")
         while True:
             function, arguments, seconds = connection.recv()
             signal.alarm(math.ceil(seconds) + _ALONE_SECONDS)

@@ -25,7 +25,7 @@ def sample_by_decord(video: OpenedVideo, times: FrameTimes, places: Sequence[int
 
     def read(numbers: list[int]) -> np.ndarray:
         try:
-            reader = decord.VideoReader(str(video.path.absolute()), num_threads=1)
+            reader = decord.VideoReader(video.source.for_decoder(), num_threads=1)
             check_count("decord", video, len(reader))
             pictures: np.ndarray = reader.get_batch(numbers).asnumpy()
         except (decord.DECORDError, RuntimeError) as error:

@@ -1,18 +1,24 @@
 """Where the frames of a dataset's clips, or its images, come from: files, videos or shards."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from cosa.data.dataset_files import DatasetFiles
+from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.decoding_settings import DecodingSettings
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.stored_frames import StoredFrames
+from cosa.data.video_sources import VideoFolder, Videos
+
+if TYPE_CHECKING:
+    from cosa.data.shards.media import ShardPictures
 
 
 class Pictures(Protocol):
@@ -94,14 +100,26 @@ def pictures_of(dataset: DatasetFiles) -> Pictures:
         from cosa.data.decoded_clips import DecodedClips  # It needs a decoder, which pictures do not.
 
         settings = DecodingSettings.model_validate(dataset.decode)
-        return DecodedClips(Path(dataset.root), settings, dataset.linked_folders, max_pixels=dataset.max_pixels)
+        return DecodedClips(_videos_of(dataset), settings, max_pixels=dataset.max_pixels)
     if dataset.shards is not None:
-        from cosa.data.shards.cache import ShardCache  # They need Arrow, which files do not.
-        from cosa.data.shards.media import ShardPictures
-
-        cache = ShardCache(dataset.shards.copies, dataset.shards.most_bytes) if dataset.shards.copies else None
-        return ShardPictures(Path(dataset.shards.index), dataset.shards.paths, cache, dataset.max_pixels)
+        return _shards_of(dataset, dataset.shards)
     return PictureFiles(_finder_of(dataset), dataset.max_pixels)
+
+
+def _videos_of(dataset: DatasetFiles) -> Videos:
+    if dataset.shards is None:
+        return VideoFolder(Path(dataset.root), dataset.linked_folders)
+    from cosa.data.shards.videos import ShardVideos
+
+    return ShardVideos(_shards_of(dataset, dataset.shards))
+
+
+def _shards_of(dataset: DatasetFiles, shards: DatasetShards) -> ShardPictures:
+    from cosa.data.shards.cache import ShardCache  # They need Arrow, which files do not.
+    from cosa.data.shards.media import ShardPictures
+
+    cache = ShardCache(shards.copies, shards.most_bytes) if shards.copies else None
+    return ShardPictures(Path(shards.index), shards.paths, cache, dataset.max_pixels)
 
 
 def _finder_of(dataset: DatasetFiles) -> StoredFrames | FrameFolders | ImageFolder:

@@ -23,6 +23,11 @@ class SampleTable(Sequence[Sample]):
         found = range(len(self))[place]
         return [self.sample(one) for one in found] if isinstance(found, range) else self.sample(found)
 
+    @property
+    def shard_sizes(self) -> Sequence[int] | None:
+        """How many samples each shard has, in the order in which samples are numbered; None if they are in no shards."""
+        return None
+
     @abstractmethod
     def sample(self, place: int) -> Sample:
         """One sample. place: from 0 to before their number."""

@@ -13,6 +13,7 @@ from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.picture_files import is_picture, middle_picture
 from cosa.data.pictures import read_picture
+from cosa.data.video_sources import VideoFile
 from cosa.data.videos import opened_stream, upright
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -54,7 +55,7 @@ def small_jpeg(picture: np.ndarray, side: int = SIDE) -> bytes:
 
 def _frame_near(path: Path, seconds: float) -> np.ndarray:
     """The frame of a video at a time, or the nearest that can be had; (height, width, 3) uint8 RGB."""
-    with opened_stream(path) as (container, stream):
+    with opened_stream(VideoFile(path)) as (container, stream):
         begin = container.start_time or 0
         container.seek(begin + int(seconds * av.time_base), backward=True, any_frame=False)
         found = None

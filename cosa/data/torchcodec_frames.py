@@ -31,8 +31,7 @@ def sample_by_torchcodec(video: OpenedVideo, times: FrameTimes, places: Sequence
 
     def read(numbers: list[int]) -> np.ndarray:
         try:
-            path = str(video.path.absolute())
-            decoder = VideoDecoder(path, num_ffmpeg_threads=1, seek_mode="exact", dimension_order="NHWC")
+            decoder = VideoDecoder(video.source.for_decoder(), num_ffmpeg_threads=1, seek_mode="exact", dimension_order="NHWC")
             check_count("torchcodec", video, len(decoder))
             pictures: np.ndarray = decoder.get_frames_at(numbers).data.numpy()
         except (RuntimeError, ValueError, IndexError) as error:

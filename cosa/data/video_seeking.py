@@ -57,7 +57,7 @@ def _decoded(video: OpenedVideo, stamps: Iterable[int]) -> dict[int, np.ndarray]
     found: dict[int, np.ndarray] = {}
     position_of = {int(stamp): position for position, stamp in enumerate(points.stamps.tolist())}
     wanted = sorted((points.before(stamp, position_of[stamp]), position_of[stamp], stamp) for stamp in stamps)
-    with opened_stream(video.path, video.limits) as (container, stream):
+    with opened_stream(video.source, video.limits) as (container, stream):
         is_unreferenced = unreferenced_test(stream)
         for entry, group in groupby(wanted, key=lambda one: one[0]):
             asked = {stamp: position for _, position, stamp in group}

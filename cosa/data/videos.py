@@ -20,10 +20,10 @@ from cosa.data.clip_errors import ClipError, DamagedClipError, LargeClipError, N
 from cosa.data.containers.structure import structure_problem
 from cosa.data.entry_points import EntryPoints, entry_points
 from cosa.data.frame_times import FrameTimes, at_rate
-from cosa.data.media_files import open_media
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.scanning import is_progressive
 from cosa.data.video_packets import SAME_TIME, Clock, Timeline, read_packets, timeline_of
+from cosa.data.video_sources import VideoFile, VideoSource
 from cosa.message_text import shown
 
 # Demuxers that may be chosen. Playlists (HLS, concat) are not among them: they open other files and addresses.
@@ -62,11 +62,16 @@ class VideoInfo:
 class OpenedVideo:
     """A video whose packets are known. points: where its decoding may begin; None if only at its beginning."""
 
-    path: Path
+    source: VideoSource
     info: VideoInfo
     timeline: Timeline
     limits: MediaLimits
     points: EntryPoints | None = None
+
+    @property
+    def path(self) -> Path:
+        """How messages name it."""
+        return self.source.path
 
     @property
     def is_plain(self) -> bool:
@@ -110,10 +115,16 @@ def read_video(path: Path, frames_per_second: float, limits: MediaLimits = DEFAU
 
 
 def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
-    """Read the packets of a video; errors as `probe_video`."""
-    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(path, limits) as container:
+    """Read the packets of a video that is a file; errors as `probe_video`."""
+    return open_source(VideoFile(path), limits)
+
+
+def open_source(source: VideoSource, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
+    """Read the packets of a video, wherever its bytes are; errors as `probe_video`."""
+    path = source.path
+    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(source, limits) as container:
         stream = _video_stream(container, path, limits)
-        _check_structure(container, stream, path)
+        _check_structure(container, stream, source)
         packets = read_packets(container, stream, path, limits)
         timeline = timeline_of(packets, container, stream, path)
         duration, count = timeline.duration, len(timeline.times)
@@ -125,7 +136,7 @@ def open_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> OpenedVideo:
         rate = count / duration if duration > 0 else float(stream.average_rate or 0)
         info = _info(container, stream, duration, rate)
     points = entry_points(packets) if len(timeline.starts) == 1 else None
-    return OpenedVideo(path, info, timeline, limits, points)
+    return OpenedVideo(source, info, timeline, limits, points)
 
 
 def _info(container: Any, stream: Any, duration: float, rate: float) -> VideoInfo:
@@ -191,22 +202,23 @@ def _same_shape(clip: OpenedVideo, picture: np.ndarray, shape: tuple[int, ...] |
 
 
 @contextmanager
-def opened_stream(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tuple[Any, Any]]:
+def opened_stream(source: VideoSource, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tuple[Any, Any]]:
     """A container of PyAV and its video stream, for who wants no exact times.
 
     Raises:
         DataError: as `probe_video`, also for what is done with them inside.
     """
-    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(path, limits) as container:
+    path = source.path
+    with _media_errors(path, NoVideoError, _NO_VIDEO), _open(source, limits) as container:
         yield container, _video_stream(container, path, limits)
 
 
-def _open(path: Path, limits: MediaLimits) -> Any:
-    with open_media(path, "a video") as file:
+def _open(source: VideoSource, limits: MediaLimits) -> Any:
+    with source.open() as file:
         if not file.read(1):
-            raise NoVideoError(f"{shown(path)} is empty (0 bytes), expected a video; fetch it again")
+            raise NoVideoError(f"{shown(source.path)} is empty (0 bytes), expected a video; fetch it again")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(limits.pixels)}
-    return av.open(str(path.absolute()), options=options, metadata_errors="replace")
+    return av.open(source.for_decoder(), options=options, metadata_errors="replace")
 
 
 def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
@@ -228,11 +240,11 @@ def _video_stream(container: Any, path: Path, limits: MediaLimits) -> Any:
     raise NoVideoError(f"{shown(path)}: no video stream")
 
 
-def _check_structure(container: Any, stream: Any, path: Path) -> None:
-    with open_media(path, "a video") as file:
+def _check_structure(container: Any, stream: Any, source: VideoSource) -> None:
+    with source.open() as file:
         problem = structure_problem(container.format.name.split(",")[0], file, stream.id)
     if problem is not None:
-        raise DamagedClipError(f"{shown(path)}: {problem}")
+        raise DamagedClipError(f"{shown(source.path)}: {problem}")
 
 
 def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
@@ -244,7 +256,7 @@ def _decoded(clip: OpenedVideo) -> Iterator[tuple[float, _PictureSource]]:
     clock, times, time = Clock(clip.timeline), clip.timeline.times, 0.0
     strict = bool(clip.timeline.starts) and clip.info.codec not in _WITH_HIDDEN_PICTURES
     before: int | None = None
-    with _open(clip.path, clip.limits) as container:
+    with _open(clip.source, clip.limits) as container:
         stream = _video_stream(container, clip.path, clip.limits)
         for packet in container.demux(stream):
             if packet.size == 0 and (packet.pts is not None or packet.dts is not None):  # the frame before is shown on

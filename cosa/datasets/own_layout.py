@@ -35,9 +35,10 @@ def write_sample(folder: Path, clips: Sequence[SampleClip]) -> list[str]:
 
 
 def write_shards(folder: Path) -> None:
-    """Pack a corpus into tar shards, in which KEY.txt is a caption, and KEY.jpg an image or KEY.0001.jpg and so on frames.
+    """Pack a corpus into tar shards, in which KEY.txt is a caption, and KEY.0001.jpg and so on are frames, if there are any;
+    otherwise KEY.jpg is an image, or KEY.mp4 a clip.
 
-    folder: holds what `write_sample` wrote as `source`, and `media` with the images or `frames` with those of the clips.
+    folder: holds what `write_sample` wrote as `source`, `media` with images or clips, and perhaps `frames` with those of clips.
     """
     (folder / SHARDS).mkdir()
     for split in _SPLITS:
@@ -51,7 +52,7 @@ def write_shards(folder: Path) -> None:
 def _add_sample(shard: tarfile.TarFile, folder: Path, key: str, caption: bytes) -> None:
     frames = sorted((folder / "frames" / key).glob("*"))
     names = {f"{key}.{number:04d}.jpg": path for number, path in enumerate(frames, start=1)}
-    for name, path in (names or {f"{key}.jpg": folder / "media" / f"{key}.jpg"}).items():
+    for name, path in (names or {path.name: path for path in (folder / "media").glob(f"{key}.*")}).items():
         shard.add(path, name)
     text = tarfile.TarInfo(f"{key}.txt")
     text.size = len(caption)

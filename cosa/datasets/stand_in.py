@@ -74,10 +74,11 @@ def write_stand_in(layout: Layout, parent: Path, *, frames: bool = False) -> Pat
 
 
 def write_own(media: Literal["video", "image"], parent: Path, *, frames: bool, shards: bool = False) -> Path:
-    """Write a corpus in the form that this program reads itself, or as tar shards; otherwise as `write_stand_in`."""
+    """Write a corpus in the form that this program reads itself, or as tar shards, with clips unless they have `frames`;
+    otherwise as `write_stand_in`."""
     if shards:
         layout = Layout(f"{media}-shards", media, own_layout.write_sample, pack=own_layout.write_shards)
-        return write_stand_in(layout, parent, frames=media == "video")
+        return write_stand_in(layout, parent, frames=frames)
     return write_stand_in(Layout(media, media, own_layout.write_sample), parent, frames=frames)
 
 

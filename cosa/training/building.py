@@ -18,7 +18,7 @@ from cosa.data.dataset_files import DatasetFiles
 from cosa.data.order import shuffle_of
 from cosa.data.order_settings import OrderSettings
 from cosa.data.sample import Sample
-from cosa.data.shards.index import read_shards
+from cosa.data.samples import Samples
 from cosa.distributed import rank, world_size
 from cosa.errors import UserError
 from cosa.model import COSA
@@ -68,9 +68,9 @@ def corpus_of(
     """
     clips = ClipReader.of(dataset, settings, resolution, training=True, behaviour=behaviour)
     name = f"{dataset.name}/{split}"
-    sizes = [shard.samples for shard in read_shards(Path(dataset.shards.index), split)] if dataset.shards is not None else None
-    shuffle = shuffle_of(order or OrderSettings(), sizes, name)
-    return Corpus(name, samples, clips, tuple(objectives), steps, batch_size, batch_needs(objectives), shuffle)
+    table = Samples.of(samples)
+    shuffle = shuffle_of(order or OrderSettings(), table.shard_sizes, name)
+    return Corpus(name, table, clips, tuple(objectives), steps, batch_size, batch_needs(objectives), shuffle)
 
 
 def finetuning_corpus(

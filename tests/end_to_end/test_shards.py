@@ -16,7 +16,7 @@ from tests.cosa.data.shards.made import sample, spec, write_shards, write_tar
 from tests.end_to_end.commands import Done, copy_results, losses, none_left, run, run_until, sets
 from tests.end_to_end.services import BUCKET, KEYS, bucket
 from workflows.execution.progress import read_records
-from workflows.results.layout import BROKEN_TABLE, SHARDS_FOLDER
+from workflows.results.layout import BROKEN_TABLE, CACHE_FOLDER, SHARD_PARTS, SHARDS_FOLDER
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,11 @@ def written(folder: Path, made: Any) -> str:
 def result_of(storage: Path, stage: str) -> Path:
     (found,) = (path.parent for path in (storage / "shards" / stage).glob("*/manifest.json"))
     return found
+
+
+def stored_parts(folder: Path) -> list[Path]:
+    """What is stored of single shards, a file for each."""
+    return list((folder / "storage" / CACHE_FOLDER / SHARD_PARTS).glob("[!.]*/about.json"))
 
 
 def training_in(storage: Path) -> int:
@@ -91,12 +96,12 @@ def test_broken_samples_are_named_and_counted_against_a_ceiling(tmp_path: Path) 
     ):  # fmt: skip
         assert words in failed.output, failed.output
     assert "Traceback" not in failed.output
-    parts = list((tmp_path / "storage").rglob("parts/train/*.json"))
+    parts = stored_parts(tmp_path)
     assert len(parts) == 8
     before = {part: part.stat().st_mtime_ns for part in parts}
 
     plan = run("plan", path, *sets(f"storage={tmp_path}/storage"))
-    assert "interrupted: resumes with the shards that are left; 8 are done" in plan.output
+    assert "interrupted: resumes with the shards that are left" in plan.output
     refused = run(*arguments, *sets("stages.samples.max_broken=0.01"))
     assert refused.code == 1
     assert {part: part.stat().st_mtime_ns for part in parts} == before
@@ -109,7 +114,6 @@ def test_broken_samples_are_named_and_counted_against_a_ceiling(tmp_path: Path) 
     assert {(one["shard"], one["key"]) for one in broken} >= {("00003.tar", "bad"), ("00005.tar", "")}
     shards = json.loads((result / SHARDS_FOLDER / "shards.json").read_text())["train"]
     assert [shard["samples"] for shard in shards][:5] == [10, 10, 10, 1, 10]
-    assert not (result / SHARDS_FOLDER / "parts").exists()
     assert run("plan", path, *sets(f"storage={tmp_path}/storage", "stages.samples.max_broken=5")).output.count("done") == 1
 
 
@@ -120,17 +124,38 @@ def test_a_killed_index_resumes_with_the_shards_that_are_left(tmp_path: Path) ->
     path = written(tmp_path, made)
     arguments = ("run-experiment", path, *sets(f"storage={tmp_path}/storage"), "--until", "samples")
 
-    def parts() -> list[Path]:
-        return list((tmp_path / "storage").rglob("parts/train/*.json"))
-
-    run_until(lambda: len(parts()) >= 3, signal.SIGKILL, *arguments)
+    run_until(lambda: len(stored_parts(tmp_path)) >= 3, signal.SIGKILL, *arguments)
     assert none_left(tmp_path / "storage") == []
-    before = {part.name: part.stat().st_mtime_ns for part in parts()}
+    before = {part: part.stat().st_mtime_ns for part in stored_parts(tmp_path)}
     assert 3 <= len(before) < 40
     os.utime(tmp_path / "shards" / "00039.tar")  # It has another time, and the same content.
     resumed = run(*arguments)
     assert resumed.code == 0, resumed.output
     assert "2400 samples in 40 shards" in resumed.output
+    after = {part: part.stat().st_mtime_ns for part in stored_parts(tmp_path)}
+    assert len(after) == 40
+    assert {part: after[part] for part in before} == before
+
+
+def test_a_shard_that_is_added_is_the_only_one_that_is_read(tmp_path: Path) -> None:
+    write_shards(tmp_path / "shards", 4)
+    made: Any = spec(tmp_path)
+    made["datasets"]["web"]["splits"] = {"train": str(tmp_path / "shards" / "*.tar")}
+    path = written(tmp_path, made)
+    arguments = ("run-experiment", path, *sets(f"storage={tmp_path}/storage"), "--until", "samples")
+    assert run(*arguments).code == 0
+    before = {part: part.stat().st_mtime_ns for part in stored_parts(tmp_path)}
+    write_tar(tmp_path / "shards" / "00000a.tar", sample("more", 77))
+    (tmp_path / "shards" / "00003.tar").rename(tmp_path / "shards" / "moved.tar")
+    added = run(*arguments)
+    assert added.code == 0, added.output
+    assert "41 samples in 5 shards" in added.output
+    after = {part: part.stat().st_mtime_ns for part in stored_parts(tmp_path)}
+    assert len(after) == 5
+    assert {part: after[part] for part in before} == before
+    forced = run(*arguments, "--force", "samples")
+    assert forced.code == 0, forced.output
+    assert all(part.stat().st_mtime_ns > after[part] for part in stored_parts(tmp_path))
 
 
 def test_shards_in_a_bucket_are_indexed_and_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

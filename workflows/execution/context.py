@@ -100,12 +100,12 @@ class StageContext(Generic[S]):
         decode: dict[str, Any] | None = None
         unreadable: frozenset[str] = frozenset()
         shards = self._shards(name) if section.has_shards else None
-        if section.media == "video" and with_frames and shards is None:
-            if section.decode is not None:
-                decode = section.decode.model_dump()
-                if section.decode.cache is not None:  # Workers have other working directories.
-                    decode["cache"] = str(Path.cwd() / Path(section.decode.cache).expanduser())
-            elif section.frames is not None:
+        if section.decode is not None and with_frames:
+            decode = section.decode.model_dump()
+            if section.decode.cache is not None:  # Workers have other working directories.
+                decode["cache"] = str(Path.cwd() / Path(section.decode.cache).expanduser())
+        elif section.media == "video" and with_frames and shards is None:
+            if section.frames is not None:
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))

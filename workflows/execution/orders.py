@@ -28,7 +28,9 @@ def orders_of(context: StageContext[Any]) -> dict[str, dict[str, Any]]:
 
         name = f"{trained.dataset}/{trained.split}"
         shards = read_shards(Path(dataset.shards.index), trained.split)
-        sizes = [shard.samples for shard in shards]
+        samples = dataset.samples_in_shards(trained.split)
+        assert samples is not None
+        sizes = list(samples.shard_sizes or ())
         if sum(sizes) < trained.batch_size:
             raise UserError(f"{name} has {sum(sizes)} samples, fewer than batch_size {trained.batch_size}; lower batch_size")
         order = shuffle_of(trained.order, sizes, name).order(sum(sizes), trained.batch_size, random_stream)

@@ -1,59 +1,43 @@
-"""Does the work of an index stage in Ray tasks, a shard each. What a task has written is not done again."""
+"""Does the work of an index stage in Ray tasks, a shard each. What a task has stored is not done again."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cosa.checksums import digest_of
 from cosa.data.shards.cache import ShardCache
+from cosa.data.shards.clip_trial import ClipTrial
 from cosa.data.shards.index import IndexedShard, index_file, write_rows, write_shards
-from cosa.data.shards.paths import short_names
-from cosa.data.shards.scan import Broken, ScannedShard, Scanning, scan_shard
+from cosa.data.shards.paths import is_remote, short_names
+from cosa.data.shards.scan import Scanning, scan_shard
 from cosa.errors import DataError
 from cosa.message_text import shown
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
+from workflows.execution.shard_parts import ShardParts
+from workflows.planning.plan import digests_in
 from workflows.records.outcome import StageOutcome
-from workflows.results.atomic import flush, write_atomically
-from workflows.results.layout import BROKEN_TABLE, SHARDS_FOLDER
+from workflows.results.layout import BROKEN_TABLE, CACHE_FOLDER, SHARD_PARTS, SHARDS_FOLDER
+from workflows.spec.sections import DatasetSection
+from workflows.spec.shard_reads import contents_of
 
 LISTED = 10  # broken samples that are named
-PARTS = "parts"  # folder of what is known of each shard while others are still read
 Context = StageContext[Any]  # of `workflows.stages.index.IndexSection`, which stands above
-Key = tuple[str, int]  # a split, and the number of a shard in it
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What a task leaves of a shard: its rows, and beside them what else is known, which is written last."""
+class _Shard(NamedTuple):
+    """A shard. content: its digest, or the state of one in a bucket. part: name of what is known of it."""
 
-    rows: Path
-    record: Path
-
-    @classmethod
-    def of(cls, folder: Path, split: str, number: int) -> _Part:
-        return cls(folder / split / f"{number}.arrow", folder / split / f"{number}.json")
-
-    def write(self, scanned: ScannedShard) -> None:
-        self.rows.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(self.rows, [scanned.samples])
-        flush(self.rows)
-        broken = [asdict(one) for one in scanned.broken]
-        write_atomically(self.record, json.dumps({"size": scanned.size, "version": scanned.version, "broken": broken}))
-
-    def read(self) -> ScannedShard:
-        record = json.loads(self.record.read_text(encoding="utf-8"))
-        with pa.OSFile(str(self.rows)) as file:
-            rows = pa.ipc.open_file(file).get_batch(0)
-        return ScannedShard(record["size"], rows, [Broken(**one) for one in record["broken"]], record["version"])
+    path: str
+    content: str
+    part: str
 
 
 def index(context: Context) -> StageOutcome:
@@ -64,74 +48,104 @@ def index(context: Context) -> StageOutcome:
     """
     dataset = context.plan.experiment.section.datasets[context.section.dataset]
     paths = context.shards_of(context.section.dataset)
-    parts = context.folder / SHARDS_FOLDER / PARTS
-    scanning = Scanning(dataset.media, context.section.caption, dataset.max_pixels)
-    keys = [(split, number) for split in paths for number in range(len(paths[split]))]
-    left = [key for key in keys if not _Part.of(parts, *key).record.is_file()]
+    cache = context.plan.storage.root.absolute() / CACHE_FOLDER / SHARD_PARTS
+    parts = ShardParts(cache, _scanning(context.section, dataset), context.kind.version)
+    shards = _shards(context, paths, parts)
+    # Shards of the same content, in whatever splits, are read once.
+    by_part = {shard.part: shard for split in shards.values() for shard in split}
+    left = [shard for name, shard in by_part.items() if context.step.starts_over or not parts.has(name)]
     if left:
-        _scan_all(context, {key: paths[key[0]][key[1]] for key in left}, scanning, parts, len(keys))
-    return _gathered(context, paths, parts)
+        _scan_all(context, left, parts, len(by_part))
+    return _gathered(context, shards, parts)
 
 
-def _scan_all(context: Context, paths: dict[Key, str], scanning: Scanning, parts: Path, count: int) -> None:
+def _shards(context: Context, paths: dict[str, list[str]], parts: ShardParts) -> dict[str, list[_Shard]]:
+    """Return the shards of each split."""
+    context.line.update("reading shards")
+    digests = digests_in(context.plan.storage, context.run.tracker.reporter.reading)
+    found = {}
+    for split, of_split in paths.items():
+        contents = contents_of(of_split, digests)
+        names = parts.names(of_split, contents)
+        found[split] = [_Shard(*one) for one in zip(of_split, map(str, contents), names, strict=True)]
+    digests.save()
+    return found
+
+
+def _scanning(section: Any, dataset: DatasetSection) -> Scanning:
+    """Return how samples are read."""
+    decode, clips = dataset.decode, None
+    if decode is not None:
+        clips = ClipTrial(dataset.max_pixels, decode.max_seconds, section.seconds_per_clip)
+    return Scanning(dataset.media, section.caption, dataset.max_pixels, clips)
+
+
+def _scan_all(context: Context, left: list[_Shard], parts: ShardParts, count: int) -> None:
     """Scan shards in Ray tasks. count: of all shards, with those that are done."""
     context.line.update("starting Ray")
     context.cluster.start()
     import ray
 
     remote = ray.remote(num_cpus=1, max_retries=2)(scan_part).options(name=f"index {context.step.name}")
-    waiting, pending, done = list(paths), dict[Any, Key](), count - len(paths)
+    waiting, pending, done = list(left), dict[Any, _Shard](), count - len(left)
     cache = ShardCache(*context.shard_copies)
     at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     while waiting or pending:
         while waiting and len(pending) < at_once:
-            key = waiting.pop(0)
-            pending[remote.remote(paths[key], scanning, cache, parts, *key)] = key
+            shard = waiting.pop(0)
+            pending[remote.remote(shard, parts, cache)] = shard
         finished, _ = ray.wait(list(pending), num_returns=1, timeout=0.5)
         for reference in finished:
-            key = pending.pop(reference)
+            shard = pending.pop(reference)
             try:
                 ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise user_error_in(error) from None
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
                 raise DataError(
-                    f"{shown(paths[key])}: the process that reads it crashed or was killed, three times; see with dmesg "
+                    f"{shown(shard.path)}: the process that reads it crashed or was killed, three times; see with dmesg "
                     "whether memory ran out, or take the shard out of the dataset. Other shards stay indexed."
                 ) from error
             done += 1
         context.line.update("shards", done, count)
 
 
-def scan_part(path: str, scanning: Scanning, cache: ShardCache, parts: Path, split: str, number: int) -> None:
-    """Scan a shard in a Ray worker, and write what was found."""
-    _Part.of(parts, split, number).write(scan_shard(path, scanning, cache))
+def scan_part(shard: _Shard, parts: ShardParts, cache: ShardCache) -> None:
+    """Scan a shard in a Ray worker, and store what was found.
+
+    Raises:
+        DataError: the shard is missing, or was changed.
+    """
+    scanned = scan_shard(shard.path, parts.scanning, cache)
+    if not is_remote(shard.path) and digest_of(Path(shard.path)) != shard.content:  # Others are compared when they are fetched.
+        raise DataError(f"{shown(shard.path)} was changed while it was read; run the same command again")
+    parts.write(shard.part, scanned)
 
 
-def _gathered(context: Context, paths: dict[str, list[str]], parts: Path) -> StageOutcome:
+def _gathered(context: Context, shards: dict[str, list[_Shard]], parts: ShardParts) -> StageOutcome:
     """Put the parts together to the index."""
     context.line.update("putting the index together")
     folder = context.folder / SHARDS_FOLDER
-    names = iter(short_names([path for split in paths.values() for path in split]))
-    shards: dict[str, list[IndexedShard]] = {split: [] for split in paths}
+    folder.mkdir(exist_ok=True)
+    names = iter(short_names([shard.path for split in shards.values() for shard in split]))
+    indexed: dict[str, list[IndexedShard]] = {split: [] for split in shards}
     broken: list[dict[str, Any]] = []
 
     def rows(split: str) -> Iterator[pa.RecordBatch]:
-        for number in range(len(paths[split])):
-            part, name = _Part.of(parts, split, number).read(), next(names)
-            shards[split].append(IndexedShard(name, part.size, part.samples.num_rows, len(part.broken), part.version))
+        for shard in shards[split]:
+            part, name = parts.read(shard.part), next(names)
+            indexed[split].append(IndexedShard(name, part.size, part.samples.num_rows, len(part.broken), part.version))
             broken.extend({"split": split, "shard": name, **asdict(one)} for one in part.broken)
             yield part.samples
 
-    for split in paths:
-        write_rows(index_file(folder, split), rows(split))
-    write_shards(folder, shards)
+    for split in shards:
+        write_rows(index_file(folder, split), rows(split), parts.scanning.schema)
+    write_shards(folder, indexed)
     schema = pa.schema([(name, pa.string()) for name in ("split", "shard", "key")])
     schema = schema.append(pa.field("offset", pa.int64())).append(pa.field("problem", pa.string()))
     pq.write_table(pa.Table.from_pylist(broken, schema), context.folder / BROKEN_TABLE)
-    found = [shard for split in shards.values() for shard in split]
+    found = [shard for split in indexed.values() for shard in split]
     _check(context, broken, sum(shard.samples for shard in found))
-    shutil.rmtree(parts, ignore_errors=True)
     return _outcome(context, found, len(broken))
 
 

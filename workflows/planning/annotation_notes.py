@@ -11,8 +11,9 @@ from pathlib import Path
 from cosa.data.annotation_columns import AnnotationSource
 from cosa.data.annotation_use import AnnotationKind
 from cosa.data.annotations import first_texts
+from cosa.data.shards.paths import shard_paths, without_options
 from cosa.errors import DataError
-from cosa.message_text import quoted
+from cosa.message_text import quoted, shown
 from cosa.word_pieces import unknown_share
 from workflows.planning.annotation_digests import texts_of
 from workflows.planning.plan import Plan, Step
@@ -50,6 +51,7 @@ def _notes(step: Step, experiment: Experiment, files: _Splits) -> Iterator[str]:
         for other, stages in _trained_on(step.name, experiment).items():
             if other[0] != split[0] or not experiment.same_split(split[0], split[1], other[1]):
                 yield from _overlap(step, split, other, stages, files)
+                yield from _common_shards(step, split, other, stages, files)
         yield from _too_few(step, split, files)
         yield from _repeated(split, files)
     for split, kind, batch in dict.fromkeys((_split_of(read), read.use.kind, read.use.fewest_samples) for read in used):
@@ -73,6 +75,16 @@ def _overlap(step: Step, split: Split, other: Split, stages: list[str], files: _
         yield (
             f"{step.name}: {len(both)} of {len(own)} clips of {_name(split)} are also in {_name(other)}, on which "
             f"{' and '.join(stages)} trained, such as {first!r}: its scores are optimistic"
+        )
+
+
+def _common_shards(step: Step, split: Split, other: Split, stages: list[str], files: _Splits) -> Iterator[str]:
+    own, trained = files.shards(split), set(files.shards(other))
+    both = [path for path in own if path in trained]
+    if both:
+        yield (
+            f"{step.name}: {len(both)} of {len(own)} shards of {_name(split)} are also in {_name(other)}, on which "
+            f"{' and '.join(stages)} trained, such as {shown(without_options(both[0]))}: its scores are optimistic"
         )
 
 
@@ -111,9 +123,14 @@ def _left_out(step: Step, split: Split, batch: int, samples: int) -> Iterator[st
 
 def _part(split: Split, files: _Splits) -> Iterator[str]:
     """Note a split of which the spec chooses a part: its figures are not those of the split."""
-    what = "clips" if files.datasets[split[0]].media == "video" else "images"
-    for said, counted, named in files.parts(split):
-        yield f"{_name(split)} is cut to {counted} of its {named} {what} ({said}): its figures are not those of the full split"
+    dataset = files.datasets[split[0]]
+    what = "clips" if dataset.media == "video" else "images"
+    parts = [(f"{counted} of its {named}", said) for said, counted, named in files.parts(split)]
+    of_shards = dataset.splits[split[1]].reading_of("captions")
+    if dataset.has_shards and of_shards.is_part:  # How many samples there are, their index will say.
+        parts.append(("a part of its", of_shards.said))
+    for amount, said in parts:
+        yield f"{_name(split)} is cut to {amount} {what} ({said}): its figures are not those of the full split"
 
 
 def _split_of(read: AnnotationsRead) -> Split:
@@ -162,6 +179,11 @@ class _Splits:
             root = self._root(split[0])
             self._clips[split] = frozenset((root, video_id) for video_id in found)
         return self._clips[split]
+
+    def shards(self, split: Split) -> list[str]:
+        """Return the absolute paths of a split's shards, in their order; none if a stage makes them."""
+        dataset = self.datasets[split[0]]
+        return [] if dataset.made_by is not None else shard_paths(dataset.splits[split[1]].shards, str(Path.cwd()))
 
     def samples(self, split: Split, kind: AnnotationKind) -> int:
         """Return how many captions or questions of readable clips a split has; 0 if they cannot be read now."""

@@ -58,7 +58,7 @@ class Basis:
     def indexing(self, dataset: str) -> str:
         """Return what names the way in which a dataset's shards are indexed, and so which samples they have."""
         section = self.spec.stages[self.spec.index_stage(dataset)]
-        identity = {**kind_of(section).indexing(section), "max_pixels": self.experiment.datasets[dataset].max_pixels}
+        identity = {**kind_of(section).indexing(section), **self.experiment.datasets[dataset].media_bounds}
         return xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
 
 

@@ -29,17 +29,20 @@ from workflows.results.layout import (
     PARTIAL,
     REMOVED_FOLDER,
     REPLACED,
+    SHARD_PARTS,
     UNRECORDED_FILE,
 )
 from workflows.results.locks import HeldError, exclusive, holder_of
 from workflows.results.sizes import newest_change
 from workflows.results.storage import complete, lock_file
 
-SUPERSEDED, UNFINISHED, ASIDE, FRAMES, COLUMNS, LEFT_OVER = (
-    "superseded result", "unfinished work", "set aside", "frames", "annotations read before", "left by a killed cleaning",
+SUPERSEDED, UNFINISHED, ASIDE, FRAMES, COLUMNS, PARTS, LEFT_OVER = (
+    "superseded result", "unfinished work", "set aside", "frames", "annotations read before", "shards read before",
+    "left by a killed cleaning",
 )  # fmt: skip
 DAY = 86400.0
-COLUMNS_STAY = 30 * DAY
+CACHED = {COLUMNS_FOLDER: COLUMNS, SHARD_PARTS: PARTS}  # folders of the cache, and what is in them
+CACHED_STAYS = 30 * DAY
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ def what_to_remove(root: Path, used: Mapping[str, str], choice: Choice) -> Clean
     unfinished = list(_unfinished(root, used, choice.experiment, left))
     chosen = [item for item in (*results, *unfinished) if choice.has(item)]
     frames = _frames(inventory, {item.path for item in chosen}, used, choice, left)
-    columns = [] if choice.experiment is not None else [item for item in _columns(root, used) if choice.has(item)]
+    cached = [] if choice.experiment is not None else [item for item in _cached(root, used) if choice.has(item)]
     removed = root / REMOVED_FOLDER
     rest = [Removable(path, LEFT_OVER, 0.0) for path in sorted(removed.iterdir())] if removed.is_dir() else []
-    return Cleaning((*chosen, *frames, *columns, *rest), tuple(left))
+    return Cleaning((*chosen, *frames, *cached, *rest), tuple(left))
 
 
 def _superseded(inventory: Inventory, used: Mapping[str, str], left: list[str]) -> Iterator[StoredResult]:
@@ -176,15 +179,16 @@ def _frames(
     return items
 
 
-def _columns(root: Path, used: Mapping[str, str]) -> Iterator[Removable]:
-    """Yield what large annotation files say, if nobody has used it for a month: it is read again when it is needed.
+def _cached(root: Path, used: Mapping[str, str]) -> Iterator[Removable]:
+    """Yield what annotation files and shards say, if nobody has used it for a month: they are read again when need be.
 
     It stays as long as runs are open, which may have used it when they began.
     """
-    for path in sorted((root / CACHE_FOLDER / COLUMNS_FOLDER).glob("*")):
-        idle = time.time() - path.stat().st_mtime
-        if path.is_dir() and not used and idle > (DAY if path.name.startswith(".") else COLUMNS_STAY):
-            yield Removable(path, COLUMNS, path.stat().st_mtime)
+    for folder, what in CACHED.items():
+        for path in sorted((root / CACHE_FOLDER / folder).glob("*")):
+            idle = time.time() - path.stat().st_mtime
+            if path.is_dir() and not used and idle > (DAY if path.name.startswith(".") else CACHED_STAYS):
+                yield Removable(path, what, path.stat().st_mtime)
 
 
 def _why_frames_stay(unknown: Sequence[StoredResult], makes: Sequence[str], begun: Sequence[Path], root: Path) -> str:

@@ -8,6 +8,7 @@ FRAME_STORE = ".frames"  # in the storage folder, the frames of all clips by the
 CLIPS_LIST = "clips.json"  # says where the frames of a dataset's clips are in the store
 CACHE_FOLDER = ".cache"  # in the storage folder, what plans remember of the user's own files
 COLUMNS_FOLDER = "annotations"  # in the cache, what large annotation files say
+SHARD_PARTS = "shards"  # in the cache, what is known of single shards
 FRAMES_FOLDER = "frames"  # links to them by the clips' names, for people and other programs
 SHARDS_FOLDER = "shards"  # the index of a dataset's shards
 BROKEN_TABLE = "broken.parquet"  # samples and shards that cannot be used

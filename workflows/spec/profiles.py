@@ -70,7 +70,8 @@ def _generated(dataset: Mapping[str, Any], parent: Path) -> dict[str, Any]:
         return {}  # The section is checked afterwards.
     kinds = {str(name): _kinds_of(split) for name, split in splits.items()}
     in_shards = any(SHARDS in named for named in kinds.values())
-    folder: Path = resolve_name(_WRITER)(media, parent, frames="frames" in dataset, shards=in_shards)
+    frames = media == "video" and dataset.get("decode") is None if in_shards else "frames" in dataset
+    folder: Path = resolve_name(_WRITER)(media, parent, frames=frames, shards=in_shards)
     fields: dict[str, Any] = {"splits": {name: files_of(folder, name, named) for name, named in kinds.items()}}
     if not in_shards:
         fields |= {"root": str(folder / "media"), "linked_folders": []}

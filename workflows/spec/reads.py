@@ -95,7 +95,8 @@ class MediaRead(Read):
         dataset = basis.experiment.datasets[self.dataset]
         found: dict[str, Any] = {"media": dataset.media, "field": self.field}
         if dataset.has_shards:  # Which shards, the split says.
-            return {**found, "indexing": basis.indexing(self.dataset)}
+            extraction = {} if dataset.decode is None else {"extraction": basis.extraction(self.dataset)}
+            return {**found, "indexing": basis.indexing(self.dataset), **extraction}
         if self._extracted(dataset) or self._of_clips(dataset):
             found["extraction"] = basis.extraction(self.dataset)
         if dataset.made_by is not None:
@@ -183,11 +184,11 @@ class AnnotationsRead(Read):
         if dataset is not None and self.use.split not in dataset.splits:
             known = did_you_mean(self.use.split, dataset.splits)
             connections.report(f"dataset {self.dataset!r} has no split {self.use.split!r}{known}", *where)
-        elif dataset is not None and self.use.evaluated and dataset.has_shards:
-            advice = "give a dataset of annotation files"
-            connections.report(f"dataset {self.dataset!r} consists of shards, which are only trained on; {advice}", *where)
         elif dataset is not None and self._in_shards(dataset):
             pass
+        elif dataset is not None and self.use.required and dataset.has_shards:
+            what = f"shards, which hold captions and no {self.use.kind}; give a dataset of annotation files"
+            connections.report(f"dataset {self.dataset!r} consists of {what}", *where)
         elif dataset is not None and self.use.required and self.file(dataset) is None:
             connections.report(f"split {self.use.split!r} of dataset {self.dataset!r} has no {self.use.kind}: file", *where)
         if dataset is not None and dataset.made_by is not None and connections.has_stage(dataset.made_by):
@@ -227,7 +228,9 @@ class AnnotationsRead(Read):
         """Return what the file says, or its name in the dataset that a stage makes; None if it only names clips."""
         dataset = basis.experiment.datasets[self.dataset]
         if self._in_shards(dataset):
-            return {"field": self.field, "kind": self.use.kind, **content_of(basis, self.dataset, self.use.split)}
+            part = dataset.splits[self.use.split].reading_of(self.use.kind).plain()
+            content = content_of(basis, self.dataset, self.use.split)
+            return {"field": self.field, "kind": self.use.kind, **content, **({"reading": part} if part else {})}
         file, source = self.file(dataset), source_of(dataset, self.use)
         if file is None or source is None:
             return None

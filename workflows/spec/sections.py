@@ -92,8 +92,8 @@ class SplitSection(Section):
     def _shards_alone(self) -> "SplitSection":
         if self.shards and (self.captions or self.questions or self.references):
             raise ValueError("shards: they hold the captions; leave out the annotation files, or the shards")
-        if self.shards and (self.columns or self.limit is not None or self.fraction is not None):
-            raise ValueError("shards: columns, limit and fraction are of annotation files; leave them out")
+        if self.shards and self.columns:
+            raise ValueError("columns: only annotation files have them; leave them out, since shards hold the captions")
         return self
 
     @classmethod
@@ -131,7 +131,9 @@ class DatasetSection(Section):
         description="folder of frames that exist already, <video_id>/frame_0001.jpg, ...: no extract stage is needed",
     )
     decode: DecodingSection | None = added_later(
-        None, description="online: frames are read straight from the videos, in place of an extract stage (docs/specs.md)"
+        None,
+        description="online: frames are read straight from the videos, in place of an extract stage; so are those of videos in "
+        "shards (docs/specs.md)",
     )
     linked_folders: list[str] = added_later(
         [], description="folders outside root (or frames) that links inside it may lead to; others are refused"
@@ -176,7 +178,7 @@ class DatasetSection(Section):
         other = next((name for name, split in self.splits.items() if not split.shards), None)
         if other is not None:
             raise ValueError(f"splits.{other}: a dataset has shards in all of its splits or in none; make two of it")
-        for name in ("root", "frames", "linked_folders", "decode"):
+        for name in ("root", "frames", "linked_folders"):
             if getattr(self, name):
                 raise ValueError(f"{name}: shards hold the media themselves; leave it out")
         return self
@@ -185,6 +187,12 @@ class DatasetSection(Section):
     def has_shards(self) -> bool:
         """Whether media and captions are in shards."""
         return any(split.shards for split in self.splits.values())
+
+    @property
+    def media_bounds(self) -> dict[str, float]:
+        """Bounds of the media in shards, and so whether these are clips; samples above them are left out."""
+        clips = {} if self.decode is None else {"max_seconds": self.decode.max_seconds}
+        return {"max_pixels": self.max_pixels, **clips}
 
 
 class ClusterSection(Section):

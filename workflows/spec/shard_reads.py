@@ -43,7 +43,7 @@ class ShardsRead(Read):
             return
         split = dataset.splits[self.split]
         paths = shard_paths(split.shards)
-        contents = _contents(paths, digests)
+        contents = contents_of(paths, digests)
         absent = [path for path, content in zip(paths, contents, strict=True) if content is None]
         if absent:
             field = f"datasets.{self.dataset}.splits.{self.split}.shards"
@@ -54,9 +54,9 @@ class ShardsRead(Read):
             yield Found(f"{self.dataset}/{self.split}/shards", digest, ", ".join(map(without_options, split.shards)), amount)
 
     def identity(self, basis: Basis) -> Any:
-        """Return the contents in their order, or which stage makes them, and what decides which pictures can be used."""
+        """Return the contents in their order, or which stage makes them, and what decides which samples can be used."""
         dataset = basis.experiment.datasets[self.dataset]
-        bounds = {"media": dataset.media, "max_pixels": dataset.max_pixels}
+        bounds = {"media": dataset.media, **dataset.media_bounds}
         return {"field": self.field, "split": self.split, **bounds, **content_of(basis, self.dataset, self.split)}
 
     def named_in(self, experiment: ExperimentSection) -> Iterator[FieldPath]:
@@ -83,10 +83,10 @@ def content_of(basis: Basis, dataset: str, split: str) -> dict[str, Any]:
 
 def digest_of_shards(paths: list[str], digests: Digests) -> str:
     """Return the digest of the contents of shards, in their order."""
-    return xxhash.xxh3_128_hexdigest(" ".join(map(str, _contents(paths, digests))).encode())
+    return xxhash.xxh3_128_hexdigest(" ".join(map(str, contents_of(paths, digests))).encode())
 
 
-def _contents(paths: list[str], digests: Digests) -> list[str | None]:
+def contents_of(paths: list[str], digests: Digests) -> list[str | None]:
     """Return what is known of the contents of shards; None for one that does not exist.
 
     It is the digest of a file, and size and time of one in a bucket, which would have to be fetched to be read.

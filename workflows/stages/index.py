@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
 
-from cosa.section import no_effect
-from workflows.results.layout import SHARDS_FOLDER
+from cosa.section import added_later, no_effect
 from workflows.spec.read import Read
 from workflows.spec.sections import DatasetSection, StageSection
 from workflows.spec.shard_reads import ShardsRead
@@ -24,7 +23,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class IndexSection(StageSection):
-    """Find the samples of a dataset's tar shards, and decode each picture to see whether that is possible."""
+    """Find the samples of a dataset's tar shards, and decode each picture or clip to see whether that is possible."""
 
     kind: Literal["index"]
     dataset: str = Field(description="a dataset whose splits are shards")
@@ -32,6 +31,9 @@ class IndexSection(StageSection):
     max_broken: NonNegativeInt | Share = no_effect(
         default=0,
         description="how many samples may be unusable, or which share of all (0.01); these are named and left out",
+    )
+    seconds_per_clip: PositiveFloat = added_later(
+        600.0, description="a clip whose decoding takes longer is unusable: its decoder may never return"
     )
 
     @field_validator("caption")
@@ -62,8 +64,8 @@ class Index(StageKind[IndexSection]):
         return section.dataset
 
     def indexing(self, section: IndexSection) -> Mapping[str, Any]:
-        """Return where captions are."""
-        return {"version": self.version, "caption": section.caption}
+        """Return where captions are, and how long decoding a clip may take."""
+        return {"version": self.version, **section.model_dump(include={"caption", "seconds_per_clip"})}
 
     def reads(self, section: IndexSection, datasets: Mapping[str, DatasetSection]) -> Iterable[Read]:
         """Yield the shards of every split."""
@@ -84,10 +86,9 @@ class Index(StageKind[IndexSection]):
         return {} if "made_by" in dataset else {"caption": "txt"}
 
     def how_it_resumes(self, section: IndexSection, unfinished: Path) -> str:
-        """Say how many shards are done."""
-        del section
-        done = sum(1 for _ in (unfinished / SHARDS_FOLDER).glob("*/*/*.json"))
-        return f"resumes with the shards that are left; {done} are done"
+        """Say that no shard is read twice."""
+        del section, unfinished
+        return "resumes with the shards that are left"
 
     def run(self, context: StageContext[IndexSection]) -> StageOutcome:
         """Index on Ray workers, a shard a task."""

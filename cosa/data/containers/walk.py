@@ -33,5 +33,8 @@ def damaged(position: int) -> str:
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of the file."""
-    return os.fstat(file.fileno()).st_size
+    """Bytes of the file, which is left at its place."""
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size

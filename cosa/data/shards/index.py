@@ -29,12 +29,14 @@ INDEX_SCHEMA = pa.schema(
         ("key", pa.string()),
         ("hash", pa.uint64()),  # of the key: a key is found among these ten times as fast as among texts
         ("caption", pa.string()),
-        # Bytes in the shard, and XXH3 of 64 bits of these bytes; several for the frames of a clip.
+        # Bytes in the shard, and XXH3 of 64 bits of these bytes: of a picture, of the frames of a clip, or of a video.
         ("pictures", pa.list_(pa.struct([("offset", pa.int64()), ("size", pa.int64()), ("digest", pa.uint64())]))),
         ("width", pa.int32()),
         ("height", pa.int32()),
     ]
 )
+# Of videos, the suffix of their names is known, too.
+VIDEO_SCHEMA = INDEX_SCHEMA.append(pa.field("suffix", pa.string()))
 
 
 def hash_of(key: str) -> int:
@@ -59,9 +61,9 @@ def index_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.arrow"
 
 
-def write_rows(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+def write_rows(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = INDEX_SCHEMA) -> None:
     """Write the rows of shards, one batch each, of which only one is in memory at a time."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, INDEX_SCHEMA) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
@@ -143,7 +145,7 @@ class ShardIndex:
                 rows = pa.ipc.open_file(pa.memory_map(str(path)))
             except (OSError, pa.ArrowInvalid) as error:
                 raise DataError(f"{shown(path)} is missing or damaged; {AGAIN}") from error
-            if rows.num_record_batches != len(self.shards) or rows.schema != INDEX_SCHEMA:
+            if rows.num_record_batches != len(self.shards) or rows.schema not in (INDEX_SCHEMA, VIDEO_SCHEMA):
                 raise DataError(f"{shown(path)} does not have the rows of its {len(self.shards)} shards; {AGAIN}")
             self._rows = rows
         return self._rows

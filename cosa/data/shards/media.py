@@ -1,4 +1,4 @@
-"""Pictures in shards: found by the index, read at their place in the file, and compared with what was indexed."""
+"""Media in shards: found by the index, read at their place in the file, and compared with what was indexed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ _TAR = f"{SUFFIX}/"  # what is between the name of a shard and a key
 
 
 @dataclass(frozen=True)
-class ShardPicture:
-    """A picture in a shard. key: of its sample. offset and size: bytes in the file. digest: XXH3 of 64 bits of these."""
+class ShardMember:
+    """A picture or video in a shard.
+
+    key: of its sample. offset and size: bytes in the file. digest: XXH3 of 64 bits of these. suffix: of a video's name.
+    """
 
     files: OpenShards = field(compare=False, repr=False)
     shard: int
@@ -35,6 +38,7 @@ class ShardPicture:
     offset: int
     size: int
     digest: int
+    suffix: str = ""
 
     @property
     def path(self) -> Path:
@@ -42,7 +46,7 @@ class ShardPicture:
         return Path(self.files.paths[self.shard])
 
     def read(self, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decode it, as `read_picture` does: (height, width, 3), uint8 RGB; errors as of `content`."""
+        """Decode a picture, as `read_picture` does: (height, width, 3), uint8 RGB; errors as of `content`."""
         return decode_picture(self.content(), f"{self.path}, sample {self.key}", max_pixels, mend="")
 
     def content(self) -> bytes:
@@ -62,7 +66,10 @@ class ShardPicture:
 
 
 class ShardPictures:
-    """The pictures of the samples of a dataset. what and mend: how a message names what is missing, and what to do then."""
+    """The pictures, or the videos, of the samples of a dataset.
+
+    what and mend: how a message names what is missing, and what to do then.
+    """
 
     what = "shards"
     mend = "restore them, or take them out of the dataset"
@@ -95,8 +102,8 @@ class ShardPictures:
             files = OpenShards(paths[split], shards, cache)
             self._shards |= {shard.name: _Shard(of_split, number, files) for number, shard in enumerate(shards)}
 
-    def files(self, media_id: str) -> list[ShardPicture]:
-        """The picture of a sample, or its frames in the order of time.
+    def files(self, media_id: str) -> list[ShardMember]:
+        """The picture of a sample, its frames in the order of time, or its video.
 
         Raises:
             DataError: the index has no such sample.
@@ -104,13 +111,13 @@ class ShardPictures:
         end = media_id.find(_TAR)
         while end >= 0:
             shard = self._shards.get(media_id[: end + len(SUFFIX)])
-            pictures = shard.pictures(media_id[end + len(_TAR) :]) if shard is not None else None
-            if pictures is not None:
-                return pictures
+            members = shard.members(media_id[end + len(_TAR) :]) if shard is not None else None
+            if members is not None:
+                return members
             end = media_id.find(_TAR, end + 1)
         raise DataError(f"{shown(self.root)} has no sample {quoted(media_id)}; {AGAIN}")
 
-    def load(self, pictures: Sequence[ShardPicture]) -> Tensor:
+    def load(self, pictures: Sequence[ShardMember]) -> Tensor:
         """Decode pictures of one sample, which the index says are of one size.
 
         Returns:
@@ -140,10 +147,11 @@ class _Shard(NamedTuple):
     def path(self) -> str:
         return self.files.paths[self.number]
 
-    def pictures(self, key: str) -> list[ShardPicture] | None:
-        """The pictures of a sample; None if there is none of this key."""
+    def members(self, key: str) -> list[ShardMember] | None:
+        """The pictures or the video of a sample; None if there is none of this key."""
         row = self.of_split.row_of(self.number, key)
         if row is None:
             return None
-        pictures = self.of_split.rows(self.number).column("pictures")[row].as_py()
-        return [ShardPicture(self.files, self.number, key, **picture) for picture in pictures]
+        rows = self.of_split.rows(self.number)
+        suffix = rows.column("suffix")[row].as_py() if "suffix" in rows.schema.names else ""
+        return [ShardMember(self.files, self.number, key, **one, suffix=suffix) for one in rows.column("pictures")[row].as_py()]

@@ -43,6 +43,8 @@ def make_video(
     with av.open(str(path), "w", format=as_format, options=container or {}) as output:
         stream: Any = output.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, pixel_format, 12
+        if codec.startswith("libvpx"):  # Its threads wait for one another by spinning: two processes on two cores never end.
+            stream.codec_context.thread_count = 1
         if milliseconds is not None:
             stream.codec_context.time_base = MILLISECOND
         for number in range(frames):

@@ -18,6 +18,7 @@ from cosa.data.extraction import extract_frames
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frames import FrameFolders
 from cosa.data.picture_sources import PictureFiles, pictures_of
+from cosa.data.video_sources import VideoFolder
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
 from tests.cosa.data.broken_decoders import CRASHES, HANGS, broken_decord
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def source(folder: Path, **settings: Any) -> DecodedClips:
     chosen = DecodingSettings.model_validate({"cache": str(folder / "cache"), **settings})
-    return DecodedClips(folder / "clips", chosen, max_pixels=10**6)
+    return DecodedClips(VideoFolder(folder / "clips"), chosen, max_pixels=10**6)
 
 
 @pytest.mark.parametrize("fields", [{}, {"fps": 7, "jpeg_quality": 60}, {"frames_per_clip": 5, "short_side": 30}])

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from cosa.data.annotations import load_captions, load_questions, load_references
+from cosa.data.shards.clip_trial import ClipTrial
 from cosa.data.shards.scan import Scanning, scan_shard
 from cosa.data.videos import read_video
 from cosa.datasets.converters import CONVERTERS, CORPORA
@@ -45,15 +46,15 @@ def test_annotations_of_our_own_form(tmp_path: Path) -> None:
         assert all((folder / "media" / f"{name}.jpg").is_file() for name in named)
 
 
-@pytest.mark.parametrize("media", ["image", "video"])
-def test_shards_hold_every_sample(media: Literal["image", "video"], tmp_path: Path) -> None:
-    folder = write_own(media, tmp_path, frames=False, shards=True)
+@pytest.mark.parametrize("media, frames", [("image", False), ("video", True), ("video", False)])
+def test_shards_hold_every_sample(media: Literal["image", "video"], frames: bool, tmp_path: Path) -> None:
+    folder = write_own(media, tmp_path, frames=frames, shards=True)
+    clips = ClipTrial(10**6, 60.0, 60.0) if media == "video" and not frames else None
     for split, samples in (("train", 40), ("test", 8)):
-        scanned = [scan_shard(path, Scanning(media)) for path in files_of(folder, split, ["shards"])["shards"]]
+        scanned = [scan_shard(path, Scanning(media, clips=clips)) for path in files_of(folder, split, ["shards"])["shards"]]
         assert not any(one.broken for one in scanned)
         rows = [row for one in scanned for row in one.samples.to_pylist()]
         assert len({row["key"] for row in rows}) == samples
         for row in rows:
-            frames = len(list((folder / "frames" / row["key"]).glob("*")))
-            assert len(row["pictures"]) == (frames if media == "video" else 1)
+            assert len(row["pictures"]) == (len(list((folder / "frames" / row["key"]).glob("*"))) if frames else 1)
         assert all(row["caption"] for row in rows)

@@ -9,6 +9,7 @@ import yaml
 
 from tests.cosa.data.shards.made import spec, write_shards
 from tests.workflows.planning.planned import fingerprints, finish, load, plan, reasons
+from workflows.planning.annotation_notes import annotation_notes
 from workflows.planning.plan import Plan
 from workflows.records.datasets_used import datasets_of
 from workflows.results.layout import SHARDS_FOLDER
@@ -73,17 +74,67 @@ def test_a_path_of_tar_files_stands_for_shards(here: Path) -> None:
         (["stages.samples.dataset=wep"], "no dataset 'wep'; did you mean 'web'?"),
         (["stages.pretrain.corpora.0.split=trian"], "dataset 'web' has no split 'trian'; did you mean 'train'?"),
         (
-            ["stages.test={kind: evaluate, checkpoint: pretrain, dataset: web, split: train, tasks: [retrieval]}"],
-            "dataset 'web' consists of shards, which are only trained on; give a dataset of annotation files",
+            ["stages.qa={kind: finetune, task: question_answering, dataset: web, epochs: 1}"],
+            "dataset 'web' consists of shards, which hold captions and no questions; give a dataset of annotation files",
         ),
         (
-            ["stages.qa={kind: finetune, task: question_answering, dataset: web, epochs: 1}"],
-            "split 'train' of dataset 'web' has no questions: file",
+            ["stages.qa={kind: evaluate, checkpoint: pretrain, dataset: web, split: train, tasks: [question_answering]}"],
+            "dataset 'web' consists of shards, which hold captions and no questions; give a dataset of annotation files",
         ),
+        (["datasets.web.splits.train.columns={media: key}"], "columns: only annotation files have them"),
     ],
 )
 def test_what_cannot_be_combined(here: Path, overrides: list[str], message: str) -> None:
     assert message in problems(*overrides)
+
+
+CLIPS = ("datasets.web.media=video", "datasets.web.decode=online")
+
+
+def test_videos_in_shards_are_decoded_online(here: Path) -> None:
+    finish(plan(*CLIPS))
+    assert reasons(plan(*CLIPS)) == {}
+    assert reasons(plan(*CLIPS, "datasets.web.decode={cache_gigabytes: 1}", "stages.samples.max_broken=3")) == {}
+    # How many frames are taken does not decide which clips can be used.
+    assert list(reasons(plan(*CLIPS, "datasets.web.decode={fps: 8}"))) == ["pretrain"]
+    assert list(reasons(plan(*CLIPS, "datasets.web.decode={max_seconds: 30}"))) == ["samples", "pretrain"]
+    assert list(reasons(plan(*CLIPS, "stages.samples.seconds_per_clip=9"))) == ["samples", "pretrain"]
+    assert list(reasons(plan("datasets.web.media=video"))) == ["samples", "pretrain"]
+    assert "decode: only videos are decoded" in problems("datasets.web.decode=online")
+
+
+def test_a_part_of_shards_needs_no_other_index(here: Path) -> None:
+    finished()
+    part = plan("datasets.web.splits.train.limit=20")
+    assert list(reasons(part)) == ["pretrain"]
+    assert (
+        "web/train is cut to a part of its images (limit 20): its figures are not those of the full split"
+        in annotation_notes(part)
+    )
+    assert list(reasons(plan("datasets.web.splits.train.fraction=0.5"))) == ["pretrain"]
+    assert fingerprints(part) != fingerprints(plan("datasets.web.splits.train.limit=21"))
+
+
+def test_shards_that_are_trained_and_tested_on_are_noted(here: Path) -> None:
+    stage = "stages.test={kind: evaluate, checkpoint: pretrain, dataset: web, split: test, tasks: [retrieval]}"
+    split = "datasets.web.splits.test=shards/{00006..00007}.tar"
+    for folder in (str(here / "shards"), "shards"):
+        notes = annotation_notes(plan(stage, split, f"datasets.web.splits.train={folder}/{{00000..00006}}.tar"))
+        assert notes == (
+            "test: 1 of 2 shards of web/test are also in web/train, on which pretrain trained, such as "
+            f"{here}/shards/00006.tar: its scores are optimistic",
+        )
+    assert annotation_notes(plan(stage, split, "datasets.web.splits.train=shards/{00000..00005}.tar")) == ()
+
+
+def test_shards_are_evaluated_on(here: Path) -> None:
+    stage = "stages.test={kind: evaluate, checkpoint: pretrain, dataset: web, split: train, tasks: [retrieval, captioning]}"
+    made = plan(stage)
+    assert load(stage).inputs["test"] == ("samples", "pretrain")
+    assert "web/train/shards" in made.steps[2].read
+    finish(made)
+    assert reasons(plan(stage)) == {}
+    assert list(reasons(plan(stage, "stages.samples.caption=json.caption"))) == ["samples", "pretrain", "test"]
 
 
 def test_an_index_of_other_data_is_refused(here: Path) -> None:

@@ -157,16 +157,17 @@ def test_frames_that_are_being_written_stay_for_a_day(tmp_path: Path) -> None:
     assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [".frames/bb/.bb22-fps4.partial-1"]
 
 
-def test_annotations_that_nobody_has_used_for_a_month_go(tmp_path: Path) -> None:
-    cached = tmp_path / ".cache/annotations"
+@pytest.mark.parametrize("folder", ["annotations", "shards"])
+def test_what_was_read_of_data_and_nobody_has_used_for_a_month_goes(tmp_path: Path, folder: str) -> None:
+    cached = tmp_path / ".cache" / folder
     for name, days in (("new", 0.0), ("used", 20.0), ("old", 40.0), (".begun", 0.0), (".left", 2.0)):
         (cached / name).mkdir(parents=True)
         (cached / name / "rows.arrow").touch()
         os.utime(cached / name, (time.time() - days * DAY,) * 2)
     (cached / ".old.lock").touch()
-    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [".cache/annotations/.left", ".cache/annotations/old"]
+    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [f".cache/{folder}/.left", f".cache/{folder}/old"]
     assert names(what_to_remove(tmp_path, {}, Choice(written_before=time.time() - 30 * DAY)), tmp_path) == [
-        ".cache/annotations/old"
+        f".cache/{folder}/old"
     ]
     assert names(what_to_remove(tmp_path, {}, Choice(experiment="demo")), tmp_path) == []
     assert names(what_to_remove(tmp_path, {"any": "process 7 on vm"}, ANY), tmp_path) == []

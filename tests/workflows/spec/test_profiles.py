@@ -1,5 +1,6 @@
 """`--profile smoke` makes any spec small."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,14 @@ def test_shards_are_generated(tmp_path: Path) -> None:
     assert index.caption == "txt"
     assert isinstance(pretrain, PretrainSection)
     assert [(one.streams, one.train_frames) for one in pretrain.corpora] == [(None, None), (None, 2)]
+
+
+@pytest.mark.parametrize("decode, member", [("null", "0001.jpg"), ("online", "mp4")])
+def test_shards_hold_frames_or_clips(tmp_path: Path, decode: str, member: str) -> None:
+    (tmp_path / "web.yaml").write_text(SHARDS, encoding="utf-8")
+    experiment = load_spec(tmp_path / "web.yaml", [f"storage={tmp_path / 'storage'}", f"datasets.clips.decode={decode}"])
+    with tarfile.open(experiment.section.datasets["clips"].splits["train"].shards[0]) as shard:
+        assert shard.getnames()[0].partition(".")[2] == member
 
 
 def test_what_set_gives_stays(tmp_path: Path) -> None:

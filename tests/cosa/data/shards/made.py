@@ -28,6 +28,12 @@ def sample(key: str, number: int, caption: str | None = None, side: int = 16) ->
     return [(f"{key}.jpg", picture(number, side)), (f"{key}.json", json.dumps(record).encode()), (f"{key}.txt", text.encode())]
 
 
+def clip_members(video: Path, caption: str | None = None) -> list[tuple[str, bytes]]:
+    """The members of a sample as video2dataset writes it: the video, and txt."""
+    text = f"clip {video.stem}" if caption is None else caption
+    return [(video.name, video.read_bytes()), (f"{video.stem}.txt", text.encode())]
+
+
 def write_tar(path: Path, members: Members, kind: int = tarfile.PAX_FORMAT) -> Path:
     """A tar file with these members."""
     path.parent.mkdir(parents=True, exist_ok=True)

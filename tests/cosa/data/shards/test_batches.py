@@ -1,5 +1,6 @@
 """Batches of samples in shards: the same for any number of workers, and at any step."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +14,32 @@ from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles, DatasetShards, caption_samples
 from cosa.data.order_settings import OrderSettings
 from cosa.data.pictures import read_picture
+from cosa.data.shards.clip_trial import ClipTrial
+from cosa.data.shards.scan import Scanning
+from cosa.data.split_reading import SplitReading
 from cosa.errors import DataError, UserError
 from cosa.tokenizer import CaptionTokenizer
 from cosa.training.building import corpus_of
-from tests.cosa.data.shards.made import picture, write_shards, write_tar
+from tests.cosa.data.drawn_videos import make_video
+from tests.cosa.data.shards.made import clip_members, picture, write_shards, write_tar
 from tests.cosa.data.shards.test_media import indexed
 
 TOKENIZER = CaptionTokenizer()
 ALL = BatchNeeds(all_captions=True, concatenated=True, all_concatenated=True)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> DatasetFiles:
+    """Twelve clips in three shards, which are decoded online."""
+    members = list[list[tuple[str, bytes]]]([[], [], []])
+    for number in range(12):
+        made = make_video(tmp_path / f"clip{number:02}.mp4", frames=20 + number, size=(32, 32), noise=True)
+        members[number // 4] += clip_members(made)
+    paths = {"train": [str(write_tar(tmp_path / f"{shard}.tar", members[shard])) for shard in range(3)]}
+    index = indexed(tmp_path, paths, Scanning("video", clips=ClipTrial(10**6, 60.0, 60.0)))
+    decode = {"cache": str(tmp_path / "cache")}
+    shards = DatasetShards(str(index), paths)
+    return DatasetFiles("web", "video", "", None, {"train": {}}, decode=decode, shards=shards)
 
 
 @pytest.fixture
@@ -71,6 +90,19 @@ def test_the_global_batch_is_the_same_for_any_number_of_workers(dataset: Dataset
             assert torch.equal(part.members, alone.members[first : first + len(part.media_ids)])
 
 
+def test_global_batches_of_clips_are_the_same_for_any_number_of_workers(clips: DatasetFiles) -> None:
+    def batches_of(rank: int, workers: int) -> TrainingBatches:
+        return TrainingBatches([corpus(clips, batch_size=6)], TOKENIZER, seed=7, rank=rank, workers=workers)
+
+    one, two = batches_of(0, 1), [batches_of(rank, 2) for rank in range(2)]
+    for step in (5, 0, 2):  # Epochs have 2 batches; no step needs those before it.
+        (ids, identities, frames), (same, also, equal) = joined([one[step]]), joined([made[step] for made in two])
+        assert (ids, identities) == (same, also)
+        assert torch.equal(frames, equal)
+    captions = {sample.media_id: sample.caption for sample in caption_samples(clips, "train")}
+    assert captions == {f"{number // 4}.tar/clip{number:02}": f"clip clip{number:02}" for number in range(12)}
+
+
 def test_each_epoch_takes_each_sample_once_and_pictures_fit_captions(dataset: DatasetFiles) -> None:
     made, samples = batches(dataset), caption_samples(dataset, "train")
     captions = {sample.media_id: sample.caption for sample in samples}
@@ -80,6 +112,20 @@ def test_each_epoch_takes_each_sample_once_and_pictures_fit_captions(dataset: Da
         assert len(set(ids)) == len(ids) == 72
         texts = [TOKENIZER.decode(row) for step in steps for row in step.ids.tolist()]
         assert texts == [captions[media_id] for media_id in ids]
+
+
+@pytest.mark.parametrize("shuffle", ["streams", "full"])
+def test_batches_of_a_part_take_its_samples_alone(dataset: DatasetFiles, shuffle: str) -> None:
+    part = replace(dataset, reading={"train": SplitReading(limit=30)})
+    table = caption_samples(part, "train")
+    assert len(table) == 30
+    assert sum(table.shard_sizes or ()) == 30
+    one, two = batches(part, shuffle=shuffle), [batches(part, rank, 2, shuffle=shuffle) for rank in range(2)]
+    for step in (3, 0, 1):  # Epochs have 2 batches.
+        assert torch.equal(joined([one[step]])[2], joined([made[step] for made in two])[2])
+    drawn = [media_id for step in range(2) for media_id in one[step].media_ids]
+    assert len(set(drawn)) == 24
+    assert set(drawn) <= {sample.media_id for sample in table}
 
 
 def test_too_large_a_batch_or_too_many_streams_are_refused(dataset: DatasetFiles) -> None:
@@ -111,7 +157,7 @@ def test_clips_are_read_frame_by_frame(tmp_path: Path) -> None:
         members += [(f"c{clip}.{frame:04d}.jpg", picture(10 * clip + frame)) for frame in range(4)]
         members.append((f"c{clip}.txt", f"clip {clip}".encode()))
     paths = {"train": [str(write_tar(tmp_path / "a.tar", members))]}
-    index = indexed(tmp_path, paths, media="video")
+    index = indexed(tmp_path, paths, Scanning("video"))
     dataset = DatasetFiles("web", "video", "", None, {"train": {}}, shards=DatasetShards(str(index), paths))
     reader = ClipReader.of(dataset, ClipSettings(train_frames=4), 16, training=False)
     for clip in range(3):

@@ -19,15 +19,17 @@ from cosa.errors import DataError
 from tests.cosa.data.shards.made import picture, write_tar
 from tests.cosa.data.shards.made import write_shards as write_tars
 
+IMAGE = Scanning("image")
 
-def indexed(folder: Path, splits: dict[str, list[str]], media: str = "image") -> Path:
+
+def indexed(folder: Path, splits: dict[str, list[str]], scanning: Scanning = IMAGE) -> Path:
     """An index of shards, as the stage writes it."""
     names = iter(short_names([path for paths in splits.values() for path in paths]))
     (folder / "index").mkdir()
     shards: dict[str, list[IndexedShard]] = {}
     for split, paths in splits.items():
-        scanned = [scan_shard(path, Scanning(media)) for path in paths]
-        write_rows(index_file(folder / "index", split), [one.samples for one in scanned])
+        scanned = [scan_shard(path, scanning) for path in paths]
+        write_rows(index_file(folder / "index", split), [one.samples for one in scanned], scanning.schema)
         shards[split] = [IndexedShard(next(names), one.size, one.samples.num_rows, len(one.broken)) for one in scanned]
     write_shards(folder / "index", shards)
     return folder / "index"

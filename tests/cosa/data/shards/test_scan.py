@@ -93,7 +93,7 @@ def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
         ([TXT, ("a.json", b"{}")], IMAGE, "it has no picture; members: txt, json"),
         ([("a.jpg", GOOD), ("a.png", GOOD), TXT], IMAGE, "it has 2 pictures (jpg, png)"),
         ([("a.jpg", GOOD), ("a.jpg", GOOD), TXT], IMAGE, "it has two members jpg"),
-        ([("a.mp4", b"x"), TXT], VIDEO, "its mp4 is a video, and only pictures are read from shards: extract its frames"),
+        ([("a.mp4", b"x"), TXT], VIDEO, "its mp4 is a video: say media: video and decode: online of the dataset"),
         ([("a.0.jpg", GOOD), ("a.1.jpg", GOOD), TXT], IMAGE, "it has 2 frames, but the dataset is of media: image"),
         ([("a.0.jpg", GOOD), ("a.1.jpg", GOOD), TXT], VIDEO, None),
         ([("a.0.jpg", GOOD), ("a.1.jpg", picture(1, 17)), TXT], VIDEO, "its frames differ in size"),

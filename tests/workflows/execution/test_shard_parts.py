@@ -1,0 +1,56 @@
+"""Parts of indexes: found by content and by how a shard was read, and only as they were written."""
+
+from pathlib import Path
+
+import pytest
+
+from cosa.data.shards.clip_trial import ClipTrial
+from cosa.data.shards.scan import Scanning, scan_shard
+from tests.cosa.data.shards.made import sample, write_tar
+from workflows.execution.shard_parts import ABOUT, ROWS, ShardParts
+
+IMAGE = Scanning("image")
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> str:
+    return str(write_tar(tmp_path / "a.tar", [*sample("a", 1), ("b.txt", b"no picture"), *sample("c", 2)]))
+
+
+def test_a_part_is_what_was_scanned(tmp_path: Path, shard: str) -> None:
+    parts, scanned = ShardParts(tmp_path / "parts", IMAGE, 1), scan_shard(shard, IMAGE)
+    (name,) = parts.names([shard], ["digest"])
+    assert not parts.has(name)
+    for _ in range(2):  # A second one takes the place of the first.
+        parts.write(name, scanned)
+        assert parts.has(name)
+        found = parts.read(name)
+        assert found.samples.equals(scanned.samples)
+        assert (found.size, found.version, found.broken) == (scanned.size, scanned.version, scanned.broken)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("file, content", [(ROWS, b"ARROW1"), (ABOUT, b"{"), (ABOUT, b"[]")])
+def test_a_damaged_part_is_none(tmp_path: Path, shard: str, file: str, content: bytes) -> None:
+    parts = ShardParts(tmp_path / "parts", IMAGE, 1)
+    (name,) = parts.names([shard], ["digest"])
+    parts.write(name, scan_shard(shard, IMAGE))
+    (tmp_path / "parts" / name / file).write_bytes(content)
+    assert not parts.has(name)
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+def test_names_follow_from_contents_and_from_how_shards_are_read(tmp_path: Path) -> None:
+    ways = [
+        ShardParts(tmp_path, scanning, version)
+        for scanning, version in (
+            (IMAGE, 1), (IMAGE, 2), (Scanning("image", "json.caption"), 1), (Scanning("video"), 1),
+            (Scanning("image", max_pixels=5), 1), (Scanning("video", clips=ClipTrial(5, 6.0, 7.0)), 1),
+            (Scanning("video", clips=ClipTrial(5, 6.0, 8.0)), 1),
+        )
+    ]  # fmt: skip
+    assert len({way.names(["a.tar"], ["x"])[0] for way in ways}) == len(ways)
+    first = ways[0].names(["a.tar", "b.tar", "c.tar"], ["x", "x", "y"])
+    assert first[0] == first[1] != first[2]  # whatever they are called
+    of_bucket = ways[0].names(["s3://b/a.tar", "s3://b/c.tar"], ["(5, '7')", "(5, '7')"])
+    assert of_bucket[0] != of_bucket[1]  # Size and time say little of what is in them.
