@@ -1,0 +1,223 @@
+"""Shards of frames: written clip by clip, cut off where a writer was killed, and read by anybody who reads tar files."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosa.data import shard_writing
+from cosa.data.frame_shards import INDEX, FrameShards
+from cosa.data.frame_writers import ShardFrames
+from cosa.data.shard_lookup import ShardLookup
+from cosa.data.shard_writing import ShardState, ShardWriter, clips_in, make_complete
+from cosa.errors import DataError
+
+STORE_PARTS = ("shards", "way")
+
+
+def frames_of(clip: str) -> list[bytes]:
+    return [f"{clip} {number} ".encode() * (200 * number + 100) for number in range(3)]
+
+
+def add(shard: ShardWriter, clip: str, count: int = 3) -> None:
+    """Append a clip; without its end if only a part of its frames is wanted."""
+    writer = ShardFrames(shard, clip)
+    for content in frames_of(clip)[:count]:
+        writer.write(content)
+    if count == 3:
+        writer.complete(clip, "way", {"frames": 3})
+
+
+def opened(shards: Path, name: str = "s", end: int = 0, clips: int = 0) -> ShardWriter:
+    shard = ShardWriter.open(shards, ShardState(name, end, clips))
+    assert shard is not None
+    return shard
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    return tmp_path.joinpath(*STORE_PARTS)
+
+
+def names(shards: Path, name: str = "s") -> list[str]:
+    with (shards / name / "frames.tar").open("rb") as file:
+        return [one.clip for one in clips_in(file, read_all=True)]
+
+
+def contents(shards: Path, clip: str) -> list[bytes]:
+    """Frames, as a reader finds them."""
+    lookup = ShardLookup(shards)
+    place = lookup.place(clip)
+    assert place is not None
+    frames = FrameShards(shards.parents[1], "way", lookup.names).frames(place, clip)
+    return [frame.content() for frame in frames]
+
+
+def test_clips_are_found_in_open_and_in_complete_shards(shards: Path) -> None:
+    shard = opened(shards)
+    for clip in ("aa", "bb"):
+        add(shard, clip)
+    assert contents(shards, "bb") == frames_of("bb")
+    shard.close()
+    shard = opened(shards, *shard.state)
+    assert shard.places == {}, "it was left as its writer said, so that nothing was looked for"
+    add(shard, "cc")
+    shard.close()
+    assert [one.clip for one in make_complete(shards / "s") or ()] == ["aa", "bb", "cc"]
+    assert {clip: contents(shards, clip) for clip in ("aa", "bb", "cc")} == {c: frames_of(c) for c in ("aa", "bb", "cc")}
+    assert ShardLookup(shards).place("dd") is None
+    assert len(ShardLookup(shards)) == 3
+    assert ShardWriter.open(shards, ShardState("s")) is None, "a complete one never changes"
+
+
+def test_others_read_it_as_tar_and_webdataset(shards: Path) -> None:
+    webdataset: Any = pytest.importorskip("webdataset")
+    shard = opened(shards)
+    for clip in ("aa", "bb"):
+        add(shard, clip)
+    shard.close()
+    make_complete(shards / "s")
+    path = shards / "s" / "frames.tar"
+    found = list(webdataset.WebDataset(str(path), shardshuffle=False))
+    assert [sample["__key__"] for sample in found] == ["aa", "bb"]
+    assert [found[1][f"{number:04d}.jpg"] for number in (1, 2, 3)] == frames_of("bb")
+    assert json.loads(found[1]["json"])["clip"] == "bb"
+    with tarfile.open(path) as archive:
+        assert archive.getnames()[:5] == ["aa.0001.jpg", "aa.0002.jpg", "aa.0003.jpg", "aa.json", "bb.0001.jpg"]
+    assert path.stat().st_size % tarfile.RECORDSIZE == 0
+
+
+@pytest.mark.parametrize("cut", [1, 511, 512, 700, 3000, 40_000])
+def test_what_a_killed_writer_left_of_a_clip_is_cut_off(shards: Path, cut: int) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+    end = shard.state.end
+    add(shard, "bb")
+    shard.close()
+    path = shards / "s" / "frames.tar"
+    cut = min(end + cut, path.stat().st_size - 1)
+    path.write_bytes(path.read_bytes()[:cut])
+    shard = opened(shards, "s", end, 1) if cut == end else opened(shards)
+    assert list(shard.places) == ["aa"]
+    assert shard.state == ShardState("s", end, 1)
+    add(shard, "cc")
+    shard.close()
+    assert names(shards) == ["aa", "cc"]
+    assert contents(shards, "cc") == frames_of("cc")
+
+
+def test_a_clip_that_cannot_be_read_leaves_nothing(shards: Path) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+    writer = ShardFrames(shard, "bb")
+    writer.write(b"picture")
+    writer.discard()
+    add(shard, "cc")
+    shard.close()
+    assert names(shards) == ["aa", "cc"]
+
+
+def test_what_a_loss_of_power_damaged_is_cut_off(shards: Path) -> None:
+    shard = opened(shards)
+    ends = []
+    for clip in ("aa", "bb", "cc"):
+        add(shard, clip)
+        ends.append(shard.state.end)
+    shard.close()
+    path = shards / "s" / "frames.tar"
+    content = bytearray(path.read_bytes())
+    content[ends[0] + 600 : ends[0] + 650] = bytes(50)  # in a frame of bb
+    path.write_bytes(content)
+    assert [one.clip for one in make_complete(shards / "s") or ()] == ["aa"]
+    assert [ShardLookup(shards).place(clip) is not None for clip in ("aa", "bb")] == [True, False]
+
+
+def test_a_damaged_frame_of_a_complete_shard_is_noticed(shards: Path) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+    shard.close()
+    make_complete(shards / "s")
+    path = shards / "s" / "frames.tar"
+    content = bytearray(path.read_bytes())
+    content[600] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"frames\.tar is not the frame that extraction wrote; make the frames again"):
+        contents(shards, "aa")
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"frames\.tar is damaged; make the frames again"):
+        contents(shards, "aa")
+    path.unlink()
+    with pytest.raises(DataError, match=r"frames\.tar is missing or not a file; expected a shard of frames"):
+        contents(shards, "aa")
+
+
+@pytest.mark.parametrize("content", [b"", b"no Arrow file", None])
+def test_an_index_that_is_lost_or_damaged_costs_only_time(shards: Path, content: bytes | None) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+    shard.close()
+    make_complete(shards / "s")
+    before = ShardLookup(shards).place("aa")
+    if content is None:
+        (shards / "s" / INDEX).unlink()
+    else:
+        (shards / "s" / INDEX).write_bytes(content)
+    assert ShardLookup(shards).place("aa") == before
+
+
+def test_one_process_writes_a_shard_at_a_time(shards: Path) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+    assert ShardWriter.open(shards, ShardState("s")) is None
+    assert make_complete(shards / "s") is None
+    shard.close()
+    code = (
+        "import sys; from pathlib import Path; from cosa.data.shard_writing import ShardState, ShardWriter; "
+        "shard = ShardWriter.open(Path(sys.argv[1]), ShardState('s')); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(shards)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        assert ShardWriter.open(shards, ShardState("s")) is None
+        other.kill()
+    assert list(opened(shards).places) == ["aa"], "a killed process holds nothing"
+
+
+def test_a_shard_without_a_clip_goes(shards: Path) -> None:
+    shard = opened(shards)
+    add(shard, "aa", count=2)
+    shard.close()
+    assert make_complete(shards / "s") == []
+    assert list(shards.iterdir()) == []
+    assert make_complete(shards / "s") is None
+
+
+def test_the_newest_of_two_shards_counts(shards: Path) -> None:
+    for name in ("001", "002"):
+        shard = opened(shards, name)
+        add(shard, "aa")
+        shard.close()
+        make_complete(shards / name)
+    place = ShardLookup(shards).place("aa")
+    assert place is not None
+    assert place.shard == "002"
+    assert len(ShardLookup(shards.parent / "other")) == 0
+
+
+def test_shards_are_bounded(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = opened(shards)
+    monkeypatch.setattr(shard_writing, "SHARD_CLIPS", 2)
+    add(shard, "aa")
+    assert not shard.is_full
+    add(shard, "bb")
+    assert shard.is_full
+    monkeypatch.setattr(shard_writing, "SHARD_CLIPS", 10)
+    assert not shard.is_full
+    monkeypatch.setattr(shard_writing, "SHARD_BYTES", 1000)
+    assert shard.is_full
