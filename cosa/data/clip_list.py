@@ -48,7 +48,8 @@ class ClipList(Mapping[str, str]):
         self.about: dict[str, Any] = json.loads((rows.schema.metadata or {})[ABOUT])
         self.shards: list[str] = [str(name) for name in self.about["shards"]]
         self._hashes, self._order = self._column("hash"), self._column("row")
-        self._numbers = self._column("shard")
+        self._numbers, self._offsets, self._sizes = map(self._column, ("shard", "offset", "size"))
+        self._ids, self._contents = rows.column("video_id"), rows.column("clip")
 
     @classmethod
     def of(cls, clips: Mapping[str, str], places: Mapping[str, ShardPlace], about: Mapping[str, Any] | None = None) -> ClipList:
@@ -128,7 +129,7 @@ class ClipList(Mapping[str, str]):
 
     def row(self, video_id: str) -> int | None:
         """The row of a clip; None if it is not listed."""
-        found = int(self.rows([video_id])[0])
+        found = self._row_behind(int(self._hashes.searchsorted(hashes_of([video_id])[0])), video_id)
         return None if found < 0 else found
 
     def rows(self, video_ids: Sequence[str]) -> np.ndarray:
@@ -142,7 +143,7 @@ class ClipList(Mapping[str, str]):
         inside = np.minimum(at, len(self) - 1)
         rows = np.where(self._hashes[inside] == wanted, self._order[inside], -1).astype(np.int64)
         likely = np.flatnonzero(rows >= 0)
-        names = self._rows.column("video_id").take(integers(rows[likely])).to_pylist()
+        names = self._ids.take(integers(rows[likely])).to_pylist()
         for place, name in zip(likely.tolist(), names, strict=True):
             if name != video_ids[place]:  # Two identifiers have the same hash, or one that is not listed has it, too.
                 rows[place] = self._row_behind(int(at[place]), video_ids[place])
@@ -150,15 +151,14 @@ class ClipList(Mapping[str, str]):
 
     def content(self, row: int) -> str:
         """The digest of a clip's content."""
-        return str(self._rows.column("clip")[row].as_py())
+        return str(self._contents[row].as_py())
 
     def place(self, row: int) -> ShardPlace | None:
         """Where the digests of a clip's frames lie in a shard; None if they are in a folder of their own."""
         number = int(self._numbers[row])
         if number == NO_SHARD:
             return None
-        offset, size = (self._rows.column(name)[row].as_py() for name in ("offset", "size"))
-        return ShardPlace(self.shards[number], offset, size)
+        return ShardPlace(self.shards[number], int(self._offsets[row]), int(self._sizes[row]))
 
     def shard_numbers(self, rows: np.ndarray | slice) -> np.ndarray:
         """The numbers of the shards of clips, (rows,) int32; `NO_SHARD` for those in folders of their own."""
@@ -166,12 +166,13 @@ class ClipList(Mapping[str, str]):
         return found
 
     def _row_behind(self, at: int, video_id: str) -> int:
-        """The row of a clip among those of the same hash; -1 if it is not listed. at: the first of these."""
+        """The row of a clip; -1 if it is not listed. at: where the clips of its hash begin, if there are any."""
         for place in range(at, len(self)):
             if self._hashes[place] != self._hashes[at]:
                 break
-            if self._rows.column("video_id")[int(self._order[place])].as_py() == video_id:
-                return int(self._order[place])
+            row = int(self._order[place])
+            if self._ids[row].as_py() == video_id:
+                return row
         return -1
 
     def _column(self, name: str) -> np.ndarray:
@@ -186,8 +187,8 @@ class ClipList(Mapping[str, str]):
         for numbers, least, end in (
             (self._order, 0, len(self)),
             (self._numbers, NO_SHARD, len(self.shards)),
-            (self._column("offset"), 0, MOST_BYTES),
-            (self._column("size"), 0, MOST_BYTES),
+            (self._offsets, 0, MOST_BYTES),
+            (self._sizes, 0, MOST_BYTES),
         ):
             if len(self) and (numbers.min() < least or numbers.max() >= end):
                 raise ValueError("numbers that cannot be")

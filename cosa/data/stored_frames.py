@@ -19,7 +19,7 @@ from cosa.data.clip_list import BLOCK, NO_SHARD, ClipList, ShardPlace
 from cosa.data.frame_checks import FRAMES_AGAIN
 from cosa.data.frame_digests import ARCHIVE, FrameDigests
 from cosa.data.frame_shards import FrameShards, ShardFrame, shard_folder
-from cosa.data.media_files import PictureFile, open_media
+from cosa.data.media_files import PictureFile, names_in, open_media
 from cosa.errors import DataError
 from cosa.message_text import shown
 
@@ -122,18 +122,27 @@ class StoredFrames:
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no folder of frames, and no shard, by the names of folders alone."""
-        is_there = [(folder / ARCHIVE).is_file() for folder in self.shard_folders()]
-        present: dict[Path, set[str]] = {}
+        import numpy as np
+
+        is_there = np.array([(folder / ARCHIVE).is_file() for folder in self.shard_folders()], bool)
+        present: dict[str, set[str]] = {}
         lacking: dict[str, None] = {}
         for block in batched(video_ids, BLOCK):
             rows = self.clips.rows(block)
             numbers = self.clips.shard_numbers(rows)
-            for video_id, row, number in zip(block, rows.tolist(), numbers.tolist(), strict=True):
-                if row >= 0 and number != NO_SHARD and is_there[number]:
-                    continue
-                if row < 0 or number != NO_SHARD or not _is_listed(self._entry(row), present):
-                    lacking[video_id] = None
+            in_shards = (rows >= 0) & (numbers != NO_SHARD)
+            in_shards[in_shards] = is_there[numbers[in_shards]]
+            for place in np.flatnonzero(~in_shards).tolist():
+                if rows[place] < 0 or numbers[place] != NO_SHARD or not self._has_entry(int(rows[place]), present):
+                    lacking[block[place]] = None
         return list(lacking)
+
+    def _has_entry(self, row: int, present: dict[str, set[str]]) -> bool:
+        """Whether a clip has a folder. present: names in the folders of the store that were looked at; each is listed once."""
+        clip = self.clips.content(row)
+        if clip[:2] not in present:
+            present[clip[:2]] = set(names_in(entry_of(self.store, clip, self.extraction).parent))
+        return f"{clip}-{self.extraction}" in present[clip[:2]]
 
     def _entry(self, row: int) -> Path:
         return entry_of(self.store, self.clips.content(row), self.extraction)
@@ -148,14 +157,6 @@ class StoredFrames:
                 what = str(error).removesuffix(f"; {FRAMES_AGAIN}").replace(f"{self.store}{os.sep}", "")
                 return f"clip {shown(video_id)}: {what}"
         return None
-
-
-def _is_listed(entry: Path, present: dict[Path, set[str]]) -> bool:
-    """Whether a folder of the store exists. present: names in the folders that were looked at; each is listed once."""
-    folder = entry.parent
-    if folder not in present:
-        present[folder] = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
-    return entry.name in present[folder]
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

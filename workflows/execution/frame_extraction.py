@@ -60,7 +60,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     dataset = context.dataset(context.section.dataset, with_frames=False)
     video_ids = dataset.named_media(kinds)
     records, frames = _frames_of(context, dataset, video_ids)
-    table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
+    table = _with_places(pd.DataFrame(records).sort_values("video_id", ignore_index=True), frames)
     table.to_parquet(context.folder / FRAMES_TABLE, index=False)
     table.to_csv(context.folder / CLIPS_TABLE, sep="\t", index=False)
     _require_all_ended(context, table)
@@ -78,6 +78,15 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
         which = f"{len(bad)} unreadable clips are" if len(bad) > 1 else "an unreadable clip is"
         context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(bad, dataset)}")
     return _outcome(context, table[table["error"].isna()], bad)
+
+
+def _with_places(table: pd.DataFrame, frames: StoredFrames) -> pd.DataFrame:
+    """Add the digest of each clip's content, by which other programs find its frames, and the shard that holds them, if so."""
+    rows = [row if row >= 0 else None for row in frames.clips.rows(table["video_id"].tolist()).tolist()]
+    places = [None if row is None else frames.clips.place(row) for row in rows]
+    table["clip"] = ["" if row is None else frames.clips.content(row) for row in rows]
+    table["shard"] = ["" if place is None else place.shard for place in places]
+    return table
 
 
 def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:

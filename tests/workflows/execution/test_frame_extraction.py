@@ -279,6 +279,9 @@ def test_a_killed_extraction_to_shards_repeats_only_the_clips_in_flight(tmp_path
     assert frames.damage() is None
     assert {name: len(frames.files(name)) for name in names} == {name: round((40 + n) * 0.4) for n, name in enumerate(names)}
     assert {path.resolve() for path in (result / "frames").iterdir()} == {path.resolve() for path in after}
+    table = pd.read_csv(result / CLIPS_TABLE, sep="\t", keep_default_na=False)
+    holds = {clip: path.parent.name for path, found in after.items() for clip in found}
+    assert dict(zip(table["clip"], table["shard"], strict=True)) == holds
     # A clip that is added later does not touch the others, and all are found whatever the output is.
     make_video(clips / "new.mp4", frames=30)
     (tmp_path / "train.json").write_text(json.dumps([{"video_id": clip, "desc": "x"} for clip in [*names, "new"]]))
@@ -289,3 +292,17 @@ def test_a_killed_extraction_to_shards_repeats_only_the_clips_in_flight(tmp_path
     assert sum(map(len, shards_in(store).values())) == 41
     forced = run("run-experiment", "spec.yaml", "--force", "frames", cwd=tmp_path, timeout=300)
     assert "all extracted before" in forced.output, "all of it was read through, and is intact"
+    assert run("verify", "--storage", "storage", cwd=tmp_path).code == 0
+    # One bit is noticed, and --force extracts that clip again.
+    damaged = next(path for path, found in after.items() if len(found) > 1)
+    content = bytearray(damaged.read_bytes())
+    content[700] ^= 1
+    damaged.write_bytes(content)
+    verified = run("verify", "--storage", "storage", cwd=tmp_path)
+    assert (verified.code, "frames.tar is not the frame that extraction wrote" in verified.output) == (1, True)
+    mended = run("run-experiment", "spec.yaml", "--force", "frames", *sets(setting), cwd=tmp_path, timeout=300)
+    assert "40 extracted before" in mended.output
+    # The results before it list the damaged shard; without them nothing needs it that has no other clip in use.
+    assert run("clean", "--storage", "storage", "--yes", cwd=tmp_path).code == 0
+    assert damaged.exists(), "its other clips are used"
+    assert run("verify", "--storage", "storage", cwd=tmp_path).code == 0

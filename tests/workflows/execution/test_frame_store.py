@@ -1,6 +1,7 @@
 """The store of frames that all experiments of a storage share."""
 
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cosa.checksums import digest_of
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.frame_digests import DIGESTS_FILE
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
+from cosa.data.picture_sources import PictureFiles
 from cosa.data.shard_lookup import ShardLookup
 from cosa.data.shard_writing import ShardState
 from cosa.data.stored_frames import StoredFrames, entry_of
@@ -202,6 +205,10 @@ def test_clips_in_shards_have_the_frames_of_those_in_folders(tmp_path: Path) -> 
     for frames in (before, after):
         for name in clips:
             assert [one.content() for one in frames.files(name)] == [one.content() for one in folders.files(name)]
+    sent = pickle.loads(pickle.dumps(after))  # to another process, with open files
+    assert [one.content() for one in sent.files("a")] == [one.content() for one in folders.files("a")]
+    read = [PictureFiles(frames).load(frames.files("b")[2:5]) for frames in (sent, folders)]
+    assert torch.equal(*read)
     link_frames(tmp_path / "frames", after)
     assert [path.resolve() for path in (tmp_path / "frames").iterdir()] == [after.shard_folders()[0] / "frames.tar"]
     record = store.known("x", clips["a"], SAMPLING, place=ShardLookup(store.shards("fps4")).place(clips["a"]))
