@@ -1,16 +1,18 @@
 """Writes shards of frames: clips are appended one after the other, and an index makes a shard complete.
 
 A clip counts as soon as its JSON member is there in full. A process that is killed leaves at most the beginning of a clip
-behind, which the next one cuts off. Before a shard becomes complete all of it is read, so that what a loss of power has damaged
-is cut off, too.
+behind, which the next one cuts off. Before a shard becomes complete all of it is read, so that a clip that a loss of power has
+damaged does not count.
 """
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +31,8 @@ SHARD_BYTES = 2**28  # A shard gets no more clips from here on,
 SHARD_CLIPS = 4096  # or with so many.
 INDEX_COLUMNS = ["clip", "offset", "size"]  # where the JSON member of each clip is
 _JSON = "json"
+_JSON_NAME = b".json\0"  # how the name of a member ends in a header
+_POLL_SECONDS = 0.05
 
 
 class ShardState(NamedTuple):
@@ -54,26 +58,43 @@ class ShardWriter:
     places: of the clips that it has found, when the shard had others than expected, or written.
     """
 
-    def __init__(self, folder: Path, file: BinaryIO, state: ShardState) -> None:
-        """folder: of the shard. file: its tar file, locked. state: as the writer before left it."""
+    def __init__(self, folder: Path, file: BinaryIO, end: int, found: list[StoredClip], clips: int) -> None:
+        """folder: of the shard. file: its tar file, locked. end: behind the last clip. found: clips that were looked for.
+        clips: how many there are."""
         self.folder, self._file = folder, file
-        self.places: dict[str, ShardPlace] = {}
-        self._end, self._clips = state.end, state.clips
-        if os.fstat(file.fileno()).st_size != state.end:
-            self._find_clips()
-        self._at = self._end
+        self.places = {one.clip: ShardPlace(folder.name, one.offset, one.size) for one in found}
+        self._end = self._at = end
+        self._clips = clips
 
     @classmethod
-    def open(cls, shards: Path, state: ShardState) -> ShardWriter | None:
-        """Open a shard, or begin it; None if it is complete, or another process writes it. shards: folder of all."""
+    def open(cls, shards: Path, state: ShardState, wait: float = 0.0) -> ShardWriter | None:
+        """Open a shard, or begin it.
+
+        Args:
+            shards: folder of all.
+            state: as the writer before left it.
+            wait: how long another process may take to end, seconds.
+
+        Returns:
+            None if the shard is complete or damaged, or if another process writes it.
+        """
         folder = shards / state.name
         folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(folder)
-        if file is None or (folder / INDEX).exists():
-            if file is not None:
-                file.close()
+        file = _locked(folder, wait=wait)
+        if file is None:
             return None
-        return cls(folder, file, state)
+        if (folder / INDEX).exists():
+            file.close()
+            return None
+        if os.fstat(file.fileno()).st_size == state.end:
+            return cls(folder, file, state.end, [], state.clips)
+        found = list(clips_in(file))  # A killed writer has left others.
+        end = found[-1].end if found else 0
+        if _has_clip_behind(file, end):
+            file.close()
+            return None
+        os.ftruncate(file.fileno(), end)
+        return cls(folder, file, end, found, len(found))
 
     @property
     def state(self) -> ShardState:
@@ -116,26 +137,19 @@ class ShardWriter:
         """Let others write it."""
         self._file.close()
 
-    def _find_clips(self) -> None:
-        """Find the clips that a killed writer has left, and cut off what follows."""
-        found = list(clips_in(self._file))
-        self.places = {one.clip: ShardPlace(self.folder.name, one.offset, one.size) for one in found}
-        self._end, self._clips = found[-1].end if found else 0, len(found)
-        self.cut()
-
 
 def clips_in(file: BinaryIO, *, read_all: bool = False) -> Iterator[StoredClip]:
-    """Yield the complete clips of a shard, as far as there is no damage. read_all: also compare each frame with its digest."""
+    """Yield the complete clips of a shard, as far as it can be walked through. read_all: only those whose frames have their
+    digests."""
     with suppress(ShardDamage):
         for sample in samples_in(file, os.fstat(file.fileno()).st_size):
             found = _clip_of(file, sample, read_all)
-            if found is None:
-                return
-            yield found
+            if found is not None:
+                yield found
 
 
 def make_complete(folder: Path) -> list[StoredClip] | None:
-    """End a shard, and write its index. What is damaged is cut off, and a shard without a clip is removed.
+    """End a shard, and write its index. The beginning of a clip at its end is cut off; a shard without a clip is removed.
 
     Returns:
         its clips; None if another process writes it, or it was removed meanwhile.
@@ -148,15 +162,33 @@ def make_complete(folder: Path) -> list[StoredClip] | None:
         return None
     with file:
         found = list(clips_in(file, read_all=True))
-        if not found:
-            shutil.rmtree(folder)
-            return found
-        end = found[-1].end
-        os.ftruncate(file.fileno(), end)
-        os.ftruncate(file.fileno(), -(-(end + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)  # zeros: the end marker
+        end = found[-1].end if found else 0
+        if not _has_clip_behind(file, end):  # Where a header is damaged, clips may follow that somebody uses.
+            if not found:
+                shutil.rmtree(folder)
+                return found
+            os.ftruncate(file.fileno(), end)
+            os.ftruncate(file.fileno(), -(-(end + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)  # zeros: the end
         os.fsync(file.fileno())
         _write_index(folder / INDEX, found)
     return found
+
+
+def _has_clip_behind(file: BinaryIO, end: int) -> bool:
+    """Return whether a complete clip lies somewhere behind a place, where walking through the shard does not lead."""
+    if os.fstat(file.fileno()).st_size <= end:
+        return False
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(_JSON_NAME, end)
+        while at >= 0:
+            start = at - at % BLOCK
+            with suppress(tarfile.HeaderError, DataError):
+                header = tarfile.TarInfo.frombuf(content[start : start + BLOCK], "utf-8", "surrogateescape")
+                FrameDigests.parsed_of_any(content[start + BLOCK : start + BLOCK + header.size], Path(file.name))
+                if start + BLOCK - (-header.size // BLOCK) * BLOCK <= len(content):
+                    return True
+            at = content.find(_JSON_NAME, at + 1)
+    return False
 
 
 def _clip_of(file: BinaryIO, sample: TarSample, read_all: bool) -> StoredClip | None:
@@ -180,25 +212,34 @@ def _clip_of(file: BinaryIO, sample: TarSample, read_all: bool) -> StoredClip | 
     return StoredClip(sample.key, last.offset, last.size, last.offset - (-last.size // BLOCK) * BLOCK)
 
 
-def _locked(folder: Path, *, create: bool = True) -> BinaryIO | None:
+def _locked(folder: Path, *, create: bool = True, wait: float = 0.0) -> BinaryIO | None:
     """Open the tar file of a shard to write it; None if another process does that, or there is none. The lock is released when
-    the file is closed, however the process ends."""
+    the file is closed, however the process ends. wait: how long that may take, seconds."""
     flags = os.O_CREAT if create else 0
     try:
         file = open(folder / ARCHIVE, "r+b", opener=lambda path, mode: os.open(path, mode | flags, 0o644))  # noqa: SIM115
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    except OSError:
-        pass  # Some network file systems have no locks; a shard is given to one task at a time.
-    if os.fstat(file.fileno()).st_nlink == 0:
+    deadline = time.monotonic() + wait
+    while not _lock(file):
+        if time.monotonic() >= deadline:
+            file.close()
+            return None
+        time.sleep(_POLL_SECONDS)
+    if os.fstat(file.fileno()).st_nlink == 0:  # It was removed meanwhile.
         file.close()
         return None
     return file
+
+
+def _lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # Some network file systems have no locks; a shard is given to one task at a time.
+    return True
 
 
 def _write_index(path: Path, clips: list[StoredClip]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cosa.data.clip_list import BLOCK, NO_SHARD, ClipList, ShardPlace
 from cosa.data.frame_checks import FRAMES_AGAIN
@@ -22,6 +22,9 @@ from cosa.data.frame_shards import FrameShards, ShardFrame, shard_folder
 from cosa.data.media_files import PictureFile, names_in, open_media
 from cosa.errors import DataError
 from cosa.message_text import shown
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 
@@ -122,23 +125,41 @@ class StoredFrames:
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """The clips that have no folder of frames, and no shard, by the names of folders alone."""
+        lacking: dict[str, None] = {}
+        is_stored = self._stored_rows()
+        for block in batched(video_ids, BLOCK):
+            rows = self.clips.rows(block)
+            listed = rows >= 0
+            listed[listed] = is_stored(rows[listed])
+            lacking |= dict.fromkeys(block[place] for place in (~listed).nonzero()[0].tolist())
+        return list(lacking)
+
+    def lost(self) -> int:
+        """How many of its clips are missing."""
+        import numpy as np
+
+        return int((~self._stored_rows()(np.arange(len(self.clips)))).sum())
+
+    def _stored_rows(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function that says of clips whether their folder or shard is there, (rows,) bool. Folders are listed once."""
         import numpy as np
 
         is_there = np.array([(folder / ARCHIVE).is_file() for folder in self.shard_folders()], bool)
         present: dict[str, set[str]] = {}
-        lacking: dict[str, None] = {}
-        for block in batched(video_ids, BLOCK):
-            rows = self.clips.rows(block)
+
+        def is_stored(rows: np.ndarray) -> np.ndarray:
             numbers = self.clips.shard_numbers(rows)
-            in_shards = (rows >= 0) & (numbers != NO_SHARD)
-            in_shards[in_shards] = is_there[numbers[in_shards]]
-            for place in np.flatnonzero(~in_shards).tolist():
-                if rows[place] < 0 or numbers[place] != NO_SHARD or not self._has_entry(int(rows[place]), present):
-                    lacking[block[place]] = None
-        return list(lacking)
+            found = numbers != NO_SHARD
+            in_folders = (~found).nonzero()[0].tolist()
+            found[found] = is_there[numbers[found]]
+            for place in in_folders:
+                found[place] = self._has_entry(int(rows[place]), present)
+            return found
+
+        return is_stored
 
     def _has_entry(self, row: int, present: dict[str, set[str]]) -> bool:
-        """Whether a clip has a folder. present: names in the folders of the store that were looked at; each is listed once."""
+        """Whether a clip has a folder. present: names in the folders of the store that were looked at."""
         clip = self.clips.content(row)
         if clip[:2] not in present:
             present[clip[:2]] = set(names_in(entry_of(self.store, clip, self.extraction).parent))

@@ -30,6 +30,7 @@ from workflows.results.atomic import flush, flush_tree
 
 LEFT_OVER_SECONDS = 86400.0
 SEALERS = 8  # shards that are made complete at once
+ENDING_SECONDS = 10.0  # that a killed process may take to end, before its shard is free
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class FrameStore:
         """
         if state is None:
             return None
-        while (shard := ShardWriter.open(self.shards(sampling.name), state)) is None:
+        while (shard := ShardWriter.open(self.shards(sampling.name), state, ENDING_SECONDS)) is None:
             state = ShardState(new_shard(owner_of(state.name)))
         if not state.end:
             for folder in (shard.folder, *shard.folder.parents[:4]):  # They may be new, up to the store's own.

@@ -96,8 +96,8 @@ def _lost_frames(listed: Path) -> str | None:
         frames = StoredFrames.read(listed)
     except (DataError, OSError) as error:
         return str(error)
-    lost = frames.missing(frames.clips)
-    return f"the frames of {len(lost)} of {len(frames.clips)} clips are gone" if lost else None
+    lost = frames.lost()
+    return f"the frames of {lost} of {len(frames.clips)} clips are gone" if lost else None
 
 
 def damage(folder: Path, expected: str) -> str | None:

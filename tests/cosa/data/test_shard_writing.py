@@ -121,19 +121,28 @@ def test_a_clip_that_cannot_be_read_leaves_nothing(shards: Path) -> None:
     assert names(shards) == ["aa", "cc"]
 
 
-def test_what_a_loss_of_power_damaged_is_cut_off(shards: Path) -> None:
+@pytest.mark.parametrize("place", [600, 10], ids=["in a frame", "in a header"])
+def test_what_a_loss_of_power_damaged_does_not_count(shards: Path, place: int) -> None:
+    """What follows the damage stays in the file, because somebody may use it already."""
     shard = opened(shards)
     ends = []
     for clip in ("aa", "bb", "cc"):
         add(shard, clip)
         ends.append(shard.state.end)
+    before = ShardLookup(shards).place("cc")
+    assert before is not None
     shard.close()
     path = shards / "s" / "frames.tar"
     content = bytearray(path.read_bytes())
-    content[ends[0] + 600 : ends[0] + 650] = bytes(50)  # in a frame of bb
+    content[ends[0] + place : ends[0] + place + 50] = bytes(50)
     path.write_bytes(content)
-    assert [one.clip for one in make_complete(shards / "s") or ()] == ["aa"]
-    assert [ShardLookup(shards).place(clip) is not None for clip in ("aa", "bb")] == [True, False]
+    if place == 10:
+        assert ShardWriter.open(shards, ShardState("s")) is None, "what is appended would not be found"
+    found = {one.clip for one in make_complete(shards / "s") or ()}
+    assert found == ({"aa", "cc"} if place == 600 else {"aa"})
+    frames = FrameShards(shards.parents[1], "way", ["s"]).frames(before, "cc")
+    assert [frame.content() for frame in frames] == frames_of("cc")
+    assert ShardLookup(shards).place("bb") is None
 
 
 def test_a_damaged_frame_of_a_complete_shard_is_noticed(shards: Path) -> None:
@@ -184,9 +193,11 @@ def test_one_process_writes_a_shard_at_a_time(shards: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "open\n"
-        assert ShardWriter.open(shards, ShardState("s")) is None
+        assert ShardWriter.open(shards, ShardState("s"), wait=0.1) is None
         other.kill()
-    assert list(opened(shards).places) == ["aa"], "a killed process holds nothing"
+        after = ShardWriter.open(shards, ShardState("s"), wait=10)
+    assert after is not None
+    assert list(after.places) == ["aa"], "a killed process holds nothing"
 
 
 def test_a_shard_without_a_clip_goes(shards: Path) -> None:

@@ -22,6 +22,7 @@ from cosa.data.shard_writing import ShardState
 from cosa.data.stored_frames import StoredFrames, entry_of
 from cosa.errors import DataError
 from tests.cosa.data.drawn_videos import make_video
+from workflows.execution import frame_store
 from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem, new_shard, owner_of
 
 SAMPLING = Sampling("fps4", ExtractionSettings(fps=4), DEFAULT_LIMITS)
@@ -249,7 +250,8 @@ def test_a_clip_that_has_a_folder_keeps_it(tmp_path: Path) -> None:
     assert listed(store, clips).clips.shards == []
 
 
-def test_a_shard_that_is_not_free_is_left_to_its_writer(tmp_path: Path) -> None:
+def test_a_shard_that_is_not_free_is_left_to_its_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame_store, "ENDING_SECONDS", 0.1)
     store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
     busy = store.open_shard(SHARDED, ShardState("001-abc-1"))
     assert busy is not None
