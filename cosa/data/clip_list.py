@@ -176,11 +176,15 @@ class ClipList(Mapping[str, str]):
         return -1
 
     def _column(self, name: str) -> np.ndarray:
-        column = self._rows.column(name)
+        import numpy as np
+
+        column, kind = self._rows.column(name), np.dtype(_INTEGERS[name])
         if str(column.type) != _INTEGERS[name] or column.null_count:
             raise ValueError(f"column {name} holds {column.type}")
-        found: np.ndarray = column.to_numpy()
-        return found
+        if not len(column):
+            return np.zeros(0, kind)
+        # `to_numpy` would import pandas, for which a plan would wait.
+        return np.frombuffer(column.buffers()[1], kind, len(column), column.offset * kind.itemsize)
 
     def _check(self) -> None:
         """Raise ValueError if numbers lead out of the list, or names out of the store."""

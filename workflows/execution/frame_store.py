@@ -138,13 +138,13 @@ class FrameStore:
             video_id: for the record.
             clip: digest of the file's content.
             sampling: how frames are extracted.
-            read_all: whether to read frames that the store has through, and to extract them again if any is damaged.
+            read_all: whether to read frames that the store has through, and extract them again if any is damaged.
             place: where a shard has the clip, if one does.
             shard: to which the clip is appended; an entry of its own takes its place if it is None.
 
         Returns:
-            the record, whose `reader` is empty if the store had the frames; and a function that has to be called, in any
-            thread: it waits for the disk, and then the store has the frames.
+            the record, whose `reader` is empty if the store had the frames; and a function to call, in any thread: it waits
+            for the disk, and then the store has the frames.
 
         Raises:
             DataError: the file's content is not that of the digest, so that it was changed meanwhile.

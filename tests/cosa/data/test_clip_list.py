@@ -1,6 +1,8 @@
 """Lists of clips as columns."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,16 @@ def test_a_mapped_list_says_what_was_written(tmp_path: Path) -> None:
         assert "none" not in clips
     assert found.about == {**ABOUT, "shards": ["s0", "s1", "s2"]}
     assert len(pickle.dumps(found)) < 1000, "another process maps the file"
+
+
+def test_a_plan_does_not_wait_for_pandas(tmp_path: Path) -> None:
+    ClipList.of(CLIPS, PLACES).write(tmp_path / "clips.arrow", ABOUT)
+    code = (
+        "import sys; from pathlib import Path; from cosa.data.stored_frames import StoredFrames; "
+        "print(StoredFrames.read(Path(sys.argv[1])).lost(), sorted({'pandas', 'PIL', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "clips.arrow"], capture_output=True, text=True, check=True)
+    assert done.stdout == "100 []\n"
 
 
 def test_an_empty_list(tmp_path: Path) -> None:
