@@ -1,60 +1,22 @@
 """Shards of frames: written clip by clip, cut off where a writer was killed, and read by anybody who reads tar files."""
 
-import json
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cosa.data import shard_writing
-from cosa.data.frame_shards import INDEX, FrameShards
+from cosa.data.frame_shards import FrameShards
 from cosa.data.frame_writers import ShardFrames
 from cosa.data.shard_lookup import ShardLookup
-from cosa.data.shard_writing import ShardState, ShardWriter, clips_in, make_complete
-from cosa.errors import DataError
-
-STORE_PARTS = ("shards", "way")
-
-
-def frames_of(clip: str) -> list[bytes]:
-    return [f"{clip} {number} ".encode() * (200 * number + 100) for number in range(3)]
-
-
-def add(shard: ShardWriter, clip: str, count: int = 3) -> None:
-    """Append a clip; without its end if only a part of its frames is wanted."""
-    writer = ShardFrames(shard, clip)
-    for content in frames_of(clip)[:count]:
-        writer.write(content)
-    if count == 3:
-        writer.complete(clip, "way", {"frames": 3})
-
-
-def opened(shards: Path, name: str = "s", end: int = 0, clips: int = 0) -> ShardWriter:
-    shard = ShardWriter.open(shards, ShardState(name, end, clips))
-    assert shard is not None
-    return shard
+from cosa.data.shard_writing import ShardState, ShardWriter, make_complete
+from tests.cosa.data.sharded import STORE_PARTS, add, contents, frames_of, names, opened
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     return tmp_path.joinpath(*STORE_PARTS)
-
-
-def names(shards: Path, name: str = "s") -> list[str]:
-    with (shards / name / "frames.tar").open("rb") as file:
-        return [one.clip for one in clips_in(file, read_all=True)]
-
-
-def contents(shards: Path, clip: str) -> list[bytes]:
-    """Frames, as a reader finds them."""
-    lookup = ShardLookup(shards)
-    place = lookup.place(clip)
-    assert place is not None
-    frames = FrameShards(shards.parents[1], "way", lookup.names).frames(place, clip)
-    return [frame.content() for frame in frames]
 
 
 def test_clips_are_found_in_open_and_in_complete_shards(shards: Path) -> None:
@@ -72,23 +34,6 @@ def test_clips_are_found_in_open_and_in_complete_shards(shards: Path) -> None:
     assert ShardLookup(shards).place("dd") is None
     assert len(ShardLookup(shards)) == 3
     assert ShardWriter.open(shards, ShardState("s")) is None, "a complete one never changes"
-
-
-def test_others_read_it_as_tar_and_webdataset(shards: Path) -> None:
-    webdataset: Any = pytest.importorskip("webdataset")
-    shard = opened(shards)
-    for clip in ("aa", "bb"):
-        add(shard, clip)
-    shard.close()
-    make_complete(shards / "s")
-    path = shards / "s" / "frames.tar"
-    found = list(webdataset.WebDataset(str(path), shardshuffle=False))
-    assert [sample["__key__"] for sample in found] == ["aa", "bb"]
-    assert [found[1][f"{number:04d}.jpg"] for number in (1, 2, 3)] == frames_of("bb")
-    assert json.loads(found[1]["json"])["clip"] == "bb"
-    with tarfile.open(path) as archive:
-        assert archive.getnames()[:5] == ["aa.0001.jpg", "aa.0002.jpg", "aa.0003.jpg", "aa.json", "bb.0001.jpg"]
-    assert path.stat().st_size % tarfile.RECORDSIZE == 0
 
 
 @pytest.mark.parametrize("cut", [1, 511, 512, 700, 3000, 40_000])
@@ -145,39 +90,6 @@ def test_what_a_loss_of_power_damaged_does_not_count(shards: Path, place: int) -
     assert ShardLookup(shards).place("bb") is None
 
 
-def test_a_damaged_frame_of_a_complete_shard_is_noticed(shards: Path) -> None:
-    shard = opened(shards)
-    add(shard, "aa")
-    shard.close()
-    make_complete(shards / "s")
-    path = shards / "s" / "frames.tar"
-    content = bytearray(path.read_bytes())
-    content[600] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"frames\.tar is not the frame that extraction wrote; make the frames again"):
-        contents(shards, "aa")
-    path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"frames\.tar is damaged; make the frames again"):
-        contents(shards, "aa")
-    path.unlink()
-    with pytest.raises(DataError, match=r"frames\.tar is missing or not a file; expected a shard of frames"):
-        contents(shards, "aa")
-
-
-@pytest.mark.parametrize("content", [b"", b"no Arrow file", None])
-def test_an_index_that_is_lost_or_damaged_costs_only_time(shards: Path, content: bytes | None) -> None:
-    shard = opened(shards)
-    add(shard, "aa")
-    shard.close()
-    make_complete(shards / "s")
-    before = ShardLookup(shards).place("aa")
-    if content is None:
-        (shards / "s" / INDEX).unlink()
-    else:
-        (shards / "s" / INDEX).write_bytes(content)
-    assert ShardLookup(shards).place("aa") == before
-
-
 def test_one_process_writes_a_shard_at_a_time(shards: Path) -> None:
     shard = opened(shards)
     add(shard, "aa")
@@ -207,18 +119,6 @@ def test_a_shard_without_a_clip_goes(shards: Path) -> None:
     assert make_complete(shards / "s") == []
     assert list(shards.iterdir()) == []
     assert make_complete(shards / "s") is None
-
-
-def test_the_newest_of_two_shards_counts(shards: Path) -> None:
-    for name in ("001", "002"):
-        shard = opened(shards, name)
-        add(shard, "aa")
-        shard.close()
-        make_complete(shards / name)
-    place = ShardLookup(shards).place("aa")
-    assert place is not None
-    assert place.shard == "002"
-    assert len(ShardLookup(shards.parent / "other")) == 0
 
 
 def test_shards_are_bounded(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
