@@ -6,6 +6,7 @@ import shutil
 import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class FrameArchive(FrameFiles):
 
     def discard(self) -> None:
         """Remove the folder."""
-        self._archive.close()
+        with suppress(OSError):  # The disk may be full; the folder goes.
+            self._archive.close()
         super().discard()
 
     def _write(self, number: int, content: bytes) -> None:

@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -107,14 +107,19 @@ class ShardWriter:
         return self._end >= SHARD_BYTES or self._clips >= SHARD_CLIPS
 
     def append(self, name: str, content: bytes) -> tuple[int, int]:
-        """Write a member, and return where its content is: first byte and number of bytes."""
+        """Write a member, and return where its content is: first byte and number of bytes.
+
+        Raises:
+            OSError: of the tar file: the disk is full.
+        """
         about = tarfile.TarInfo(name)
         about.size = len(content)
         header = about.tobuf(tarfile.USTAR_FORMAT)
         member = b"".join((header, content, b"\0" * (-len(content) % BLOCK)))
         written = 0
-        while written < len(member):
-            written += os.pwrite(self._file.fileno(), member[written:], self._at + written)
+        with self._named():
+            while written < len(member):
+                written += os.pwrite(self._file.fileno(), member[written:], self._at + written)
         place = (self._at + len(header), len(content))
         self._at += len(member)
         return place
@@ -130,12 +135,22 @@ class ShardWriter:
         self._at = self._end
 
     def flush(self) -> None:
-        """Have the disk write what is there. Another thread may append meanwhile."""
-        os.fsync(self._file.fileno())
+        """Have the disk write what is there; errors as of `append`. Another thread may append meanwhile."""
+        with self._named():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Let others write it."""
         self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error name the file, which the system does not."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._file.name
+            raise
 
 
 def clips_in(file: BinaryIO, *, read_all: bool = False) -> Iterator[StoredClip]:

@@ -1,5 +1,7 @@
 """Shards of frames: written clip by clip, cut off where a writer was killed, and read by anybody who reads tar files."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +134,21 @@ def test_shards_are_bounded(shards: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not shard.is_full
     monkeypatch.setattr(shard_writing, "SHARD_BYTES", 1000)
     assert shard.is_full
+
+
+def test_a_full_disk_is_reported_with_the_file(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = opened(shards)
+    add(shard, "aa")
+
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = ShardFrames(shard, "bb")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/s/frames\.tar'"):
+            writer.write(b"picture")
+        writer.discard()
+    add(shard, "cc")
+    shard.close()
+    assert names(shards) == ["aa", "cc"]
