@@ -1,6 +1,6 @@
 """Extraction of frames beside the ffmpeg program: clips a second and CPU seconds a clip, each with two processes.
 
-python -m benchmarks.extraction --ffmpeg FFMPEG [--clips 200]
+python -m benchmarks.extraction --ffmpeg FFMPEG [--clips 200] [--output files|tar|shards]
 
 FFMPEG is the program, such as that of `pip install imageio-ffmpeg`. Clips are drawn by it, 720p, H.264 with B-frames, once into
 a folder that later runs find again. Ours also reads every file through twice more, for its digest and its packets, computes a
@@ -23,6 +23,7 @@ from typing import TypeVar
 DRAWN = 20  # clips that are drawn; the others are copies with another title, so that no two files are equal
 SECONDS, RATE, FPS = 4, 25, 4
 ENCODING = "-c:v libx264 -preset veryfast -crf 27 -pix_fmt yuv420p"
+OUTPUTS = ("files", "tar", "shards")  # of the extract stage
 PROCESSES = 2
 TASK = 8  # clips of one of our tasks
 T = TypeVar("T")
@@ -60,18 +61,22 @@ def theirs(ffmpeg: str, options: Sequence[str], out: Path, clip: Path) -> int:
     return len(list(folder.iterdir()))
 
 
-def ours(out: Path, clips: Sequence[Path]) -> int:
-    """Extract clips as a task of the extract stage does; returns the number of frames."""
+def ours(out: Path, output: str, clips: Sequence[Path]) -> int:
+    """Extract clips as a task of the extract stage does; returns the number of frames. Each task ends its shard, where the
+    stage would pass it to the next one until it is full."""
     from cosa.checksums import digest_of
     from cosa.data.extraction_settings import ExtractionSettings
     from cosa.data.media_limits import DEFAULT_LIMITS
-    from workflows.execution.frame_extraction import Clip, extract_clips
-    from workflows.execution.frame_store import FrameStore, Sampling
+    from cosa.data.shard_writing import ShardState
+    from workflows.execution.clip_extraction import Clip, extract_clips
+    from workflows.execution.frame_store import FrameStore, Sampling, new_shard
 
     (out / "notes").mkdir(exist_ok=True)
     work = [Clip(clip.stem, str(clip), digest_of(clip)) for clip in clips]
-    sampling = Sampling("way", ExtractionSettings(fps=FPS), DEFAULT_LIMITS)
-    records = extract_clips(work, FrameStore(out / ".frames"), sampling, False, out / "notes", int(clips[0].stem))
+    sampling, store = Sampling("way", ExtractionSettings(fps=FPS), DEFAULT_LIMITS, output), FrameStore(out / ".frames")
+    shard = ShardState(new_shard(clips[0].stem)) if output == "shards" else None
+    records, _ = extract_clips(work, store, sampling, False, out / "notes", shard, int(clips[0].stem))
+    store.make_shards_complete(sampling.name, clips[0].stem)
     assert all(record["error"] is None for record in records), records
     return sum(record["frames"] for record in records)
 
@@ -97,16 +102,17 @@ def measured(name: str, extract: Callable[[T], int], work: Sequence[T], clips: i
 
 def _start_process(_: int) -> float:
     """Let each process take one of these, and return the CPU seconds of its start."""
-    import workflows.execution.frame_extraction  # noqa: F401
+    import workflows.execution.clip_extraction  # noqa: F401
 
     time.sleep(1)
     return time.process_time()
 
 
 def main() -> None:
-    """Measure both, in turns, so that a busy machine slows both."""
+    """Measure all, in turns, so that a busy machine slows both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"), required=shutil.which("ffmpeg") is None)
+    parser.add_argument("--output", choices=OUTPUTS, action="append", help="may be given again; left out: all of them")
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / f"cosa-clips-{os.getuid()}")
@@ -116,9 +122,11 @@ def main() -> None:
     print(f"{len(clips)} clips, 1280 x 720, {SECONDS} s at {RATE} frames/s, {megabytes:.0f} MB; {PROCESSES} processes each")
     for turn in range(given.turns):
         part = clips[turn :: given.turns]
-        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            batches = [part[start : start + TASK] for start in range(0, len(part), TASK)]
-            measured("ours", partial(ours, Path(folder)), batches, len(part), in_processes=True)
+        batches = [part[start : start + TASK] for start in range(0, len(part), TASK)]
+        for output in given.output or OUTPUTS:
+            with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+                extract = partial(ours, Path(folder), output)
+                measured(f"ours, {output}", extract, batches, len(part), in_processes=True)
         for name, options in (("ffmpeg", []), ("ffmpeg -threads 1", ["-threads", "1"])):
             with tempfile.TemporaryDirectory(dir=given.folder) as folder:
                 measured(name, partial(theirs, given.ffmpeg, options, Path(folder)), part, len(part), in_processes=False)

@@ -1,6 +1,5 @@
-"""Extraction of a clip's frames to a folder of JPEGs."""
+"""Extraction of a clip's frames to JPEGs."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,10 +9,9 @@ import numpy as np
 
 from cosa.data.clip_errors import kind_of_error
 from cosa.data.extraction_settings import ExtractionSettings
-from cosa.data.frame_digests import FrameDigests
 from cosa.data.frame_encoding import encode_frame
 from cosa.data.frame_times import frame_times
-from cosa.data.frame_writers import FrameArchive, FrameFiles, FrameWriter
+from cosa.data.frame_writers import FOLDER_WRITERS, FrameWriter
 from cosa.data.media_limits import DEFAULT_LIMITS, MediaLimits
 from cosa.data.videos import open_video, sample_video
 from cosa.errors import DataError
@@ -78,24 +76,36 @@ def extract_frames(
     if folder.exists():
         raise DataError(f"{shown(folder)} exists; choose another folder for the frames of {video_id!r}, or remove it")
     folder.mkdir(parents=True)
-    is_complete, begun = False, time.monotonic()
+    writer, is_complete = FOLDER_WRITERS["tar" if in_archive else "files"](folder), False
+    try:
+        record = write_frames(video, writer, settings, video_id=video_id, limits=limits)
+        if record.error is None:
+            writer.complete(clip or video_id, extraction, asdict(record))
+            is_complete = True
+    finally:
+        if not is_complete:
+            writer.discard()
+    return record
+
+
+def write_frames(
+    video: Path, writer: FrameWriter, settings: ExtractionSettings, *, video_id: str, limits: MediaLimits = DEFAULT_LIMITS
+) -> ExtractionRecord:
+    """Write the frames of a clip, which the caller completes or, if the record has an `error`, discards.
+
+    Arguments, result and errors as of `extract_frames`.
+    """
+    begun = time.monotonic()
     try:
         opened = open_video(video, limits)
         frames = sample_video(opened, frame_times(opened, settings))
-        with FrameArchive(folder) if in_archive else FrameFiles(folder) as writer:
-            width, height = _write_frames(frames, writer, settings)
-        seconds, count = round(time.monotonic() - begun, 3), len(writer.digests)
-        record = ExtractionRecord(video_id, count, opened.info.duration, width, height, writer.bytes, READER, seconds=seconds)
-        FrameDigests(clip or video_id, extraction, writer.digests, asdict(record), writer.places).write(folder)
-        is_complete = True
+        width, height = _write_frames(frames, writer, settings)
     except DataError as error:
         return ExtractionRecord(
             video_id, reader=READER, error=str(error), seconds=round(time.monotonic() - begun, 3), kind=kind_of_error(error)
         )
-    finally:
-        if not is_complete:
-            shutil.rmtree(folder, ignore_errors=True)
-    return record
+    seconds, count = round(time.monotonic() - begun, 3), len(writer.digests)
+    return ExtractionRecord(video_id, count, opened.info.duration, width, height, writer.bytes, READER, seconds=seconds)
 
 
 def _write_frames(frames: Iterator[np.ndarray], writer: FrameWriter, settings: ExtractionSettings) -> tuple[int, int]:

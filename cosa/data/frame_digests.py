@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
+from cosa.data.frame_checks import FRAMES_AGAIN
 from cosa.data.media_files import PictureFile, open_media
 from cosa.errors import DataError
 from cosa.message_text import shown
@@ -18,7 +17,6 @@ from cosa.message_text import shown
 DIGESTS_FILE = "digests.json"
 ARCHIVE = "frames.tar"
 FRAME_NAME = re.compile(r"frame_(\d+)\.jpg")
-FRAMES_AGAIN = "make the frames again with --force and the name of the extract stage"
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,11 @@ class FrameDigests:
 
     def write(self, folder: Path) -> None:
         """Write the list beside the frames."""
-        fields = {name: value for name, value in asdict(self).items() if name != "places" or value}
-        (folder / DIGESTS_FILE).write_text(json.dumps(fields), encoding="utf-8")
+        (folder / DIGESTS_FILE).write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        """What `parsed` reads."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "places" or value})
 
     @classmethod
     def read(cls, folder: Path, clip: str, extraction: str) -> FrameDigests:
@@ -53,6 +54,26 @@ class FrameDigests:
             raise DataError(f"{shown(folder)} has no {DIGESTS_FILE}, which extraction wrote; {FRAMES_AGAIN}")
         with open_media(path, "the digests of a clip's frames") as file:
             content = file.read()
+        return cls.parsed(content, path, clip, extraction)
+
+    @classmethod
+    def parsed(cls, content: bytes, path: Path, clip: str, extraction: str) -> FrameDigests:
+        """Read what a file says. path: of it, for messages.
+
+        Raises:
+            DataError: it is damaged, or belongs to another clip or another extraction.
+        """
+        found = cls.parsed_of_any(content, path)
+        if (found.clip, found.extraction) != (clip, extraction):
+            raise DataError(
+                f"{shown(path.parent)} holds frames of clip {shown(found.clip)} that extraction {shown(found.extraction)} "
+                f"made, expected clip {shown(clip)} and extraction {extraction}; {FRAMES_AGAIN}"
+            )
+        return found
+
+    @classmethod
+    def parsed_of_any(cls, content: bytes, path: Path) -> FrameDigests:
+        """Read what a file says, of whichever clip; arguments and errors as of `parsed`."""
         try:
             found = cls(**json.loads(content))
             digests, record = [str(digest) for digest in found.digests], dict(found.record)
@@ -61,12 +82,7 @@ class FrameDigests:
                 raise ValueError("places that cannot be")
         except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{shown(path)} is damaged; {FRAMES_AGAIN}") from error
-        if (found.clip, found.extraction) != (clip, extraction):
-            raise DataError(
-                f"{shown(folder)} holds frames of clip {shown(found.clip)} that extraction {shown(found.extraction)} made, "
-                f"expected clip {shown(clip)} and extraction {extraction}; {FRAMES_AGAIN}"
-            )
-        return cls(clip, extraction, digests, record, places)
+        return cls(found.clip, found.extraction, digests, record, places)
 
     def files(self, folder: Path) -> list[PictureFile]:
         """The frames in the order of time."""
@@ -81,27 +97,10 @@ class FrameDigests:
         Raises:
             DataError: one is gone, cannot be read, or is not what extraction wrote.
         """
-        for path, digest, place in self.files(folder):
-            with open_media(path, "a frame") as file:
-                file.seek(place[0] if place is not None else 0)
-                check_frame(path, file.read(place[1] if place is not None else -1), digest)
+        for file in self.files(folder):
+            file.content()
 
 
 def frame_name(number: int) -> str:
     """Return the file name of a frame. number: from 1."""
     return f"frame_{number:04d}.jpg"
-
-
-def digest_of_frame(content: bytes) -> str:
-    """Return the digest of a frame's file."""
-    return xxhash.xxh3_64_hexdigest(content)
-
-
-def check_frame(path: Path, content: bytes, digest: str) -> None:
-    """Compare what was read of a frame with what was written.
-
-    Raises:
-        DataError: it is something else.
-    """
-    if digest_of_frame(content) != digest:
-        raise DataError(f"{shown(path)} is not the frame that extraction wrote; {FRAMES_AGAIN}")

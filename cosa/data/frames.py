@@ -10,10 +10,10 @@ from torch import Tensor
 
 from cosa.data.clip_errors import NoMediaError
 from cosa.data.frame_digests import FRAME_NAME
+from cosa.data.frame_shards import ShardFrame
 from cosa.data.media_files import IMAGE_SUFFIXES, MediaFolder, PictureFile, absent
 from cosa.data.media_ids import path_of
 from cosa.data.media_limits import MAX_PIXELS
-from cosa.data.pictures import read_picture
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 
@@ -85,7 +85,7 @@ class ImageFolder:
         return absent(self._media, image_ids, IMAGE_SUFFIXES)
 
 
-def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> Tensor:
+def load_frames(files: Sequence[PictureFile | ShardFrame], max_pixels: int = MAX_PIXELS) -> Tensor:
     """Decode pictures of equal size to RGB; grey, palette, CMYK and transparent ones are converted.
 
     Args:
@@ -103,10 +103,10 @@ def load_frames(files: Sequence[PictureFile], max_pixels: int = MAX_PIXELS) -> T
     """
     if not files:
         raise ValueError("expected at least one file")
-    decoded: dict[PictureFile, np.ndarray] = {}
+    decoded: dict[PictureFile | ShardFrame, np.ndarray] = {}
     for file in files:  # short clips repeat frames: decode each file once
         if file not in decoded:
-            decoded[file] = read_picture(file.path, max_pixels, file.digest, file.place)
+            decoded[file] = file.read(max_pixels)
     first = decoded[files[0]]
     for file, picture in decoded.items():
         if picture.shape != first.shape:

@@ -8,12 +8,16 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from cosa.data.frame_checks import check_frame
 from cosa.data.media_ids import canonical, check_media_id
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
 from cosa.regular_files import NotRegularError, open_regular
+
+if TYPE_CHECKING:
+    import numpy as np
 
 IMAGE_SUFFIXES = ("", ".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG", ".webp")
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})  # of files that a person names, in lower case
@@ -29,6 +33,25 @@ class PictureFile(NamedTuple):
     path: Path
     digest: str = ""
     place: tuple[int, int] | None = None
+
+    def read(self, max_pixels: int) -> "np.ndarray":
+        """Decode it; result and errors as of `cosa.data.pictures.read_picture`."""
+        from cosa.data.pictures import read_picture  # Names of files are looked up without it.
+
+        return read_picture(self.path, max_pixels, self.digest, self.place)
+
+    def content(self) -> bytes:
+        """Read its bytes.
+
+        Raises:
+            DataError: it is missing, or not what extraction wrote.
+        """
+        with open_media(self.path, "a frame") as file:
+            file.seek(self.place[0] if self.place is not None else 0)
+            content = file.read(self.place[1] if self.place is not None else -1)
+        if self.digest:
+            check_frame(self.path, content, self.digest)
+        return content
 
 
 def open_media(path: Path, expected: str) -> BinaryIO:

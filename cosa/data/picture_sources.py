@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.decoding_settings import DecodingSettings
+from cosa.data.frame_shards import ShardFrame
 from cosa.data.frames import FrameFolders, ImageFolder, load_frames
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
@@ -77,7 +78,7 @@ class PictureFiles:
         """The finder's."""
         return self.finder.root
 
-    def files(self, media_id: str) -> list[PictureFile]:
+    def files(self, media_id: str) -> Sequence[PictureFile | ShardFrame]:
         """The files of a clip or image in the order of time; errors as of the finder."""
         return self.finder.files(media_id)
 
@@ -85,7 +86,7 @@ class PictureFiles:
         """The clips or images without files, by the names of files alone."""
         return self.finder.missing(media_ids)
 
-    def load(self, pictures: Sequence[PictureFile]) -> Tensor:
+    def load(self, pictures: Sequence[PictureFile | ShardFrame]) -> Tensor:
         """Decode files of one clip or image, as `load_frames`."""
         return load_frames(pictures, self.max_pixels)
 

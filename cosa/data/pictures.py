@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from cosa.data.frame_digests import check_frame
+from cosa.data.frame_checks import check_frame
 from cosa.data.media_files import open_media
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.errors import DataError
@@ -41,8 +41,7 @@ def read_picture(
     """
     with open_media(path, _EXPECTED) as file:
         start, size = place or (0, os.fstat(file.fileno()).st_size)
-        if size > most_bytes(max_pixels):
-            raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
+        check_bytes(path, size, max_pixels)
         file.seek(start)
         content = file.read() if place is None else file.read(size)
     if digest:
@@ -66,6 +65,12 @@ def decode_picture(content: bytes, name: object, max_pixels: int = MAX_PIXELS, m
     """
     with _picture_errors(name, mend):
         return _decode(name, content, max_pixels)
+
+
+def check_bytes(path: Path, size: int, max_pixels: int) -> None:
+    """Raise DataError if a picture has more bytes than one of so many pixels may have."""
+    if size > most_bytes(max_pixels):
+        raise DataError(f"{shown(path)} has {size / 2**20:.0f} MiB, too many for a picture of at most {max_pixels} pixels")
 
 
 def most_bytes(max_pixels: int) -> int:

@@ -9,10 +9,10 @@ import av
 import numpy as np
 from PIL import Image
 
+from cosa.data.frame_shards import ShardFrame
 from cosa.data.media_files import PictureFile
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.picture_files import is_picture, middle_picture
-from cosa.data.pictures import read_picture
 from cosa.data.video_sources import VideoFile
 from cosa.data.videos import opened_stream, upright
 from cosa.errors import DataError
@@ -23,13 +23,13 @@ QUALITY = 72  # of JPEG
 SIDE = 320  # pixels of the longer side
 
 
-def thumbnail(file: PictureFile, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
+def thumbnail(file: PictureFile | ShardFrame, side: int = SIDE, max_pixels: int = MAX_PIXELS) -> bytes:
     """A picture as a JPEG whose longer side has at most `side` pixels; a smaller picture keeps its size.
 
     Raises:
         DataError: the file cannot be used; it names the file.
     """
-    return small_jpeg(read_picture(file.path, max_pixels, file.digest, file.place), side)
+    return small_jpeg(file.read(max_pixels), side)
 
 
 def thumbnail_of_media(path: Path, seconds: float = 0.0, side: int = SIDE) -> bytes:

@@ -19,13 +19,14 @@ class Need:
     """Something of the user's own that a converter reads.
 
     option: that names it. path: what the option says. wanted: whether that is a file or a folder. files: those that are read of
-    the folder; all of them if there are none.
+    the folder; all of them if there are none. suffixes: or those of the files that count, in lower case.
     """
 
     option: str
     path: str
     wanted: Literal["file", "folder"]
     files: Sequence[SourceFile] = ()
+    suffixes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

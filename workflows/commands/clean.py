@@ -17,18 +17,19 @@ from rich.padding import Padding
 from cosa.errors import UserError
 from workflows.commands.listing import headline_of
 from workflows.results.cleaning import (
-    FRAMES,
+    FRAMES_AMOUNT,
     SUPERSEDED,
     UNFINISHED,
     Choice,
     Cleaning,
     Removable,
+    amount_of_frames,
     remove,
     what_to_remove,
     with_same_paths,
 )
 from workflows.results.inventory import Inventory, StoredResult
-from workflows.results.layout import STORAGE_NOTE
+from workflows.results.layout import FRAME_STORE, STORAGE_NOTE
 from workflows.results.locks import HeldError
 from workflows.results.sizes import bytes_text, freed_by_removing, size_of
 from workflows.results.uses import cleaning, used_by_runs
@@ -183,15 +184,14 @@ def _described(storage: Path, items: Sequence[Removable]) -> list[Line]:
     """Describe things for people; frames of many clips are one line."""
     lines = []
     for item in items:
-        if item.what != FRAMES:
+        if item.what not in FRAMES_AMOUNT:
             name = str(item.path.relative_to(storage))
             lines.append(Line(item.what, name, size_of(item.path), _note(item), str(item.path)))
-    frames = [item.path for item in items if item.what == FRAMES]
-    if frames:
-        size = sum(map(size_of, frames))
-        lines.append(
-            Line(FRAMES, f"of {len(frames)} clips", size, "no result lists them", str(frames[0].parents[1]), len(frames))
-        )
+    for kind in FRAMES_AMOUNT:
+        if amount := amount_of_frames(kind, items):
+            paths = [item.path for item in items if item.what == kind]
+            size = sum(map(size_of, paths))
+            lines.append(Line(kind, amount, size, "no result lists them", str(storage / FRAME_STORE), len(paths)))
     return lines
 
 

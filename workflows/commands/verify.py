@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import UserError
-from workflows.results.layout import CLIPS_LIST
+from workflows.results.layout import clips_list
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.results.storage import Storage, complete
 from workflows.terminal.console import PlainConsole
@@ -50,6 +50,6 @@ def _state(storage: Path, folder: Path) -> str | None:
         return None
     if not manifest.contents:
         return "[dim]made before contents were listed; not verified[/]"
-    listed = folder / CLIPS_LIST  # Frames have digests beside them, because they are read one by one.
-    damage = StoredFrames.read(listed).damage() if listed.exists() else None
+    listed = clips_list(folder)  # Frames have digests beside them, because they are read one by one.
+    damage = StoredFrames.read(listed).damage() if listed is not None else None
     return f"[red]{escape(damage)}[/]" if damage is not None else None

@@ -13,7 +13,7 @@ from cosa.errors import UserError
 from workflows.cluster.ray_cluster import Cluster
 from workflows.planning.plan import Plan, Step
 from workflows.records.tracking import RunRecorder
-from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, SHARDS_FOLDER, UNREADABLE_FILE
+from workflows.results.layout import CACHE_FOLDER, CLIPS_LIST, COLUMNS_FOLDER, SHARDS_FOLDER, UNREADABLE_FILE, clips_list
 from workflows.results.manifest import DamagedResultError, read_manifest
 from workflows.spec.sections import StageSection
 from workflows.spec.stage_kinds import kind_of
@@ -109,7 +109,7 @@ class StageContext(Generic[S]):
                 frames = str(base / Path(section.frames).expanduser())
             else:
                 extracted = self.result_of(self.plan.experiment.frames_stage(name))
-                stored, unreadable = str(extracted / CLIPS_LIST), _unreadable(extracted)
+                stored, unreadable = str(clips_list(extracted) or extracted / CLIPS_LIST), _unreadable(extracted)
         splits = {
             split: {
                 str(kind): str(base / Path(path).expanduser()) if (path := getattr(files, kind)) is not None else None

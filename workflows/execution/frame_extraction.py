@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ from cosa.data.extraction import ExtractionRecord
 from cosa.data.extraction_settings import ExtractionSettings
 from cosa.data.media_limits import MediaLimits
 from cosa.data.media_lookup import Clips
+from cosa.data.shard_lookup import ShardLookup
+from cosa.data.shard_writing import ShardState
 from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError, last_line
 from cosa.message_text import shown, some_of
-from workflows.execution.clip_watchdog import ClipWatchdog, forget_task, note_clip
+from workflows.execution.clip_extraction import Clip, extract_clips
+from workflows.execution.clip_watchdog import ClipWatchdog
 from workflows.execution.context import StageContext
 from workflows.execution.fit import user_error_in
-from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem
+from workflows.execution.frame_store import FrameStore, Sampling, link_frames, name_problem, new_shard
 from workflows.execution.worker_loss import WorkersLostError, why_lost
 from workflows.planning.fingerprint import extraction_name
 from workflows.planning.plan import digests_in
@@ -57,7 +60,7 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
     dataset = context.dataset(context.section.dataset, with_frames=False)
     video_ids = dataset.named_media(kinds)
     records, frames = _frames_of(context, dataset, video_ids)
-    table = pd.DataFrame(records).sort_values("video_id", ignore_index=True)
+    table = _with_places(pd.DataFrame(records).sort_values("video_id", ignore_index=True), frames)
     table.to_parquet(context.folder / FRAMES_TABLE, index=False)
     table.to_csv(context.folder / CLIPS_TABLE, sep="\t", index=False)
     _require_all_ended(context, table)
@@ -75,6 +78,15 @@ def extract(context: Context, kinds: Sequence[AnnotationKind]) -> StageOutcome:
         which = f"{len(bad)} unreadable clips are" if len(bad) > 1 else "an unreadable clip is"
         context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(bad, dataset)}")
     return _outcome(context, table[table["error"].isna()], bad)
+
+
+def _with_places(table: pd.DataFrame, frames: StoredFrames) -> pd.DataFrame:
+    """Add the digest of each clip's content, by which other programs find its frames, and the shard that holds them, if so."""
+    rows = [row if row >= 0 else None for row in frames.clips.rows(table["video_id"].tolist()).tolist()]
+    places = [None if row is None else frames.clips.place(row) for row in rows]
+    table["clip"] = ["" if row is None else frames.clips.content(row) for row in rows]
+    table["shard"] = ["" if place is None else place.shard for place in places]
+    return table
 
 
 def _listed(bad: pd.DataFrame, dataset: DatasetFiles) -> str:
@@ -124,23 +136,23 @@ def _frames_of(context: Context, dataset: DatasetFiles, video_ids: list[str]) ->
     clips, records = _found(context, dataset, video_ids)
     store = FrameStore(context.plan.storage.root.absolute() / FRAME_STORE)
     store.remove_leftovers()
+    store.make_shards_complete(sampling.name, owner_in(context))
+    shards = ShardLookup(store.shards(sampling.name))
+    clips = [replace(clip, place=shards.place(clip.content)) for clip in clips] if len(shards) else clips
     known = {} if context.step.starts_over else _known(context, clips, sampling, store)
     left = [clip for clip in clips if clip.video_id not in known]
     records += known.values()
     if left:
         records += _extract_all(context, left, sampling, store, len(records))
+        shards = ShardLookup(store.shards(sampling.name))
     extracted = {record["video_id"] for record in records if record["error"] is None}
     contents = {clip.video_id: clip.content for clip in clips if clip.video_id in extracted}
-    return records, StoredFrames(store.root, sampling.name, contents)
+    return records, StoredFrames.of(store.root, sampling.name, contents, store.places(contents.values(), sampling.name, shards))
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A clip, its file, and the digest of the file's content."""
-
-    video_id: str
-    path: str
-    content: str
+def owner_in(context: Context) -> str:
+    """Return by what the stage names its shards."""
+    return str(context.step.fingerprint)
 
 
 def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
@@ -148,7 +160,7 @@ def sampling_of(context: Context, dataset: DatasetFiles) -> Sampling:
     section = context.section
     limits = MediaLimits(dataset.max_pixels, section.max_seconds, section.max_frames)
     name = extraction_name(section, context.plan.experiment.section.datasets[section.dataset])
-    return Sampling(name, ExtractionSettings(**section.identity()), limits, section.output == "tar")
+    return Sampling(name, ExtractionSettings(**section.identity()), limits, section.output)
 
 
 def _found(context: Context, dataset: DatasetFiles, video_ids: list[str]) -> tuple[list[Clip], list[dict[str, Any]]]:
@@ -171,7 +183,7 @@ def _known(context: Context, clips: list[Clip], sampling: Sampling, store: Frame
     """Return the records of the clips whose frames the store has, by identifier."""
     context.line.update("looking for frames that were extracted before")
     with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda clip: store.known(clip.video_id, clip.content, sampling), clips)
+        found = pool.map(lambda clip: store.known(clip.video_id, clip.content, sampling, place=clip.place), clips)
         return {record.video_id: asdict(record) for record in found if record is not None}
 
 
@@ -190,6 +202,7 @@ def _extract_all(context: Context, clips: list[Clip], sampling: Sampling, store:
             context.line.update("clips" if slow is None else f"clips, one of them {slow},", done + len(records), count)
     finally:
         work.watchdog.close()
+        store.make_shards_complete(sampling.name, owner_in(context))
     limit = context.section.seconds_per_clip
     hung = [_unreadable(clip, f"decoding took longer than {limit:g} s", HUNG) for clip in work.hung]
     crashed = [_unreadable(clip, "its decoder crashed, or its process was killed", CRASHED) for clip in work.crashed]
@@ -232,28 +245,32 @@ class _Extraction:
         self.crashed: list[str] = []
         self._remote = ray.remote(num_cpus=1, max_retries=2)(extract_clips).options(name=f"extract {context.step.name}")
         self._options = (store, sampling, context.step.starts_over, self.watchdog.folder)
-        self._waiting: deque[list[Clip]] = deque()
-        self._pending: dict[Any, tuple[int, list[Clip]]] = {}
+        self._owner = owner_in(context) if sampling.output == "shards" else None
+        self._waiting: deque[_Work] = deque()
+        self._pending: dict[Any, tuple[int, _Work]] = {}
+        self._free: list[ShardState] = []
         self._started = 0
 
     def run(self, clips: list[Clip]) -> Iterator[list[dict[str, Any]]]:
         """Extract clips; yield, several times a second, the records of those that are done."""
         import ray
 
-        self._waiting.extend(batches(clips, cores()))
+        self._waiting.extend(_Work(batch) for batch in batches(clips, cores()))
         while self._waiting or self._pending:
             self._fill(TASKS_PER_CORE * cores())
             finished, _ = ray.wait(list(self._pending), num_returns=1, timeout=0.5)
             for reference in finished:
-                task, clips = self._pending.pop(reference)
+                task, work = self._pending.pop(reference)
                 begun = self.watchdog.noted(task)
                 self.watchdog.forget(task)
                 try:
-                    yield ray.get(reference)
+                    records, shard = ray.get(reference)
+                    self._free += [shard] if shard is not None else []
+                    yield records
                 except ray.exceptions.RayTaskError as error:
                     raise user_error_in(error) from None
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-                    self._leave_out(begun, clips, error)
+                    self._leave_out(begun, work, error)
             self.watchdog.look()
             self._give_up(self.watchdog.overdue())
             yield []
@@ -261,34 +278,48 @@ class _Extraction:
     def _fill(self, most: int) -> None:
         """Start tasks until so many are in flight."""
         while self._waiting and len(self._pending) < most:
-            clips = self._waiting.popleft()
-            reference = self._remote.remote(clips, *self._options, self._started)
-            self._pending[reference] = (self._started, clips)
+            work = self._waiting.popleft()
+            if work.shard is None and self._owner is not None:
+                work = replace(work, shard=self._free.pop() if self._free else ShardState(new_shard(self._owner)))
+            reference = self._remote.remote(work.clips, *self._options, work.shard, self._started)
+            self._pending[reference] = (self._started, work)
             self._started += 1
 
-    def _again(self, clips: list[Clip]) -> None:
-        """Give clips to a new task, the next one that is started."""
+    def _again(self, work: _Work, video_id: str) -> None:
+        """Give the clips of a task to a new one, the next that is started, but for one of them; those that are done are found
+        on disk, in shards in the same one."""
+        clips = [clip for clip in work.clips if clip.video_id != video_id]
         if clips:
-            self._waiting.appendleft(clips)
+            self._waiting.appendleft(replace(work, clips=clips))
+        elif work.shard is not None:
+            self._free.append(work.shard)
 
     def _give_up(self, overdue: dict[int, str]) -> None:
-        """End tasks that hang, and give their other clips to new ones; those that are done are found on disk."""
+        """End tasks that hang, and give their other clips to new ones."""
         import ray
 
-        for reference, (task, clips) in list(self._pending.items()):
+        for reference, (task, work) in list(self._pending.items()):
             if task in overdue:
                 ray.cancel(reference, force=True)
                 del self._pending[reference]
                 self.watchdog.forget(task)
                 self.hung.append(overdue[task])
-                self._again([clip for clip in clips if clip.video_id != overdue[task]])
+                self._again(work, overdue[task])
 
-    def _leave_out(self, begun: str | None, clips: list[Clip], error: Exception) -> None:
+    def _leave_out(self, begun: str | None, work: _Work, error: Exception) -> None:
         """Give the other clips of a task whose process ended, as often as Ray starts it again, to a new task."""
         if begun is None:
             raise WorkersLostError(why_lost(error, None) or last_line(error)) from error
         self.crashed.append(begun)
-        self._again([clip for clip in clips if clip.video_id != begun])
+        self._again(work, begun)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a task does. shard: to which it appends the clips; None before it is known, and where they go into folders."""
+
+    clips: list[Clip]
+    shard: ShardState | None = None
 
 
 def batches(clips: Sequence[Clip], cores: int) -> Iterator[list[Clip]]:
@@ -316,37 +347,3 @@ def cores() -> int:
 
 def _unreadable(video_id: str, error: str, kind: str) -> dict[str, Any]:
     return asdict(ExtractionRecord(video_id, error=error, kind=kind))
-
-
-def extract_clips(
-    clips: list[Clip], store: FrameStore, sampling: Sampling, read_all: bool, notes: Path, task: int
-) -> list[dict[str, Any]]:
-    """Extract some clips in a Ray worker.
-
-    Args:
-        clips: which.
-        store: where their frames go.
-        sampling: how frames are extracted.
-        read_all: whether frames that the store has are read through.
-        notes: folder where the task writes down what it does.
-        task: its number.
-
-    Returns:
-        one record for each clip, also for those that cannot be read.
-    """
-    records = []
-    before: Future[None] | None = None
-    with ThreadPoolExecutor(1) as disk:  # While it writes a clip's frames, the next clip is decoded.
-        for number, clip in enumerate(clips):
-            note_clip(notes, task, clip.video_id)
-            if before is not None and clip.content == clips[number - 1].content:
-                before.result()  # The store has its frames then.
-            record, publish = store.extract(Path(clip.path), clip.video_id, clip.content, sampling, read_all=read_all)
-            records.append(asdict(record))
-            if before is not None:
-                before.result()
-            before = disk.submit(publish)
-        if before is not None:
-            before.result()
-    forget_task(notes, task)
-    return records

@@ -10,7 +10,7 @@ from cosa.errors import DataError
 from cosa.message_text import some_of
 from cosa.regular_files import read_regular
 from workflows.planning.step import Step
-from workflows.results.layout import CLIPS_LIST, UNREADABLE_FILE
+from workflows.results.layout import UNREADABLE_FILE, clips_list
 from workflows.spec.experiment import Experiment
 from workflows.spec.read import Digests
 from workflows.spec.stage_kinds import kind_of
@@ -18,10 +18,11 @@ from workflows.spec.stage_kinds import kind_of
 
 def clip_changes(step: Step, result: Path, experiment: Experiment, digests: Digests) -> dict[str, str]:
     """Return what became of clips, by the name under which a stage reads them; nothing if the result lists none."""
-    if not (result / CLIPS_LIST).is_file():
+    listed = clips_list(result)
+    if listed is None:
         return {}
     try:
-        before = StoredFrames.read(result / CLIPS_LIST).clips
+        before = dict(StoredFrames.read(listed).clips.pairs())
         left_out = read_regular(result / UNREADABLE_FILE).decode().splitlines()
     except (DataError, OSError, UnicodeDecodeError):  # It is only compared with; a damaged one says nothing.
         return {}

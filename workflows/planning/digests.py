@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -64,14 +64,14 @@ class FileDigests:
             raise _unreadable(path, error) from error
         return digest
 
-    def of_folder(self, folder: Path) -> str:
-        """Digest the names and contents of all files below a folder.
+    def of_folder(self, folder: Path, suffixes: Collection[str] = ()) -> str:
+        """Digest the names and contents of all files below a folder, or of those with some suffixes, in lower case.
 
         Raises:
             UserError: one cannot be read.
         """
         with _errors_of(folder):
-            return self._folder(folder).digest
+            return self._folder(folder).digest(suffixes)
 
     def columns(self, source: AnnotationSource) -> AnnotationColumns:
         """Return what an annotation file says, from the columns that the cache holds, if it is large.
@@ -272,33 +272,44 @@ class _Folder:
         """Whether links lead to other folders, whose files are not below this one."""
         return bool(self._links)
 
-    @property
-    def digest(self) -> str:
-        """The digest of all names and contents, and of where links to folders lead."""
-        name, state = str(self.folder.absolute()), [0, 0, 0, self.summary]
+    def digest(self, suffixes: Collection[str] = ()) -> str:
+        """The digest of the names and contents of files, and of where links to folders lead. suffixes: as of `of_folder`."""
+        states = {name: state for name, state in self._states.items() if not suffixes or _suffix(name) in suffixes}
+        is_all = len(states) == len(self._states)
+        # Without other files it is known under the same name as before suffixes were chosen.
+        name = str(self.folder.absolute()) + ("" if is_all else f" {' '.join(sorted(suffixes))}")
+        state: Entry = [0, 0, 0, self.summary if is_all else _digest_of({**states, **self._links})]
         known = self._known.get(name, state)
         if known is None:
-            known = _digest_of({**self.files, **self._links})
+            known = _digest_of({**self._read(states), **self._links})
             self._known.put(name, state, known)
         return known
 
     @cached_property
     def files(self) -> dict[str, str]:
         """Digests of the contents by path below the folder."""
-        found = {name: self._cache.get(name, state) for name, state in self._states.items()}
+        return self._read(self._states)
+
+    def _read(self, states: Mapping[str, Entry]) -> dict[str, str]:
+        """Return digests of the contents of some files."""
+        found = {name: self._cache.get(name, state) for name, state in states.items()}
         unread = [name for name, digest in found.items() if digest is None]
-        done, total = 0, sum(self._states[name][0] for name in unread)
+        done, total = 0, sum(states[name][0] for name in unread)
         try:
             for name, digest in _digests_of(self.folder, unread):
                 found[name] = digest
-                self._cache.put(name, self._states[name], digest)
-                done += self._states[name][0]
+                self._cache.put(name, states[name], digest)
+                done += states[name][0]
                 if self._on_read is not None:
                     self._on_read(self.folder, done, total)
         finally:  # Whoever interrupts the reading of a terabyte does not lose what was read.
             self._cache.forget_all_but(self._states)
             self._cache.save()
         return {name: str(digest) for name, digest in found.items()}
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  no Path objects for millions of names
 
 
 def _name_of(path: Path) -> str:

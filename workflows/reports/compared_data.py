@@ -14,7 +14,7 @@ from cosa.regular_files import read_regular
 from workflows.reports.compared import NOTHING, Cell, Column
 from workflows.results.contents import Contents
 from workflows.results.inventory import StoredResult
-from workflows.results.layout import CLIPS_LIST
+from workflows.results.layout import clips_list
 from workflows.spec.stage_kinds import STAGE_KINDS
 
 DIGITS = 8  # of digests and fingerprints
@@ -113,9 +113,10 @@ def _clips(result: StoredResult, column: Column) -> dict[str, str]:
     """Return the digests of the clips whose frames a result is, or was made from."""
     found: dict[str, str] = {}
     for one in _read_results(result, column):
-        if (one.folder / CLIPS_LIST).is_file():
+        listed = clips_list(one.folder)
+        if listed is not None:
             try:
-                found |= StoredFrames.read(one.folder / CLIPS_LIST).clips
+                found.update(StoredFrames.read(listed).clips.pairs())
             except (DataError, OSError):  # `cosa verify` reports it; here it is only compared.
                 continue
     return found

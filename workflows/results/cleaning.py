@@ -13,17 +13,17 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cosa.data.stored_frames import StoredFrames, entry_of
+from cosa.data.frame_shards import INDEX, SHARDS
+from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from workflows.results.atomic import flush
 from workflows.results.inventory import RESULTS, Inventory, StoredResult
 from workflows.results.layout import (
     CACHE_FOLDER,
     CHANGED_DATA,
-    CLIPS_LIST,
     COLUMNS_FOLDER,
     FRAME_STORE,
     PARTIAL,
@@ -31,6 +31,7 @@ from workflows.results.layout import (
     REPLACED,
     SHARD_PARTS,
     UNRECORDED_FILE,
+    clips_list,
 )
 from workflows.results.locks import HeldError, exclusive, holder_of
 from workflows.results.sizes import newest_change
@@ -40,6 +41,8 @@ SUPERSEDED, UNFINISHED, ASIDE, FRAMES, COLUMNS, PARTS, LEFT_OVER = (
     "superseded result", "unfinished work", "set aside", "frames", "annotations read before", "shards read before",
     "left by a killed cleaning",
 )  # fmt: skip
+FRAME_SHARDS = "shards of frames"
+FRAMES_AMOUNT = {FRAMES: "of {} clips", FRAME_SHARDS: "in {} shards"}
 DAY = 86400.0
 CACHED = {COLUMNS_FOLDER: COLUMNS, SHARD_PARTS: PARTS}  # folders of the cache, and what is in them
 CACHED_STAYS = 30 * DAY
@@ -162,21 +165,32 @@ def _frames(
     """Return the frames in the store that no remaining result lists; of a chosen experiment only those that it listed."""
     store = inventory.root / FRAME_STORE
     remaining = [one for one in inventory.results if one.folder not in going]
-    unknown = [one for one in remaining if (one.folder / CLIPS_LIST).exists() and _entries(one.folder, store) is None]
+    unknown = [one for one in remaining if _entries(one.folder, store) is None]
     makes = [who for fingerprint, who in used.items() if fingerprint not in inventory.by_fingerprint]
     begun = [path for path in inventory.root.glob(f"[!.]*/[!.]*/[!.]*{PARTIAL}") if path not in going]
     listed = {path for one in remaining for path in _entries(one.folder, store) or ()}
     if choice.experiment is None:
-        found = {path for path in store.glob("??/*") if not _is_being_written(path)}
+        found = {path for path in (*store.glob("??/*"), *store.glob(f"{SHARDS}/*/*")) if not _is_being_written(path)}
     else:
         found = {path for folder in going for path in _entries(folder, store) or () if path.is_dir()}
-    items = [Removable(path, FRAMES, path.stat().st_mtime) for path in sorted(found - listed)]
+    items = [Removable(path, _kind_of_frames(path, store), path.stat().st_mtime) for path in sorted(found - listed)]
     items = [item for item in items if choice.has(item)]
     why = _why_frames_stay(unknown, makes, begun, inventory.root)
     if items and why:
-        left.append(f"frames of {len(items)} clips, which no result lists, are left: {why}")
+        amounts = [text for kind in FRAMES_AMOUNT if (text := amount_of_frames(kind, items))]
+        left.append(f"frames {' and '.join(amounts)}, which no result lists, are left: {why}")
         return []
     return items
+
+
+def amount_of_frames(kind: str, items: Iterable[Removable]) -> str:
+    """Say how many clips or shards of frames there are among some things; nothing if there are none."""
+    count = sum(item.what == kind for item in items)
+    return FRAMES_AMOUNT[kind].format(count) if count else ""
+
+
+def _kind_of_frames(path: Path, store: Path) -> str:
+    return FRAME_SHARDS if path.is_relative_to(store / SHARDS) else FRAMES
 
 
 def _cached(root: Path, used: Mapping[str, str]) -> Iterator[Removable]:
@@ -203,19 +217,22 @@ def _why_frames_stay(unknown: Sequence[StoredResult], makes: Sequence[str], begu
 
 
 def _is_being_written(path: Path) -> bool:
-    """Return whether an extraction may still be writing frames into a folder, which has a hidden name until it is complete."""
-    return path.name.startswith(".") and path.stat().st_mtime > time.time() - DAY
+    """Return whether an extraction may still be writing frames: into a folder, which has a hidden name until it is complete, or
+    to a shard, which has no index until then."""
+    is_open = path.name.startswith(".") or (path.parents[1].name == SHARDS and not (path / INDEX).exists())
+    return is_open and newest_change(path) > time.time() - DAY
 
 
 def _entries(result: Path, store: Path) -> set[Path] | None:
-    """Return the folders in the store that a result lists; None if its list cannot be read."""
-    if not (result / CLIPS_LIST).is_file():
+    """Return the folders in the store that a result lists, of clips and of shards; None if its list cannot be read."""
+    listed = clips_list(result)
+    if listed is None:
         return set()
     try:
-        frames = StoredFrames.read(result / CLIPS_LIST)
+        frames = replace(StoredFrames.read(listed), store=store)
     except (DataError, OSError):
         return None
-    return {entry_of(store, clip, frames.extraction) for clip in frames.clips.values()}
+    return {*frames.shard_folders(), *(entry for _, entry in frames.entries())}
 
 
 def with_same_paths(items: Iterable[Removable], now: Iterable[Removable]) -> list[Removable]:

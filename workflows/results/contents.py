@@ -16,7 +16,7 @@ from cosa.data.stored_frames import StoredFrames
 from cosa.errors import DataError
 from cosa.regular_files import read_regular
 from workflows.results.atomic import write_atomically
-from workflows.results.layout import CLIPS_LIST, FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE
+from workflows.results.layout import FRAMES_FOLDER, MANIFEST, RAY_FOLDER, RUN_NOTE, STORAGE_NOTE, UNRECORDED_FILE, clips_list
 
 CONTENTS = "contents.json"
 # Frames have digests of their own, and the others change after a result is published.
@@ -67,7 +67,8 @@ def damage_at_a_glance(folder: Path, expected: str) -> str | None:
     found = _read(folder, expected)
     if isinstance(found, str):
         return found
-    if CLIPS_LIST in found.files and (gone := _lost_frames(folder / CLIPS_LIST)) is not None:
+    listed = clips_list(folder)
+    if listed is not None and listed.name in found.files and (gone := _lost_frames(listed)) is not None:
         return gone
     for name, (size, _) in found.files.items():
         try:
@@ -95,8 +96,8 @@ def _lost_frames(listed: Path) -> str | None:
         frames = StoredFrames.read(listed)
     except (DataError, OSError) as error:
         return str(error)
-    lost = frames.missing(frames.clips)
-    return f"the frames of {len(lost)} of {len(frames.clips)} clips are gone" if lost else None
+    lost = frames.lost()
+    return f"the frames of {lost} of {len(frames.clips)} clips are gone" if lost else None
 
 
 def damage(folder: Path, expected: str) -> str | None:

@@ -1,11 +1,16 @@
 """Names of what a stage leaves in the folder of its result, and other stages find there."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 MANIFEST = "manifest.json"
 REPLACED = ".replaced"  # how the hidden folder of a result ends that was set aside until there is a new one
 PARTIAL = ".partial"  # how the folder of unfinished work ends
 CHECKPOINT_FOLDER = "checkpoint"
 FRAME_STORE = ".frames"  # in the storage folder, the frames of all clips by the clips' contents
-CLIPS_LIST = "clips.json"  # says where the frames of a dataset's clips are in the store
+CLIPS_LIST = "clips.arrow"  # says where the frames of a dataset's clips are in the store
+OLDER_CLIPS_LIST = "clips.json"  # the same, of results from before lists were columns
 CACHE_FOLDER = ".cache"  # in the storage folder, what plans remember of the user's own files
 COLUMNS_FOLDER = "annotations"  # in the cache, what large annotation files say
 SHARD_PARTS = "shards"  # in the cache, what is known of single shards
@@ -25,3 +30,8 @@ CURRENT_FILE = "current.json"  # in the folder of an experiment, which results i
 LOCKS_FOLDER = ".locks"  # in the storage folder
 REMOVED_FOLDER = ".removed"  # in the storage folder, what is being deleted
 CHANGED_DATA = ".of-changed-data"  # how the hidden folder of unfinished work ends whose data changed meanwhile
+
+
+def clips_list(result: Path) -> Path | None:
+    """Return the list of a result's clips and their frames; None if it has none."""
+    return next((result / name for name in (CLIPS_LIST, OLDER_CLIPS_LIST) if (result / name).is_file()), None)

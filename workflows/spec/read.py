@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -130,8 +130,8 @@ class Digests(Protocol):
         """Return the digests of files as `checksum` does; several are read at once."""
         ...
 
-    def of_folder(self, folder: Path) -> str:
-        """Return the digest of all files below a folder."""
+    def of_folder(self, folder: Path, suffixes: Collection[str] = ()) -> str:
+        """Return the digest of all files below a folder, or of those with some suffixes, in lower case."""
         ...
 
     def of_media(self, media: Media, named_by: Sequence[AnnotationSource]) -> str | MissingMedia:

@@ -298,12 +298,17 @@ class PretrainedRead(Read):
 
 @dataclass(frozen=True)
 class FileRead(Read):
-    """A file or folder of the user's own. field: where the spec names it, below the stage, or in full."""
+    """A file or folder of the user's own.
+
+    field: where the spec names it, below the stage, or in full. suffixes: of the files of a folder that count, in lower case;
+    all of them if there are none.
+    """
 
     field: FieldPath
     path: str
     wanted: Literal["file", "folder"] = "file"
     in_full: bool = False
+    suffixes: frozenset[str] = frozenset()
 
     def inputs(self, connections: Connections, stage: str) -> Iterator[str]:
         """Yield nothing, because no stage makes it."""
@@ -317,7 +322,7 @@ class FileRead(Read):
         if not (path.is_file() if self.wanted == "file" else path.is_dir()):
             yield Missing(field if self.in_full else f"stages.{stage}.{field}", path, self.wanted)
         else:
-            yield Found(field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path))
+            yield Found(field, digests.of_file(path) if self.wanted == "file" else digests.of_folder(path, self.suffixes))
 
     def identity(self, basis: Basis) -> Any:
         """Return its content."""

@@ -32,10 +32,10 @@ class ExtractSection(ExtractionSettings, StageSection):
 
     kind: Literal["extract"]
     dataset: str = Field(description="a dataset with media: video")
-    output: Literal["files", "tar"] = no_effect(
+    output: Literal["files", "tar", "shards"] = no_effect(
         default="files",
-        description="a file for each frame, or one for each clip, frames.tar: the same frames in fewer files; clips that have "
-        "frames keep them as they are",
+        description="a file for each frame, or one for each clip, frames.tar, or tar shards of many clips: the same frames in "
+        "fewer files; clips that have frames keep them as they are",
     )
     max_unreadable: NonNegativeInt = Field(
         0, description="how many clips may be unreadable; these are named, and left out of the dataset"

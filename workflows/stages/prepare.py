@@ -55,7 +55,10 @@ class Prepare(StageKind[PrepareSection]):
         converter = CONVERTERS.get(section.converter)
         for need in converter.needs(section.options) if converter is not None else ():
             field = ("options", need.option)
-            yield SourceRead(field, need.path, tuple(need.files)) if need.files else FileRead(field, need.path, need.wanted)
+            if need.files:
+                yield SourceRead(field, need.path, tuple(need.files))
+            else:
+                yield FileRead(field, need.path, need.wanted, suffixes=need.suffixes)
 
     def smoke_fields(self, data: Mapping[str, Any], spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Return the converter's options for a smoke test."""

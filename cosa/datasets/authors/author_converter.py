@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cosa.data.frame_digests import frame_name
+from cosa.data.media_lookup import Clips, Images
 from cosa.datasets.authors.corpus import AuthorOptions, Corpus, Variant, WriteSample
 from cosa.datasets.converter import Converter, Need
 
 COVERAGE_FILE = "coverage.json"
+_SUFFIXES = {kind: frozenset(map(str.lower, of.suffixes)) for kind, of in (("video", Clips), ("image", Images))}
+_FRAMES = frozenset({Path(frame_name(1)).suffix})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +45,13 @@ class AuthorConverter(Converter):
         return self.corpus.variants.get(options.get("variant", next(iter(self.corpus.variants))))
 
     def needs(self, options: Mapping[str, Any]) -> Iterator[Need]:
-        """Yield the authors' files, by name: a folder that holds them may also hold a terabyte of videos."""
+        """Yield the authors' files by name, as a folder that holds them may also hold a terabyte of videos; and folders of
+        media, in which only files count that can be such: not what explains them, nor what is being downloaded."""
         variant = self.variant(options)
         if variant is not None and isinstance(path := options.get("source"), str):
             yield Need("source", path, "folder", variant.files)
-        yield from super().needs(options)
+        suffixes = {"media": _SUFFIXES[self.corpus.media], "frames": _FRAMES}
+        yield from (replace(need, suffixes=suffixes[need.option]) for need in super().needs(options))
 
     def smoke_options(self, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Write a small generated corpus in the authors' layout, unless it is there; return options that name it."""

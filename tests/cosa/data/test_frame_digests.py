@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def read_all(store: Path) -> None:
-    frames = StoredFrames(store, "1234", CLIPS)
+    frames = StoredFrames.of(store, "1234", CLIPS)
     read = ClipReader(PictureFiles(frames), frames=16, resolution=16, transforms="none", training=False)
     for video_id in CLIPS:
         read(video_id, None)
@@ -114,7 +114,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 def test_intact_frames_are_read(store: Path) -> None:
     read_all(store)
-    assert StoredFrames(store, "1234", CLIPS).damage() is None
+    assert StoredFrames.of(store, "1234", CLIPS).damage() is None
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -123,7 +123,7 @@ def test_other_frames_are_noticed_by_readers_and_when_all_is_verified(store: Pat
     damage(store)
     with pytest.raises(DataError, match=message):
         read_all(store)
-    found = StoredFrames(store, "1234", CLIPS).damage()
+    found = StoredFrames.of(store, "1234", CLIPS).damage()
     assert found is not None
     assert found.startswith("clip ")
     assert str(store) not in found
@@ -149,7 +149,7 @@ def test_frames_in_an_archive_are_those_in_files(tmp_path: Path) -> None:
             content = archive.extractfile(member)
             assert content is not None
             assert content.read() == (entry_of(tmp_path / "files", "aa11", "way") / member.name).read_bytes()
-    stores = [StoredFrames(tmp_path / name, "way", {"v": "aa11"}) for name in ("files", "archive")]
+    stores = [StoredFrames.of(tmp_path / name, "way", {"v": "aa11"}) for name in ("files", "archive")]
     read = [ClipReader(PictureFiles(store), frames=8, resolution=32, transforms="none", training=False) for store in stores]
     assert torch.equal(read[0]("v", None), read[1]("v", None))
     assert stores[1].damage() is None

@@ -18,7 +18,7 @@ def filled(folder: Path) -> StoredFrames:
     extract_frames(
         video, entry_of(folder / ".frames", "aa11", "fps4"), ExtractionSettings(fps=4), clip="aa11", extraction="fps4"
     )
-    return StoredFrames(folder / ".frames", "fps4", {"first": "aa11", "again": "aa11", "gone": "bb22"})
+    return StoredFrames.of(folder / ".frames", "fps4", {"first": "aa11", "again": "aa11", "gone": "bb22"})
 
 
 def test_two_clips_of_the_same_content_have_the_same_frames(tmp_path: Path) -> None:
@@ -33,13 +33,23 @@ def test_two_clips_of_the_same_content_have_the_same_frames(tmp_path: Path) -> N
 def test_a_list_and_its_store_can_be_moved_together(tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
     frames = filled(tmp_path / "storage")
-    path = tmp_path / "storage" / "experiment" / "frames" / "clips.json"
+    path = tmp_path / "storage" / "experiment" / "frames" / "clips.arrow"
     path.parent.mkdir(parents=True)
     frames.write(path)
     shutil.move(tmp_path / "storage", tmp_path / "elsewhere")
-    moved = StoredFrames.read(tmp_path / "elsewhere" / "experiment" / "frames" / "clips.json")
+    moved = StoredFrames.read(tmp_path / "elsewhere" / "experiment" / "frames" / "clips.arrow")
     assert (moved.extraction, moved.clips) == (frames.extraction, frames.clips)
     assert len(moved.files("first")) == 8
+
+
+def test_lists_of_older_results_are_read(tmp_path: Path) -> None:
+    frames = filled(tmp_path)
+    path = tmp_path / "clips.json"
+    path.write_text(json.dumps({"store": ".frames", "extraction": "fps4", "clips": dict(frames.clips)}))
+    older = StoredFrames.read(path)
+    assert (older.clips, older.extraction) == (frames.clips, "fps4")
+    assert older.files("again") == frames.files("again")
+    assert older.missing(["first", "gone"]) == ["gone"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"clips": [], "store": "", "extraction": ""}', "[" * 100_000, "\x00"])
@@ -48,5 +58,8 @@ def test_a_damaged_list_is_named(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(DataError, match=r"clips\.json is damaged; make the frames again"):
         StoredFrames.read(path)
+    (tmp_path / "clips.arrow").write_text(content)
+    with pytest.raises(DataError, match=r"clips\.arrow is damaged; make the frames again"):
+        StoredFrames.read(tmp_path / "clips.arrow")
     path.write_text(json.dumps({"clips": {}, "store": ".", "extraction": "x"}))
     assert StoredFrames.read(path).clips == {}

@@ -14,12 +14,14 @@ import pandas as pd
 import psutil
 import pytest
 
+from cosa.data.shard_writing import clips_in
 from cosa.data.stored_frames import StoredFrames
 from tests.cosa.data.drawn_videos import make_video
 from tests.end_to_end.commands import Done, command, command_line_of, run, sets
+from workflows.execution.clip_extraction import Clip
 from workflows.execution.clip_watchdog import NOTES_FOLDER, ClipWatchdog, forget_task, note_clip
-from workflows.execution.frame_extraction import Clip, _Extraction, batches
-from workflows.results.layout import CLIPS_TABLE, FRAMES_TABLE
+from workflows.execution.frame_extraction import _Extraction, batches
+from workflows.results.layout import CLIPS_LIST, CLIPS_TABLE, FRAMES_TABLE
 
 SPEC = """\
 name: clips
@@ -72,12 +74,12 @@ def test_a_clip_that_takes_too_long_is_named_and_the_others_are_extracted(tmp_pa
     [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
     assert {path: path.stat().st_mtime_ns for path in written_before} == written_before
     assert "2 extracted before" in second.output
-    frames = StoredFrames.read(result / "clips.json")
+    frames = StoredFrames.read(result / "clips.arrow")
     counts = {"yoga": 8, "yoga/1": 12, "hangs": 60}
     assert {clip: len(frames.files(clip)) for clip in counts} == counts
     assert {clip: len(list((result / "frames" / clip).glob("*.jpg"))) for clip in counts} == counts
     assert {path.name for path in result.iterdir()} == {
-        "clips.json",
+        CLIPS_LIST,
         CLIPS_TABLE,
         "contents.json",
         "frames",
@@ -188,10 +190,11 @@ def test_a_few_tasks_are_in_flight_however_many_clips_there_are(monkeypatch: pyt
 
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
     monkeypatch.setattr(ray, "wait", lambda references, **_: ([references[-1]], references[:-1]))
-    monkeypatch.setattr(ray, "get", lambda reference: [{"video_id": one.video_id} for one in in_flight.pop(reference)])
+    monkeypatch.setattr(ray, "get", lambda reference: ([{"video_id": one.video_id} for one in in_flight.pop(reference)], None))
     work = _Extraction.__new__(_Extraction)
     work.watchdog, work.hung, work.crashed = ClipWatchdog(tmp_path, 60.0), [], []
     work._remote, work._options, work._waiting, work._pending, work._started = Remote(), (), deque(), {}, 0
+    work._owner, work._free = None, []
     done = [record["video_id"] for records in work.run([clip(number) for number in range(1000)]) for record in records]
     assert sorted(done) == sorted(f"v{number}" for number in range(1000))
     assert max(most) == 6
@@ -221,7 +224,7 @@ def test_a_killed_extraction_leaves_nothing_half_done_and_does_nothing_twice(tmp
     assert again.code == 0, again.output
     assert {path: path.stat().st_mtime_ns for path in before} == before
     [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
-    frames = StoredFrames.read(result / "clips.json")
+    frames = StoredFrames.read(result / "clips.arrow")
     assert frames.damage() is None
     assert {name: len(frames.files(name)) for name in names} == {name: round((40 + n) * 0.4) for n, name in enumerate(names)}
     assert len(list(store.glob("??/[!.]*/frames.tar"))) == (40 if output == "tar" else 0)
@@ -232,3 +235,74 @@ def test_a_killed_extraction_leaves_nothing_half_done_and_does_nothing_twice(tmp
     more = extracted(tmp_path, setting)
     assert "40 extracted before" in more.output
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def shards_in(store: Path) -> dict[Path, list[str]]:
+    """The clips in the shards of a store, twice those that are there twice."""
+    found = {}
+    for path in store.glob("shards/*/*/frames.tar"):
+        with path.open("rb") as file:
+            found[path] = [one.clip for one in clips_in(file, read_all=True)]
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_to_shards_repeats_only_the_clips_in_flight(tmp_path: Path) -> None:
+    names = [f"v{number:02d}" for number in range(40)]
+    clips = written(tmp_path, names)
+    for number, name in enumerate(names):
+        make_video(clips / f"{name}.mp4", frames=40 + number, size=(320, 240), noise=True)
+    store, setting = tmp_path / "storage" / ".frames", "stages.frames.output=shards"
+    for done in (4, 16):  # killed twice
+        with subprocess.Popen(
+            command("run-experiment", "spec.yaml", *sets(setting)), cwd=tmp_path, stdout=subprocess.DEVNULL
+        ) as driver:
+            deadline = time.monotonic() + 200
+            while sum(map(len, shards_in(store).values())) < done and time.monotonic() < deadline:
+                time.sleep(0.02)
+            processes = [*psutil.Process(driver.pid).children(recursive=True), psutil.Process(driver.pid)]
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        before = shards_in(store)
+        assert done <= sum(map(len, before.values())) < 40
+    again = extracted(tmp_path, setting)
+    assert again.code == 0, again.output
+    after = shards_in(store)
+    assert {path: after[path][: len(found)] for path, found in before.items()} == before
+    stored = [clip for found in after.values() for clip in found]
+    assert len(stored) == len(set(stored)) == 40
+    assert f"{sum(map(len, before.values()))} extracted before" in again.output
+    assert all((path.parent / "clips.arrow").is_file() for path in after)
+    [result] = (path for path in (tmp_path / "storage" / "clips" / "frames").iterdir() if path.is_dir())
+    frames = StoredFrames.read(result / CLIPS_LIST)
+    assert frames.damage() is None
+    assert {name: len(frames.files(name)) for name in names} == {name: round((40 + n) * 0.4) for n, name in enumerate(names)}
+    assert {path.resolve() for path in (result / "frames").iterdir()} == {path.resolve() for path in after}
+    table = pd.read_csv(result / CLIPS_TABLE, sep="\t", keep_default_na=False)
+    holds = {clip: path.parent.name for path, found in after.items() for clip in found}
+    assert dict(zip(table["clip"], table["shard"], strict=True)) == holds
+    # A clip that is added later does not touch the others, and all are found whatever the output is.
+    make_video(clips / "new.mp4", frames=30)
+    (tmp_path / "train.json").write_text(json.dumps([{"video_id": clip, "desc": "x"} for clip in [*names, "new"]]))
+    before = {path: path.stat().st_mtime_ns for path in store.glob("shards/*/*/*")}
+    more = extracted(tmp_path, setting)
+    assert "40 extracted before" in more.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sum(map(len, shards_in(store).values())) == 41
+    forced = run("run-experiment", "spec.yaml", "--force", "frames", cwd=tmp_path, timeout=300)
+    assert "all extracted before" in forced.output, "all of it was read through, and is intact"
+    assert run("verify", "--storage", "storage", cwd=tmp_path).code == 0
+    # One bit is noticed, and --force extracts that clip again.
+    damaged = next(path for path, found in after.items() if len(found) > 1)
+    content = bytearray(damaged.read_bytes())
+    content[700] ^= 1
+    damaged.write_bytes(content)
+    verified = run("verify", "--storage", "storage", cwd=tmp_path)
+    assert (verified.code, "frames.tar is not the frame that extraction wrote" in verified.output) == (1, True)
+    mended = run("run-experiment", "spec.yaml", "--force", "frames", *sets(setting), cwd=tmp_path, timeout=300)
+    assert "40 extracted before" in mended.output
+    # The results before it list the damaged shard; without them nothing needs it that has no other clip in use.
+    assert run("clean", "--storage", "storage", "--yes", cwd=tmp_path).code == 0
+    assert damaged.exists(), "its other clips are used"
+    assert run("verify", "--storage", "storage", cwd=tmp_path).code == 0

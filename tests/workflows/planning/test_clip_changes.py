@@ -26,7 +26,7 @@ def extract(made: Plan, unreadable: tuple[str, ...] = ()) -> None:
     assert not problems
     folder = made.storage.result(step.name, str(step.fingerprint))
     read = {clip: content for clip, content in clips.items() if clip not in unreadable}
-    StoredFrames(Path("store"), "way", read).write(folder / CLIPS_LIST)
+    StoredFrames.of(Path("store"), "way", read).write(folder / CLIPS_LIST)
     (folder / UNREADABLE_FILE).write_text("".join(f"{clip}\n" for clip in unreadable))
 
 

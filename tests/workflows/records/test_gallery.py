@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cosa.data import pictures
 from cosa.data.dataset_files import DatasetFiles
 from cosa.evaluation.query_scores import query_scores
 from cosa.evaluation.sample_scores import SampleScores
@@ -129,11 +130,9 @@ def test_a_page_stays_small(tmp_path: Path, dataset: DatasetFiles, monkeypatch: 
 
 
 def test_only_frames_of_shown_clips_are_read(tmp_path: Path, dataset: DatasetFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cosa.data import frames
-
     read: list[Path] = []
-    real = frames.read_picture
-    monkeypatch.setattr(frames, "read_picture", lambda path, *rest: read.append(path) or real(path, *rest))
+    real = pictures.read_picture
+    monkeypatch.setattr(pictures, "read_picture", lambda path, *rest: read.append(path) or real(path, *rest))
     write_gallery(tmp_path / "a.html", "title", dataset, captions(np.arange(CLIPS, dtype=float)))
     shown = content_of(tmp_path / "a.html")["clips"]
     assert len(read) == 4 * len(shown)

@@ -65,7 +65,7 @@ def test_files_of_prepared_datasets_and_texts_in_predictions(tmp_path: Path) -> 
 def test_what_cannot_be_read_is_not_compared(tmp_path: Path) -> None:
     for name in ("f1", "f2"):
         folder = stored(tmp_path, "demo/frames", name, clips={"v1": name})
-    (folder / "clips.json").write_text("{")
+    (folder / "clips.arrow").write_text("{")
     first = stored(tmp_path, "demo/a", "abc", inputs={"frames": "f1"})
     second = stored(tmp_path, "demo/b", "def", inputs={"frames": "f2", "gone": "g"})
     columns = columns_of(tmp_path, first, second)

@@ -37,11 +37,11 @@ def stored(
         (partial / file).parent.mkdir(parents=True, exist_ok=True)
         (partial / file).write_bytes(content)
     if clips is not None:
-        frames = StoredFrames(root / ".frames", "fps4", clips)
+        frames = StoredFrames.of(root / ".frames", "fps4", clips)
         for clip in clips:
             frames.entry(clip).mkdir(parents=True, exist_ok=True)
             (frames.entry(clip) / "frame_0001.jpg").write_bytes(b"picture")
-        frames.write(partial / "clips.json")
+        frames.write(partial / "clips.arrow")
     started = datetime.fromtimestamp(EPOCH + day * DAY, UTC).isoformat(timespec="seconds")
     known: dict[str, Any] = {"kind": "finetune", "kind_version": 1, "section": {}, "seed": 50, "started": started}
     made = Manifest(experiment, stage, fingerprint=fingerprint, inputs=dict(inputs or {}), **{**known, **manifest})

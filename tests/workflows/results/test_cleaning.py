@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cosa.data.frame_writers import ShardFrames
+from cosa.data.shard_lookup import ShardLookup
+from cosa.data.shard_writing import ShardState, ShardWriter, make_complete
+from cosa.data.stored_frames import StoredFrames
 from tests.workflows.results.stored import DAY, EPOCH, stored
 from workflows.results.cleaning import Choice, Cleaning, remove, what_to_remove, with_same_paths
 from workflows.results.current import note_current
@@ -133,7 +137,7 @@ def test_frames_stay_while_somebody_may_need_them(tmp_path: Path) -> None:
     recent = what_to_remove(tmp_path, {}, Choice(written_before=EPOCH))
     assert names(recent, tmp_path) == []
     (tmp_path / "demo/frames/def.partial").rmdir()
-    (folder / "clips.json").write_text("{")
+    (folder / "clips.arrow").write_text("{")
     unknown = what_to_remove(tmp_path, {}, ANY)
     assert names(unknown, tmp_path) == []
     assert "the list of demo/frames abc cannot be read" in unknown.left[0]
@@ -155,6 +159,49 @@ def test_frames_that_are_being_written_stay_for_a_day(tmp_path: Path) -> None:
     assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == []
     os.utime(writing, (time.time() - 2 * DAY,) * 2)
     assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [".frames/bb/.bb22-fps4.partial-1"]
+
+
+def shard(root: Path, name: str, clips: list[str]) -> Path:
+    """A complete shard of frames that hold nothing."""
+    writer = ShardWriter.open(root / ".frames/shards/fps4", ShardState(name))
+    assert writer is not None
+    for clip in clips:
+        ShardFrames(writer, clip).complete(clip, "fps4", {})
+    writer.close()
+    make_complete(writer.folder)
+    return writer.folder
+
+
+def list_clips(root: Path, result: Path, clips: dict[str, str]) -> None:
+    """Make a result list clips that shards hold."""
+    lookup = ShardLookup(root / ".frames/shards/fps4")
+    places = {clip: place for clip in clips.values() if (place := lookup.place(clip)) is not None}
+    StoredFrames.of(root / ".frames", "fps4", clips, places).write(result / "clips.arrow")
+
+
+def test_a_shard_goes_when_none_of_its_clips_is_listed(tmp_path: Path) -> None:
+    for name, clips in (("s1", ["aa11", "bb22"]), ("s2", ["cc33"]), ("s3", ["dd44"])):
+        shard(tmp_path, name, clips)
+    old, new = (stored(tmp_path, "demo/frames", name, day=day) for day, name in enumerate(("old", "new")))
+    list_clips(tmp_path, old, {"v1": "aa11", "v3": "cc33"})
+    list_clips(tmp_path, new, {"v2": "bb22"})
+    shards = ".frames/shards/fps4"
+    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == ["demo/frames/old", f"{shards}/s2", f"{shards}/s3"]
+    of_experiment = what_to_remove(tmp_path, {}, Choice(experiment="demo"))
+    assert names(of_experiment, tmp_path) == ["demo/frames/old", f"{shards}/s2"]
+    busy = what_to_remove(tmp_path, {"yet-to-be-made": "process 7 on vm"}, ANY)
+    assert busy.left == ("frames in 2 shards, which no result lists, are left: process 7 on vm may be extracting some",)
+    assert remove(tmp_path, what_to_remove(tmp_path, {}, ANY).removable, lambda folder: None) == []
+    assert [path.name for path in (tmp_path / shards).iterdir()] == ["s1"]
+    assert StoredFrames.read(new / "clips.arrow").files("v2") == []
+
+
+def test_a_shard_that_is_being_written_stays_for_a_day(tmp_path: Path) -> None:
+    folder = shard(tmp_path, "s1", ["aa11"])
+    (folder / "clips.arrow").unlink()
+    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == []
+    os.utime(folder / "frames.tar", (time.time() - 2 * DAY,) * 2)
+    assert names(what_to_remove(tmp_path, {}, ANY), tmp_path) == [".frames/shards/fps4/s1"]
 
 
 @pytest.mark.parametrize("folder", ["annotations", "shards"])

@@ -66,17 +66,17 @@ def test_frames_are_not_listed_but_missed(storage: Storage) -> None:
     """Each has a digest beside it, because they are read one by one."""
     partial = storage.partial("tune", "abc")
     (partial / "frames" / "a").mkdir(parents=True)
-    frames = StoredFrames(storage.root / ".frames", "fps4", {"a": "aa11", "b": "bb22"})
+    frames = StoredFrames.of(storage.root / ".frames", "fps4", {"a": "aa11", "b": "bb22"})
     for video_id in frames.clips:
         frames.entry(video_id).mkdir(parents=True)
-    frames.write(partial / "clips.json")
+    frames.write(partial / "clips.arrow")
     folder = made(storage, "tune", "abc")
     shutil.rmtree(folder / "frames")  # They are only links.
     assert glance(storage) is None
     shutil.rmtree(frames.entry("b"))
     assert (glance(storage), read(storage)) == ("the frames of 1 of 2 clips are gone",) * 2
-    (folder / "clips.json").write_text("x")
-    assert str(glance(storage)).endswith("clips.json has 1 bytes, not 95") or "clips.json is damaged" in str(glance(storage))
+    (folder / "clips.arrow").write_text("x")
+    assert "clips.arrow is damaged; make the frames again" in str(glance(storage))
 
 
 def flip(folder: Path) -> None:

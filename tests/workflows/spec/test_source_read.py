@@ -8,6 +8,7 @@ from cosa.errors import DataError
 from tests.cosa.datasets.authors.samples import write
 from workflows.cluster.nodes import shared_paths
 from workflows.cluster.submission import travelling_spec
+from workflows.planning.digests import FileDigests
 from workflows.planning.plan import Plan, make_plan
 from workflows.spec.load import load_spec
 
@@ -47,6 +48,29 @@ def test_files_that_are_missing_are_named_before_anything_runs() -> None:
     assert "MSRVTT_JSFUSION_test.csv" in line
     lines = planned("stages.annotations.options.source=nowhere", "stages.annotations.options.media=neither").missing
     assert [line.partition(",")[0].rpartition("/")[2] for line in lines] == ["nowhere", "neither"]
+
+
+def test_only_files_that_can_be_media_count(tmp_path: Path) -> None:
+    """What a folder of media alone gives is what it gave when all files counted."""
+    before, digest = fingerprint(), planned().steps[0].read["options.media"].digest
+    assert digest == FileDigests(tmp_path / "cache").of_folder(Path("data/videos"))
+    for name in ("README", "README.md", "video1.mp4.part", ".DS_Store", "notes/list.txt"):
+        Path("data/videos", name).parent.mkdir(exist_ok=True)
+        Path("data/videos", name).write_text("no media")
+    assert fingerprint() == before
+    Path("data/videos/notes/video1.MP4").write_bytes(b"clip")
+    assert fingerprint() != before
+
+
+@pytest.mark.parametrize(("converter", "option", "name"), [("mscoco", "media", "new.png"), ("msrvtt", "frames", "v/new.jpg")])
+def test_images_and_frames_are_media_of_their_converters(converter: str, option: str, name: str) -> None:
+    from cosa.datasets.converters import CONVERTERS
+
+    needs = {need.option: need for need in CONVERTERS[converter].needs({option: "data/videos"})}
+    suffixes = needs[option].suffixes
+    assert Path(name).suffix in suffixes
+    assert not {".mp4", ".part", ".txt"} & suffixes
+    assert ("" in suffixes) == (option == "media"), "an image may have no suffix"
 
 
 def test_only_files_that_are_read_count_and_their_content_does() -> None:
