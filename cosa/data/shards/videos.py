@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,10 @@ class ShardVideo:
 
     member: ShardMember
     read: _LastRead
+
+    def __reduce__(self) -> tuple[type[ShardVideo], tuple[ShardMember, _LastRead]]:
+        # Each clip is sent to the process that decodes it: the paths of all shards would take longer than decoding.
+        return ShardVideo, (replace(self.member, files=self.member.files.only(self.member.shard), shard=0), _LastRead())
 
     @property
     def path(self) -> Path:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from cosa.data import decoder_process
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.decoded_clips import DecodedClips
-from cosa.data.decoder_process import DecoderProcess
+from cosa.data.decoder_process import DecoderProcess, StartError
 from cosa.data.picture_sources import pictures_of
 from cosa.data.shards.clip_trial import ClipTrial
+from cosa.data.shards.media import ShardPictures
 from cosa.data.shards.scan import ScannedShard, Scanning, scan_shard
 from cosa.data.shards.videos import ShardVideos
 from cosa.data.video_sources import VideoFolder
@@ -105,6 +107,19 @@ def test_it_is_sent_to_other_processes_without_what_it_has_read(clips: Path) -> 
     assert b"ftyp" not in sent
     other = pickle.loads(sent)
     assert torch.equal(other.load(other.files("a.tar/a")), frames)
+
+
+def test_a_clip_is_sent_without_the_paths_of_other_shards(clips: Path) -> None:
+    paths = [str(clips / "a.tar"), *(str(clips / f"{number}.tar") for number in range(300))]
+    write_tar(clips / "0.tar", [])
+    for path in paths[2:]:
+        Path(path).hardlink_to(paths[1])
+    index = indexed(clips, {"train": paths}, scanning=CLIPS)
+    video = ShardVideos(ShardPictures(index, {"train": paths})).find("a.tar/m")
+    sent = pickle.dumps(video)
+    assert len(sent) < 2000
+    other = pickle.loads(sent)
+    assert (other.path, other.state(), other.digest()) == (video.path, video.state(), video.digest())
 
 
 def test_a_message_names_shard_and_clip(clips: Path) -> None:
@@ -207,6 +222,12 @@ def test_a_decoder_that_crashes_or_never_returns_costs_one_sample(tmp_path: Path
     }
     with pytest.raises(ZeroDivisionError):
         scanned(tmp_path, [("a.mp4", good + b"is no clip's fault"), ("a.txt", b"a man sings")])
+
+
+def test_a_decoding_process_that_cannot_start_costs_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_process, "_START", "raise SystemExit(7)")
+    with pytest.raises(StartError, match="no fault of the clips"):
+        scanned(tmp_path, [("a.mp4", b"x"), ("a.txt", b"a man sings")])
 
 
 def test_a_video_without_decode_says_what_to_do(tmp_path: Path) -> None:
