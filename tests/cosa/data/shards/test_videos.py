@@ -1,6 +1,7 @@
 """Videos in shards: their frames are those of the same videos as files, and what cannot be used is found when indexing."""
 
 import pickle
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,23 @@ def test_it_is_sent_to_other_processes_without_what_it_has_read(clips: Path) -> 
     assert b"ftyp" not in sent
     other = pickle.loads(sent)
     assert torch.equal(other.load(other.files("a.tar/a")), frames)
+
+
+def test_the_process_that_decodes_loads_no_torch(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    source = pictures_of(dataset(clips))
+    source.load(source.files("a.tar/a"))
+    loaded = [Path(f"/proc/{process.pid}/maps").read_text() for process in started if process.poll() is None]
+    assert len(loaded) == 1
+    assert "libtorch" not in loaded[0]
+    assert "libavcodec" in loaded[0]
 
 
 def test_a_clip_is_sent_without_the_paths_of_other_shards(clips: Path) -> None:
