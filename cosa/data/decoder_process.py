@@ -156,12 +156,17 @@ def serve(descriptor: int) -> None:
     try:
         connection.send("ready")
         while True:
-            function, arguments, seconds = connection.recv()
-            signal.alarm(math.ceil(seconds) + _ALONE_SECONDS)
-            _reply(connection, function, arguments)
-            signal.alarm(0)
+            _answer_next(connection)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _answer_next(connection: Connection) -> None:
+    """Answer a request, and keep nothing of it: it may hold a clip of hundreds of megabytes."""
+    function, arguments, seconds = connection.recv()
+    signal.alarm(math.ceil(seconds) + _ALONE_SECONDS)
+    _reply(connection, function, arguments)
+    signal.alarm(0)
 
 
 def _reply(connection: Connection, function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:

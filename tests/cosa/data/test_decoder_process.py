@@ -30,6 +30,10 @@ def own_id() -> Iterator[int]:
     yield os.getpid()
 
 
+def length(content: bytes) -> Iterator[int]:
+    yield len(content)
+
+
 def damaged() -> Iterator[int]:
     yield 1
     raise DamagedClipError("a.mp4 is damaged")
@@ -136,6 +140,16 @@ def test_one_that_cannot_start_is_no_fault_of_a_clip(process: DecoderProcess, mo
         with pytest.raises(StartError, match=r"has not started for 0\.2 s"):
             process.ask(own_id)
     assert process.ask(doubled, 2) == [4]
+
+
+def test_nothing_is_kept_of_a_request(process: DecoderProcess) -> None:
+    [pid] = process.ask(own_id)
+    before = psutil.Process(pid).memory_info().rss
+    assert process.ask(length, bytes(2**27)) == [2**27]
+    ends = time.monotonic() + 20
+    while psutil.Process(pid).memory_info().rss > before + 2**26 and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert psutil.Process(pid).memory_info().rss < before + 2**26
 
 
 def test_copies_have_processes_of_their_own(process: DecoderProcess) -> None:
