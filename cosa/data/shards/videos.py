@@ -52,6 +52,10 @@ class ShardVideo:
         """Its bytes."""
         return self._bytes().for_decoder()
 
+    def fetch(self) -> None:
+        """Copy its shard from a bucket, unless this machine has a copy."""
+        self.member.files.fetch(self.member.shard)
+
     def state(self) -> tuple[object, ...]:
         """What the index says of the content, which is compared whenever that is read."""
         return "shards", self.member.size, self.member.digest, self.member.suffix

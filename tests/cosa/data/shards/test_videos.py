@@ -3,7 +3,7 @@
 import pickle
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -15,8 +15,11 @@ from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.decoded_clips import DecodedClips
 from cosa.data.decoder_process import DecoderProcess, StartError
 from cosa.data.picture_sources import pictures_of
+from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.clip_trial import ClipTrial
+from cosa.data.shards.index import IndexedShard
 from cosa.data.shards.media import ShardPictures
+from cosa.data.shards.open_files import OpenShards
 from cosa.data.shards.scan import ScannedShard, Scanning, scan_shard
 from cosa.data.shards.videos import ShardVideos
 from cosa.data.video_sources import VideoFolder
@@ -125,6 +128,31 @@ def test_the_process_that_decodes_loads_no_torch(clips: Path, monkeypatch: pytes
     assert len(loaded) == 1
     assert "libtorch" not in loaded[0]
     assert "libavcodec" in loaded[0]
+
+
+def test_copying_a_shard_does_not_count_as_decoding(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, done = pictures_of(dataset(clips, cache_gigabytes=0)), list[str]()
+    ask = DecoderProcess.ask
+    monkeypatch.setattr(OpenShards, "fetch", lambda *_: done.append("fetched"))
+    monkeypatch.setattr(DecoderProcess, "ask", lambda *given: (done.append("asked"), ask(*given))[1])
+    source.load(source.files("a.tar/a")[:1])
+    assert done == ["fetched", "asked"] * 2
+
+
+def test_only_shards_in_buckets_are_copied(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def copy(_: ShardCache, address: str, size: int, version: str) -> BinaryIO:
+        opened.append(f"{address} {size} {version}")
+        return (clips / "a.tar").open("rb")
+
+    monkeypatch.setattr(ShardCache, "open", copy)
+    size = (clips / "a.tar").stat().st_size
+    shards = [IndexedShard("a.tar", size, 3, 0), IndexedShard("b.tar", size, 3, 0, "v1")]
+    files = OpenShards([str(clips / "a.tar"), "s3://team/b.tar"], shards, ShardCache(str(clips / "copies"), 10**9))
+    for number in range(2):
+        files.fetch(number)
+    assert opened == [f"s3://team/b.tar {size} v1"]
 
 
 def test_a_clip_is_sent_without_the_paths_of_other_shards(clips: Path) -> None:
