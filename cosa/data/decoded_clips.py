@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -139,14 +139,19 @@ class DecodedClips:
     def _decoded(self, clip: _Clip, places: Sequence[int]) -> dict[int, bytes]:
         """Decode frames, and cache them: contents of the cache by place."""
         video = clip.record.video
-        with _of_file(video.path):
-            decoded = self._decoder.ask(frame_contents, video, clip.times, places, self.settings)
+        decoded = self._asked(video.source, frame_contents, video, clip.times, places, self.settings)
         fresh = dict(zip(places, decoded, strict=True))
         if video.source.state() != clip.state:
             raise DataError(f"{shown(video.path)} changed while it was read; run the same command again")
         for place, content in fresh.items():
             self.cache.put(self._key(clip, place), content)
         return fresh
+
+    def _asked(self, source: VideoSource, function: Callable[..., Iterable[bytes]], *arguments: Any) -> list[bytes]:
+        """What the process that decodes yields. source: the clip, which it may not have to wait for."""
+        source.fetch()
+        with _of_file(source.path):
+            return self._decoder.ask(function, *arguments)
 
     def _key(self, clip: _Clip, place: int) -> str:
         return f"{clip.record.content}-{self._way}-{place}"
@@ -168,8 +173,7 @@ class DecodedClips:
         packed = self.cache.get(key)
         if packed is not None:
             return ClipRecord.unpacked(packed, source, self.limits)
-        with _of_file(source.path):
-            [packed] = self._decoder.ask(packed_record, source, self.limits)
+        [packed] = self._asked(source, packed_record, source, self.limits)
         self.cache.put(key, packed)
         return ClipRecord.unpacked(packed, source, self.limits)
 

@@ -29,6 +29,10 @@ _ALONE_SECONDS = 60  # after which a process ends that hangs, and whose owner wa
 _START = "import sys; from cosa.data.decoder_process import serve; serve(int(sys.argv[1]))"
 
 
+class StartError(UserError):
+    """The process cannot start, which is the machine's fault and no clip's."""
+
+
 class DecoderProcess:
     """The process, which starts when it is first needed. Forked and pickled copies have one of their own.
 
@@ -39,6 +43,7 @@ class DecoderProcess:
         self.seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._has_started = False
         self._owner = 0
 
     def __reduce__(self) -> tuple[type[DecoderProcess], tuple[float]]:
@@ -50,6 +55,7 @@ class DecoderProcess:
         Raises:
             HungError: it took too long.
             CrashedError: the process died `TRIES` times.
+            StartError: the process cannot start.
             Exception: what the function raised.
         """
         how = ""
@@ -65,6 +71,11 @@ class DecoderProcess:
             if error is not None:
                 raise error
             return found
+        if not self._has_started:
+            raise StartError(
+                f"the process that decodes ends when it starts ({how}), which is no fault of the clips: see its standard "
+                "error, and with dmesg whether memory ran out, and run the same command again"
+            )
         raise CrashedError(
             f"its decoder crashed, or its process was killed ({how}); convert the clip, or remove its annotations"
         )
@@ -88,6 +99,7 @@ class DecoderProcess:
             if connection is not None:
                 connection.close()
         if self._connection is None:
+            self._has_started = False
             ours, theirs = Pipe()
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603
@@ -98,8 +110,9 @@ class DecoderProcess:
                 )
             self._owner, self._connection = os.getpid(), ours
             if not ours.poll(_START_SECONDS):
-                raise HungError(f"the process that decodes did not start within {_START_SECONDS} s; run the same command again")
+                raise StartError(f"the process that decodes has not started for {_START_SECONDS} s; run the same command again")
             ours.recv()
+            self._has_started = True
         return self._connection
 
     def _answer(self, request: Any) -> tuple[list[Any], Exception | None]:
@@ -143,12 +156,17 @@ def serve(descriptor: int) -> None:
     try:
         connection.send("ready")
         while True:
-            function, arguments, seconds = connection.recv()
-            signal.alarm(math.ceil(seconds) + _ALONE_SECONDS)
-            _reply(connection, function, arguments)
-            signal.alarm(0)
+            _answer_next(connection)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _answer_next(connection: Connection) -> None:
+    """Answer a request, and keep nothing of it: it may hold a clip of hundreds of megabytes."""
+    function, arguments, seconds = connection.recv()
+    signal.alarm(math.ceil(seconds) + _ALONE_SECONDS)
+    _reply(connection, function, arguments)
+    signal.alarm(0)
 
 
 def _reply(connection: Connection, function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:

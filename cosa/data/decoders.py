@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from cosa.data.clip_errors import DecoderError
-from cosa.errors import UserError
+from cosa.errors import UserError, last_line
 from cosa.message_text import shown
 
 if TYPE_CHECKING:
@@ -55,12 +55,20 @@ class Decoder:
         """The function that reads frames.
 
         Raises:
-            UserError: what it needs is not installed.
+            UserError: what it needs is not installed, or cannot be loaded.
         """
         module, _, name = self.read.partition(":")
         if self.package is not None and find_spec(self.package) is None:
             raise UserError(f"decoder: {self.name} is not installed; install it with {self._install}, or set decoder: auto")
-        found: Read = getattr(import_module(module), name)
+        try:
+            found: Read = getattr(import_module(module), name)
+        except (ImportError, OSError, RuntimeError) as error:  # A library that it is linked with is missing, or another.
+            if self.package is None:
+                raise
+            reason = shown(last_line(error)[:200])
+            raise UserError(
+                f"decoder: {self.name} cannot be loaded ({reason}); install it again with {self._install}, or set decoder: auto"
+            ) from error
         return found
 
     @property

@@ -36,6 +36,10 @@ class VideoSource(Protocol):
         """What decoders open."""
         ...
 
+    def fetch(self) -> None:
+        """Have its bytes on this machine, so that this does not count as decoding; errors as of `open`."""
+        ...
+
     def state(self) -> tuple[object, ...]:
         """What names the content without reading it: it is different after a change."""
         ...
@@ -79,6 +83,9 @@ class VideoFile:
         """Its path."""
         return str(self.path.absolute())
 
+    def fetch(self) -> None:
+        """Nothing: it is here."""
+
     def state(self) -> tuple[object, ...]:
         """Its path, and what is different after a change; only the path of one that is no file."""
         try:
@@ -115,6 +122,9 @@ class VideoBytes:
     def for_decoder(self) -> BinaryIO:
         """Its bytes."""
         return self.open()
+
+    def fetch(self) -> None:
+        """Nothing: it is here."""
 
     def state(self) -> tuple[object, ...]:
         """Its digest."""

@@ -222,9 +222,10 @@ def owner_of(shard: str) -> str:
 
 
 def _make_complete(shard: Path) -> None:
-    """End a shard durably."""
-    if make_complete(shard):
-        flush(shard)
+    """End a shard durably, unless only another user may write it: its clips are found anyway."""
+    with suppress(PermissionError):
+        if make_complete(shard):
+            flush(shard)
 
 
 def _known(entry: Path, clip: str, extraction: str, read_all: bool) -> ExtractionRecord | None:

@@ -161,10 +161,11 @@ def _check(context: Context, broken: list[dict[str, Any]], usable: int) -> None:
             f"{len(broken)} of {total} samples of dataset {context.section.dataset} cannot be used:\n{_listed(broken)}\n"
             + (
                 f"  Repair them, or allow that with {field}={len(broken)} (or a share of all): they are then left out. "
-                "What was read is not read again."
                 if usable
-                else "  None is left to train on."
+                else "  None is left to train on; repair them. "
             )
+            + f"What was read is not read again, unless with --force {context.step.name}; use that if the machine was too slow "
+            "for a clip, or short of memory."
         )
     which = f"{len(broken)} unusable samples are" if len(broken) > 1 else "an unusable sample is"
     context.run.tracker.reporter.warn(f"{which} left out of the dataset:\n{_listed(broken)}")

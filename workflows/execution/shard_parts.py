@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from cosa.data.shards.scan import Broken, ScannedShard, Scanning
 from workflows.results.atomic import flush, rename_durably
 
 ROWS, ABOUT = "rows.arrow", "about.json"
+REPLACED_SECONDS = 1.0  # in which a part is there again that another one replaces
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,13 @@ class ShardParts:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def read(self, name: str) -> ScannedShard:
-        """Return what `write` has stored."""
+        """Return what `write` has stored, also if another index replaces it at this moment."""
+        with suppress(FileNotFoundError):
+            return self._read(name)
+        time.sleep(REPLACED_SECONDS)
+        return self._read(name)
+
+    def _read(self, name: str) -> ScannedShard:
         about = json.loads((self.folder / name / ABOUT).read_text(encoding="utf-8"))
         with pa.OSFile(str(self.folder / name / ROWS)) as file:
             rows = pa.ipc.open_file(file).get_batch(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cosa.data.decoder_process import DecoderProcess
+from cosa.data.clip_errors import CrashedError, HungError
+from cosa.data.decoder_process import DecoderProcess, StartError
 from cosa.data.decoders import loaded, needs_more
 from cosa.errors import UserError
 from workflows.spec.sections import DatasetSection
@@ -16,9 +17,14 @@ def unusable_decoder(name: str, dataset: DatasetSection) -> str | None:
     """Return why the decoder of a dataset cannot be used, or None. Another process loads it, which takes some seconds."""
     if dataset.decode is None or not needs_more(dataset.decode.decoder):
         return None
-    process = DecoderProcess(LOADING_SECONDS)
+    process, decoder = DecoderProcess(LOADING_SECONDS), dataset.decode.decoder
     try:
-        process.ask(loaded, dataset.decode.decoder)
+        process.ask(loaded, decoder)
+    except (HungError, CrashedError):
+        what = f"crashes, or takes longer than {LOADING_SECONDS:g} s, when it is loaded"
+        return f"datasets.{name}.decode.decoder: {decoder} {what}; install it again, or set decoder: auto"
+    except StartError as error:
+        return f"datasets.{name}.decode: {error}"
     except UserError as error:
         return f"datasets.{name}.decode.{error}"
     finally:

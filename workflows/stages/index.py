@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
 from cosa.section import added_later, no_effect
 from workflows.spec.read import Read
@@ -32,8 +32,8 @@ class IndexSection(StageSection):
         default=0,
         description="how many samples may be unusable, or which share of all (0.01); these are named and left out",
     )
-    seconds_per_clip: PositiveFloat = added_later(
-        600.0, description="a clip whose decoding takes longer is unusable: its decoder may never return"
+    seconds_per_clip: float = added_later(
+        600.0, gt=0, le=86400, description="a clip whose decoding takes longer is unusable: its decoder may never return"
     )
 
     @field_validator("caption")

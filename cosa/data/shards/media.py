@@ -1,4 +1,7 @@
-"""Media in shards: found by the index, read at their place in the file, and compared with what was indexed."""
+"""Media in shards: found by the index, read at their place in the file, and compared with what was indexed.
+
+No torch is imported with it: the process that decodes reads videos here, and would take 300 MB more.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 import xxhash
-from torch import Tensor
 
 from cosa.data.media_limits import MAX_PIXELS
 from cosa.data.pictures import decode_picture
@@ -21,6 +22,9 @@ from cosa.data.shards.open_files import OpenShards
 from cosa.data.shards.paths import SUFFIX, is_remote
 from cosa.errors import DataError
 from cosa.message_text import quoted, shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TAR = f"{SUFFIX}/"  # what is between the name of a shard and a key
 
@@ -126,6 +130,8 @@ class ShardPictures:
         Raises:
             DataError: a shard is missing, or was changed since it was indexed.
         """
+        import torch
+
         decoded = {picture: picture.read(self.max_pixels) for picture in dict.fromkeys(pictures)}
         return torch.from_numpy(np.stack([decoded[picture] for picture in pictures])).permute(0, 3, 1, 2)
 

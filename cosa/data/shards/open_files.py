@@ -23,6 +23,15 @@ class OpenShards(OpenFiles):
         super().__init__(paths)
         self._shards, self._cache = shards, cache
 
+    def only(self, number: int) -> OpenShards:
+        """One of the shards alone, which is not open yet."""
+        return OpenShards([self.paths[number]], [self._shards[number]], self._cache)
+
+    def fetch(self, number: int) -> None:
+        """Copy a shard from a bucket, unless this machine has a copy; errors as of `read`."""
+        if is_remote(self.paths[number]):
+            os.close(self._opened(number))
+
     def _most(self, number: int) -> int:
         # A copy that is removed while it is open still takes room on the disk.
         return OPEN_COPIES if is_remote(self.paths[number]) else OPEN_SHARDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +35,10 @@ class ShardVideo:
     member: ShardMember
     read: _LastRead
 
+    def __reduce__(self) -> tuple[type[ShardVideo], tuple[ShardMember, _LastRead]]:
+        # Each clip is sent to the process that decodes it: the paths of all shards would take longer than decoding.
+        return ShardVideo, (replace(self.member, files=self.member.files.only(self.member.shard), shard=0), _LastRead())
+
     @property
     def path(self) -> Path:
         """The shard, and the name of the video in it."""
@@ -47,6 +51,10 @@ class ShardVideo:
     def for_decoder(self) -> BinaryIO:
         """Its bytes."""
         return self._bytes().for_decoder()
+
+    def fetch(self) -> None:
+        """Copy its shard from a bucket, unless this machine has a copy."""
+        self.member.files.fetch(self.member.shard)
 
     def state(self) -> tuple[object, ...]:
         """What the index says of the content, which is compared whenever that is read."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cosa.data import decoder_process
 from cosa.data.clip_errors import CrashedError, DamagedClipError, HungError
-from cosa.data.decoder_process import DecoderProcess
+from cosa.data.decoder_process import DecoderProcess, StartError
 
 
 @pytest.fixture
@@ -27,6 +28,10 @@ def doubled(*numbers: int) -> Iterator[int]:
 
 def own_id() -> Iterator[int]:
     yield os.getpid()
+
+
+def length(content: bytes) -> Iterator[int]:
+    yield len(content)
 
 
 def damaged() -> Iterator[int]:
@@ -120,6 +125,31 @@ def test_one_that_crashes_is_tried_again(tmp_path: Path, process: DecoderProcess
     with pytest.raises(CrashedError, match="SIGSEGV"):
         process.ask(crashing, tmp_path, 100)
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_one_that_cannot_start_is_no_fault_of_a_clip(process: DecoderProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    [first] = process.ask(own_id)
+    process.close()
+    assert gone(first)
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder_process, "_START", "raise SystemExit(7)")
+        with pytest.raises(StartError, match=r"ends when it starts \(exit code 7\)"):
+            process.ask(own_id)
+        patched.setattr(decoder_process, "_START", "import time; time.sleep(1000)")
+        patched.setattr(decoder_process, "_START_SECONDS", 0.2)
+        with pytest.raises(StartError, match=r"has not started for 0\.2 s"):
+            process.ask(own_id)
+    assert process.ask(doubled, 2) == [4]
+
+
+def test_nothing_is_kept_of_a_request(process: DecoderProcess) -> None:
+    [pid] = process.ask(own_id)
+    before = psutil.Process(pid).memory_info().rss
+    assert process.ask(length, bytes(2**27)) == [2**27]
+    ends = time.monotonic() + 20
+    while psutil.Process(pid).memory_info().rss > before + 2**26 and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert psutil.Process(pid).memory_info().rss < before + 2**26
 
 
 def test_copies_have_processes_of_their_own(process: DecoderProcess) -> None:

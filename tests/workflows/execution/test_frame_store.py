@@ -273,6 +273,20 @@ def test_an_abandoned_shard_of_another_stage_is_ended_after_a_day(tmp_path: Path
     assert (path.parent / "clips.arrow").is_file()
 
 
+def test_an_abandoned_shard_of_another_user_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
+    in_shard(store, video, "a", ShardState("001-abc-1"))
+    path = store.shards("fps4") / "001-abc-1" / "frames.tar"
+    os.utime(path, (time.time() - 90_000,) * 2)
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(frame_store, "make_complete", refuse)  # Permissions do not bind the tests if root runs them.
+    store.make_shards_complete("fps4", "other")
+    assert listed(store, {"a": digest_of(video)}).damage() is None
+
+
 def test_a_clip_that_changes_while_it_is_read_is_not_in_a_shard(tmp_path: Path) -> None:
     store, video = FrameStore(tmp_path / ".frames"), make_video(tmp_path / "a.mp4")
     shard = store.open_shard(SHARDED, ShardState("001-abc-1"))

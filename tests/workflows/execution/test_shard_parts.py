@@ -1,5 +1,6 @@
 """Parts of indexes: found by content and by how a shard was read, and only as they were written."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_a_part_is_what_was_scanned(tmp_path: Path, shard: str) -> None:
         assert found.samples.equals(scanned.samples)
         assert (found.size, found.version, found.broken) == (scanned.size, scanned.version, scanned.broken)
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [name]
+
+
+def test_a_part_that_is_replaced_at_this_moment_is_read(tmp_path: Path, shard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, scanned = ShardParts(tmp_path / "parts", IMAGE, 1), scan_shard(shard, IMAGE)
+    parts.write("part", scanned)
+    aside = (tmp_path / "parts" / "part").rename(tmp_path / "aside")
+    monkeypatch.setattr(time, "sleep", lambda _: aside.rename(tmp_path / "parts" / "part"))
+    assert parts.read("part").samples.equals(scanned.samples)
 
 
 @pytest.mark.parametrize("file, content", [(ROWS, b"ARROW1"), (ABOUT, b"{"), (ABOUT, b"[]")])

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cosa.data.broken_decoders import without
 from tests.workflows.planning.planned import fingerprints, lay_out, load, plan
+from workflows.planning.decoder_checks import unusable_decoder
 from workflows.planning.plan import mistakes_of
 from workflows.spec.problems import SpecError
 
@@ -66,6 +67,26 @@ def test_a_decoder_that_is_not_installed_is_reported_before_anything_runs(here: 
     assert not any("decoder" in mistake.about for mistake in mistakes_of(plan(*ONLINE)))
     with pytest.raises(SpecError, match="known: auto, decord, pyav, torchcodec"):
         load("datasets.own.decode={decoder: ffmpeg}")
+
+
+@pytest.mark.parametrize(
+    "at_import, text",
+    [
+        (
+            "raise OSError('libnone.so: cannot open')",
+            "decord cannot be loaded (libnone.so: cannot open); install it again",
+        ),
+        ("import os; os.abort()", "decord crashes, or takes longer than 120 s, when it is loaded; install it again, or set"),
+    ],
+)
+def test_a_decoder_that_cannot_be_loaded_is_reported(
+    here: Path, monkeypatch: pytest.MonkeyPatch, at_import: str, text: str
+) -> None:
+    (here / "broken").mkdir()
+    (here / "broken" / "decord.py").write_text(at_import)
+    monkeypatch.syspath_prepend(here / "broken")
+    problem = unusable_decoder("own", load("datasets.own.decode={decoder: decord}").section.datasets["own"])
+    assert str(problem).startswith(f"datasets.own.decode.decoder: {text}")
 
 
 def test_a_clip_that_is_changed_or_missing_counts(here: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_path_of_tar_files_stands_for_shards(here: Path) -> None:
         (["stages.frames={kind: extract, dataset: web}"], "consists of shards, from which nothing is extracted"),
         (["stages.samples.caption=jpg"], "'jpg' is no place of captions; expected txt or json.FIELD"),
         (["stages.samples.max_broken=1.5"], "stages.samples.max_broken"),
+        (["stages.samples.seconds_per_clip=1e6"], "stages.samples.seconds_per_clip"),
         (["stages.samples.dataset=wep"], "no dataset 'wep'; did you mean 'web'?"),
         (["stages.pretrain.corpora.0.split=trian"], "dataset 'web' has no split 'trian'; did you mean 'train'?"),
         (

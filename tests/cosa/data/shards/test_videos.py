@@ -1,19 +1,25 @@
 """Videos in shards: their frames are those of the same videos as files, and what cannot be used is found when indexing."""
 
 import pickle
+import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 import torch
 
+from cosa.data import decoder_process
 from cosa.data.clips import ClipReader
 from cosa.data.dataset_files import DatasetFiles, DatasetShards
 from cosa.data.decoded_clips import DecodedClips
-from cosa.data.decoder_process import DecoderProcess
+from cosa.data.decoder_process import DecoderProcess, StartError
 from cosa.data.picture_sources import pictures_of
+from cosa.data.shards.cache import ShardCache
 from cosa.data.shards.clip_trial import ClipTrial
+from cosa.data.shards.index import IndexedShard
+from cosa.data.shards.media import ShardPictures
+from cosa.data.shards.open_files import OpenShards
 from cosa.data.shards.scan import ScannedShard, Scanning, scan_shard
 from cosa.data.shards.videos import ShardVideos
 from cosa.data.video_sources import VideoFolder
@@ -105,6 +111,61 @@ def test_it_is_sent_to_other_processes_without_what_it_has_read(clips: Path) -> 
     assert b"ftyp" not in sent
     other = pickle.loads(sent)
     assert torch.equal(other.load(other.files("a.tar/a")), frames)
+
+
+def test_the_process_that_decodes_loads_no_torch(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    source = pictures_of(dataset(clips))
+    source.load(source.files("a.tar/a"))
+    loaded = [Path(f"/proc/{process.pid}/maps").read_text() for process in started if process.poll() is None]
+    assert len(loaded) == 1
+    assert "libtorch" not in loaded[0]
+    assert "libavcodec" in loaded[0]
+
+
+def test_copying_a_shard_does_not_count_as_decoding(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, done = pictures_of(dataset(clips, cache_gigabytes=0)), list[str]()
+    ask = DecoderProcess.ask
+    monkeypatch.setattr(OpenShards, "fetch", lambda *_: done.append("fetched"))
+    monkeypatch.setattr(DecoderProcess, "ask", lambda *given: (done.append("asked"), ask(*given))[1])
+    source.load(source.files("a.tar/a")[:1])
+    assert done == ["fetched", "asked"] * 2
+
+
+def test_only_shards_in_buckets_are_copied(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def copy(_: ShardCache, address: str, size: int, version: str) -> BinaryIO:
+        opened.append(f"{address} {size} {version}")
+        return (clips / "a.tar").open("rb")
+
+    monkeypatch.setattr(ShardCache, "open", copy)
+    size = (clips / "a.tar").stat().st_size
+    shards = [IndexedShard("a.tar", size, 3, 0), IndexedShard("b.tar", size, 3, 0, "v1")]
+    files = OpenShards([str(clips / "a.tar"), "s3://team/b.tar"], shards, ShardCache(str(clips / "copies"), 10**9))
+    for number in range(2):
+        files.fetch(number)
+    assert opened == [f"s3://team/b.tar {size} v1"]
+
+
+def test_a_clip_is_sent_without_the_paths_of_other_shards(clips: Path) -> None:
+    paths = [str(clips / "a.tar"), *(str(clips / f"{number}.tar") for number in range(300))]
+    write_tar(clips / "0.tar", [])
+    for path in paths[2:]:
+        Path(path).hardlink_to(paths[1])
+    index = indexed(clips, {"train": paths}, scanning=CLIPS)
+    video = ShardVideos(ShardPictures(index, {"train": paths})).find("a.tar/m")
+    sent = pickle.dumps(video)
+    assert len(sent) < 2000
+    other = pickle.loads(sent)
+    assert (other.path, other.state(), other.digest()) == (video.path, video.state(), video.digest())
 
 
 def test_a_message_names_shard_and_clip(clips: Path) -> None:
@@ -207,6 +268,12 @@ def test_a_decoder_that_crashes_or_never_returns_costs_one_sample(tmp_path: Path
     }
     with pytest.raises(ZeroDivisionError):
         scanned(tmp_path, [("a.mp4", good + b"is no clip's fault"), ("a.txt", b"a man sings")])
+
+
+def test_a_decoding_process_that_cannot_start_costs_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_process, "_START", "raise SystemExit(7)")
+    with pytest.raises(StartError, match="no fault of the clips"):
+        scanned(tmp_path, [("a.mp4", b"x"), ("a.txt", b"a man sings")])
 
 
 def test_a_video_without_decode_says_what_to_do(tmp_path: Path) -> None:
