@@ -33,6 +33,7 @@ from workflows.records.checkpoint_card import describe_checkpoint
 from workflows.records.examples import example_lines
 from workflows.records.final_table import measured_lines, result_rows
 from workflows.records.intervals import part_lines
+from workflows.records.notice import require_commands, tell
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -101,6 +102,7 @@ def run_experiment(experiment: Experiment, reporter: Reporter, options: RunOptio
     has_work = bool(plan.to_run) or _is_unrecorded(plan)
     if has_work:
         plan.storage.check_writable()
+        require_commands(experiment.section)
     checkpoints = experiment.section.cluster.checkpoint_storage
     trains = any(step.action == "run" and kind_of(step.section).produces == "checkpoint" for step in plan.steps)
     if checkpoints is not None and trains:
@@ -204,7 +206,7 @@ class _Run:
         self.record = InvocationRecord(
             self.plan, self.tracker, self.log_file.stem, self.options.overrides, self.options.variant, self.options.sweep
         )
-        status = "FAILED"
+        status, failure = "FAILED", None
         try:
             for step in self.plan.steps:
                 self._step(step)
@@ -213,9 +215,14 @@ class _Run:
         except KeyboardInterrupt:
             status = "KILLED"
             raise
+        except Exception as error:
+            failure = error
+            raise
         finally:
             self.record.ended(status)
             self._finish(status)
+            resume = None if status == "FINISHED" else str(self.options.resume_command)
+            tell(self.plan, status, time.time() - self.started, failure, resume, self.reporter.warn)
 
     def _finish(self, status: str) -> None:
         self.tracker.flush(20)

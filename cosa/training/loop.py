@@ -132,6 +132,7 @@ class Trainer:
         on_evaluation: Callable[[int], None] = lambda _: None,
         on_checkpoint: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Train from `step` to the end, or until asked to stop.
 
@@ -143,6 +144,7 @@ class Trainer:
                 stop.
             should_stop: asked on worker 0 at every record, the only place where workers agree anyway. If so, all save by
                 `on_checkpoint` and end.
+            on_step: called on all workers after each step.
         """
         evaluations, checkpoints = set(self.evaluation_steps()), self.checkpoint_steps()
         stops = evaluations | checkpoints
@@ -152,6 +154,7 @@ class Trainer:
             meter.waited()
             meter.add(self.train_step(*batches), samples=sum(len(batch.media_ids) for batch in batches) * world_size())
             self.step += 1
+            on_step()
             stopping = is_due = False
             if self.step % self.settings.log_every == 0 or self.step in stops:
                 record = self._record(meter, should_stop, time.monotonic() - saved)

@@ -33,6 +33,7 @@ SMALL_TRAINING = (
     "stages.pretrain.corpora.2.steps=2",
     "stages.pretrain.corpora.2.batch_size=8",
     "stages.pretrain.log_every=1",
+    "stages.pretrain.profile=true",
     "stages.retrieval.epochs=1",
     "stages.retrieval.batch_size=16",
     "stages.retrieval.log_every=1",

@@ -129,6 +129,9 @@ def test_mlflow_shows_what_its_pages_need(small_run: SmallRun) -> None:
     history = client.get_metric_history(pretrain.info.run_id, "train/loss")
     assert [point.step for point in history] == [1, 2, 3, 4, 5, 6]
 
+    names = {item.path for item in client.list_artifacts(pretrain.info.run_id)}
+    assert {"costs.tsv", "trace.json.gz"} <= names
+
     test = stages["test-retrieval"]
     assert {"final/text_to_video_r1", "final/contrastive_text_to_video_r1"} <= set(test.data.metrics)
     assert test.data.metrics["baseline/text_to_video_r1"] == pytest.approx(100 / 8)

@@ -12,7 +12,7 @@ from workflows.execution.split_size import split_size
 from workflows.execution.training_stage import TrainSection
 from workflows.execution.whereabouts import noted_workers
 from workflows.records.outcome import StageOutcome
-from workflows.results.layout import CHECKPOINT_FOLDER
+from workflows.results.layout import CHECKPOINT_FOLDER, PROFILE_FOLDER
 from workflows.terminal.reporter import rate
 
 
@@ -45,6 +45,7 @@ def training_outcome(context: StageContext[TrainSection], records: list[Record],
         for name in ("curves.png", "sweep.png", "sweep-curves.png", "trials.json", "trials.csv")
         if (context.folder / name).exists()
     ]
+    artifacts += sorted((context.folder / PROFILE_FOLDER).glob("*"))
     if metric is not None:
         details |= {"selected_by": metric.name, "selected_mode": metric.mode}
     return StageOutcome(

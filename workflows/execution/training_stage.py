@@ -56,6 +56,10 @@ class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin)
         default=None,
         description="registered model in MLflow of which the stage's model becomes a version; the best one is its `champion`",
     )
+    profile: bool = no_effect(
+        default=False,
+        description="record some steps with torch.profiler: a trace, and a table of what costs most, in the results and MLflow",
+    )
     sweep: SweepSection | None = Field(None, description="try several values of fields, and select the best")
 
     @property

@@ -17,6 +17,7 @@ from workflows.execution.checkpoints import checkpoint_name, latest_intact, next
 from workflows.execution.progress import MEAN_LOSS, PROGRESS_FILE, ProgressWriter, mean_loss, read_records
 from workflows.execution.run_folder import RunFolder
 from workflows.execution.whereabouts import note_workers
+from workflows.results.layout import PROFILE_FOLDER
 
 if TYPE_CHECKING:
     from workflows.execution.job import Job
@@ -114,6 +115,7 @@ def _train(config: dict[str, Any]) -> None:
     from cosa.distributed import rank
     from cosa.tasks.all_tasks import TASKS, evaluation_fields
     from cosa.tasks.evaluator import Evaluator
+    from cosa.training.profiling import StepProfiler
     from cosa.training.shared_memory import check_shared_memory
     from workflows.execution.job import Job
     from workflows.execution.system_metrics import SystemMonitor
@@ -172,12 +174,15 @@ def _train(config: dict[str, Any]) -> None:
         if sample is not None:
             progress.write("system", step, sample)
 
-    trainer.run(
-        note,
-        stop,
-        lambda step: _report(trainer, {"step": step}, suffix, beside),
-        lambda: is_asked_to_stop(Path(job.folder)),
-    )
+    steps = trainer.total_steps - trainer.step if section.profile and rank() == 0 else 0
+    with StepProfiler(Path(job.folder) / PROFILE_FOLDER, device, steps) as profiler:
+        trainer.run(
+            note,
+            stop,
+            lambda step: _report(trainer, {"step": step}, suffix, beside),
+            lambda: is_asked_to_stop(Path(job.folder)),
+            profiler.step,
+        )
 
 
 def trainer_of_job(job: Job, device: Any) -> Any:

@@ -20,6 +20,7 @@ BROKEN_TABLE = "broken.parquet"  # samples and shards that cannot be used
 FRAMES_TABLE = "frames.parquet"  # what became of each clip
 CLIPS_TABLE = "clips.tsv"  # the same, for people
 UNREADABLE_FILE = "unreadable.txt"  # ids of clips that extraction could not read, one a line
+PROFILE_FOLDER = "profile"  # of a training that was profiled, a trace and a table of costs
 TRIALS_FOLDER = "trials"  # of a sweep, a folder for each trial
 TRIALS_TABLE = "trials.json"  # all trials of a finished sweep, the best one first
 RAY_FOLDER = "ray"  # what Ray saves of an unfinished training; removed when the result is published

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
@@ -27,6 +28,7 @@ from cosa.errors import UserError
 from cosa.model_config import ModelConfig
 from cosa.section import Section, added_later, no_effect
 from workflows.spec.bucket import checked_bucket
+from workflows.spec.notices import checked_notice
 from workflows.spec.references import split_fields
 from workflows.spec.secrets import mask_passwords
 
@@ -355,3 +357,11 @@ class ExperimentSection(Section):
     datasets: dict[Key, DatasetSection] = Field(default_factory=dict, description="datasets by name")
     cluster: ClusterSection = Field(default_factory=ClusterSection, description="where stages run")
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="where runs are recorded")
+    on_finish: Annotated[str | None, AfterValidator(checked_notice)] = no_effect(
+        default=None,
+        description="a command, or an address (http, https), that is told when a run has finished; ${env:NAME} keeps one "
+        "secret",
+    )
+    on_failure: Annotated[str | None, AfterValidator(checked_notice)] = no_effect(
+        default=None, description="the same for a run that failed, or was interrupted"
+    )
