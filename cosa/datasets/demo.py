@@ -10,22 +10,15 @@ of validation and test together have the same description, and none of them has 
 """
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cosa.datasets.demo_captions import clip_captions, clip_questions, image_caption
-from cosa.datasets.demo_drawing import draw_clip, draw_image, save_clip, save_image
+from cosa.datasets.demo_media import Item, write_media
 from cosa.datasets.demo_options import DemoOptions
-from cosa.datasets.demo_scenes import DemoPlan, Purpose, Scene, Scenes, Split, plan_demo, random_generator
+from cosa.datasets.demo_scenes import DemoPlan, Purpose, Split, plan_demo, random_generator
 
 _CLIP_SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
-_FILES_PER_BATCH = 50
-
-# Files to write in one go: (split, place in the split, what to show).
-Batch = list[tuple[Split, int, Scene | Scenes]]
 Entries = list[dict[str, Any]]
 # What the annotation files hold, by name without ".json".
 Annotations = dict[str, Any]
@@ -44,9 +37,14 @@ def generate_demo(folder: Path, options: DemoOptions) -> dict[str, int]:
         DataError: more validation and test clips are wanted than different ones exist.
     """
     plan = plan_demo(options)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "clips").mkdir(exist_ok=True)
-    _write_media(folder, plan, options)
+    items = [
+        Item(f"images/{_item_id(Split.IMAGES, index)}", Split.IMAGES, index, scene) for index, scene in enumerate(plan.images)
+    ]
+    for split in _CLIP_SPLITS:
+        items += [
+            Item(f"clips/{_item_id(split, index)}", split, index, scenes) for index, scenes in enumerate(plan.clips[split])
+        ]
+    write_media(folder, items, options)
     annotations = _annotate_images(plan, options)
     for split in _CLIP_SPLITS:
         annotations |= _annotate_clips(plan, split, options)
@@ -60,36 +58,6 @@ def generate_demo(folder: Path, options: DemoOptions) -> dict[str, int]:
         "train_captions": len(annotations["clips_train"]),
         "train_questions": len(annotations["questions_train"]),
     }
-
-
-def _write_media(folder: Path, plan: DemoPlan, options: DemoOptions) -> None:
-    """Draw and encode all images and clips, in `options.workers` processes."""
-    items: Batch = [(Split.IMAGES, index, scene) for index, scene in enumerate(plan.images)]
-    items += [(split, index, scenes) for split in _CLIP_SPLITS for index, scenes in enumerate(plan.clips[split])]
-    batches = [items[start : start + _FILES_PER_BATCH] for start in range(0, len(items), _FILES_PER_BATCH)]
-    write = partial(_write_batch, folder, options)
-    if options.workers == 1:
-        for batch in batches:
-            write(batch)
-        return
-    # Threads would not help: drawing and many short encodings hold Python's lock. Spawned rather than forked, since
-    # the calling process may run threads of its own (PyTorch, Ray).
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(options.workers, len(batches)), mp_context=context) as executor:
-        for _ in executor.map(write, batches):  # going through the results raises what a worker raised
-            pass
-
-
-def _write_batch(folder: Path, options: DemoOptions, batch: Batch) -> None:
-    for split, index, content in batch:
-        generator = random_generator(options.seed, Purpose.DRAWING, split, index)
-        name = _item_id(split, index)
-        if isinstance(content, Scene):
-            save_image(draw_image(content, options.resolution, generator), folder / "images" / f"{name}.jpg")
-        else:
-            frames = draw_clip(content, options.resolution, options.frames_per_scene, generator)
-            path = folder / "clips" / f"{name}.mp4"
-            save_clip(frames, path, options.frames_per_second, options.frames_per_scene)
 
 
 def _item_id(split: Split, index: int) -> str:

@@ -78,9 +78,14 @@ def clip_questions(scenes: Scenes, options: DemoOptions, generator: np.random.Ge
     if options.maximum_scenes > 1:
         kinds.append(_ask_count)
     if len(scenes) > 1:
-        kinds += [_ask_end_color, _ask_end_shape, _ask_next_color, _ask_next_shape]
+        kinds += _ABOUT_ORDER
     order = generator.permutation(len(kinds))[: options.questions_per_clip]
     return [kinds[position](scenes, generator) for position in order]
+
+
+def order_questions(scenes: Scenes, generator: np.random.Generator) -> list[Question]:
+    """One question of each kind that only the order of several scenes answers."""
+    return [ask(scenes, generator) for ask in _ABOUT_ORDER]
 
 
 def _any_scene(scenes: Scenes, generator: np.random.Generator) -> Scene:
@@ -135,3 +140,6 @@ def _ask_next_shape(scenes: Scenes, generator: np.random.Generator) -> Question:
 
 def _any_end(scenes: Scenes, generator: np.random.Generator) -> tuple[str, Scene]:
     return ("first", scenes[0]) if generator.integers(2) == 0 else ("last", scenes[-1])
+
+
+_ABOUT_ORDER = (_ask_end_color, _ask_end_shape, _ask_next_color, _ask_next_shape)

@@ -159,13 +159,13 @@ def _draw_clips(options: DemoOptions, hold_out: HoldOut, split: Split, index: in
     while True:
         # The scene count is fixed first, so that leaving out unfit clips does not change how often each count occurs.
         scene_count = 1 + int(generator.choice(len(weights), p=weights / weights.sum()))
-        scenes = _draw_scenes(generator, scene_count)
+        scenes = draw_scenes(generator, scene_count)
         while hold_out.is_novel(scenes) != (split is not Split.TRAIN):
-            scenes = _draw_scenes(generator, scene_count)
+            scenes = draw_scenes(generator, scene_count)
         yield scenes
 
 
-def _draw_scenes(generator: np.random.Generator, scene_count: int) -> Scenes:
+def draw_scenes(generator: np.random.Generator, scene_count: int) -> Scenes:
     """Scenes whose shapes all differ and whose colors all differ, so that either names one object of the clip."""
     shapes = generator.permutation(SHAPES)[:scene_count].tolist()
     colors = generator.permutation(COLORS)[:scene_count].tolist()

@@ -56,17 +56,24 @@ def rank_metrics(ranks: NDArray[np.int64], prefix: str) -> dict[str, float]:
     }
 
 
-def retrieval_chance(num_videos: int, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
-    """Text-to-video recalls, in percent, and the ranks that a random order of `num_videos` videos reaches on average."""
-    if num_videos < 1:
-        raise DataError(f"Retrieval among {num_videos} videos has no chance level; expected at least one video.")
-    recalls = {f"text_to_video_r{k}": 100.0 * min(k / num_videos, 1.0) for k in ks}
-    middle = (num_videos + 1) / 2
-    return recalls | {
-        "text_to_video_mean_r": float(np.mean(list(recalls.values()))),
-        "text_to_video_median_rank": middle,
-        "text_to_video_mean_rank": middle,
-    }
+def retrieval_chance(sizes: Sequence[int], ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
+    """Text-to-video recalls, in percent, and the ranks that random orders reach on average.
+
+    The median rank is left out where galleries differ in size, since it has no simple form then.
+
+    Args:
+        sizes: of the gallery of each text, videos.
+        ks: of the recalls.
+
+    Raises:
+        DataError: there is no text, or a gallery without a video.
+    """
+    if not len(sizes) or min(sizes) < 1:
+        raise DataError("Retrieval among 0 videos has no chance level; expected at least one video.")
+    recalls = {f"text_to_video_r{k}": 100.0 * float(np.mean([min(k / size, 1.0) for size in sizes])) for k in ks}
+    middle = float(np.mean([(size + 1) / 2 for size in sizes]))
+    chance = recalls | {"text_to_video_mean_r": float(np.mean(list(recalls.values()))), "text_to_video_mean_rank": middle}
+    return chance | ({"text_to_video_median_rank": middle} if min(sizes) == max(sizes) else {})
 
 
 def video_to_text_chance(texts_of: Sequence[int], ks: Sequence[int] = RECALL_AT) -> dict[str, float]:

@@ -136,6 +136,27 @@ class Reranked:
         return scores
 
 
+@dataclass(frozen=True)
+class WithinGalleries:
+    """Scores of texts and the videos of their own galleries; of all other videos they are -inf.
+
+    of_texts, of_videos: numbers of galleries, (texts,) and (videos,).
+    """
+
+    scores: Scores
+    of_texts: NDArray[np.integer]
+    of_videos: NDArray[np.integer]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(texts, videos)."""
+        return self.scores.shape
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """(rows, videos), of the type of the scores."""
+        return np.where(self.of_texts[start:stop, None] == self.of_videos, self.scores.rows(start, stop), -np.inf)
+
+
 def chunks(scores: Scores) -> Iterator[tuple[slice, NDArray[np.floating]]]:
     """All rows in blocks of at most `CELLS_PER_CHUNK` cells (one row at least)."""
     texts, videos = scores.shape

@@ -1,5 +1,7 @@
 """Text-to-video retrieval: contrastive similarity ranks all videos, matching re-ranks the best (paper, section 4)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from cosa.evaluation.encoding import encode_batches, share_of_worker
 from cosa.evaluation.evaluation_result import EvaluationResult
 from cosa.evaluation.feature_store import FeatureStore
 from cosa.evaluation.retrieval_metrics import rank_metrics, text_to_video_ranks, video_to_text_ranks
-from cosa.evaluation.scores import DualSoftmax, Reranked, Scores, Similarities, best_columns, chunks
+from cosa.evaluation.scores import DualSoftmax, Reranked, Scores, Similarities, WithinGalleries, best_columns, chunks
 from cosa.model import COSA, VideoFeatures
 
 CONTRASTIVE = "contrastive_text_to_video"  # names what text-to-video retrieval was before re-ranking
@@ -32,17 +34,37 @@ class RetrievalScores:
 
     similarities: (texts, videos) contrastive similarity, or its dual softmax over texts. reranked: (texts, videos) match
     probability of the candidates; the others stand behind them. to_texts: the same for ranking texts, where a dual softmax runs
-    over videos. All are made in blocks when they are asked for.
+    over videos. All are made in blocks when they are asked for. candidates: (texts, k) videos that matching re-scored, the most
+    similar first.
     """
 
     similarities: Scores
-    reranked: Reranked
-    to_texts: Reranked
+    reranked: Scores
+    to_texts: Scores
+    candidates: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """Numbers of the galleries that texts (texts,) and videos (videos,) belong to."""
+
+    of_texts: NDArray[np.integer]
+    of_videos: NDArray[np.integer]
+
+    @classmethod
+    def of(cls, videos: Sequence[int], owner: NDArray[np.integer]) -> Galleries:
+        """videos: number of each video's gallery. owner: (texts,) index of each text's video."""
+        of_videos = np.asarray(videos)
+        return cls(of_videos[owner], of_videos)
 
     @property
-    def candidates(self) -> NDArray[np.integer]:
-        """(texts, k) videos that matching re-scored, the most similar first."""
-        return self.reranked.candidates
+    def largest(self) -> int:
+        """Videos of the largest one."""
+        return int(np.unique(self.of_videos, return_counts=True)[1].max())
+
+    def mask(self, scores: Scores) -> Scores:
+        """Scores that are -inf outside of a text's own gallery."""
+        return WithinGalleries(scores, self.of_texts, self.of_videos)
 
 
 @torch.no_grad()
@@ -57,6 +79,7 @@ def evaluate_retrieval(
     max_text_tokens: int,
     device: torch.device,
     dual_softmax: bool = False,
+    galleries: Sequence[int] | None = None,
     behaviour: Behaviour = DEFAULT,
 ) -> EvaluationResult:
     """Rank all videos for every caption. The workers share the work by video; all get the full result.
@@ -73,15 +96,17 @@ def evaluate_retrieval(
         max_text_tokens: longest caption, tokens.
         device: of the model.
         dual_softmax: similarities are multiplied by their softmax over queries (`DualSoftmax`), before candidates are chosen.
+        galleries: (videos,) number of the gallery that each video is in: a text is ranked among the videos of its own one. All
+            videos are in one if it is None.
         behaviour: ours, or the published one.
     """
     video_ids = [entry.video_id for entry in entries]
     texts = [caption for entry in entries for caption in entry.captions]
+    owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
     found = score_retrieval(
         model, video_ids, texts, clips, rerank=rerank, batch_size=batch_size, max_text_tokens=max_text_tokens, device=device,
-        dual_softmax=dual_softmax, behaviour=behaviour,
+        dual_softmax=dual_softmax, within=None if galleries is None else Galleries.of(galleries, owner), behaviour=behaviour,
     )  # fmt: skip
-    owner = np.repeat(np.arange(len(entries)), [len(entry.captions) for entry in entries])  # video index of every text
     ranks = {"text_to_video": text_to_video_ranks(found.reranked, owner, ties=behaviour.ties)}
     if video_to_text:
         ranks["video_to_text"] = video_to_text_ranks(found.to_texts, owner, ties=behaviour.ties)
@@ -93,7 +118,8 @@ def evaluate_retrieval(
     predictions = []
     for rows, scores in chunks(found.reranked):
         best = best_columns(scores, TOP)
-        for row, columns in enumerate(best, start=rows.start):
+        for row, ranked in enumerate(best, start=rows.start):
+            columns = [i for i in ranked if np.isfinite(scores[row - rows.start, i])]  # Others are in other galleries.
             predictions.append(
                 {
                     "text": texts[row],
@@ -117,9 +143,13 @@ def score_retrieval(
     max_text_tokens: int,
     device: torch.device,
     dual_softmax: bool = False,
+    within: Galleries | None = None,
     behaviour: Behaviour = DEFAULT,
 ) -> RetrievalScores:
-    """Scores of all texts and videos, the same on all workers; arguments as of `evaluate_retrieval`."""
+    """Scores of all texts and videos, the same on all workers; arguments as of `evaluate_retrieval`.
+
+    within: the galleries of texts and videos; all are in one if it is None.
+    """
     model.eval()
     mine = share_of_worker(len(video_ids), rank(), world_size())
     ids = model.tokenizer.batch(texts, max_text_tokens)
@@ -134,17 +164,19 @@ def score_retrieval(
             text_vectors, video_vectors = text_vectors.half().float(), video_vectors.half().float()
         cosines = Similarities(text_vectors.numpy(), video_vectors.numpy())
         similarities, to_texts = _dual_softmax(cosines, float(model.temperature)) if dual_softmax else (cosines, cosines)
+        if within is not None:
+            similarities, to_texts, rerank = within.mask(similarities), within.mask(to_texts), min(rerank, within.largest)
         candidates = np.concatenate([best_columns(scores, rerank) for _, scores in chunks(similarities)])
         mine_matched = match_probabilities(model, ids, store, mine, candidates, device, behaviour)
     match = np.zeros(candidates.shape)
     for text_index, place, values in gather_objects(mine_matched):
         match[text_index, place] = values
-    zero = behaviour.unranked_score_zero
-    return RetrievalScores(
-        similarities,
-        Reranked(similarities, candidates, match, others_zero=zero),
-        Reranked(to_texts, candidates, match, others_zero=zero),
-    )
+
+    def rerank_by_match(scores: Scores) -> Scores:
+        reranked = Reranked(scores, candidates, match, others_zero=behaviour.unranked_score_zero)
+        return reranked if within is None else within.mask(reranked)  # Some candidates are of other galleries if it is small.
+
+    return RetrievalScores(similarities, rerank_by_match(similarities), rerank_by_match(to_texts), candidates)
 
 
 def _dual_softmax(cosines: Scores, temperature: float) -> tuple[Scores, Scores]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -47,6 +48,20 @@ class RetrievalSettings(TaskSettings):
     dual_softmax: bool = added_later(
         False, description="multiply similarities by their softmax over all queries of the split, before re-ranking"
     )
+    gallery: Literal["split", "folder"] = added_later(
+        "split",
+        description="rank a caption among all clips of the split, or among those in the folder of its own clip: those whose "
+        "identifiers have the same beginning, up to the last slash",
+    )
+
+
+def galleries_of(entries: Sequence[CaptionEntry], settings: RetrievalSettings) -> list[int] | None:
+    """The number of each clip's gallery; None if all are in one."""
+    if settings.gallery == "split":
+        return None
+    folders = [entry.video_id.rpartition("/")[0] for entry in entries]
+    numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+    return [numbers[folder] for folder in folders]
 
 
 class Retrieval(Task[RetrievalSettings]):
@@ -137,6 +152,7 @@ class Retrieval(Task[RetrievalSettings]):
             rerank=settings.rerank,
             video_to_text=settings.video_to_text,
             dual_softmax=settings.dual_softmax,
+            galleries=galleries_of(references, settings),
             batch_size=settings.eval_batch_size,
             max_text_tokens=settings.max_text_tokens,
             device=device,
@@ -155,7 +171,9 @@ class Retrieval(Task[RetrievalSettings]):
 
         del baseline_split
         entries = self.references(dataset, split, settings)
-        metrics = retrieval_chance(len(entries))
+        galleries = galleries_of(entries, settings) or [0] * len(entries)
+        sizes = Counter(galleries)
+        metrics = retrieval_chance([sizes[one] for one, entry in zip(galleries, entries, strict=True) for _ in entry.captions])
         if settings.video_to_text:
             metrics |= video_to_text_chance([len(entry.captions) for entry in entries])
         return Baseline(metrics, "chance")

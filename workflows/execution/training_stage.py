@@ -60,6 +60,9 @@ class TrainSection(StageSection, TrainingSettings, WorkersMixin, BehaviourMixin)
         default=False,
         description="record some steps with torch.profiler: a trace, and a table of what costs most, in the results and MLflow",
     )
+    seed: int | None = no_effect(  # The seed of the stage is in its fingerprint, whoever says it.
+        default=None, ge=0, lt=2**31, description="seed of this stage; left out: that of the experiment"
+    )
     sweep: SweepSection | None = Field(None, description="try several values of fields, and select the best")
 
     @property
@@ -101,6 +104,10 @@ class TrainingKind(StageKind[T]):
 
     produces = "checkpoint"
     headline = ("final_loss",)
+
+    def seed_of(self, section: T, seed: int) -> int:
+        """Return the section's own seed, if it has one."""
+        return seed if section.seed is None else section.seed
 
     # -- what it trains and how it is judged ---------------------------------------------------------------------------
 

@@ -331,7 +331,7 @@ class _Watch:
         note = self.book.folder_of(trial) / RUN_NOTE
         run = context.run.tracker.new_run(name_of_run(context.step.name, trial.parameters), context.run, tags, note)
         # All parameters are recorded, so that trials can also be compared with those of other stages and experiments.
-        run.params({**params_of(context.step, context.seed, "sweep"), **trial.parameters})
+        run.params({**params_of(context.step, "sweep"), **trial.parameters})
         return run
 
 

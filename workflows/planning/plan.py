@@ -189,7 +189,7 @@ class _Planner:
             inputs={i: str(fingerprint) for i, fingerprint in inputs.items()},
             read=read,
             model=self.experiment.section.model.model_dump(mode="json") if kind.builds_model(section) else None,
-            seed=self.experiment.section.seed if kind.is_seeded else 0,
+            seed=kind.seed_of(section, self.experiment.section.seed),
             version=kind.version_of(section),
         )
         fingerprint = fingerprint_of(step, Basis(self.experiment, self.digests, inputs))

@@ -51,10 +51,10 @@ from workflows.spec.stage_kinds import kind_of
 LONGEST_REASON = 200  # It is in characters, of an error in the table of stages.
 
 
-def params_of(step: Step, seed: int, *exclude: str) -> dict[str, Any]:
+def params_of(step: Step, *exclude: str) -> dict[str, Any]:
     """What MLflow shows as parameters of a stage's run: its section but for some fields, seed, and model if it makes one."""
     section = step.section.model_dump(mode="json", exclude={"kind", "description", *exclude})
-    return {**section, "seed": seed, **({"model": step.model} if step.model is not None else {})}
+    return {**section, "seed": step.seed, **({"model": step.model} if step.model is not None else {})}
 
 
 def to_register(step: Step, manifest: Manifest | None) -> str | None:
@@ -207,7 +207,7 @@ class InvocationRecord:
         tags = {"cosa.stage": step.name, STAGE_KIND: step.kind, FINGERPRINT: str(step.fingerprint), **self._source}
         name = name_of_run(step.name, changes_of_stage(self.changes, step.name))
         run = self.tracker.new_run(name, self.parent, tags, folder / RUN_NOTE)
-        run.params(params_of(step, self.experiment.section.seed))
+        run.params(params_of(step))
         run.datasets(datasets_of(self.plan, step))
         return run
 
@@ -257,7 +257,7 @@ class InvocationRecord:
         tags = {"cosa.checkpoint_path": str(checkpoint), SHA256: sha256_of(checkpoint / NATIVE_WEIGHTS)}
         run.tags(tags)
         chosen = {name: manifest.details.get(f"best_{name}") for name in kind_of(step.section).swept(step.section)}
-        params = {**params_of(step, self.experiment.section.seed, "sweep"), **chosen}
+        params = {**params_of(step, "sweep"), **chosen}
         known = {"cosa.experiment": self.experiment.name, FINGERPRINT: str(step.fingerprint), **tags}
         has_checkpoints = self.experiment.section.tracking.has_checkpoints
         run.model(self.parent, step.name, params, known, checkpoint if has_checkpoints else None)

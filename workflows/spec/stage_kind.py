@@ -105,6 +105,11 @@ class StageKind(ABC, Generic[S]):
         del experiment, stages
         return section
 
+    def seed_of(self, section: S, seed: int) -> int:
+        """Return the seed of a stage. seed: of the experiment."""
+        del section
+        return seed if self.is_seeded else 0
+
     def uses_extensions(self, section: S) -> bool:
         """Return whether extensions may change its result. If so, the stage runs again when one of them was edited."""
         del section

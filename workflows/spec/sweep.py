@@ -15,7 +15,7 @@ from workflows.spec.problems import did_you_mean
 # These fields are the same for all trials, because they decide which data a stage reads, or how its trials are compared.
 NOT_SWEPT = (
     "kind", "description", "matrix", "task", "dataset", "train_split", "validation_split", "init_from", "sweep", "workers",
-    "register_as", "profile",
+    "register_as", "profile", "seed",
 )  # fmt: skip
 MOST_IN_GRID = 1000  # Trials of more combinations than this are drawn.
 MOST_DRAWN = 10_000  # Each has a folder and a run in MLflow.

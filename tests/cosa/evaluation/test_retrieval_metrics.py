@@ -117,14 +117,22 @@ def test_chance_of_the_other_direction_matches_random_scores() -> None:
     assert video_to_text_chance([1, 1])["video_to_text_r5"] == 100.0
 
 
+def test_chance_of_galleries_of_several_sizes() -> None:
+    chance = retrieval_chance([2, 8])
+    assert chance["text_to_video_r1"] == pytest.approx(100 * (1 / 2 + 1 / 8) / 2)
+    assert chance["text_to_video_r5"] == pytest.approx(100 * (1 + 5 / 8) / 2)
+    assert chance["text_to_video_mean_rank"] == 3.0
+    assert "text_to_video_median_rank" not in chance
+
+
 def test_chance_is_capped_and_matches_random_scores() -> None:
-    assert retrieval_chance(4) == pytest.approx(
+    assert retrieval_chance([4]) == pytest.approx(
         {"text_to_video_r1": 25, "text_to_video_r5": 100, "text_to_video_r10": 100, "text_to_video_mean_r": 75}
         | {"text_to_video_median_rank": 2.5, "text_to_video_mean_rank": 2.5}
     )
     scores = np.random.default_rng(0).random((4000, 50))
     measured = retrieval_metrics(scores, np.arange(4000) % 50)
-    for name, chance in retrieval_chance(50).items():
+    for name, chance in retrieval_chance([50] * 4000).items():
         assert measured[name] == pytest.approx(chance, abs=2.0)
     with pytest.raises(DataError):
-        retrieval_chance(0)
+        retrieval_chance([0])

@@ -141,3 +141,28 @@ def test_shares_cover_everything_once() -> None:
             shares = [share_of_worker(count, rank, workers).tolist() for rank in range(workers)]
             assert [i for share in shares for i in share] == list(range(count))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("rerank", [1, 2, 50])
+def test_texts_are_ranked_within_their_galleries(rerank: int) -> None:
+    model = tiny_model(spread=0.4)
+    similarity, match = brute_force(model)
+    galleries = np.array([0, 0, 1, 0, 1, 2])
+    result = evaluate_retrieval(
+        model, ENTRIES, random_clips, rerank=rerank, video_to_text=True, batch_size=4, max_text_tokens=16, device=CPU,
+        galleries=galleries.tolist(),
+    )  # fmt: skip
+    own = galleries[OWNER][:, None] == galleries
+    scores = np.where(own, similarity - 1000, -np.inf)
+    for row, prediction in enumerate(result.predictions):
+        order = [i for i in np.argsort(-similarity[row]) if own[row, i]]
+        best = order[: min(rerank, 3)]
+        scores[row, best] = match[row, best]
+        ranked = [*sorted(best, key=lambda i: -match[row, i]), *order[len(best) :]]
+        assert prediction["ranked"] == [f"video{i}" for i in ranked]
+        assert len(prediction["scores"]) == len(ranked)
+    expected = retrieval_metrics(scores, OWNER, video_to_text=True)
+    assert {name: result.metrics[name] for name in expected} == pytest.approx(expected)
+    if rerank > 1:
+        before = retrieval_metrics(np.where(own, similarity, -np.inf), OWNER)
+        assert result.metrics["contrastive_text_to_video_r1"] == before["text_to_video_r1"]
