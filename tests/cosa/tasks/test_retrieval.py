@@ -1,6 +1,12 @@
+import pytest
+
+from cosa.data.annotations import CaptionEntry
+from cosa.data.dataset_files import DatasetFiles
 from cosa.tasks.all_tasks import TASKS, EvaluationSettings, all_metrics, label_of
+from cosa.tasks.retrieval import Retrieval, RetrievalSettings, galleries_of
 
 TASK = TASKS["retrieval"]
+DATASET = DatasetFiles("clips", "video", "", None, {})
 BEFORE = ("contrastive_text_to_video_r1", "contrastive_text_to_video_r5")
 
 
@@ -29,3 +35,19 @@ def test_the_summary_says_what_re_ranking_did() -> None:
     metrics = {"text_to_video_r1": 62.0, "text_to_video_r5": 98.0}
     assert TASK.summary(metrics) == "R@1 62.0, R@5 98.0"
     assert TASK.summary({**metrics, BEFORE[0]: 57.04}) == "R@1 62.0 (57.0 before re-ranking), R@5 98.0"
+
+
+def test_galleries_are_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ("a/1", "a/2", "b/1", "c", "a/x/1", "d")
+    entries = [CaptionEntry(video_id, ("a man sings",) * (1 + (video_id == "c")), 1) for video_id in ids]
+    folders = RetrievalSettings(gallery="folder")
+    assert galleries_of(entries, RetrievalSettings()) is None
+    assert galleries_of(entries, folders) == [0, 0, 1, 2, 3, 2]
+    monkeypatch.setattr(Retrieval, "references", lambda *_: entries)
+    one, own = (
+        TASK.baseline(DATASET, "test", "train", settings).metrics["text_to_video_r1"]
+        for settings in (RetrievalSettings(), folders)
+    )
+    assert one == pytest.approx(100 / 6)
+    in_two, alone = 5, 2  # captions by the size of their galleries
+    assert own == pytest.approx(100 * (in_two / 2 + alone) / (in_two + alone))

@@ -16,6 +16,7 @@ from cosa.tasks.all_tasks import TASKS
 from cosa.tasks.captioning import Captioning
 from tests.workflows.planning.planned import SPEC, fingerprints, finish, lay_out, load, plan
 from workflows.planning.fingerprint import result_fields, without_names
+from workflows.spec.problems import SpecError
 from workflows.spec.read import Read
 from workflows.spec.reads import ResultRead
 from workflows.spec.sections import StageSection
@@ -272,3 +273,24 @@ def test_a_change_concerns_its_stage_and_those_after_it(here: Path, values: dict
     old, new = fingerprints(before), fingerprints(after)
     # A stage that inherits fields from another changes with it, although its own section stays the same.
     assert {name for name in old if old[name] != new[name]} == expected
+
+
+def test_a_stage_may_have_a_seed_of_its_own(here: Path) -> None:
+    usual, own = fingerprints(plan()), fingerprints(plan("stages.pretrain.seed=51"))
+    changed = {"pretrain", "retrieval", "test", "captions"}
+    assert {name for name in usual if usual[name] != own[name]} == changed
+    assert fingerprints(plan("stages.pretrain.seed=50")) == usual  # It is the experiment's.
+    other = fingerprints(plan("stages.pretrain.seed=51", "seed=52"))
+    assert other["pretrain"] == own["pretrain"]
+    assert other["retrieval"] != own["retrieval"]
+    two = plan(
+        "stages.pretrain.matrix={seed: [1, 2]}",
+        "stages.retrieval.init_from=pretrain-1",
+        "stages.captions.checkpoint=pretrain-2",
+    )
+    assert {step.name: step.seed for step in two.steps if step.kind == "pretrain"} == {"pretrain-1": 1, "pretrain-2": 2}
+
+
+def test_trials_of_a_sweep_cannot_differ_in_their_seed(here: Path) -> None:
+    with pytest.raises(SpecError, match=r"sweep.seed: trials cannot differ in it; `matrix:` makes stages that can"):
+        plan("stages.retrieval.sweep={seed: [1, 2]}")
