@@ -17,7 +17,12 @@ settings.load_profile("busy machine")
 torch.set_num_threads(1)  # the models of the tests are tiny: more threads only wait for one another
 
 STARTS_RAY = Path(__file__).parent / "end_to_end"
-OTHER_GROUP = ("test_two_nodes", "test_team", "test_sweeps")  # so that both processes have work to the end
+OTHER_GROUP = (
+    "test_two_nodes",
+    "test_team",
+    "test_sweeps",
+    "test_published_specs",
+)  # so that both processes have work to the end
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook

@@ -17,6 +17,7 @@ from cosa.errors import UserError
 from cosa.training import shared_memory
 from cosa.training.shared_memory import batch_bytes, check_shared_memory, loader_death
 from tests.cosa.training.test_loop import make_trainer, train
+from tests.support import RandomClips
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,9 +64,14 @@ except Exception as error:
 """
 
 
-def large_clips(media_id: str, generator: np.random.Generator | None) -> torch.Tensor:
+class LargeClips(RandomClips):
     """Two megabytes a clip, of which the model would take too long."""
-    return torch.zeros(2, 3, 592, 592, dtype=torch.uint8)
+
+    def __call__(self, media_id: str, generator: np.random.Generator | None) -> torch.Tensor:
+        return torch.zeros(2, 3, 592, 592, dtype=torch.uint8)
+
+
+large_clips = LargeClips()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small /dev/shm")
@@ -82,7 +88,7 @@ def test_a_loader_that_finds_no_room_says_so(tmp_path: Path) -> None:
     assert "lower loader_workers" in done.stdout
 
 
-class Killer:
+class Killer(RandomClips):
     """Clips whose first reading in a loader's process kills it."""
 
     def __init__(self, clips: Callable[..., Any], signal_number: int):
