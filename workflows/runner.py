@@ -33,7 +33,7 @@ from workflows.records.checkpoint_card import describe_checkpoint
 from workflows.records.examples import example_lines
 from workflows.records.final_table import measured_lines, result_rows
 from workflows.records.intervals import part_lines
-from workflows.records.notice import require_commands, tell
+from workflows.records.notice import notify, require_commands
 from workflows.records.outcome import StageOutcome
 from workflows.records.provenance import command_line, git_state, package_versions
 from workflows.records.recording import InvocationRecord, to_register
@@ -222,7 +222,7 @@ class _Run:
             self.record.ended(status)
             self._finish(status)
             resume = None if status == "FINISHED" else str(self.options.resume_command)
-            tell(self.plan, status, time.time() - self.started, failure, resume, self.reporter.warn)
+            notify(self.plan, status, time.time() - self.started, failure, resume, self.reporter.warn)
 
     def _finish(self, status: str) -> None:
         self.tracker.flush(20)

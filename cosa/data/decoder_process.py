@@ -175,7 +175,7 @@ def _reply(connection: Connection, function: Callable[..., Iterable[Any]], argum
             connection.send((True, item))
     except (BrokenPipeError, ConnectionResetError):
         raise
-    except Exception as error:
+    except Exception as error:  # Whatever it is, the other process raises it.
         connection.send((False, _sendable(error)))
     else:
         connection.send((False, None))
@@ -187,6 +187,6 @@ def _sendable(error: Exception) -> Exception:
         error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  its own bytes
-    except Exception:
+    except Exception:  # Classes decide how they are pickled, and made again, so that this may raise anything.
         return RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
     return error

@@ -18,7 +18,7 @@ def is_progressive(codec: str, extradata: bytes) -> bool:
     try:
         units = _parameter_sets(extradata)
         return bool(units) and all(_holds_frames_only(unit) for unit in units)
-    except (EOFError, NotImplementedError):
+    except EOFError:  # The headers are cut off, so that they prove nothing.
         return False
 
 
@@ -55,12 +55,17 @@ class _Bits:
             zeros += 1
         return (1 << zeros) - 1 + self.fixed(zeros)
 
+    def signed(self) -> int:
+        """A signed number of an Exp-Golomb code: 1, -1, 2, -2, ..."""
+        number = self.coded()
+        return (number + 1) // 2 if number % 2 else -(number // 2)
+
 
 def _holds_frames_only(unit: bytes) -> bool:
     """The field frame_mbs_only_flag of a sequence parameter set (ITU-T H.264, 7.3.2.1.1), behind those that precede it.
 
     Raises:
-        NotImplementedError: it has scaling lists, which are long and rare.
+        EOFError: it ends before.
     """
     bits = _Bits(unit)
     bits.fixed(8)  # the head of the unit
@@ -68,13 +73,14 @@ def _holds_frames_only(unit: bytes) -> bool:
     bits.fixed(16)  # constraints and level
     bits.coded()  # identifier
     if profile in _WITH_CHROMA_FORMAT:
-        if bits.coded() == 3:  # chroma format
+        chroma = bits.coded()
+        if chroma == 3:
             bits.fixed(1)
         bits.coded()  # depths of luma and chroma
         bits.coded()
         bits.fixed(1)
         if bits.fixed(1):
-            raise NotImplementedError
+            _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
     bits.coded()  # size of frame numbers
     order = bits.coded()
     if order == 0:
@@ -90,3 +96,15 @@ def _holds_frames_only(unit: bytes) -> bool:
     bits.coded()  # width and height
     bits.coded()
     return bits.fixed(1) == 1
+
+
+def _skip_scaling_lists(bits: _Bits, count: int) -> None:
+    """Read lists of weights of coefficients (7.3.2.1.1.1): six for blocks of 4 x 4, the others for blocks of 8 x 8."""
+    for number in range(count):
+        if not bits.fixed(1):
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following:
+                following = (last + bits.signed()) % 256
+            last = following or last

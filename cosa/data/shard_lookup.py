@@ -42,7 +42,7 @@ class ShardLookup:
     def place(self, clip: str) -> ShardPlace | None:
         """Where a clip is; None if no shard holds it. clip: digest of its content.
 
-        Another clip of the same hash is told from it when it is read: its digests name it.
+        Another clip of the same hash is found out when it is read: its digests name it.
         """
         import numpy as np
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from tests.cosa.data.drawn_videos import make_video
 from tests.cosa.data.shards.made import clip_members, spec, write_tar
-from tests.end_to_end.commands import copy_results, losses, none_left, run, run_until, sets
-from tests.end_to_end.test_shards import result_of, training_in, written
+from tests.end_to_end.commands import losses, none_left, run, run_until, sets
+from tests.end_to_end.test_shards import index_and_train, result_of, training_in, written
 
 pytestmark = pytest.mark.slow
 
@@ -45,12 +45,7 @@ def clip_spec(folder: Path, **corpus: Any) -> Any:
 def test_a_killed_training_on_clips_in_shards_has_the_same_losses_to_the_bit(tmp_path: Path) -> None:
     path = written(tmp_path, clip_spec(tmp_path))
     storage, other = tmp_path / "storage", tmp_path / "undisturbed"
-    done = run("run-experiment", path, *sets(f"storage={storage}"), "--until", "samples")
-    assert done.code == 0, done.output
-    assert f"{SHARDS * EACH} samples in {SHARDS} shards" in done.output
-    copy_results(storage, other, "shards", "samples")
-    undisturbed = run("run-experiment", path, *sets(f"storage={other}"))
-    assert undisturbed.code == 0, undisturbed.output
+    index_and_train(path, storage, other, f"{SHARDS * EACH} samples in {SHARDS} shards")
     for moment in (7, 22):
         run_until(
             lambda at=moment: training_in(storage) >= at, signal.SIGKILL, "run-experiment", path, *sets(f"storage={storage}")

@@ -29,6 +29,17 @@ def written(folder: Path, made: Any) -> str:
     return str(path)
 
 
+def index_and_train(path: str, storage: Path, other: Path, indexed: str) -> Done:
+    """Index the shards of a spec in a storage, and run all of it in another one, which has the index, too."""
+    done = run("run-experiment", path, *sets(f"storage={storage}"), "--until", "samples")
+    assert done.code == 0, done.output
+    assert indexed in done.output
+    copy_results(storage, other, "shards", "samples")
+    undisturbed = run("run-experiment", path, *sets(f"storage={other}"))
+    assert undisturbed.code == 0, undisturbed.output
+    return undisturbed
+
+
 def result_of(storage: Path, stage: str) -> Path:
     (found,) = (path.parent for path in (storage / "shards" / stage).glob("*/manifest.json"))
     return found
@@ -52,12 +63,7 @@ def test_a_training_killed_five_times_has_the_same_losses_to_the_bit(tmp_path: P
     made["stages"]["pretrain"] |= {"checkpoint_every": 4, "loader_workers": 1}
     path = written(tmp_path, made)
     storage, other = tmp_path / "storage", tmp_path / "undisturbed"
-    done = run("run-experiment", path, *sets(f"storage={storage}"), "--until", "samples")
-    assert done.code == 0, done.output
-    assert f"1350 samples in {SHARDS} shards" in done.output
-    copy_results(storage, other, "shards", "samples")
-    undisturbed = run("run-experiment", path, *sets(f"storage={other}"))
-    assert undisturbed.code == 0, undisturbed.output
+    undisturbed = index_and_train(path, storage, other, f"1350 samples in {SHARDS} shards")
     assert f"web/train: 24 streams over {SHARDS} shards" in undisturbed.output
 
     draw, killed = random.Random(16), 0

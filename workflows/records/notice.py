@@ -1,4 +1,4 @@
-"""Tells somebody that a run has ended: a command of the user's own, or a web address."""
+"""Notifies a command of the user's own, or a web address (webhook), that a run has ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATUS: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KI
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told of a run.
+    """What is reported of a run.
 
     seconds: that it took. metrics: of evaluations, by stage and name. error: why it failed, in a line. resume: the command that
     resumes it.
@@ -61,15 +61,15 @@ def require_commands(section: ExperimentSection) -> None:
     Raises:
         UserError: one is not found.
     """
-    for field, told in (("on_finish", section.on_finish), ("on_failure", section.on_failure)):
-        if told is not None and not is_address(told) and which(shlex.split(told)[0]) is None:
-            raise UserError(f"{field}: no program {shlex.split(told)[0]!r} is found; give its path, or leave the field out")
+    for field, target in (("on_finish", section.on_finish), ("on_failure", section.on_failure)):
+        if target is not None and not is_address(target) and which(shlex.split(target)[0]) is None:
+            raise UserError(f"{field}: no program {shlex.split(target)[0]!r} is found; give its path, or leave the field out")
 
 
-def tell(
+def notify(
     plan: Plan, status: str, seconds: float, failure: Exception | None, resume: str | None, warn: Callable[[str], None]
 ) -> None:
-    """Tell whoever the spec names of the end of a run, if it names somebody.
+    """Notify the command or address that the spec names, if it names one, that a run has ended.
 
     Args:
         plan: what was run.
@@ -80,8 +80,8 @@ def tell(
         warn: called with a line if the notice does not arrive, which does not affect the run's results.
     """
     section, is_finished = plan.experiment.section, status == "FINISHED"
-    told = section.on_finish if is_finished else section.on_failure
-    if told is None:
+    target = section.on_finish if is_finished else section.on_failure
+    if target is None:
         return
     metrics: dict[str, dict[str, float]] = {}
     for row in result_rows(plan):
@@ -89,13 +89,13 @@ def tell(
     why = None if failure is None else str(failure).partition("\n")[0]
     storage = str(plan.storage.folder.absolute())
     notice = Notice(plan.experiment.name, _STATUS[status], round(seconds, 1), storage, metrics, why, resume)
-    problem = send(told, notice)
+    problem = send(target, notice)
     if problem is not None:
         warn(f"{'on_finish' if is_finished else 'on_failure'}: {problem}")
 
 
-def send(told: str, notice: Notice) -> str | None:
-    """Tell a command or an address of a run; return what is wrong if that fails.
+def send(target: str, notice: Notice) -> str | None:
+    """Send a notice to a command or an address; return what is wrong if that fails.
 
     A command gets the notice as JSON on its standard input, and its status as COSA_STATUS; no shell is involved. An address
     gets the same JSON by POST. Neither the command nor the address is in what is returned: they may hold a secret.
@@ -103,7 +103,7 @@ def send(told: str, notice: Notice) -> str | None:
     secrets = Secrets.of_process()
     content = json.dumps(secrets.hide_in(notice.data())).encode()
     try:
-        problem = _post(told, content) if is_address(told) else _run(shlex.split(told), content, notice)
+        problem = _post(target, content) if is_address(target) else _run(shlex.split(target), content, notice)
     except (subprocess.TimeoutExpired, TimeoutError):
         return "it took too long"
     except (OSError, ValueError, HTTPException) as error:

@@ -359,8 +359,7 @@ class ExperimentSection(Section):
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="where runs are recorded")
     on_finish: Annotated[str | None, AfterValidator(checked_notice)] = no_effect(
         default=None,
-        description="a command, or an address (http, https), that is told when a run has finished; ${env:NAME} keeps one "
-        "secret",
+        description="a command, or an address (http, https), that is notified when a run has finished; ${env:NAME} hides one",
     )
     on_failure: Annotated[str | None, AfterValidator(checked_notice)] = no_effect(
         default=None, description="the same for a run that failed, or was interrupted"

@@ -34,10 +34,18 @@ def coded(number: int) -> str:
     return "0" * (len(text) - 1) + text
 
 
+def signed(number: int) -> str:
+    return coded(2 * number - 1 if number > 0 else -2 * number)
+
+
+# It has one list of 4 x 4 in full, whose weights count up from 8, one that a 0 ends at once, and one of 8 x 8 of one weight.
+SCALING = "1" + "".join(map(signed, [0, *[1] * 15])) + "1" + signed(-8) + "0000" + "1" + signed(4) + signed(-12) + "0" * 5
+
+
 @pytest.mark.parametrize("order", [(0, 3), (1,), (2,)])
-@pytest.mark.parametrize(("scaling", "frames_only", "expected"), [("0", "1", True), ("0", "0", False), ("1", "1", False)])
+@pytest.mark.parametrize("scaling", ["0", "1" + "0" * 12, "1" + SCALING], ids=["none", "usual lists", "lists"])
+@pytest.mark.parametrize(("frames_only", "expected"), [("1", True), ("0", False)])
 def test_fields_before_the_one_that_says_it(order: tuple[int, ...], scaling: str, frames_only: str, expected: bool) -> None:
-    """Scaling lists are not read, so that nothing is proven behind them."""
     text = "".join(f"{byte:08b}" for byte in (0x67, 100, 0, 30)) + coded(0)
     text += coded(3) + "0" + coded(0) + coded(0) + "0" + scaling  # 4:4:4
     text += coded(4) + "".join(map(coded, order))

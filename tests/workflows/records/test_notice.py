@@ -1,4 +1,4 @@
-"""Telling commands and addresses of the end of a run."""
+"""Notices to commands and addresses at the end of a run."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ import pytest
 from cosa.errors import UserError
 from tests.workflows.planning.planned import finish, lay_out, plan
 from workflows.records import notice as notices
-from workflows.records.notice import Notice, require_commands, send, tell
+from workflows.records.notice import Notice, notify, require_commands, send
 from workflows.results.manifest import read_manifest
 from workflows.spec.problems import SpecError
 
@@ -65,7 +65,7 @@ def test_an_address_gets_json(receiver: HTTPServer) -> None:
 
 
 def test_a_command_gets_json(tmp_path: Path) -> None:
-    path = tmp_path / "told; not a shell's.json"
+    path = tmp_path / "sent; not a shell's.json"
     code = f"import os, sys; open({str(path)!r}, 'w').write(os.environ['COSA_STATUS'] + sys.stdin.read())"
     assert send(python(code), FAILED) is None
     status, _, rest = path.read_text().partition("{")
@@ -86,15 +86,15 @@ def test_what_goes_wrong_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(python("import time; time.sleep(20)"), FAILED) == "it took too long"
 
 
-def test_secrets_are_not_told(receiver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_sent(receiver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "a1b2c3d4e5f6")
-    told = Notice("demo", "failed", 1.0, "/results", {}, "the server refused a1b2c3d4e5f6")
-    assert send(f"http://127.0.0.1:{receiver.server_port}/", told) is None
+    notice = Notice("demo", "failed", 1.0, "/results", {}, "the server refused a1b2c3d4e5f6")
+    assert send(f"http://127.0.0.1:{receiver.server_port}/", notice) is None
     [got] = receiver.got  # type: ignore[attr-defined]
     assert "a1b2c3d4e5f6" not in json.dumps(got)
 
 
-def test_each_end_tells_whom_the_spec_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: HTTPServer) -> None:
+def test_each_end_notifies_what_the_spec_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: HTTPServer) -> None:
     lay_out(tmp_path, monkeypatch)
     finish(plan())
     manifest = read_manifest(plan().result_of("test"))
@@ -102,13 +102,13 @@ def test_each_end_tells_whom_the_spec_names(tmp_path: Path, monkeypatch: pytest.
     replace(manifest, metrics={"text_to_video_r1": 62.0}).write(plan().result_of("test"))
     warned: list[str] = []
     address = f"http://127.0.0.1:{receiver.server_port}/"
-    told = plan(f"on_finish={address}fine", f"on_failure={address}bad")
-    tell(told, "FINISHED", 60.0, None, None, warned.append)
-    tell(told, "FAILED", 60.0, UserError("a line\nmore"), "resume", warned.append)
-    tell(told, "KILLED", 60.0, None, "resume", warned.append)
-    tell(plan(), "FAILED", 60.0, UserError("a line"), "resume", warned.append)
+    notified = plan(f"on_finish={address}fine", f"on_failure={address}bad")
+    notify(notified, "FINISHED", 60.0, None, None, warned.append)
+    notify(notified, "FAILED", 60.0, UserError("a line\nmore"), "resume", warned.append)
+    notify(notified, "KILLED", 60.0, None, "resume", warned.append)
+    notify(plan(), "FAILED", 60.0, UserError("a line"), "resume", warned.append)
     receiver.code = 500  # type: ignore[attr-defined]
-    tell(told, "FINISHED", 60.0, None, None, warned.append)
+    notify(notified, "FINISHED", 60.0, None, None, warned.append)
     got = receiver.got  # type: ignore[attr-defined]
     assert [one["status"] for one in got] == ["finished", "failed", "interrupted", "finished"]
     assert got[0]["metrics"] == {"test": {"text_to_video_r1": 62.0}}
