@@ -2,8 +2,9 @@
 
 Images show one object, and their captions name it. Clips show several objects that move, one after the other; their captions
 are paragraphs of one sentence an event, joined by spaces as concatenated samples are. Of every set of events in validation and
-test there is a clip for each order, `clips/<split>_<set>/<order>.mp4`, so that a paragraph differs from those of the other clips in its
-folder in the order of its sentences alone. No set occurs twice, in whatever split. Images show no order, and no motion.
+test there is a clip for each order, `clips/<split>_<set>/<order>.mp4`, so that a paragraph differs from those of the other
+clips in its folder in the order of its sentences alone. No set occurs twice, in whatever split. Images show no order, and no
+motion.
 """
 
 import json

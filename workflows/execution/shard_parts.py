@@ -5,6 +5,7 @@ So a shard is read once, also if others are added to its dataset, an index is in
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -46,20 +47,16 @@ class ShardParts:
         return [f"{xxhash.xxh3_128_hexdigest(str(shard).encode())}-{way}" for shard in shards]
 
     def has(self, name: str) -> bool:
-        """Return whether a part is there, and as it was written; a damaged one is removed."""
+        """Return whether a part is there, and as it was written. `write` replaces a damaged one."""
         entry = self.folder / name
         try:
             about = json.loads((entry / ABOUT).read_text(encoding="utf-8"))
             is_intact = digest_of(entry / ROWS) == about["rows"]
-        except FileNotFoundError:
-            return False
         except (OSError, ValueError, LookupError, TypeError):
-            is_intact = False
+            return False
         if is_intact:
             with suppress(OSError):  # The time shows when it was used last.
                 os.utime(entry)
-        else:
-            shutil.rmtree(entry, ignore_errors=True)
         return is_intact
 
     def write(self, name: str, scanned: ScannedShard) -> None:
@@ -80,8 +77,11 @@ class ShardParts:
                 flush(path)
             with suppress(FileNotFoundError):
                 entry.rename(replaced)  # Another index may be reading it, which its deletion would disturb for longer.
-            with suppress(OSError):  # Another index has stored the same meanwhile.
+            try:
                 rename_durably(unfinished, entry)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # Another index has stored the same meanwhile.
+                    raise
         finally:
             for folder in (unfinished, replaced):
                 shutil.rmtree(folder, ignore_errors=True)

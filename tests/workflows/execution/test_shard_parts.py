@@ -1,5 +1,6 @@
 """Parts of indexes: found by content and by how a shard was read, and only as they were written."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cosa.data.shards.clip_trial import ClipTrial
 from cosa.data.shards.scan import Scanning, scan_shard
 from tests.cosa.data.shards.made import sample, write_tar
+from workflows.execution import shard_parts
 from workflows.execution.shard_parts import ABOUT, ROWS, ShardParts
 
 IMAGE = Scanning("image")
@@ -46,7 +48,9 @@ def test_a_damaged_part_is_none(tmp_path: Path, shard: str, file: str, content: 
     parts.write(name, scan_shard(shard, IMAGE))
     (tmp_path / "parts" / name / file).write_bytes(content)
     assert not parts.has(name)
-    assert list((tmp_path / "parts").iterdir()) == []
+    parts.write(name, scan_shard(shard, IMAGE))
+    assert parts.has(name)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [name]
 
 
 def test_names_follow_from_contents_and_from_how_shards_are_read(tmp_path: Path) -> None:
@@ -63,3 +67,14 @@ def test_names_follow_from_contents_and_from_how_shards_are_read(tmp_path: Path)
     assert first[0] == first[1] != first[2]  # whatever they are called
     of_bucket = ways[0].names(["s3://b/a.tar", "s3://b/c.tar"], ["(5, '7')", "(5, '7')"])
     assert of_bucket[0] != of_bucket[1]  # Size and time say little of what is in them.
+
+
+def test_a_disk_that_refuses_a_part_is_reported(tmp_path: Path, shard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    parts = ShardParts(tmp_path / "cache", IMAGE, 1)
+    monkeypatch.setattr(shard_parts, "rename_durably", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        parts.write("name", scan_shard(shard, IMAGE))
+    assert not list((tmp_path / "cache").iterdir())
